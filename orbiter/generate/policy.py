@@ -1,0 +1,142 @@
+"""The Policy ABC: what answers a prompt."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from attrs import field, frozen
+
+from orbiter.errors import ConfigError
+from orbiter.records import Message
+
+
+@frozen(kw_only=True)
+class Sampling:
+    """How to sample.
+
+    Args:
+        temperature: 0 is greedy; must be >= 0.
+        top_p: Nucleus share in (0, 1]; 1 is off.
+        top_k: Number of candidates; 0 is off.
+        max_new_tokens: Bound on the answer's length in tokens.
+        stop: Texts that end an answer; they are not part of it.
+    """
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    max_new_tokens: int = 512
+    stop: tuple[str, ...] = ()
+
+    def __attrs_post_init__(self) -> None:
+        rules = (
+            ("temperature", self.temperature >= 0, ">= 0"),
+            ("top_p", 0 < self.top_p <= 1, "in (0, 1]"),
+            ("top_k", self.top_k >= 0, ">= 0"),
+            ("max_new_tokens", self.max_new_tokens >= 1, ">= 1"),
+        )
+        for name, holds, rule in rules:
+            if not holds:
+                raise ConfigError(f"{name} must be {rule}, got {getattr(self, name)!r}")
+
+
+@frozen(kw_only=True)
+class Request:
+    """One prompt to be answered once.
+
+    Args:
+        messages: The prompt.
+        env: Environment of the task.
+        task_id: The task.
+        attempt: Which sample of the task this is, counted from 0.
+        seed: Seed of this sample.
+        tools: Tool schemas.
+    """
+
+    messages: tuple[Message, ...]
+    env: str = ""
+    task_id: str = ""
+    attempt: int = 0
+    seed: int = 0
+    tools: tuple[Any, ...] = ()
+
+
+@frozen(kw_only=True)
+class Completion:
+    """What a policy answered.
+
+    Args:
+        messages: The messages that follow the prompt; most often one assistant message. Empty on error.
+        finish_reason: ``stop``, or ``length`` when the bound on tokens cut the answer off, or ``error``.
+        token_count: Number of generated tokens.
+        prompt_token_count: Number of prompt tokens; 0 if unknown.
+        model: The model that answered, if it is not the policy's own.
+        error: Why there is no answer, when finish_reason is ``error``.
+    """
+
+    messages: tuple[Message, ...] = ()
+    finish_reason: str = "stop"
+    token_count: int = 0
+    prompt_token_count: int = 0
+    model: str | None = None
+    error: str | None = None
+    metadata: dict[str, Any] = field(factory=dict)
+
+    @classmethod
+    def of(cls, text: str, **more: Any) -> Completion:
+        """Return a completion of one assistant message."""
+        return cls(messages=(Message("assistant", text),), **more)
+
+    @classmethod
+    def failed(cls, error: str) -> Completion:
+        """Return a completion that holds no answer, because of ``error``."""
+        return cls(finish_reason="error", error=error)
+
+
+class Policy(ABC):
+    """Answers prompts.
+
+    A small complete subclass:
+
+        class Parrot(Policy):
+            name = "parrot"
+
+            async def complete(self, requests, sampling):
+                return [Completion.of(request.messages[-1].text) for request in requests]
+
+    Contract: ``complete`` returns one completion per request, in their order. The answers depend on the requests (their seeds
+    included), the sampling and the loaded model alone, so that a batch that is asked again is answered the same. One prompt
+    that cannot be answered is ``Completion.failed(why)``; raise PolicyError only when nothing can be answered at all.
+    The engine sends batches of ``batch_size`` and keeps up to ``concurrency`` of them under way.
+    """
+
+    name: str
+    """Name of the policy, written into every row."""
+
+    batch_size: int = 1
+    """How many requests ``complete`` is given at once."""
+
+    concurrency: int = 1
+    """How many batches may be under way at once."""
+
+    @property
+    def model(self) -> str | None:
+        """The model or checkpoint that answers, as written into rows; None if there is none."""
+        return None
+
+    @abstractmethod
+    async def complete(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
+        """Answer each request once."""
+
+    def load(self, checkpoint: Path) -> None:
+        """Answer with the model in this folder from now on. Called after each training; a policy that cannot learn refuses."""
+        raise ConfigError(
+            f"policy {self.name!r} cannot load the checkpoint {str(checkpoint)!r}",
+            hint="leave the train stage out, or use a policy that loads models, such as 'transformers'",
+        )
+
+    async def aclose(self) -> None:  # noqa: B027  # optional: most policies hold nothing open
+        """Release connections and memory. Called once, at the end of a run."""

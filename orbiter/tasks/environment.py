@@ -1,0 +1,62 @@
+"""The Environment ABC: a source of tasks, and the verifier that judges answers to them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from orbiter.records import Message, Task
+
+if TYPE_CHECKING:
+    from orbiter.verify.verifier import Verifier
+
+
+class Environment(ABC):
+    """A source of tasks, numbered from 0.
+
+    A subclass that a recipe names as ``my_file.py:Doubling``:
+
+        class Doubling(Environment):
+            name = "doubling"
+
+            def task(self, index: int, *, seed: int) -> Task:
+                number = 10 + index
+                return self.make_task(index, f"double {number}", answer=str(2 * number))
+
+    Contract: ``task(index, seed=seed)`` depends on its arguments and on the constructor's alone, so that the same
+    (env, seed, index) gives the same task and id for ever. It is called from any process, in any order, many times.
+    """
+
+    name: str
+    """Name of the environment, written into every row."""
+
+    size: int | None = None
+    """How many tasks there are, or None if they never end. ``task`` is called with 0 <= index < size."""
+
+    chars: str | None = None
+    """Characters that prompts and answers use, so that a small local model can be given just these; None if any."""
+
+    @abstractmethod
+    def task(self, index: int, *, seed: int) -> Task:
+        """Return task number ``index`` of the stream that ``seed`` selects."""
+
+    def demonstrate(self, task: Task) -> str | None:
+        """Return a right answer as the policy should write it, or None if the environment knows none.
+
+        The default is the task's reference answer, if that is text.
+        """
+        return task.answer if isinstance(task.answer, str) else None
+
+    def verifier(self) -> Verifier | str:
+        """Return the verifier of these tasks, or its registered name; the default compares exactly."""
+        return "exact"
+
+    def make_task(self, index: int | str, prompt: str, *, answer: object = None, **metadata: object) -> Task:
+        """Return a task with one user message; its id is ``name:index``."""
+        return Task(
+            env=self.name,
+            task_id=f"{self.name}:{index}",
+            messages=(Message("user", prompt),),
+            answer=answer,
+            metadata=metadata,
+        )

@@ -1,0 +1,85 @@
+"""The Backend ABC: what turns rows into a checkpoint. Backends are found by name: ``trl``, ``verl``."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attrs import field, frozen
+
+from orbiter.train.config import TrainConfig, TrainMetrics
+
+if TYPE_CHECKING:
+    from orbiter.train.rewards import RewardSpec
+
+
+@frozen(kw_only=True)
+class TrainJob:
+    """One training run.
+
+    Args:
+        algorithm: ``sft``, ``grpo``, ...; a backend lists those it knows.
+        model: Model id or folder to start from.
+        data: JSONL file: trajectories for ``sft``, tasks for ``grpo``, pairs for preference algorithms.
+        output_dir: Folder that gets the checkpoint (safetensors, tokenizer) and ``metrics.jsonl``.
+        config: Hyperparameters.
+        rewards: Reward functions of online algorithms.
+        eval_data: JSONL file of the same kind, for ``config.eval_every``.
+        options: Settings of the backend's own, passed through and checked there.
+        on_metrics: Called with (step, metrics) whenever metrics are logged.
+    """
+
+    algorithm: str
+    model: str
+    data: Path
+    output_dir: Path
+    config: TrainConfig = field(factory=TrainConfig)
+    rewards: tuple[RewardSpec, ...] = ()
+    eval_data: Path | None = None
+    options: Mapping[str, Any] = field(factory=dict)
+    on_metrics: Callable[[int, Mapping[str, float]], None] | None = None
+
+
+@frozen(kw_only=True)
+class TrainResult:
+    """What a training run made.
+
+    Args:
+        checkpoint: Folder of the trained model, complete.
+        metrics: Final metrics.
+        token_count: Tokens that carried loss.
+        seconds: Wall time of the training itself, model loading not counted.
+        alarms: Sentences about what looked wrong.
+    """
+
+    checkpoint: Path
+    metrics: TrainMetrics
+    token_count: int = 0
+    seconds: float = 0.0
+    alarms: tuple[str, ...] = ()
+
+
+class Backend(ABC):
+    """Trains models.
+
+    Contract: ``check`` is cheap and raises ConfigError or BackendError for a job that cannot work, naming the field. ``train`` starts
+    from ``job.model``, or goes on from the newest complete checkpoint in ``job.output_dir`` if there is one, and writes
+    ``metrics.jsonl`` there. The checkpoint folder appears under its final name only when it is complete. The same job with the same
+    seed on the same machine gives the same weights.
+    """
+
+    name: str
+    """Name of the backend."""
+
+    algorithms: tuple[str, ...] = ()
+    """The algorithms that it knows."""
+
+    @abstractmethod
+    def check(self, job: TrainJob) -> None:
+        """Raise if the job cannot work."""
+
+    @abstractmethod
+    def train(self, job: TrainJob) -> TrainResult:
+        """Run the job and return what it made."""

@@ -1,0 +1,47 @@
+"""The Verifier ABC, and ``judge``, which turns whatever a verifier does into a verdict."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import attrs
+
+from orbiter.records import Task, Trajectory, Verdict
+
+
+class Verifier(ABC):
+    """Judges one trajectory against its task.
+
+    A small complete subclass:
+
+        class Shouting(Verifier):
+            name, version = "shouting", "1"
+
+            def verify(self, task: Task, trajectory: Trajectory) -> Verdict:
+                return Verdict.passed() if trajectory.answer.isupper() else Verdict.failed("not upper case")
+
+    Contract: ``verify`` depends on the task and on the trajectory's messages and tools alone; it never reads a score, verdict
+    or claim of success that the trajectory itself carries. It returns pass or fail when it can tell and ``Verdict.invalid(reason)``
+    when it cannot. It may raise: the caller records an invalid verdict with the error as its reason.
+    """
+
+    name: str
+    """Name of the verifier, written into every verdict."""
+
+    version: str = "1"
+    """Changes whenever a verdict could change, so that stored verdicts can be told apart."""
+
+    @abstractmethod
+    def verify(self, task: Task, trajectory: Trajectory) -> Verdict:
+        """Return the verdict on ``trajectory``."""
+
+
+def judge(verifier: Verifier, task: Task, trajectory: Trajectory) -> Verdict:
+    """Return the verdict of ``verifier``, stamped with its name and version; invalid if it raises or returns no verdict."""
+    try:
+        verdict = verifier.verify(task, trajectory)
+    except Exception as error:
+        verdict = Verdict.invalid(f"error: {type(error).__name__}: {error}"[:300])
+    if not isinstance(verdict, Verdict):
+        verdict = Verdict.invalid(f"error: returned {type(verdict).__name__}, not a Verdict")
+    return attrs.evolve(verdict, verifier=verifier.name, version=verifier.version)
