@@ -40,6 +40,7 @@ KINDS = (
     "trainer",
     "backend",
     "exporter",
+    "model",
     "reward",
 )
 """The kinds of things that have names."""

@@ -1,0 +1,110 @@
+"""The command line: ``orbiter COMMAND ...``. One file per command; each does nothing that a script could not.
+
+Exit codes: 0 ok, 1 the run failed, 2 wrong usage or input, 3 the environment lacks something, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from typing import NoReturn
+
+from orbiter.errors import OrbiterError, OrbiterWarning, UserCodeError, did_you_mean
+
+COMMANDS = {
+    "run": "turn the loop that a recipe describes, or go on with it",
+    "plan": "say what a recipe will cost, from a short timed probe",
+    "preview": "show a few tasks, answers and verdicts before spending anything",
+    "yield": "print the account of a run",
+    "report": "write the report of a run as one HTML page",
+    "export": "write the data of a run in another tool's format",
+    "lineage": "trace a checkpoint to its rows, or a row to its origin",
+    "plugins": "list plugins, what they add, and why one failed to load",
+}
+"""Command to what it does; the module is ``orbiter.cli.<command>_command``."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, suggests the nearest choice, and exits with 2."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"{self.prog}: error: {message}\n  see {self.prog} --help", file=sys.stderr)
+        sys.exit(2)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = _Parser(
+        prog="orbiter",
+        description="The loop of LLM post-training: generate, verify, account, curate, train, again.",
+        epilog="orbiter COMMAND --help tells more.",
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and stop")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+    name = next((a for a in arguments if not a.startswith("-")), None)
+    if name is not None and name not in COMMANDS:
+        parser.error(
+            f"unknown command {name!r}{did_you_mean(name, COMMANDS)}; known: {', '.join(COMMANDS)}"
+        )
+    for command, what in COMMANDS.items():
+        sub = commands.add_parser(command, help=what, description=what[0].upper() + what[1:] + ".")
+        if command == name:
+            module = importlib.import_module(f"orbiter.cli.{command}_command")
+            module.add_arguments(sub)
+    options = parser.parse_args(arguments)
+    if options.version:
+        import orbiter
+
+        print(f"orbiter {orbiter.__version__}")
+        return 0
+    if options.command is None:
+        parser.print_help()
+        return 2
+    warnings.showwarning = _show_warning
+    return _guarded(options)
+
+
+def _guarded(options: argparse.Namespace) -> int:
+    """Run the command; every foreseen failure is one line that says what, where and what to do."""
+    module = importlib.import_module(f"orbiter.cli.{options.command}_command")
+    try:
+        return int(module.main(options))
+    except OrbiterError as error:
+        print(f"orbiter: error: {error}", file=sys.stderr)
+        if isinstance(error, UserCodeError) and error.__cause__ is not None:
+            frame = traceback.extract_tb(error.__cause__.__traceback__)[-1]
+            print(f"  raised at {frame.filename}:{frame.lineno}", file=sys.stderr)
+        if os.environ.get("ORBITER_TRACEBACK"):
+            traceback.print_exc()
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader of our output went away (| head); that is no failure, but Python would complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        print(f"orbiter: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\norbiter: interrupted", file=sys.stderr)
+        return 130
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: object = None,
+    line: str | None = None,
+) -> None:
+    """Print our own warnings as one line; leave other libraries' out unless asked for."""
+    if issubclass(category, OrbiterWarning):
+        print(f"orbiter: warning: {message}", file=sys.stderr)
+    elif os.environ.get("ORBITER_TRACEBACK"):
+        print(warnings.formatwarning(message, category, filename, lineno, line), file=sys.stderr)
