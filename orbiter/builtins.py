@@ -6,9 +6,15 @@ from orbiter import hookimpl
 from orbiter.registry import Registry
 
 NAMES: dict[str, dict[str, str]] = {
-    "environment": {},
-    "verifier": {},
-    "policy": {},
+    "environment": {
+        "sorting": "orbiter.tasks.sorting:Sorting",
+    },
+    "verifier": {
+        "exact": "orbiter.verify.exact:ExactVerifier",
+    },
+    "policy": {
+        "scripted": "orbiter.generate.scripted:ScriptedPolicy",
+    },
     "exporter": {},
 }
 """Kind to name to ``module:attr``."""

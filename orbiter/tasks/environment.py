@@ -51,7 +51,9 @@ class Environment(ABC):
         """Return the verifier of these tasks, or its registered name; the default compares exactly."""
         return "exact"
 
-    def make_task(self, index: int | str, prompt: str, *, answer: object = None, **metadata: object) -> Task:
+    def make_task(
+        self, index: int | str, prompt: str, *, answer: object = None, **metadata: object
+    ) -> Task:
         """Return a task with one user message; its id is ``name:index``."""
         return Task(
             env=self.name,

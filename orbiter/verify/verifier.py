@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 
 import attrs
@@ -45,3 +46,17 @@ def judge(verifier: Verifier, task: Task, trajectory: Trajectory) -> Verdict:
     if not isinstance(verdict, Verdict):
         verdict = Verdict.invalid(f"error: returned {type(verdict).__name__}, not a Verdict")
     return attrs.evolve(verdict, verifier=verifier.name, version=verifier.version)
+
+
+def version_of(verifier: Verifier, version: str) -> str:
+    """Return ``version`` followed by the options that differ from their defaults: ``1;case=False``.
+
+    Two verifiers that may judge differently must not share a version. Options are the parameters of the constructor,
+    read back from attributes of the same name.
+    """
+    parts = [version]
+    for name, parameter in inspect.signature(type(verifier)).parameters.items():
+        value = getattr(verifier, name, parameter.default)
+        if value != parameter.default:
+            parts.append(f"{name}={value!r}")
+    return ";".join(parts)

@@ -1,0 +1,190 @@
+"""Held-out tasks by content hash, and the stream of distinct tasks of one split.
+
+Whether a prompt is held out depends on the prompt alone: not on its index, its seed, its environment or on what was drawn
+before. So no file lists the held-out tasks, and no prompt is ever in both splits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+from itertools import islice
+
+import orjson
+
+from orbiter.errors import ConfigError, OrbiterError, UserCodeError
+from orbiter.records import Task
+from orbiter.tasks.environment import Environment
+
+SPLITS = ("train", "held_out")
+"""The names of the splits."""
+
+PATIENCE = 5_000
+"""Draws of the wanted split in a row without a new prompt, on average, after which the stream counts as exhausted."""
+
+
+def _prompt_digest(task: Task, salt: str) -> bytes:
+    prompt = [(m.role, m.content, m.tool_calls, m.tool_call_id, m.name) for m in task.messages]
+    try:
+        data = orjson.dumps([salt, prompt], option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError as error:
+        raise ConfigError(
+            f"prompt of task {task.task_id!r} must be valid JSON text, got an error: {error}"
+        ) from None
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
+def _below(digest: bytes, share: float) -> bool:
+    return int.from_bytes(digest[:8], "big") < share * 2.0**64
+
+
+def check_share(share: object) -> float:
+    """Return ``share`` if it is a number in [0, 1)."""
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < 1:
+        raise ConfigError(f"share must be a number in [0, 1), got {share!r}")
+    return share
+
+
+def is_held_out(task: Task, *, share: float, salt: str = "") -> bool:
+    """Return whether the task belongs to the held-out split.
+
+    Args:
+        task: Only its prompt messages count.
+        share: Expected share of prompts that are held out, in [0, 1).
+        salt: Another salt makes another, independent split.
+    """
+    return _below(_prompt_digest(task, salt), check_share(share))
+
+
+class TaskStream:
+    """The distinct tasks of one split of an environment, in order of index.
+
+    The order is fixed by the arguments; position n is always the same task, so a run resumes by its count of tasks drawn.
+
+    Args:
+        environment: Where the tasks come from.
+        seed: Selects the environment's stream.
+        split: ``train`` or ``held_out``.
+        share: Expected share of prompts that are held out, in [0, 1).
+        salt: Salt of the split.
+    """
+
+    def __init__(
+        self,
+        environment: Environment,
+        *,
+        seed: int,
+        split: str = "train",
+        share: float = 0.1,
+        salt: str = "",
+    ) -> None:
+        if split not in SPLITS:
+            raise ConfigError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
+        if check_share(share) == 0 and split == "held_out":
+            raise ConfigError("share must be above 0 for a held-out stream, got 0")
+        self.environment, self.seed, self.split = environment, seed, split
+        self.share, self.salt = share, salt
+        own_share = share if split == "held_out" else 1 - share
+        self._patience = math.ceil(PATIENCE / own_share)
+        self._indices: list[int] = []
+        self._prompts: set[bytes] = set()
+        self._ids: set[str] = set()
+        self._next_index = 0
+        self._exhausted = False
+
+    def __repr__(self) -> str:
+        return f"TaskStream({self.environment.name!r}, seed={self.seed}, split={self.split!r})"
+
+    def __iter__(self) -> Iterator[Task]:
+        return self.iterate()
+
+    def iterate(self, *, start: int = 0) -> Iterator[Task]:
+        """Yield the tasks from position ``start`` on, until there are no more distinct ones."""
+        position = 0
+        while position < start:
+            if position >= len(self._indices) and self._advance() is None:
+                return
+            position += 1
+        while True:
+            if position < len(self._indices):
+                task: Task | None = self._make(self._indices[position])
+            else:
+                task = self._advance()
+            if task is None:
+                return
+            yield task
+            position += 1
+
+    def take(self, count: int, *, start: int = 0, allow_fewer: bool = False) -> list[Task]:
+        """Return ``count`` tasks from position ``start`` on.
+
+        Args:
+            count: How many.
+            start: Position of the first: the number of tasks drawn before.
+            allow_fewer: Return what there is when the environment has fewer distinct prompts.
+
+        Raises:
+            ConfigError: There are fewer, and that is not allowed.
+            UserCodeError: The environment raised.
+        """
+        if count < 0 or start < 0:
+            raise ConfigError(f"count and start must be >= 0, got {count!r} and {start!r}")
+        tasks = list(islice(self.iterate(start=start), count))
+        if len(tasks) < count and not allow_fewer:
+            raise ConfigError(
+                f"environment {self.environment.name!r} must have {start + count} distinct tasks in "
+                f"split {self.split!r}, got {len(self._indices)}",
+                hint="ask for fewer tasks, give the environment a larger space of prompts, or change "
+                f"the share that is held out, now {self.share}",
+            )
+        return tasks
+
+    def _advance(self) -> Task | None:
+        """Find the next distinct task of the split and remember its index; None when there is none."""
+        misses, size = 0, self.environment.size
+        while not self._exhausted:
+            if size is not None and self._next_index >= size:
+                self._exhausted = True
+                break
+            index = self._next_index
+            task = self._make(index)
+            digest = _prompt_digest(task, self.salt)
+            self._next_index += 1
+            if (
+                _below(digest, self.share) == (self.split == "held_out")
+                and digest not in self._prompts
+            ):
+                self._remember(index, task, digest)
+                return task
+            misses += 1
+            # A stream without end over few prompts would be searched for ever.
+            if size is None and misses >= self._patience:
+                self._exhausted = True
+        return None
+
+    def _remember(self, index: int, task: Task, digest: bytes) -> None:
+        if task.task_id in self._ids:
+            raise ConfigError(
+                f"task ids of environment {self.environment.name!r} must differ where prompts differ, "
+                f"got {task.task_id!r} again at index {index}"
+            )
+        self._ids.add(task.task_id)
+        self._prompts.add(digest)
+        self._indices.append(index)
+
+    def _make(self, index: int) -> Task:
+        try:
+            task = self.environment.task(index, seed=self.seed)
+        except OrbiterError:
+            raise
+        except Exception as error:
+            raise UserCodeError(
+                f"environment {self.environment.name!r} raised in task({index}, seed={self.seed}): "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        if not isinstance(task, Task):
+            raise ConfigError(
+                f"task({index}) of environment {self.environment.name!r} must be a Task, got {task!r}"
+            )
+        return task

@@ -1,0 +1,30 @@
+"""The final answer of a trajectory: what a verifier compares."""
+
+from __future__ import annotations
+
+from orbiter.records import Trajectory
+
+_OPEN, _CLOSE = "<think>", "</think>"
+
+
+def final_answer(trajectory: Trajectory) -> str | None:
+    """Return the text of the closing assistant turn without its leading thoughts, or None if there is no answer.
+
+    There is none when the last message is not the assistant's, or still calls tools, or when a ``<think>`` block is not
+    closed. A ``</think>`` without a ``<think>`` before it closes the block that a chat template opened in the prompt.
+    """
+    last = trajectory.messages[-1] if trajectory.messages else None
+    if last is None or last.role != "assistant" or last.tool_calls:
+        return None
+    return without_thoughts(last.text)
+
+
+def without_thoughts(text: str) -> str | None:
+    """Return ``text`` after its leading ``<think>...</think>`` blocks, or None if one is not closed."""
+    if _OPEN not in text and _CLOSE in text:
+        text = text.partition(_CLOSE)[2]
+    while text.lstrip().startswith(_OPEN):
+        _, closed, text = text.partition(_CLOSE)
+        if not closed:
+            return None
+    return text
