@@ -1,0 +1,265 @@
+"""Answering: one loaded model and its tokenizer, from requests to completions."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from attrs import frozen
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from orbiter.convert import unstructure
+from orbiter.errors import ConfigError, PolicyError
+from orbiter.generate.policy import Completion, Request, Sampling
+from orbiter.records import Message
+from orbiter_trl.decode import Stop, decode
+from orbiter_trl.quiet import quiet
+
+NANO_PARAMETERS = 5_000_000
+"""Below this size a second CPU thread costs more than it gives."""
+
+
+@frozen
+class _Prompt:
+    """One request, rendered: its place in the batch, its tokens, and how many more it may get."""
+
+    index: int
+    ids: list[int]
+    seed: int
+    limit: int
+
+
+@frozen
+class Answerer:
+    """A model that is ready to answer.
+
+    Args:
+        model: In eval mode, on its device.
+        tokenizer: With a chat template.
+        end_ids: Tokens that end an answer.
+        context: Longest prompt and answer together, in tokens; None if the config does not say.
+        template_kwargs: Passed to the chat template.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    end_ids: tuple[int, ...]
+    context: int | None
+    template_kwargs: Mapping[str, Any]
+
+    @classmethod
+    def open(
+        cls,
+        source: str,
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        threads: int | None = None,
+        trust_remote_code: bool = False,
+        template_kwargs: Mapping[str, Any] | None = None,
+    ) -> Answerer:
+        """Load the model and tokenizer in ``source``.
+
+        Raises:
+            PolicyError: They cannot be loaded, or the tokenizer has no chat template.
+        """
+        shared = {"trust_remote_code": trust_remote_code, "local_files_only": Path(source).is_dir()}
+        try:
+            with quiet():
+                tokenizer = AutoTokenizer.from_pretrained(source, **shared)
+                model = AutoModelForCausalLM.from_pretrained(
+                    source, dtype=dtype, use_safetensors=True, **shared
+                )
+        except (OSError, ValueError) as error:
+            raise PolicyError(
+                f"model {source!r} cannot be loaded: {error}",
+                hint="give a folder with config.json, safetensors weights and a tokenizer, or a hub id",
+            ) from error
+        if tokenizer.chat_template is None:
+            raise PolicyError(f"tokenizer of {source!r} must have a chat template, got none")
+        place = _device(device)
+        size = model.num_parameters()
+        if threads is not None or size < NANO_PARAMETERS:
+            torch.set_num_threads(threads or 1)
+        end_ids = _end_ids(model, tokenizer)
+        # What the folder says about sampling would otherwise be mixed into ours.
+        model.generation_config = type(model.generation_config)()
+        return cls(
+            model=model.to(place).eval(),
+            tokenizer=tokenizer,
+            end_ids=end_ids,
+            context=getattr(model.config.get_text_config(), "max_position_embeddings", None),
+            template_kwargs=dict(template_kwargs or {}),
+        )
+
+    def answer(
+        self,
+        requests: Sequence[Request],
+        sampling: Sampling,
+        cancelled: threading.Event | None = None,
+    ) -> list[Completion]:
+        """Answer each request once, in their order."""
+        completions: list[Completion | None] = [None] * len(requests)
+        prompts = []
+        for index, (request, ids) in enumerate(zip(requests, self._render(requests))):
+            if isinstance(ids, str):
+                completions[index] = Completion.failed(ids)
+            elif self.context is not None and len(ids) >= self.context:
+                completions[index] = Completion.failed(
+                    f"prompt too long: {len(ids)} tokens, and the model's context holds {self.context}"
+                )
+            else:
+                room = sampling.max_new_tokens if self.context is None else self.context - len(ids)
+                prompts.append(
+                    _Prompt(index, ids, request.seed, min(sampling.max_new_tokens, room))
+                )
+        for bucket in _buckets(prompts):
+            for prompt, completion in zip(
+                bucket, self._decode(bucket, sampling, cancelled or threading.Event())
+            ):
+                completions[prompt.index] = completion
+        return [c for c in completions if c is not None]
+
+    def _render(self, requests: Sequence[Request]) -> list[list[int] | str]:
+        """Return the tokens of each prompt, or why there are none; a prompt that comes again is rendered once."""
+        known: dict[Any, list[int] | str] = {}
+        rendered = []
+        for request in requests:
+            # One task's samples share their messages tuple, which is kept alive by the requests.
+            key = (id(request.messages), id(request.tools))
+            if key not in known:
+                known[key] = self._render_one(request)
+            rendered.append(known[key])
+        return rendered
+
+    def _render_one(self, request: Request) -> list[int] | str:
+        try:
+            encoded = self.tokenizer.apply_chat_template(
+                [unstructure(m) for m in request.messages],
+                tools=[unstructure(t) for t in request.tools] or None,
+                add_generation_prompt=True,
+                tokenize=True,
+                return_dict=True,
+                **self.template_kwargs,
+            )
+        except (
+            Exception
+        ) as error:  # a template is a program of the model's author, and may refuse a conversation
+            return f"chat template refused the prompt: {type(error).__name__}: {error}"[:300]
+        return list(encoded["input_ids"])
+
+    def _decode(
+        self, bucket: list[_Prompt], sampling: Sampling, cancelled: threading.Event
+    ) -> list[Completion]:
+        width = max(len(p.ids) for p in bucket)
+        pad_id = self.tokenizer.pad_token_id
+        pad_id = self.end_ids[0] if pad_id is None else pad_id
+        device = self.model.device
+        rows = decode(
+            self.model,
+            torch.tensor([[pad_id] * (width - len(p.ids)) + p.ids for p in bucket], device=device),
+            torch.tensor(
+                [[0] * (width - len(p.ids)) + [1] * len(p.ids) for p in bucket], device=device
+            ),
+            limits=[p.limit for p in bucket],
+            seeds=[p.seed for p in bucket],
+            sampling=sampling,
+            stop=Stop(
+                self.end_ids,
+                sampling.stop,
+                tokenizer=self.tokenizer,
+                prompt_length=width,
+                cancelled=cancelled,
+            ),
+            pad_id=pad_id,
+        )
+        return self._read(bucket, rows, sampling.stop)
+
+    def _read(
+        self, bucket: list[_Prompt], rows: list[list[int]], stops: Sequence[str]
+    ) -> list[Completion]:
+        ended = [row[-1] in self.end_ids for row in rows]
+        words = [row[:-1] if end else row for row, end in zip(rows, ended)]
+        texts = self.tokenizer.batch_decode(words, skip_special_tokens=True)
+        completions = []
+        for prompt, row, end, ids, text in zip(bucket, rows, ended, words, texts):
+            cut = min((i for s in stops if (i := text.find(s)) >= 0), default=None)
+            completions.append(
+                Completion(
+                    messages=(self._message(ids, text if cut is None else text[:cut]),),
+                    finish_reason="stop" if end or cut is not None else "length",
+                    token_count=len(row),
+                    prompt_token_count=len(prompt.ids),
+                )
+            )
+        return completions
+
+    def _message(self, ids: list[int], text: str) -> Message:
+        """Return the assistant's message; tool calls are parsed if the tokenizer says how, and stay text if that fails."""
+        if getattr(self.tokenizer, "response_schema", None) is None:
+            return Message("assistant", text)
+        try:
+            parsed = self.tokenizer.parse_response(ids)
+            calls = tuple(parsed.get("tool_calls") or ())
+            return (
+                Message("assistant", parsed.get("content"), tool_calls=calls)
+                if calls
+                else Message("assistant", text)
+            )
+        except Exception:  # the answer is untrusted text and the schema is the model author's
+            return Message("assistant", text)
+
+
+def _buckets(prompts: list[_Prompt]) -> list[list[_Prompt]]:
+    """Group prompts of like length, so that little is padded: the longest of a bucket is at most 1.5 times its shortest + 16."""
+    buckets: list[list[_Prompt]] = []
+    for prompt in sorted(prompts, key=lambda p: (len(p.ids), p.index)):
+        if not buckets or len(prompt.ids) > 1.5 * len(buckets[-1][0].ids) + 16:
+            buckets.append([])
+        buckets[-1].append(prompt)
+    return buckets
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        place = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"device must be auto, cpu, cuda or cuda:N, got {name!r}") from None
+    if place.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(
+            f"device must be one that this machine has, got {name!r}",
+            hint="use device 'auto' or 'cpu'",
+        )
+    return place
+
+
+def _end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+    """Return the tokens that end an answer: the model's, the tokenizer's, and the one that the chat template writes after a turn."""
+    found: list[int] = []
+    configured = model.generation_config.eos_token_id if model.generation_config else None
+    for item in (configured, tokenizer.eos_token_id):
+        found += item if isinstance(item, list) else [item] if item is not None else []
+    probe = "orbiter"
+    try:
+        turn = tokenizer.apply_chat_template(
+            [{"role": "user", "content": probe}, {"role": "assistant", "content": probe}],
+            tokenize=False,
+        )
+    except Exception:  # a template may refuse this conversation; then its end token is not known
+        turn = ""
+    after = tokenizer(turn.rpartition(probe)[2].lstrip(), add_special_tokens=False)["input_ids"]
+    if after and after[0] in tokenizer.all_special_ids:
+        found.append(after[0])
+    if not found:
+        raise PolicyError("the tokenizer must name an end token (eos_token), got none")
+    return tuple(dict.fromkeys(found))

@@ -1,0 +1,158 @@
+"""The transformers policy: answers with a local Hugging Face model."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from orbiter.errors import ConfigError, PolicyError
+from orbiter.generate.policy import Completion, Policy, Request, Sampling
+
+if TYPE_CHECKING:
+    from orbiter_trl.answering import Answerer
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+class TransformersPolicy(Policy):
+    """Answers with a causal language model from a local folder or the Hugging Face hub.
+
+    Decoding runs in a thread of the policy's own, so that verifiers work meanwhile; a cancelled call (Ctrl-C) ends within one
+    token. Each request draws from the stream of its own seed, and temperature 0 is greedy. The same batch is answered
+    the same; in another batch an answer can differ only where rounding decides between two tokens.
+
+    Args:
+        model: Folder or hub id; None to wait for :meth:`load`.
+        batch_size: How many requests are decoded at once.
+        device: ``auto`` (CUDA if there is one), ``cpu``, ``cuda``, ``cuda:1``, ...
+        dtype: ``auto`` (as stored), ``float32``, ``bfloat16`` or ``float16``.
+        threads: CPU threads of torch, for the whole process; None leaves torch's setting, except that a nano model gets 1.
+        trust_remote_code: Run model code that comes with the model.
+        chat_template_kwargs: Passed to the chat template, such as ``{"enable_thinking": False}``.
+    """
+
+    name = "transformers"
+
+    def __init__(
+        self,
+        model: str | Path | None = None,
+        *,
+        batch_size: int = 256,
+        device: str = "auto",
+        dtype: str = "auto",
+        threads: int | None = None,
+        trust_remote_code: bool = False,
+        chat_template_kwargs: Mapping[str, Any] | None = None,
+    ) -> None:
+        if batch_size < 1:
+            raise ConfigError(f"batch_size must be >= 1, got {batch_size!r}")
+        if dtype not in DTYPES:
+            raise ConfigError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
+        if threads is not None and threads < 1:
+            raise ConfigError(f"threads must be >= 1 or None, got {threads!r}")
+        self.batch_size = batch_size
+        self._model = None if model is None else str(model)
+        self._device, self._dtype, self._threads = device, dtype, threads
+        self._trust_remote_code = trust_remote_code
+        self._template_kwargs = dict(chat_template_kwargs or {})
+        self._answerer: Answerer | None = None
+        self._executor: ThreadPoolExecutor | None = None
+        self._speed = Speed()
+
+    @property
+    def model(self) -> str | None:
+        """The folder or hub id of the model that answers."""
+        return self._model
+
+    @property
+    def speed(self) -> Speed:
+        """What was generated so far, and how fast."""
+        return self._speed
+
+    def load(self, checkpoint: Path) -> None:
+        """Answer with the model in this folder from now on; it is read at the next call."""
+        if not (Path(checkpoint) / "config.json").is_file():
+            raise ConfigError(
+                f"checkpoint must be a model folder with a config.json, got {str(checkpoint)!r}"
+            )
+        self._model, self._answerer = str(checkpoint), None
+
+    async def complete(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
+        """Answer each request once."""
+        if not requests:
+            return []
+        cancelled = threading.Event()
+        loop = asyncio.get_running_loop()
+        if self._executor is None:
+            # One thread, since one model answers one batch at a time.
+            self._executor = ThreadPoolExecutor(1, thread_name_prefix="transformers-policy")
+        work = loop.run_in_executor(
+            self._executor, self._complete, list(requests), sampling, cancelled
+        )
+        try:
+            return await work
+        finally:
+            cancelled.set()
+
+    def _complete(
+        self, requests: list[Request], sampling: Sampling, cancelled: threading.Event
+    ) -> list[Completion]:
+        if self._answerer is None:
+            self._answerer = self._open()
+        start = time.perf_counter()
+        completions = self._answerer.answer(requests, sampling, cancelled)
+        tokens = sum(c.token_count for c in completions)
+        self._speed = self._speed.plus(tokens, time.perf_counter() - start)
+        return completions
+
+    def _open(self) -> Answerer:
+        if self._model is None:
+            raise PolicyError(
+                "policy 'transformers' has no model", hint="give it model=..., or load a checkpoint"
+            )
+        from orbiter_trl.answering import Answerer
+
+        return Answerer.open(
+            self._model,
+            device=self._device,
+            dtype=self._dtype,
+            threads=self._threads,
+            trust_remote_code=self._trust_remote_code,
+            template_kwargs=self._template_kwargs,
+        )
+
+    async def aclose(self) -> None:
+        """Release the model and its thread."""
+        self._answerer = None
+        if self._executor is not None:
+            self._executor.shutdown(wait=True)
+            self._executor = None
+
+
+@frozen
+class Speed:
+    """How much a policy generated.
+
+    Args:
+        token_count: Generated tokens.
+        seconds: Wall time of decoding.
+    """
+
+    token_count: int = 0
+    seconds: float = 0.0
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """Generated tokens per second of decoding; None before the first call."""
+        return self.token_count / self.seconds if self.seconds else None
+
+    def plus(self, token_count: int, seconds: float) -> Speed:
+        """Return the sum."""
+        return Speed(self.token_count + token_count, self.seconds + seconds)
