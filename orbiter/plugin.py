@@ -90,14 +90,20 @@ class PluginManager:
         names = [p.name for p in points]
         for name in wanted or ():
             if name not in names:
-                self._set_aside(name, f"no installed plugin has this name{did_you_mean(name, names)}")
+                self._set_aside(
+                    name, f"no installed plugin has this name{did_you_mean(name, names)}"
+                )
         for point in points:
             dist, version = _dist_of(point)
             if wanted is not None and point.name not in wanted:
                 self.plugins.append(PluginInfo(point.name, dist, version, enabled=False))
                 continue
             self._load_module(
-                point.name, point.value, owner=dist.removeprefix("orbiter-"), dist=dist, version=version
+                point.name,
+                point.value,
+                owner=dist.removeprefix("orbiter-"),
+                dist=dist,
+                version=version,
             )
 
     def _load_module(

@@ -120,7 +120,9 @@ class Registry:
                 f"name of a {kind} must be lower-case letters, digits, '_', '.' and '-', got {name!r}"
             )
         if isinstance(target, str) and not re.fullmatch(r"[\w.]+:\w+", target):
-            raise ConfigError(f"target of {kind} {name!r} must look like 'module:attr', got {target!r}")
+            raise ConfigError(
+                f"target of {kind} {name!r} must look like 'module:attr', got {target!r}"
+            )
         key = (kind, self._owner, name)
         if key in self._entries:
             raise NameClashError(
@@ -189,7 +191,12 @@ class Registry:
         return self.find(kind, name).load()
 
     def create(
-        self, kind: str, name: str, options: Mapping[str, Any] | None = None, *, base_dir: Path | None = None
+        self,
+        kind: str,
+        name: str,
+        options: Mapping[str, Any] | None = None,
+        *,
+        base_dir: Path | None = None,
     ) -> Any:
         """Make an instance of a named class.
 

@@ -12,7 +12,16 @@ from typing import Any
 from orbiter.plugin import plugin_manager
 from orbiter.verify.verifier import Verifier
 
-LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "open_spiel", "numpy")
+LIBRARIES = (
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "accelerate",
+    "datasets",
+    "open_spiel",
+    "numpy",
+)
 """Libraries whose version can change a result."""
 
 

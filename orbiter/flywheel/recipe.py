@@ -240,7 +240,8 @@ class Recipe:
     def __attrs_post_init__(self) -> None:
         if not RUN_NAME.fullmatch(self.name):
             raise RecordError(
-                f"must be 1 to 100 letters, digits, '_', '.' and '-', got {self.name!r}", field="name"
+                f"must be 1 to 100 letters, digits, '_', '.' and '-', got {self.name!r}",
+                field="name",
             )
         for stage in ("teach", "train"):
             if getattr(self, stage) is not None and self.model is None:
@@ -296,7 +297,9 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         data = yaml.load(text, Loader=_Loader)  # noqa: S506  # _Loader is a SafeLoader
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
-        raise RecordError(f"is not valid YAML: {error.problem}", source=str(path), line=line) from None
+        raise RecordError(
+            f"is not valid YAML: {error.problem}", source=str(path), line=line
+        ) from None
     except (yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"recipe {str(path)!r} is not valid YAML: {error}") from None
     if not isinstance(data, dict):
@@ -306,7 +309,9 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         return structure(_fill(data, data.get("inputs") or {}, path=str(path)), Recipe)
     except RecordError as error:
         place = error.field or ""
-        given = next((c for c in changed if place == c or place.startswith((c + ".", c + "["))), None)
+        given = next(
+            (c for c in changed if place == c or place.startswith((c + ".", c + "["))), None
+        )
         if given:
             raise error.at(f"override {given!r}") from None
         raise error.at(str(path), _line_of(root, place)) from None
@@ -317,7 +322,8 @@ def _override(data: dict[str, Any], item: str) -> str:
     key, sign, text = item.partition("=")
     if not sign or not key or not all(key.split(".")):
         raise ConfigError(
-            f"override must look like field=value, got {item!r}", hint="example: rounds=3 policy.temperature=0.8"
+            f"override must look like field=value, got {item!r}",
+            hint="example: rounds=3 policy.temperature=0.8",
         )
     try:
         value = yaml.load(text, Loader=_Loader)  # noqa: S506  # _Loader is a SafeLoader
@@ -351,7 +357,9 @@ def _fill(value: Any, inputs: Mapping[str, Any], *, path: str) -> Any:
         name = match[1]
         if not isinstance(inputs, Mapping) or inputs.get(name) is None:
             raise RecordError(
-                "must be given", field=f"inputs.{name}", hint=f"add inputs.{name}=... to the command line"
+                "must be given",
+                field=f"inputs.{name}",
+                hint=f"add inputs.{name}=... to the command line",
             )
         return inputs[name]
 

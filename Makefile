@@ -1,0 +1,57 @@
+# orbiter: make setup, demo, test, lint, bench. Everything lands in .venv; nothing else on the machine is touched.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench clean
+
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+# The first interpreter that is Python 3.11 or 3.12: the versions for which every pinned wheel exists.
+PYTHON ?= $(shell for p in python3 python3.11 python3.12; do \
+	$$p -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null && echo $$p && break; done)
+PLUGINS := $(wildcard plugins/orbiter-*)
+SOURCES := $(shell find plugins -name '*.py' -not -path '*/tests/*' -not -path '*/build/*') \
+	$(wildcard plugins/*/pyproject.toml)
+# Small machines: one computing thread per process is fastest when several processes share two cores.
+export OMP_NUM_THREADS ?= 1
+export TOKENIZERS_PARALLELISM ?= false
+
+help:
+	@echo "make demo    set up and turn the loop on a laptop: sorting digits, 5 rounds (< 5 minutes)"
+	@echo "make test    set up and run every test"
+	@echo "make lint    ruff, mypy --strict, import contracts"
+	@echo "make bench   the benchmarks: ratios, side by side"
+	@echo "make setup   only set up .venv"
+
+setup: $(READY)
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "orbiter needs python3.11 or python3.12; set PYTHON=/path/to/it"; exit 3; }
+	$(PYTHON) -m venv $(VENV)
+
+$(READY): $(BIN)/python constraints.txt pyproject.toml $(SOURCES)
+	@# torch goes first and alone: where a CPU wheel of the pinned version lies at hand, pip takes that.
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt hatchling editables
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable ".[dev,parquet]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation $(addprefix ./,$(PLUGINS))
+	@# The dependencies of a plugin may be there already; its own code is always the present one.
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --force-reinstall $(addprefix ./,$(PLUGINS))
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/orbiter run examples/recipes/sorting.yaml
+
+test: $(READY)
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --cov --cov-report=term:skip-covered $(ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)
+	for b in benchmarks/*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .coverage*

@@ -1,0 +1,298 @@
+"""The flywheel: walks a recipe's rounds and stages, and can be stopped and gone on with at any point."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from time import perf_counter
+from types import TracebackType
+from typing import Any, Self
+
+from attrs import frozen
+
+from orbiter.convert import unstructure
+from orbiter.errors import ConfigError, OrbiterError, UserCodeError
+from orbiter.flywheel import stages
+from orbiter.flywheel.provenance import provenance
+from orbiter.flywheel.recipe import Component, Recipe, dump_recipe
+from orbiter.generate.policy import Policy
+from orbiter.hookspecs import RoundEvent, StateEvent
+from orbiter.ledger import Ledger
+from orbiter.plugin import plugin_manager, registry
+from orbiter.tasks.streams import item_seed
+from orbiter.tasks.environment import Environment
+from orbiter.tasks.splits import TaskStream
+from orbiter.verify.verifier import Verifier
+
+MAY_CHANGE = ("rounds", "gates", "exports", "description")
+"""Fields of a recipe that may differ when a run is gone on with: none of them changes what is durable already."""
+
+
+@frozen(kw_only=True)
+class RunResult:
+    """How a run ended.
+
+    Args:
+        path: Folder of the run.
+        rounds: The summary of every round, as in rounds.jsonl; round 0 is the cold start.
+        checkpoint: The last model, or None if nothing was trained.
+        stopped: Why it ended before its last round, or None.
+        was_finished: The run was complete already and nothing was done.
+    """
+
+    path: Path
+    rounds: tuple[Mapping[str, Any], ...]
+    checkpoint: Path | None
+    stopped: str | None = None
+    was_finished: bool = False
+
+
+class Flywheel:
+    """Turns the loop of one recipe.
+
+        result = Flywheel(load_recipe("sorting.yaml"), runs_dir=Path("runs")).run()
+
+    Every stage of every round is recorded in the run's ledger when it is complete. ``run`` does the stages that are not, so that
+    calling it again after an interruption goes on where it stopped.
+
+    Args:
+        recipe: What to do.
+        runs_dir: The run's folder is ``runs_dir/recipe.name``.
+        base_dir: Folder that a ``file.py:Class`` of the recipe is relative to.
+    """
+
+    def __init__(
+        self, recipe: Recipe, *, runs_dir: Path = Path("runs"), base_dir: Path = Path()
+    ) -> None:
+        self.recipe = recipe
+        self.path = Path(runs_dir) / recipe.name
+        self.base_dir = base_dir
+        self.environment: Environment = self.make("environment", recipe.environment)
+        self.verifier: Verifier = self._make_verifier()
+        self.audit_verifier: Verifier | None = (
+            self.make("verifier", recipe.audit_verifier) if recipe.audit_verifier else None
+        )
+        self.ledger: Ledger
+        self._policy: Policy | None = None
+        self._runner: asyncio.Runner | None = None
+        self._streams: dict[str, TaskStream] = {}
+        self._checkpoint: Path | None = None
+        self._loaded = False
+
+    def make(self, kind: str, component: Component) -> Any:
+        """Return the instance that a component of the recipe names."""
+        return registry().create(kind, component.name, component.extra, base_dir=self.base_dir)
+
+    def _make_verifier(self) -> Verifier:
+        if self.recipe.verifier is not None:
+            return self.make("verifier", self.recipe.verifier)  # type: ignore[no-any-return]
+        given = self.environment.verifier()
+        if isinstance(given, str):
+            return registry().create("verifier", given, base_dir=self.base_dir)  # type: ignore[no-any-return]
+        return given
+
+    @property
+    def policy(self) -> Policy:
+        """The policy, made on first use: a finished run never loads a model."""
+        if self._policy is None:
+            options = dict(self.recipe.policy.extra)
+            model = self.recipe.model
+            if model is not None and model.id is not None and "model" not in options:
+                options["model"] = model.id
+            self._policy = registry().create(
+                "policy", self.recipe.policy.name, options, base_dir=self.base_dir
+            )
+        return self._policy
+
+    def stream(self, split: str) -> TaskStream:
+        """Return the run's tasks of a split: ``train`` or ``held_out``."""
+        if split not in self._streams:
+            self._streams[split] = TaskStream(
+                self.environment,
+                seed=item_seed(self.recipe.seed, "tasks"),
+                split=split,
+                share=self.recipe.evaluate.share,
+            )
+        return self._streams[split]
+
+    def wait_for(self, coroutine: Any) -> Any:
+        """Run a coroutine to its end; an interrupt cancels it and is raised here."""
+        if self._runner is None:
+            self._runner = asyncio.Runner()
+        return self._runner.run(coroutine)
+
+    def run(self) -> RunResult:
+        """Do what is still to be done and return how the run ended.
+
+        Raises:
+            ConfigError: The folder holds a run of another recipe.
+            RunLockedError: Another process works on this run.
+            OrbiterError: A stage failed; what was durable before stays so.
+        """
+        with self, Ledger.open(self.path) as self.ledger:
+            self._claim_folder()
+            finished = self.ledger.last_event("run_done")
+            if finished is not None and finished.get("rounds", 0) >= self.recipe.rounds:
+                return self._result(stopped=finished.get("stopped"), was_finished=True)
+            stopped = self._rounds()
+            stages.export(self)
+            self.ledger.add_event("run_done", rounds=self.recipe.rounds, stopped=stopped)
+            return self._result(stopped=stopped)
+
+    def _rounds(self) -> str | None:
+        recipe = self.recipe
+        self.stage(0, "audit", stages.audit)
+        base = self.stage(0, "model", stages.model).get("checkpoint")
+        self._use(base)
+        if recipe.teach is not None:
+            self._use(self.stage(0, "teach", stages.teach).get("checkpoint"))
+        self.stage(0, "evaluate", stages.evaluate)
+        self.stage(0, "round", stages.summarise)
+        for number in range(1, recipe.rounds + 1):
+            self.stage(number, "generate", stages.generate)
+            self.stage(number, "curate", stages.curate)
+            if recipe.train is not None:
+                self._use(self.stage(number, "train", stages.train).get("checkpoint"))
+            self.stage(number, "evaluate", stages.evaluate)
+            summary = self.stage(number, "round", stages.summarise)
+            if reason := summary.get("stop"):
+                return str(reason)
+        return None
+
+    def stage(
+        self, number: int, name: str, work: Callable[[Flywheel, int], dict[str, Any]]
+    ) -> dict[str, Any]:
+        """Return what a stage of a round gave: from the ledger if it is complete, else by doing it now."""
+        done = self.done(number, name)
+        if done is not None:
+            return done
+        plugin_manager().notify(
+            "orbiter_on_state",
+            StateEvent(subject=self.recipe.name, old="", new=f"round {number}: {name}"),
+        )
+        started = perf_counter()
+        fields = work(self, number)
+        fields.setdefault("seconds", round(perf_counter() - started, 4))
+        self.ledger.add_event("stage_done", round=number, stage=name, **fields)
+        if name == "round":
+            plugin_manager().notify(
+                "orbiter_on_round",
+                RoundEvent(run=self.recipe.name, round=number, summary=fields),
+            )
+        return fields
+
+    def done(self, number: int, name: str) -> dict[str, Any] | None:
+        """Return what a complete stage gave, or None."""
+        return self.ledger.last_event("stage_done", round=number, stage=name)
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """The model that answers now."""
+        return self._checkpoint
+
+    def place(self, relative: str) -> Path:
+        """Return a path inside the run's folder."""
+        return self.path / relative
+
+    def _use(self, checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            self._checkpoint = self.place(checkpoint)
+            self._loaded = False
+
+    def ready_policy(self) -> Policy:
+        """Return the policy with the present checkpoint loaded."""
+        policy = self.policy
+        if self._checkpoint is not None and not self._loaded:
+            policy.load(self._checkpoint)
+            self._loaded = True
+        return policy
+
+    @property
+    def model_label(self) -> str | None:
+        """The name of the model that answers, for rows: relative to the run's folder, so that it does not depend on where that lies."""
+        if self._checkpoint is not None:
+            return self._checkpoint.relative_to(self.path).as_posix()
+        return self.policy.model
+
+    def _claim_folder(self) -> None:
+        """Save the recipe with the run, or check that it is the one that made the run."""
+        file = self.place("recipe.yaml")
+        text = dump_recipe(self.recipe)
+        if self.ledger.last_event("run_started") is not None:
+            self._compare(unstructure(self.recipe), self.ledger.last_event("run_started") or {})
+        else:
+            self.ledger.add_event(
+                "run_started",
+                name=self.recipe.name,
+                recipe=unstructure(self.recipe),
+                provenance=provenance(self.verifier),
+            )
+        write_text(file, text)
+
+    def _compare(self, now: dict[str, Any], started: Mapping[str, Any]) -> None:
+        before = started.get("recipe") or {}
+        differing = sorted(
+            key
+            for key in now.keys() | before.keys()
+            if key not in MAY_CHANGE and now.get(key) != before.get(key)
+        )
+        if differing:
+            key = differing[0]
+            raise ConfigError(
+                f"run {str(self.path)!r} was made by another recipe: {', '.join(differing)} differs; "
+                f"{key} was {before.get(key)!r}, now {now.get(key)!r}",
+                hint="choose another name with name=..., or restore the recipe",
+            )
+
+    def _result(self, *, stopped: str | None, was_finished: bool = False) -> RunResult:
+        rounds = tuple(
+            event for event in self.ledger.events("stage_done") if event.get("stage") == "round"
+        )
+        last = self.ledger.last_event("checkpoint_written")
+        checkpoint = self.place(last["path"]) if last else None
+        return RunResult(
+            path=self.path,
+            rounds=rounds,
+            checkpoint=checkpoint,
+            stopped=stopped,
+            was_finished=was_finished,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if self._policy is not None:
+                self.wait_for(self._policy.aclose())
+        finally:
+            if self._runner is not None:
+                self._runner.close()
+                self._runner = None
+            self._policy = None
+
+
+def call_user(what: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call code that a user supplied; what it raises is reported as its failure, not ours."""
+    try:
+        return function(*args, **kwargs)
+    except OrbiterError:
+        raise
+    except Exception as error:
+        raise UserCodeError(f"{what} raised {type(error).__name__}: {error}") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small file so that it is there whole or not at all."""
+    with tempfile.NamedTemporaryFile(
+        "w", dir=path.parent, prefix=path.name, suffix=".tmp", delete=False, encoding="utf-8"
+    ) as file:
+        file.write(text)
+    Path(file.name).replace(path)

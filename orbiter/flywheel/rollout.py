@@ -1,0 +1,252 @@
+"""A rollout: ask a policy for attempts at tasks, judge them, and make both durable, batch by batch."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from time import perf_counter
+
+import attrs
+from attrs import define, field, frozen
+
+from orbiter.convert import unstructure
+from orbiter.errors import OrbiterError, PolicyError, UserCodeError
+from orbiter.flywheel.allocation import Allocator
+from orbiter.generate.policy import Completion, Policy, Request, Sampling
+from orbiter.hookspecs import VerdictsEvent
+from orbiter.ledger import Attempt, AttemptKey, Ledger
+from orbiter.plugin import plugin_manager
+from orbiter.records import Outcome, Task, Trajectory, Verdict
+from orbiter.tasks.streams import item_seed
+from orbiter.verify.verifier import Verifier, judge
+
+
+@frozen(kw_only=True)
+class RolloutPlan:
+    """What a rollout asks for.
+
+    Args:
+        run: Name of the run.
+        round: Round that the attempts belong to.
+        engine: ``policy`` for training data, ``held_out`` for a measurement.
+        tasks: The tasks, in order.
+        samples: Attempts per task.
+        seed: Seed of the run.
+        sampling: How to sample.
+        target_survivors: See :class:`orbiter.flywheel.recipe.Generate`.
+        model: Name of the model for the rows; the same wherever the run's folder lies.
+    """
+
+    run: str
+    round: int
+    engine: str
+    tasks: Sequence[Task]
+    samples: int
+    seed: int
+    sampling: Sampling
+    target_survivors: int | None = None
+    model: str | None = None
+
+    def key(self, task: Task, attempt: int) -> AttemptKey:
+        """Return the identity of one attempt."""
+        return AttemptKey(self.round, self.engine, task.env, task.task_id, attempt)
+
+
+@define
+class RolloutResult:
+    """What a rollout gave: the judged trajectories in identity order, and where the time went (seconds)."""
+
+    judged: dict[AttemptKey, Trajectory] = field(factory=dict)
+    token_count: int = 0
+    generate_s: float = 0.0
+    verify_s: float = 0.0
+    record_s: float = 0.0
+
+    def outcomes(self, outcome: Outcome) -> int:
+        """Return how many verdicts have this outcome."""
+        return sum(1 for t in self.judged.values() if t.verdict and t.verdict.outcome is outcome)
+
+
+class Rollout:
+    """Runs one plan; whatever the ledger holds already is not asked again.
+
+    Batches are cut from the whole plan, so a resumed rollout asks the same batches; of a batch that was only partly
+    durable, the missing attempts are added.
+    """
+
+    def __init__(
+        self, plan: RolloutPlan, *, policy: Policy, verifier: Verifier, ledger: Ledger
+    ) -> None:
+        self.plan, self.policy, self.verifier, self.ledger = plan, policy, verifier, ledger
+        self.result = RolloutResult()
+        self._tasks = {(t.env, t.task_id): t for t in plan.tasks}
+        self._sampling = unstructure(plan.sampling)
+
+    async def run(self) -> RolloutResult:
+        """Ask, judge and record until the plan is complete."""
+        plan = self.plan
+        self.ledger.plan(
+            plan.round, plan.engine, [(t.env, t.task_id) for t in plan.tasks], samples=plan.samples
+        )
+        self._recall()
+        started = perf_counter()
+        for wave in self._waves():
+            await self._run_wave(wave)
+        spent = perf_counter() - started
+        self.result.generate_s += spent - self.result.verify_s - self.result.record_s
+        position = {(t.env, t.task_id): i for i, t in enumerate(plan.tasks)}
+        in_order = sorted(
+            self.result.judged.items(),
+            key=lambda kv: (position[kv[0].env, kv[0].task_id], kv[0].attempt),
+        )
+        self.result.judged = dict(in_order)
+        return self.result
+
+    def _recall(self) -> None:
+        """Take back what is durable; judge attempts whose verdict was lost."""
+        plan = self.plan
+        unjudged: list[tuple[AttemptKey, Trajectory, str | None]] = []
+        for attempt in self.ledger.attempts(plan.round, plan.engine):
+            verdict = self.ledger.verdict_of(attempt.key)
+            self.result.token_count += attempt.token_count
+            if verdict is None:
+                unjudged.append((attempt.key, attempt.trajectory, attempt.error))
+            else:
+                self._keep(attempt.key, attempt.trajectory, verdict)
+        if unjudged:
+            self._judge(unjudged)
+
+    def _waves(self) -> Iterator[list[tuple[Task, int]]]:
+        plan = self.plan
+        if plan.target_survivors is None:
+            yield [(task, n) for task in plan.tasks for n in range(plan.samples)]
+            return
+        allocator = Allocator(
+            tasks=len(plan.tasks),
+            samples_per_task=plan.samples,
+            target_survivors=plan.target_survivors,
+        )
+        while wave := allocator.next_wave():
+            yield [(plan.tasks[index], attempt) for index, attempt in wave]
+            for index, attempt in wave:
+                verdict = self.result.judged[plan.key(plan.tasks[index], attempt)].verdict
+                allocator.record(index, attempt, verdict.outcome if verdict else Outcome.INVALID)
+
+    async def _run_wave(self, wave: list[tuple[Task, int]]) -> None:
+        size = max(1, self.policy.batch_size)
+        batches = iter([wave[i : i + size] for i in range(0, len(wave), size)])
+
+        async def worker() -> None:
+            for batch in batches:
+                if any(self.plan.key(*item) not in self.result.judged for item in batch):
+                    await self._run_batch(batch)
+
+        workers = [asyncio.ensure_future(worker()) for _ in range(max(1, self.policy.concurrency))]
+        try:
+            await asyncio.gather(*workers)
+        finally:
+            for w in workers:
+                w.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+
+    async def _run_batch(self, batch: list[tuple[Task, int]]) -> None:
+        plan = self.plan
+        requests = [
+            Request(
+                messages=task.messages,
+                env=task.env,
+                task_id=task.task_id,
+                attempt=n,
+                seed=item_seed(plan.seed, plan.round, plan.engine, task.env, task.task_id, n),
+                tools=task.tools,
+            )
+            for task, n in batch
+        ]
+        completions = await self._complete(requests)
+        fresh = [
+            (plan.key(task, n), self._trajectory(task, request, completion), completion)
+            for (task, n), request, completion in zip(batch, requests, completions)
+            if plan.key(task, n) not in self.result.judged
+        ]
+        started = perf_counter()
+        self.ledger.add_attempts(
+            [
+                Attempt(
+                    key=key,
+                    trajectory=trajectory,
+                    finish_reason=completion.finish_reason,
+                    token_count=completion.token_count,
+                    error=completion.error,
+                )
+                for key, trajectory, completion in fresh
+            ]
+        )
+        self.result.record_s += perf_counter() - started
+        self.result.token_count += sum(completion.token_count for _, _, completion in fresh)
+        self._judge([(key, trajectory, completion.error) for key, trajectory, completion in fresh])
+
+    async def _complete(self, requests: list[Request]) -> list[Completion]:
+        name = self.policy.name
+        try:
+            completions = await self.policy.complete(requests, self.plan.sampling)
+        except OrbiterError:
+            raise
+        except Exception as error:
+            raise UserCodeError(
+                f"policy {name!r} raised {type(error).__name__}: {error}"
+            ) from error
+        if not isinstance(completions, list) or len(completions) != len(requests):
+            got = len(completions) if isinstance(completions, list) else type(completions).__name__
+            raise PolicyError(
+                f"policy {name!r} must return a list of {len(requests)} completions, got {got}"
+            )
+        return completions
+
+    def _trajectory(self, task: Task, request: Request, completion: Completion) -> Trajectory:
+        return Trajectory(
+            messages=task.messages + tuple(completion.messages),
+            env=task.env,
+            task_id=task.task_id,
+            score=None,
+            tools=task.tools,
+            metadata=completion.metadata,
+            generator=self.policy.name,
+            model=completion.model or self.plan.model,
+            sampling=self._sampling,
+            seed=request.seed,
+            round=self.plan.round,
+            extra={"finish_reason": completion.finish_reason},
+        )
+
+    def _judge(self, attempts: list[tuple[AttemptKey, Trajectory, str | None]]) -> None:
+        started = perf_counter()
+        verdicts: list[tuple[AttemptKey, Verdict]] = []
+        for key, trajectory, error in attempts:
+            task = self._tasks[key.env, key.task_id]
+            if error is not None:
+                verdict = Verdict.invalid(
+                    f"no answer: {error}",
+                    verifier=self.verifier.name,
+                    version=self.verifier.version,
+                )
+            else:
+                verdict = judge(self.verifier, task, trajectory)
+            verdicts.append((key, verdict))
+        judged = perf_counter()
+        self.ledger.add_verdicts(verdicts)
+        for (key, trajectory, _), (_, verdict) in zip(attempts, verdicts):
+            self._keep(key, trajectory, verdict)
+        plugin_manager().notify(
+            "orbiter_on_verdicts",
+            VerdictsEvent(
+                run=self.plan.run,
+                round=self.plan.round,
+                trajectories=tuple(t for _, t, _ in attempts),
+                verdicts=tuple(v for _, v in verdicts),
+            ),
+        )
+        self.result.verify_s += judged - started
+        self.result.record_s += perf_counter() - judged
+
+    def _keep(self, key: AttemptKey, trajectory: Trajectory, verdict: Verdict) -> None:
+        self.result.judged[key] = attrs.evolve(trajectory, score=verdict.score, verdict=verdict)

@@ -1,0 +1,97 @@
+"""The summary of a round: the row that rounds.jsonl keeps, the table shows and the report plots."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from orbiter.flywheel import odds
+
+
+def summarise_round(
+    number: int,
+    stages: Mapping[str, Mapping[str, Any]],
+    *,
+    before: Mapping[str, Any] | None,
+    audit: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the figures of a round from the facts of its stages.
+
+    Args:
+        number: The round.
+        stages: Facts by stage name; a stage that did not run is absent.
+        before: The summary of the round before.
+        audit: Facts of the audit of the verifier.
+    """
+    made, kept = stages.get("generate", {}), stages.get("curate", {})
+    trained = stages.get("train") or stages.get("teach") or {}
+    row: dict[str, Any] = {"round": number}
+    row |= {k: made[k] for k in ("sampled", "passed", "failed", "invalid", "reasons") if k in made}
+    row |= _rate("yield", made)
+    row |= {k: kept[k] for k in ("kept", "decisions", "pairs", "rows", "dataset") if k in kept}
+    row |= _held_out(stages.get("evaluate", {}), before)
+    row["g_bound"] = audit.get("g_low")
+    row["g_forecast"] = audit.get("g")
+    row |= {
+        k: trained[k] for k in ("loss", "steps", "checkpoint", "trained_tokens") if k in trained
+    }
+    row["alarms"] = [*trained.get("alarms", ()), *_alarms(made)]
+    row |= _costs(stages)
+    return row
+
+
+def _rate(name: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a pass rate over valid attempts, with its 95 % Wilson interval; nothing if there were none."""
+    valid = facts.get("passed", 0) + facts.get("failed", 0)
+    if valid == 0:
+        return {}
+    interval = odds.wilson(facts["passed"], valid)
+    return {
+        name: facts["passed"] / valid,
+        f"{name}_low": interval.low,
+        f"{name}_high": interval.high,
+    }
+
+
+def _held_out(facts: Mapping[str, Any], before: Mapping[str, Any] | None) -> dict[str, Any]:
+    row = _rate("held_out", facts)
+    if not row:
+        return {}
+    row["held_out_passed"] = facts["passed"]
+    row["held_out_valid"] = facts["passed"] + facts["failed"]
+    if facts.get("audited_valid"):
+        row["audited"] = facts["audited_passed"] / facts["audited_valid"]
+    if before and before.get("held_out_valid"):
+        g = odds.measured_multiplier(
+            (before["held_out_passed"], before["held_out_valid"]),
+            (row["held_out_passed"], row["held_out_valid"]),
+        )
+        row |= {"g": g.value, "g_low": g.interval.low, "g_high": g.interval.high}
+    return row
+
+
+def _alarms(made: Mapping[str, Any]) -> list[str]:
+    valid = made.get("passed", 0) + made.get("failed", 0)
+    if valid and made["passed"] == 0:
+        return ["yield is 0: no answer passed, so there is nothing to imitate"]
+    if valid and made["failed"] == 0:
+        return ["yield is 1: every answer passed, so there is nothing left to learn here"]
+    return []
+
+
+def _costs(stages: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return seconds by kind of work; ``own_s`` is what is neither generating, verifying nor training."""
+    total = sum(facts.get("seconds", 0.0) for facts in stages.values())
+    generate_s = sum(facts.get("generate_s", 0.0) for facts in stages.values())
+    verify_s = sum(facts.get("verify_s", 0.0) for facts in stages.values())
+    train_s = sum(facts.get("train_s", 0.0) for facts in stages.values())
+    tokens = sum(facts.get("tokens", 0) for facts in stages.values())
+    return {
+        "seconds": round(total, 3),
+        "generate_s": round(generate_s, 3),
+        "verify_s": round(verify_s, 3),
+        "train_s": round(train_s, 3),
+        "own_s": round(total - generate_s - verify_s - train_s, 3),
+        "tokens": tokens,
+        "tokens_per_s": round(tokens / generate_s, 1) if generate_s > 0 and tokens else None,
+    }
