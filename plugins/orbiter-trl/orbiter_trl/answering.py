@@ -20,6 +20,7 @@ from orbiter.convert import unstructure
 from orbiter.errors import ConfigError, PolicyError
 from orbiter.generate.policy import Completion, Request, Sampling
 from orbiter.records import Message
+from orbiter_trl.chat import end_ids, to_chat
 from orbiter_trl.decode import Stop, decode
 from orbiter_trl.quiet import quiet
 
@@ -89,13 +90,17 @@ class Answerer:
         size = model.num_parameters()
         if threads is not None or size < NANO_PARAMETERS:
             torch.set_num_threads(threads or 1)
-        end_ids = _end_ids(model, tokenizer)
+        ends = end_ids(model, tokenizer)
+        if not ends:
+            raise PolicyError(
+                f"tokenizer of {source!r} must name an end token (eos_token), got none"
+            )
         # What the folder says about sampling would otherwise be mixed into ours.
         model.generation_config = type(model.generation_config)()
         return cls(
             model=model.to(place).eval(),
             tokenizer=tokenizer,
-            end_ids=end_ids,
+            end_ids=ends,
             context=getattr(model.config.get_text_config(), "max_position_embeddings", None),
             template_kwargs=dict(template_kwargs or {}),
         )
@@ -143,7 +148,7 @@ class Answerer:
     def _render_one(self, request: Request) -> list[int] | str:
         try:
             encoded = self.tokenizer.apply_chat_template(
-                [unstructure(m) for m in request.messages],
+                to_chat(request.messages),
                 tools=[unstructure(t) for t in request.tools] or None,
                 add_generation_prompt=True,
                 tokenize=True,
@@ -241,25 +246,3 @@ def _device(name: str) -> torch.device:
             hint="use device 'auto' or 'cpu'",
         )
     return place
-
-
-def _end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
-    """Return the tokens that end an answer: the model's, the tokenizer's, and the one that the chat template writes after a turn."""
-    found: list[int] = []
-    configured = model.generation_config.eos_token_id if model.generation_config else None
-    for item in (configured, tokenizer.eos_token_id):
-        found += item if isinstance(item, list) else [item] if item is not None else []
-    probe = "orbiter"
-    try:
-        turn = tokenizer.apply_chat_template(
-            [{"role": "user", "content": probe}, {"role": "assistant", "content": probe}],
-            tokenize=False,
-        )
-    except Exception:  # a template may refuse this conversation; then its end token is not known
-        turn = ""
-    after = tokenizer(turn.rpartition(probe)[2].lstrip(), add_special_tokens=False)["input_ids"]
-    if after and after[0] in tokenizer.all_special_ids:
-        found.append(after[0])
-    if not found:
-        raise PolicyError("the tokenizer must name an end token (eos_token), got none")
-    return tuple(dict.fromkeys(found))

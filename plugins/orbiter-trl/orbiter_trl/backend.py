@@ -1,0 +1,173 @@
+"""The TRL backend: supervised fine-tuning and GRPO of local models."""
+
+from __future__ import annotations
+
+import logging
+import time
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from orbiter.errors import BackendError, ConfigError, did_you_mean
+from orbiter.train.backend import Backend, TrainJob, TrainResult
+from orbiter.train.config import TrainMetrics
+from orbiter_trl.job_folder import JobFolder
+from orbiter_trl.settings import check_config, check_options
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+log = logging.getLogger("orbiter.train.trl")
+
+
+class TrlBackend(Backend):
+    """Trains with the trainers of TRL, all weights or LoRA, on CPU or CUDA.
+
+    ``sft`` takes trajectories and puts the loss on the assistant's turns; ``grpo`` takes tasks and the job's rewards. The first
+    job of a process imports torch and TRL, which takes seconds. ``job.options`` are arguments of TRL's SFTConfig or GRPOConfig,
+    and ``trust_remote_code`` among them.
+
+    A job whose ``output_dir`` holds the same job goes on where that stopped, and returns its result if it is done.
+    """
+
+    name = "trl"
+    algorithms = ("sft", "grpo")
+
+    def check(self, job: TrainJob) -> None:
+        """Raise if the job cannot work.
+
+        Raises:
+            ConfigError: The algorithm, an option, the model or the data file cannot be used.
+            MissingPluginError: A tracker is not installed.
+        """
+        check_config(job.config)
+        check_options(job.options, self._part(job).CONFIG)
+        for name, path in (("data", job.data), ("eval_data", job.eval_data)):
+            if path is not None and not path.is_file():
+                raise ConfigError(f"{name} must be a JSONL file, got {str(path)!r}")
+        if job.config.eval_every and job.eval_data is None:
+            raise ConfigError(f"eval_every needs eval_data, got eval_every={job.config.eval_every}")
+        folder = Path(job.model)
+        if folder.is_dir() and not (folder / "config.json").is_file():
+            raise ConfigError(
+                f"model must be a hub id or a folder with a config.json, got {job.model!r}"
+            )
+        if job.algorithm == "grpo" and not job.rewards:
+            raise ConfigError("rewards must hold at least one reward for grpo, got none")
+        if job.algorithm == "sft" and job.rewards:
+            raise ConfigError(
+                f"rewards must be empty for sft, got {[r.name for r in job.rewards]!r}"
+            )
+
+    def train(self, job: TrainJob) -> TrainResult:
+        """Run the job and return what it made.
+
+        Raises:
+            BackendError: The folder holds another job, the model cannot be loaded, or the loss stopped being a number.
+        """
+        from orbiter_trl.quiet import quiet
+
+        self.check(job)
+        folder = JobFolder(job.output_dir)
+        folder.claim(job)
+        if done := folder.result():
+            return done
+        part = self._part(job)
+        with quiet():
+            return self._train(job, part, folder)
+
+    def _train(self, job: TrainJob, part: ModuleType, folder: JobFolder) -> TrainResult:
+        from transformers import PrinterCallback
+
+        from orbiter_trl.watching import Watch
+
+        model, tokenizer = _load(job)
+        trainer, alarms = part.make_trainer(
+            job, model, tokenizer, peft_config=_peft_config(job), folder=folder.resume
+        )
+        newest = folder.newest()
+        watch = Watch(folder, on_metrics=job.on_metrics, resumed_at=newest[1] if newest else 0)
+        trainer.add_callback(watch)
+        trainer.remove_callback(PrinterCallback)
+        start = time.perf_counter()
+        trainer.train(resume_from_checkpoint=str(newest[0]) if newest else None)
+        seconds = time.perf_counter() - start
+        folder.publish(lambda draft: _save(trainer, tokenizer, draft))
+        for alarm in alarms:
+            log.warning("%s", alarm)
+        result = TrainResult(
+            checkpoint=folder.checkpoint,
+            metrics=_final(watch.last, trainer.state.global_step),
+            token_count=trainer.trained_token_count,
+            seconds=seconds,
+            alarms=tuple(alarms),
+        )
+        folder.finish(result)
+        return result
+
+    def _part(self, job: TrainJob) -> ModuleType:
+        """Return the module that knows the algorithm, importing TRL."""
+        if job.algorithm not in self.algorithms:
+            raise ConfigError(
+                f"algorithm must be one of {', '.join(self.algorithms)}, got {job.algorithm!r}"
+                f"{did_you_mean(job.algorithm, self.algorithms)}"
+            )
+        return import_module(f"orbiter_trl.{job.algorithm}")
+
+
+def _load(job: TrainJob) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    shared = {
+        "trust_remote_code": bool(job.options.get("trust_remote_code", False)),
+        "local_files_only": Path(job.model).is_dir(),
+    }
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(job.model, **shared)
+        # Mixed precision keeps its master weights in fp32.
+        model = AutoModelForCausalLM.from_pretrained(
+            job.model, dtype=torch.float32, use_safetensors=True, **shared
+        )
+    except (OSError, ValueError) as error:
+        raise BackendError(f"model {job.model!r} cannot be loaded: {error}") from error
+    if tokenizer.chat_template is None:
+        raise BackendError(f"tokenizer of {job.model!r} must have a chat template, got none")
+    return model, tokenizer
+
+
+def _peft_config(job: TrainJob) -> Any:
+    lora = job.config.lora
+    if lora is None:
+        return None
+    from peft import LoraConfig
+
+    modules = lora.target_modules
+    return LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=modules if isinstance(modules, str) else list(modules),
+        task_type="CAUSAL_LM",
+    )
+
+
+def _save(trainer: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    if hasattr(model, "merge_and_unload"):
+        model.merge_and_unload().save_pretrained(folder)
+    else:
+        trainer.save_model(str(folder))
+        # A pickle of the trainer's arguments, of no use to a reader of the model.
+        (folder / "training_args.bin").unlink(missing_ok=True)
+    tokenizer.save_pretrained(folder)
+
+
+def _final(last: dict[str, float], steps: int) -> TrainMetrics:
+    named = {"loss": "loss", "accuracy": "mean_token_accuracy", "reward": "reward"}
+    return TrainMetrics(
+        **{field: last.get(name) for field, name in named.items()},
+        steps=steps,
+        extra={name: value for name, value in sorted(last.items()) if name not in named.values()},
+    )

@@ -1,0 +1,60 @@
+"""Chat: how messages become a model's text, the same for answering and for training."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from orbiter.convert import unstructure
+from orbiter.records import Message
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+def to_chat(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """Return the messages as chat templates expect them: arguments of tool calls as objects, not as JSON text."""
+    rows = []
+    for message in messages:
+        row = unstructure(message)
+        if message.tool_calls:
+            row["tool_calls"] = [_with_object_arguments(call) for call in row["tool_calls"]]
+        row.setdefault("content", None)
+        rows.append(row)
+    return rows
+
+
+def _with_object_arguments(call: Any) -> Any:
+    function = call.get("function") if isinstance(call, dict) else None
+    if not isinstance(function, dict) or not isinstance(function.get("arguments"), str):
+        return call
+    try:
+        arguments = json.loads(function["arguments"])
+    except ValueError:
+        return call
+    return (
+        {**call, "function": {**function, "arguments": arguments}}
+        if isinstance(arguments, dict)
+        else call
+    )
+
+
+def end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+    """Return the tokens that end an answer: the model's, the tokenizer's, and the one that the chat template writes after a turn."""
+    found: list[int] = []
+    configured = model.generation_config.eos_token_id if model.generation_config else None
+    for item in (configured, tokenizer.eos_token_id):
+        found += item if isinstance(item, list) else [item] if item is not None else []
+    probe = "orbiter"
+    try:
+        turn = tokenizer.apply_chat_template(
+            [{"role": "user", "content": probe}, {"role": "assistant", "content": probe}],
+            tokenize=False,
+        )
+    except Exception:  # a template may refuse this conversation; then its end token is not known
+        turn = ""
+    after = tokenizer(turn.rpartition(probe)[2].lstrip(), add_special_tokens=False)["input_ids"]
+    if after and after[0] in tokenizer.all_special_ids:
+        found.append(after[0])
+    return tuple(dict.fromkeys(found))
