@@ -1,0 +1,360 @@
+"""What the yield means: pure functions of the pass rate p and the verifier's error rates.
+
+TPR is the share of right answers that the verifier passes, FPR the share of wrong ones. Rates are in [0, 1]; KL
+divergences are in nats, of the new policy from the old one.
+
+    >>> grow(0.05, multiplier=2, rounds=4)
+    (0.0952..., 0.1739..., 0.2962..., 0.4571...)
+"""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+
+from orbiter.errors import ConfigError
+from orbiter.intervals import (
+    Estimate,
+    Interval,
+    check_confidence,
+    check_counts,
+    clopper_pearson,
+    estimate_rate,
+    wilson,
+)
+
+__all__ = [
+    "Estimate",
+    "Interval",
+    "best_of_n_kl",
+    "best_of_n_kl_bound",
+    "best_of_n_success",
+    "clopper_pearson",
+    "corrected_pass_rate",
+    "estimate_rate",
+    "expected_samples",
+    "from_odds",
+    "grow",
+    "measured_multiplier",
+    "observed_yield",
+    "odds",
+    "odds_multiplier",
+    "reject_until_success_kl",
+    "samples_for_success",
+    "samples_for_survivors",
+    "survivor_precision",
+    "wilson",
+]
+
+
+def best_of_n_success(pass_rate: float, *, samples: int) -> float:
+    """Return the probability that at least one of N samples passes: 1 - (1 - p)^N.
+
+    Args:
+        pass_rate: p, in [0, 1].
+        samples: N, >= 0.
+    """
+    _check_rate("pass_rate", pass_rate)
+    _check_int("samples", samples, least=0)
+    if samples == 0:
+        return 0.0
+    return 1.0 if pass_rate == 1 else -math.expm1(samples * math.log1p(-pass_rate))
+
+
+def samples_for_success(pass_rate: float, *, success_rate: float) -> int:
+    """Return the least N whose best-of-N success is at least ``success_rate``: ceil(log(1 - s) / log(1 - p)).
+
+    Args:
+        pass_rate: p, in (0, 1].
+        success_rate: s, in [0, 1); with p = 1 also 1.
+    """
+    _check_rate("pass_rate", pass_rate, open_low=True)
+    _check_rate("success_rate", success_rate)
+    if success_rate == 0:
+        return 0
+    if pass_rate == 1:
+        return 1
+    if success_rate == 1:
+        raise ConfigError(
+            "success_rate must be < 1 unless pass_rate is 1, got 1", hint="ask for 0.99, say"
+        )
+    count = max(1, math.ceil(math.log1p(-success_rate) / math.log1p(-pass_rate)))
+    # The quotient is off by an ulp at times, which the ceiling turns into a whole sample.
+    if count > 1 and best_of_n_success(pass_rate, samples=count - 1) >= success_rate:
+        return count - 1
+    if best_of_n_success(pass_rate, samples=count) < success_rate:
+        return count + 1
+    return count
+
+
+def best_of_n_kl_bound(samples: int) -> float:
+    """Return the bound on the KL divergence of best-of-N from the policy: log N - (N - 1) / N nats.
+
+    Equality holds for scores without ties; with ties it is an upper bound (Stiennon et al. 2020; Hilton & Gao 2022;
+    proved by Beirami et al. 2024, theorem 3.1). :func:`best_of_n_kl` is the exact value for a pass-or-fail score.
+
+    Args:
+        samples: N, >= 1.
+    """
+    _check_int("samples", samples, least=1)
+    # log N - 1 + 1/N, whose terms cancel to 0 exactly at N = 1.
+    return math.log(samples) - (samples - 1) / samples
+
+
+def best_of_n_kl(pass_rate: float, *, samples: int) -> float:
+    """Return the exact KL divergence, in nats, of best-of-N from the policy when the score is pass or fail.
+
+    With ties broken at random only the mass of passes moves, from p to q = 1 - (1 - p)^N, and so::
+
+        KL = q log(q / p) + (1 - q) log((1 - q) / (1 - p)),   1 - q = (1 - p)^N
+
+    It is at most ``best_of_n_kl_bound(N)``, and 0 at p = 0 and p = 1.
+
+    Args:
+        pass_rate: p, in [0, 1].
+        samples: N, >= 1.
+    """
+    _check_rate("pass_rate", pass_rate)
+    _check_int("samples", samples, least=1)
+    if samples == 1 or pass_rate in (0, 1):
+        return 0.0
+    log_fail = math.log1p(-pass_rate)
+    success = -math.expm1(samples * log_fail)
+    all_fail = math.exp(samples * log_fail)
+    log_success = math.log1p(-all_fail) if all_fail < 0.5 else math.log(success)
+    kl = success * (log_success - math.log(pass_rate)) + all_fail * (samples - 1) * log_fail
+    return max(0.0, kl)
+
+
+def reject_until_success_kl(pass_rate: float) -> float:
+    """Return the KL divergence, in nats, of sampling until a pass: -log p.
+
+    The result is the policy conditioned on passing, pi(y) / p on the passes. It is the limit of best-of-N.
+
+    Args:
+        pass_rate: p, in (0, 1].
+    """
+    _check_rate("pass_rate", pass_rate, open_low=True)
+    return -math.log(pass_rate) if pass_rate < 1 else 0.0
+
+
+def expected_samples(survivors: int, *, pass_rate: float) -> float:
+    """Return the expected number of samples until M passes: M / p (1 / p for one).
+
+    Args:
+        survivors: M, >= 0.
+        pass_rate: p, in (0, 1].
+    """
+    _check_int("survivors", survivors, least=0)
+    _check_rate("pass_rate", pass_rate, open_low=True)
+    return survivors / pass_rate
+
+
+def samples_for_survivors(survivors: int, *, pass_rate: float, probability: float) -> int:
+    """Return the least n with P(Binomial(n, p) >= M) >= q: the negative binomial's q-quantile, passes included.
+
+    P(Binomial(n, p) >= M) = I_p(M, n - M + 1), the regularised incomplete beta function.
+
+    Args:
+        survivors: M, >= 0.
+        pass_rate: p, in (0, 1].
+        probability: q, in (0, 1).
+    """
+    from scipy.special import betainc
+
+    _check_int("survivors", survivors, least=0)
+    _check_rate("pass_rate", pass_rate, open_low=True)
+    if not (_is_number(probability) and 0 < probability < 1):
+        raise ConfigError(f"probability must be a number in (0, 1), got {probability!r}")
+    if survivors == 0 or pass_rate == 1:
+        return survivors
+
+    def enough(count: int) -> bool:
+        return bool(betainc(survivors, count - survivors + 1, pass_rate) >= probability)
+
+    low, high = survivors - 1, survivors  # too few; perhaps enough
+    while not enough(high):
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
+
+
+def odds(pass_rate: float) -> float:
+    """Return p / (1 - p), infinite at 1.
+
+    Args:
+        pass_rate: p, in [0, 1].
+    """
+    _check_rate("pass_rate", pass_rate)
+    return math.inf if pass_rate == 1 else pass_rate / (1 - pass_rate)
+
+
+def from_odds(value: float) -> float:
+    """Return the rate that has these odds: o / (1 + o), 1 at infinity.
+
+    Args:
+        value: o, >= 0.
+    """
+    if not _is_number(value, infinite=True) or value < 0:
+        raise ConfigError(f"odds must be a number >= 0, got {value!r}")
+    return 1.0 if math.isinf(value) else value / (1 + value)
+
+
+def grow(pass_rate: float, *, multiplier: float, rounds: int) -> tuple[float, ...]:
+    """Return the pass rate after each round if every round multiplies its odds by g.
+
+    odds(p_t) = g^t odds(p_0). A policy that imitates the survivors of a verifier exactly has g = TPR / FPR (see
+    :func:`odds_multiplier`); a trained model falls short of it, so this is a forecast to measure against.
+
+    Args:
+        pass_rate: p_0, in [0, 1]; 0 and 1 stay as they are.
+        multiplier: g, > 0; may be infinite, and then one round reaches 1.
+        rounds: How many rounds, >= 0.
+    """
+    _check_rate("pass_rate", pass_rate)
+    _check_int("rounds", rounds, least=0)
+    if not _is_number(multiplier, infinite=True) or multiplier <= 0:
+        raise ConfigError(f"multiplier must be a number > 0, got {multiplier!r}")
+    if pass_rate in (0, 1):
+        return (float(pass_rate),) * rounds
+    log_start, log_step = math.log(pass_rate) - math.log1p(-pass_rate), math.log(multiplier)
+    return tuple(_logistic(log_start + step * log_step) for step in range(1, rounds + 1))
+
+
+def odds_multiplier(*, tpr: float, fpr: float) -> float:
+    """Return g = TPR / FPR: what one round of imitating the survivors does to the odds of p, at best.
+
+    The survivors are right with probability p TPR / (p TPR + (1 - p) FPR), whose odds are g times those of p. An
+    uninformative verifier has g = 1, a flawless one (FPR = 0) an infinite g.
+
+    Args:
+        tpr: In [0, 1].
+        fpr: In [0, 1].
+
+    Raises:
+        ConfigError: Both are 0: nothing survives, and g is undefined.
+    """
+    _check_rate("tpr", tpr)
+    _check_rate("fpr", fpr)
+    if tpr == 0 and fpr == 0:
+        raise ConfigError(
+            "tpr or fpr must be > 0, got 0 and 0", hint="a verifier that passes nothing has no g"
+        )
+    return math.inf if fpr == 0 else tpr / fpr
+
+
+def observed_yield(pass_rate: float, *, tpr: float, fpr: float) -> float:
+    """Return the share that the verifier passes: p TPR + (1 - p) FPR.
+
+    Args:
+        pass_rate: The true p, in [0, 1].
+        tpr: In [0, 1].
+        fpr: In [0, 1].
+    """
+    for name, value in (("pass_rate", pass_rate), ("tpr", tpr), ("fpr", fpr)):
+        _check_rate(name, value)
+    return pass_rate * tpr + (1 - pass_rate) * fpr
+
+
+def survivor_precision(pass_rate: float, *, tpr: float, fpr: float) -> float | None:
+    """Return the share of survivors that are right: p TPR / (p TPR + (1 - p) FPR); None when nothing survives.
+
+    Args:
+        pass_rate: The true p, in [0, 1].
+        tpr: In [0, 1].
+        fpr: In [0, 1].
+    """
+    observed = observed_yield(pass_rate, tpr=tpr, fpr=fpr)
+    return pass_rate * tpr / observed if observed > 0 else None
+
+
+def corrected_pass_rate(observed: float, *, tpr: float, fpr: float) -> float:
+    """Return the true pass rate behind an observed yield: (observed - FPR) / (TPR - FPR) (Rogan & Gladen 1978).
+
+    An observed yield below FPR or above TPR, which sampling noise makes, gives 0 or 1: the maximum-likelihood estimate.
+
+    Args:
+        observed: Share that the verifier passed, in [0, 1].
+        tpr: In [0, 1], above ``fpr``.
+        fpr: In [0, 1].
+    """
+    for name, value in (("observed", observed), ("tpr", tpr), ("fpr", fpr)):
+        _check_rate(name, value)
+    if tpr <= fpr:
+        raise ConfigError(
+            f"tpr must be > fpr, got {tpr!r} and {fpr!r}",
+            hint="the yield of an uninformative verifier says nothing about the pass rate",
+        )
+    return min(1.0, max(0.0, (observed - fpr) / (tpr - fpr)))
+
+
+def measured_multiplier(
+    *,
+    passed_before: int,
+    count_before: int,
+    passed_after: int,
+    count_after: int,
+    confidence: float = 0.95,
+) -> Estimate:
+    """Return by how much the odds of the yield rose between two rounds, with a confidence interval.
+
+    The odds ratio of the 2 x 2 table, with the normal approximation on the log scale (Woolf 1955)::
+
+        log g = log(a d / b c),  se = sqrt(1/a + 1/b + 1/c + 1/d)
+
+    where a, b are passes and failures after, c, d before. If a cell is 0 (a yield of 0 or 1), 1/2 is added to all four
+    (Haldane 1956; Anscombe 1956), and the value is then an estimate, not the ratio of the observed odds.
+    The attempts are taken as independent. They are not quite: with several attempts per task the interval is too narrow
+    when the rounds draw different tasks (give it one attempt per task then), and too wide when they share them.
+
+    Args:
+        passed_before: Passes in the earlier round.
+        count_before: Valid attempts in the earlier round; 0 makes the value None and the interval [0, inf].
+        passed_after: Passes in the later round.
+        count_after: Valid attempts in the later round.
+        confidence: In (0, 1).
+    """
+    check_counts(passed_before, count_before)
+    check_counts(passed_after, count_after)
+    check_confidence(confidence)
+    if count_before == 0 or count_after == 0:
+        return Estimate(None, Interval(0.0, math.inf, confidence))
+    cells = [
+        float(cell)
+        for cell in (
+            passed_after,
+            count_before - passed_before,
+            count_after - passed_after,
+            passed_before,
+        )
+    ]
+    if 0 in cells:
+        cells = [cell + 0.5 for cell in cells]
+    up, up_too, down, down_too = cells
+    log_ratio = math.log(up) + math.log(up_too) - math.log(down) - math.log(down_too)
+    half = NormalDist().inv_cdf((1 + confidence) / 2) * math.sqrt(sum(1 / cell for cell in cells))
+    interval = Interval(math.exp(log_ratio - half), math.exp(log_ratio + half), confidence)
+    return Estimate(math.exp(log_ratio), interval)
+
+
+def _logistic(value: float) -> float:
+    return 1 / (1 + math.exp(-value)) if value >= 0 else math.exp(value) / (1 + math.exp(value))
+
+
+def _is_number(value: object, *, infinite: bool = False) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return not math.isnan(value) if infinite else math.isfinite(value)
+
+
+def _check_rate(name: str, value: float, *, open_low: bool = False) -> None:
+    rule = "a number in (0, 1]" if open_low else "a number in [0, 1]"
+    if not _is_number(value) or not 0 <= value <= 1 or (open_low and value == 0):
+        raise ConfigError(f"{name} must be {rule}, got {value!r}")
+
+
+def _check_int(name: str, value: int, *, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ConfigError(f"{name} must be an integer >= {least}, got {value!r}")

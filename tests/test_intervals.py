@@ -1,0 +1,104 @@
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from orbiter.errors import ConfigError
+from orbiter.intervals import Estimate, Interval, clopper_pearson, estimate_rate, wilson
+
+quick = settings(deadline=None, max_examples=60)
+tables = st.integers(0, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
+levels = st.floats(0.5, 0.999)
+
+
+@quick
+@given(tables, levels)
+def test_both_intervals_agree_with_scipy(table, level):
+    successes, count = table
+    if count == 0:
+        return
+    test = stats.binomtest(successes, count)
+    for ours, method in ((wilson, "wilson"), (clopper_pearson, "exact")):
+        interval = ours(successes, count, confidence=level)
+        reference = test.proportion_ci(level, method=method)
+        assert (interval.low, interval.high) == pytest.approx(
+            (reference.low, reference.high), rel=1e-9, abs=1e-12
+        )
+
+
+def test_published_example():
+    # Newcombe 1998, table I: 81 of 263.
+    assert (wilson(81, 263).low, wilson(81, 263).high) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    exact = clopper_pearson(81, 263)
+    assert (exact.low, exact.high) == pytest.approx((0.2527, 0.3676), abs=5e-5)
+
+
+@pytest.mark.parametrize("interval", [wilson, clopper_pearson])
+def test_ends(interval):
+    assert (interval(0, 0).low, interval(0, 0).high) == (0, 1)
+    assert interval(0, 10).low == 0
+    assert interval(10, 10).high == 1
+    assert 0 < interval(10, 10).low < 1
+    assert 0 < interval(0, 10).high < 1
+
+
+def test_rule_of_three():
+    """No error in n trials bounds the rate by about 3/n at 95%, one-sided (90%, two-sided)."""
+    assert clopper_pearson(0, 1000, confidence=0.9).high == pytest.approx(3 / 1000, rel=0.01)
+
+
+@quick
+@given(st.integers(1, 60), st.floats(0.01, 0.99))
+def test_clopper_pearson_covers_at_least_as_often_as_it_says(count, rate):
+    covered = sum(
+        stats.binom.pmf(successes, count, rate)
+        for successes in range(count + 1)
+        if rate in clopper_pearson(successes, count)
+    )
+    assert covered >= 0.95 - 1e-9
+
+
+@quick
+@given(tables, levels)
+def test_intervals_hold_the_estimate_mirror_and_nest(table, level):
+    successes, count = table
+    for interval in (wilson, clopper_pearson):
+        here = interval(successes, count, confidence=level)
+        mirrored = interval(count - successes, count, confidence=level)
+        assert (here.low, here.high) == pytest.approx(
+            (1 - mirrored.high, 1 - mirrored.low), abs=1e-9
+        )
+        wider = interval(successes, count, confidence=(1 + level) / 2)
+        assert wider.low <= here.low <= here.high <= wider.high
+        if count:
+            assert here.low - 1e-12 <= successes / count <= here.high + 1e-12
+
+
+def test_estimate_of_nothing_is_unknown():
+    assert estimate_rate(0, 0) == Estimate(None, Interval(0.0, 1.0))
+    assert str(estimate_rate(0, 0)) == "unknown [0, 1]"
+    assert estimate_rate(3, 4).value == 0.75
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: wilson(3, 2), "successes must be <= count, got 3 of 2"),
+        (lambda: wilson(-1, 2), "successes must be an integer >= 0, got -1"),
+        (lambda: clopper_pearson(1, 2.0), "count must be an integer >= 0, got 2.0"),
+        (lambda: clopper_pearson(1, True), "count must be an integer >= 0, got True"),
+        (lambda: wilson(1, 2, confidence=1), "confidence must be a number in (0, 1), got 1"),
+        (
+            lambda: wilson(1, 2, confidence="0.9"),
+            "confidence must be a number in (0, 1), got '0.9'",
+        ),
+        (lambda: Interval(2.0, 1.0), "interval must have low <= high, got 2.0 and 1.0"),
+        (lambda: Interval(math.nan, 1.0), "interval must have low <= high, got nan and 1.0"),
+    ],
+)
+def test_arguments_out_of_range(call, message):
+    with pytest.raises(ConfigError) as caught:
+        call()
+    assert caught.value.message == message
