@@ -7,12 +7,25 @@ from orbiter.registry import Registry
 
 NAMES: dict[str, dict[str, str]] = {
     "environment": {
+        "addition": "orbiter.tasks.addition:Addition",
+        "countdown": "orbiter.tasks.countdown:Countdown",
+        "jsonl": "orbiter.tasks.jsonl:JsonlEnvironment",
+        "reversal": "orbiter.tasks.reversal:Reversal",
         "sorting": "orbiter.tasks.sorting:Sorting",
     },
     "verifier": {
+        "all_of": "orbiter.verify.combine:AllOf",
+        "any_of": "orbiter.verify.combine:AnyOf",
+        "countdown": "orbiter.verify.countdown:CountdownVerifier",
         "exact": "orbiter.verify.exact:ExactVerifier",
+        "numeric": "orbiter.verify.numeric:NumericVerifier",
+        "regex": "orbiter.verify.regex:RegexVerifier",
+        "static": "orbiter.verify.static:StaticTraceVerifier",
+        "weighted": "orbiter.verify.combine:Weighted",
     },
     "policy": {
+        "openai": "orbiter.generate.openai:OpenAIPolicy",
+        "replay": "orbiter.generate.replay:ReplayPolicy",
         "scripted": "orbiter.generate.scripted:ScriptedPolicy",
     },
     "exporter": {},

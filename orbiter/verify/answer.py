@@ -7,16 +7,16 @@ from orbiter.records import Trajectory
 _OPEN, _CLOSE = "<think>", "</think>"
 
 
-def final_answer(trajectory: Trajectory) -> str | None:
+def final_answer(trajectory: Trajectory, *, thoughts: bool = False) -> str | None:
     """Return the text of the closing assistant turn without its leading thoughts, or None if there is no answer.
 
     There is none when the last message is not the assistant's, or still calls tools, or when a ``<think>`` block is not
-    closed. A ``</think>`` without a ``<think>`` before it closes the block that a chat template opened in the prompt.
+    closed; with ``thoughts`` they are left in. A ``</think>`` without a ``<think>`` before it closes the block that a chat template opened in the prompt.
     """
     last = trajectory.messages[-1] if trajectory.messages else None
     if last is None or last.role != "assistant" or last.tool_calls:
         return None
-    return without_thoughts(last.text)
+    return last.text if thoughts else without_thoughts(last.text)
 
 
 def without_thoughts(text: str) -> str | None:

@@ -58,5 +58,13 @@ def version_of(verifier: Verifier, version: str) -> str:
     for name, parameter in inspect.signature(type(verifier)).parameters.items():
         value = getattr(verifier, name, parameter.default)
         if value != parameter.default:
-            parts.append(f"{name}={value!r}")
+            parts.append(f"{name}={_shown(value)}")
     return ";".join(parts)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, Verifier):
+        return f"{value.name}@{value.version}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_shown, value))}]"
+    return repr(value)
