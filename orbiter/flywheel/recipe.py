@@ -61,10 +61,11 @@ class Component:
 
 
 @frozen(kw_only=True)
-class PolicySpec(Component, Sampling):
+class PolicySpec(Sampling):
     """The policy by name, how it samples, and its own options beside them."""
 
-    max_new_tokens: int = 512
+    name: str
+    extra: Mapping[str, Any] = field(factory=dict)
 
     @property
     def sampling(self) -> Sampling:

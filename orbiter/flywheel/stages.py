@@ -48,35 +48,41 @@ def model(wheel: Flywheel, number: int) -> dict[str, Any]:
     spec = wheel.recipe.model
     if spec is None or spec.name is None:
         return {}
-    options = {"seed": item_seed(wheel.recipe.seed, "model") % 2**31, **spec.extra}
-    if wheel.environment.chars is not None:
-        options.setdefault("chars", wheel.environment.chars)
     path = "checkpoints/base"
-    wheel.place("checkpoints").mkdir(exist_ok=True)
-    registry().create("model", spec.name, {"path": wheel.place(path), **options})
+    make_model(wheel, wheel.place(path))
     wheel.ledger.add_checkpoint(path, round=number, base=None, dataset=None)
     return {"checkpoint": path}
 
 
+def make_model(wheel: Flywheel, path: Path) -> Path:
+    """Make the first model of the run in a folder, with the characters that the environment uses."""
+    spec = wheel.recipe.model
+    assert spec is not None
+    assert spec.name is not None
+    options = {"seed": item_seed(wheel.recipe.seed, "model") % 2**31, **spec.extra}
+    if wheel.environment.chars is not None:
+        options.setdefault("chars", wheel.environment.chars)
+    path.parent.mkdir(exist_ok=True)
+    registry().create("model", spec.name, {"path": path, **options})
+    return path
+
+
 def teach(wheel: Flywheel, number: int) -> dict[str, Any]:
     """Start cold: write demonstrations that the verifier confirms, and train on them."""
-    rows = _demonstrations(wheel)
-    path = _write_dataset(wheel, "data/demonstrations.jsonl", rows, round=number)
     assert wheel.recipe.teach is not None
+    rows = demonstrations(wheel, wheel.recipe.teach.demonstrations)
+    path = _write_dataset(wheel, "data/demonstrations.jsonl", rows, round=number)
     return _train(wheel, number, wheel.recipe.teach, path) | {"demonstrations": len(rows)}
 
 
-def _demonstrations(wheel: Flywheel) -> list[Trajectory]:
+def demonstrations(wheel: Flywheel, count: int) -> list[Trajectory]:
     """Return demonstrations that passed the verifier; one that does not is a fault of the environment."""
     spec = wheel.recipe.teach
-    if spec is None:
-        return []
-    if spec.synthesiser is not None:
+    if spec is not None and spec.synthesiser is not None:
         engine = wheel.make("synthesiser", spec.synthesiser)
-        rows = wheel.wait_for(engine.generate(spec.demonstrations))
-        return [attrs.evolve(row, round=0) for row in rows]
+        return [attrs.evolve(row, round=0) for row in wheel.wait_for(engine.generate(count))]
     rows = []
-    for task in wheel.stream("train").take(spec.demonstrations):
+    for task in wheel.stream("train").take(count):
         answer = wheel.environment.demonstrate(task)
         if answer is None:
             raise ConfigError(

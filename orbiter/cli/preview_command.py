@@ -1,0 +1,45 @@
+"""``orbiter preview``: show a few tasks, answers and verdicts before spending anything."""
+
+from __future__ import annotations
+
+import argparse
+
+from orbiter.cli.run_command import add_recipe_arguments
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    add_recipe_arguments(parser)
+    parser.add_argument("-n", type=int, default=5, metavar="N", help="how many tasks (default: 5)")
+
+
+def main(options: argparse.Namespace) -> int:
+    """Print tasks, a demonstration where there is one, an answer of the model, and the verdicts."""
+    from orbiter.cli.text import printable
+    from orbiter.errors import ConfigError
+    from orbiter.flywheel import Flywheel, load_recipe, stages
+    from orbiter.flywheel.probe import probing, sample
+
+    if options.n < 1:
+        raise ConfigError(f"-n must be >= 1, got {options.n}")
+    recipe = load_recipe(options.recipe, options.overrides)
+    wheel = Flywheel(recipe, runs_dir=options.runs, base_dir=options.recipe.parent)
+    with probing(wheel) as model:
+        tasks = stages.round_tasks(wheel, 1)[: options.n]
+        samples, _ = sample(wheel, tasks)
+    print(f"answers by {model}")
+    for shown in samples:
+        print(f"\n{printable(shown.task.task_id)}")
+        for message in shown.task.messages:
+            print(f"  {message.role:10} {printable(message.text)}")
+        known = wheel.environment.demonstrate(shown.task)
+        if known is not None:
+            print(f"  {'right':10} {printable(known)}")
+        answer = shown.completion
+        said = f"({answer.error})" if answer.error else "".join(m.text for m in answer.messages)
+        print(f"  {'answer':10} {printable(said)}")
+        verdict = shown.verdict
+        score = "" if verdict.score is None else f" {verdict.score:g}"
+        print(f"  {'verdict':10} {verdict.outcome.value}{score}  {printable(verdict.reason)}".rstrip())
+    return 0
+

@@ -1,0 +1,209 @@
+"""A short timed probe of a recipe: what a run will take, before anything is spent on it."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter
+
+import attrs
+from attrs import frozen
+
+from orbiter import jsonl
+from orbiter.errors import ConfigError
+from orbiter.flywheel import odds, stages
+from orbiter.flywheel.flywheel import Flywheel
+from orbiter.generate.policy import Completion, Request
+from orbiter.plugin import registry
+from orbiter.records import Outcome, Task, Trajectory, Verdict
+from orbiter.tasks.streams import item_seed
+from orbiter.train.backend import Backend, TrainJob
+from orbiter.verify.verifier import judge
+
+TRAIN_STEPS = 3
+"""Optimiser steps that the probe times, after one that warms up."""
+
+
+@frozen(kw_only=True)
+class Sample:
+    """One task, what was answered, and the verdict on it."""
+
+    task: Task
+    completion: Completion
+    verdict: Verdict
+
+
+@frozen(kw_only=True)
+class Estimate:
+    """What a run will take, extrapolated from a probe.
+
+    Args:
+        model: The model that was probed.
+        probed: Attempts that were sampled.
+        pass_rate: Share of them that passed, of the valid ones; None if none was valid.
+        pass_rate_interval: Its 95 % Wilson interval.
+        samples: Attempts of the whole run, held-out ones included.
+        tokens: Tokens of the whole run.
+        kept_per_round: Expected rows kept in a round at the probed pass rate.
+        sample_s: Seconds of generating and verifying.
+        train_s: Seconds of training; None without a training stage.
+    """
+
+    model: str
+    probed: int
+    pass_rate: float | None
+    pass_rate_interval: odds.Interval | None
+    samples: int
+    tokens: int
+    kept_per_round: float | None
+    sample_s: float
+    train_s: float | None
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of the whole run."""
+        return self.sample_s + (self.train_s or 0.0)
+
+
+@contextmanager
+def probing(wheel: Flywheel) -> Iterator[str]:
+    """Load the newest model of the run, or its first one, and give its name; a model that must be made is made in a temporary folder."""
+    checkpoints = sorted(
+        wheel.place("checkpoints").glob("round-*"), key=lambda p: int(p.name.removeprefix("round-"))
+    )
+    spec = wheel.recipe.model
+    folder = Path(tempfile.mkdtemp(prefix="orbiter-probe-"))
+    try:
+        with wheel:
+            if checkpoints:
+                wheel.policy.load(checkpoints[-1])
+                yield str(checkpoints[-1])
+            elif spec is not None and spec.name is not None:
+                made = stages.make_model(wheel, folder / "base")
+                wheel.policy.load(made)
+                yield str(made)
+            else:
+                yield (spec.id if spec and spec.id else None) or wheel.policy.name
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def sample(wheel: Flywheel, tasks: list[Task], *, samples: int = 1) -> tuple[list[Sample], float]:
+    """Return answers and verdicts for some tasks, and the seconds that they took."""
+    requests = [
+        Request(
+            messages=task.messages,
+            env=task.env,
+            task_id=task.task_id,
+            attempt=n,
+            seed=item_seed(wheel.recipe.seed, "probe", task.task_id, n),
+            tools=task.tools,
+        )
+        for task in tasks
+        for n in range(samples)
+    ]
+    asked = [task for task in tasks for _ in range(samples)]
+    policy, size = wheel.policy, max(1, wheel.policy.batch_size)
+    started = perf_counter()
+    completions: list[Completion] = []
+    for i in range(0, len(requests), size):
+        coroutine = policy.complete(requests[i : i + size], wheel.recipe.policy.sampling)
+        completions += wheel.wait_for(coroutine)
+    out = [
+        Sample(task=t, completion=c, verdict=_verdict(wheel, t, c)) for t, c in zip(asked, completions)
+    ]
+    return out, perf_counter() - started
+
+
+def _verdict(wheel: Flywheel, task: Task, completion: Completion) -> Verdict:
+    if completion.error is not None:
+        return Verdict.invalid(f"no answer: {completion.error}")
+    row = Trajectory(
+        messages=task.messages + tuple(completion.messages), env=task.env, task_id=task.task_id, score=None
+    )
+    return judge(wheel.verifier, task, row)
+
+
+def estimate(wheel: Flywheel, *, tasks: int = 64) -> Estimate:
+    """Return what the recipe will take, from sampling a few tasks and a few steps of training."""
+    recipe = wheel.recipe
+    with probing(wheel) as model:
+        probe_tasks = stages.round_tasks(wheel, 1)[:tasks]
+        sample(wheel, probe_tasks[:2])  # the first call pays for loading and warming up
+        samples, seconds = sample(wheel, probe_tasks, samples=2)
+        train_s = _train_seconds(wheel, model)
+    passed = sum(s.verdict.outcome is Outcome.PASS for s in samples)
+    valid = sum(s.verdict.outcome is not Outcome.INVALID for s in samples)
+    attempts = recipe.rounds * recipe.generate.tasks * recipe.generate.samples
+    attempts += (recipe.rounds + 1) * recipe.evaluate.tasks * recipe.evaluate.samples
+    tokens = sum(s.completion.token_count for s in samples)
+    rate = passed / valid if valid else None
+    return Estimate(
+        model=model,
+        probed=len(samples),
+        pass_rate=rate,
+        pass_rate_interval=odds.wilson(passed, valid) if valid else None,
+        samples=attempts,
+        tokens=round(attempts * tokens / len(samples)),
+        kept_per_round=None if rate is None else expected_kept(wheel, rate),
+        sample_s=attempts * seconds / len(samples),
+        train_s=train_s,
+    )
+
+
+def expected_kept(wheel: Flywheel, pass_rate: float) -> float:
+    """Return the expected rows kept in a round: tasks * E[min(cap, passes of a task)], passes binomial.
+
+    An upper bound where answers repeat, since repeats are dropped.
+    """
+    spec, cap = wheel.recipe.generate, wheel.recipe.curate.max_per_task
+    return spec.tasks * odds.expected_survivors(pass_rate, samples=spec.samples, cap=cap)
+
+
+def _train_seconds(wheel: Flywheel, model: str) -> float | None:
+    """Return the seconds that all training stages will take, from a few timed steps on demonstrations."""
+    recipe = wheel.recipe
+    spec = recipe.train or recipe.teach
+    if spec is None:
+        return None
+    backend: Backend = registry().create("backend", spec.backend)
+    if backend.algorithms.get(spec.algorithm) is not Trajectory:
+        return None
+    try:
+        rows = stages.demonstrations(wheel, min(64, spec.batch_size * 2))
+    except ConfigError:
+        return None
+    folder = Path(tempfile.mkdtemp(prefix="orbiter-probe-"))
+    try:
+        jsonl.write(folder / "rows.jsonl", rows)
+        per_step = []
+        for steps in (1, 1 + TRAIN_STEPS):
+            config = attrs.evolve(spec, max_steps=steps, save_every=None, eval_every=None, report_to=())
+            job = TrainJob(
+                algorithm=spec.algorithm,
+                model=model,
+                data=folder / "rows.jsonl",
+                output_dir=folder / f"out-{steps}",
+                config=config,
+                options=spec.options,
+            )
+            started = perf_counter()
+            backend.train(job)
+            per_step.append(perf_counter() - started)
+        fixed, step = per_step[0], max(0.0, per_step[1] - per_step[0]) / TRAIN_STEPS
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    total = 0.0
+    if recipe.teach is not None:
+        total += fixed + step * (recipe.teach.max_steps or _steps(recipe.teach, recipe.teach.demonstrations))
+    if recipe.train is not None:
+        rows_per_round = recipe.generate.tasks * recipe.curate.max_per_task
+        total += recipe.rounds * (fixed + step * (recipe.train.max_steps or _steps(recipe.train, rows_per_round)))
+    return total
+
+
+def _steps(spec: stages.Train, rows: int) -> float:
+    return spec.epochs * rows / (spec.batch_size * spec.gradient_accumulation)
