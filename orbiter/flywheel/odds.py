@@ -291,12 +291,7 @@ def corrected_pass_rate(observed: float, *, tpr: float, fpr: float) -> float:
 
 
 def measured_multiplier(
-    *,
-    passed_before: int,
-    count_before: int,
-    passed_after: int,
-    count_after: int,
-    confidence: float = 0.95,
+    before: tuple[int, int], after: tuple[int, int], *, confidence: float = 0.95
 ) -> Estimate:
     """Return by how much the odds of the yield rose between two rounds, with a confidence interval.
 
@@ -310,30 +305,22 @@ def measured_multiplier(
     when the rounds draw different tasks (give it one attempt per task then), and too wide when they share them.
 
     Args:
-        passed_before: Passes in the earlier round.
-        count_before: Valid attempts in the earlier round; 0 makes the value None and the interval [0, inf].
-        passed_after: Passes in the later round.
-        count_after: Valid attempts in the later round.
+        before: Passes and valid attempts of the earlier round; without attempts the value is None and the interval [0, inf].
+        after: Passes and valid attempts of the later round.
         confidence: In (0, 1).
     """
-    check_counts(passed_before, count_before)
-    check_counts(passed_after, count_after)
+    check_counts(*before)
+    check_counts(*after)
     check_confidence(confidence)
+    (passed_before, count_before), (passed_after, count_after) = before, after
     if count_before == 0 or count_after == 0:
         return Estimate(None, Interval(0.0, math.inf, confidence))
-    cells = [
-        float(cell)
-        for cell in (
-            passed_after,
-            count_before - passed_before,
-            count_after - passed_after,
-            passed_before,
-        )
-    ]
+    failed_before, failed_after = count_before - passed_before, count_after - passed_after
+    cells = [float(cell) for cell in (passed_after, failed_before, failed_after, passed_before)]
     if 0 in cells:
         cells = [cell + 0.5 for cell in cells]
-    up, up_too, down, down_too = cells
-    log_ratio = math.log(up) + math.log(up_too) - math.log(down) - math.log(down_too)
+    a, d, b, c = cells
+    log_ratio = math.log(a) + math.log(d) - math.log(b) - math.log(c)
     half = NormalDist().inv_cdf((1 + confidence) / 2) * math.sqrt(sum(1 / cell for cell in cells))
     interval = Interval(math.exp(log_ratio - half), math.exp(log_ratio + half), confidence)
     return Estimate(math.exp(log_ratio), interval)

@@ -176,9 +176,7 @@ def test_verifier_errors_at_the_ends():
 
 def test_measured_multiplier_of_a_table():
     # 20 of 100, then 40 of 100: (40 * 80) / (60 * 20) = 2.667; Woolf's interval by hand.
-    estimate = o.measured_multiplier(
-        passed_before=20, count_before=100, passed_after=40, count_after=100
-    )
+    estimate = o.measured_multiplier((20, 100), (40, 100))
     half = 1.959963984540054 * math.sqrt(1 / 40 + 1 / 60 + 1 / 20 + 1 / 80)
     assert estimate.value == pytest.approx(8 / 3)
     assert estimate.interval.low == pytest.approx(8 / 3 * math.exp(-half))
@@ -186,15 +184,13 @@ def test_measured_multiplier_of_a_table():
 
 
 def test_measured_multiplier_adds_a_half_when_a_cell_is_empty():
-    estimate = o.measured_multiplier(
-        passed_before=0, count_before=10, passed_after=5, count_after=10
-    )
+    estimate = o.measured_multiplier((0, 10), (5, 10))
     assert estimate.value == pytest.approx((5.5 * 10.5) / (5.5 * 0.5))
     assert 0 < estimate.interval.low < estimate.value < estimate.interval.high < math.inf
 
 
 def test_measured_multiplier_is_unknown_without_attempts():
-    estimate = o.measured_multiplier(passed_before=0, count_before=0, passed_after=5, count_after=9)
+    estimate = o.measured_multiplier((0, 0), (5, 9))
     assert estimate.value is None
     assert (estimate.interval.low, estimate.interval.high) == (0, math.inf)
 
@@ -205,12 +201,8 @@ tables = st.integers(1, 60).flatmap(lambda n: st.tuples(st.integers(0, n), st.ju
 @quick
 @given(tables, tables)
 def test_measured_multiplier_backwards_is_the_inverse(before, after):
-    there = o.measured_multiplier(
-        passed_before=before[0], count_before=before[1], passed_after=after[0], count_after=after[1]
-    )
-    back = o.measured_multiplier(
-        passed_before=after[0], count_before=after[1], passed_after=before[0], count_after=before[1]
-    )
+    there = o.measured_multiplier(before, after)
+    back = o.measured_multiplier(after, before)
     assert there.value * back.value == pytest.approx(1)
     assert there.interval.low * back.interval.high == pytest.approx(1)
     assert there.value in there.interval
@@ -259,9 +251,7 @@ def test_measured_multiplier_backwards_is_the_inverse(before, after):
             "tpr must be > fpr, got 0.3 and 0.3",
         ),
         (
-            lambda: o.measured_multiplier(
-                passed_before=3, count_before=2, passed_after=0, count_after=1
-            ),
+            lambda: o.measured_multiplier((3, 2), (0, 1)),
             "successes must be <= count, got 3 of 2",
         ),
     ],
