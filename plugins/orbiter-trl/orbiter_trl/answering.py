@@ -20,12 +20,9 @@ from orbiter.convert import unstructure
 from orbiter.errors import ConfigError, PolicyError
 from orbiter.generate.policy import Completion, Request, Sampling
 from orbiter.records import Message
-from orbiter_trl.chat import end_ids, to_chat
+from orbiter_trl.chat import context_of, end_ids, fit_threads, to_chat
 from orbiter_trl.decode import Stop, decode
 from orbiter_trl.quiet import quiet
-
-NANO_PARAMETERS = 5_000_000
-"""Below this size a second CPU thread costs more than it gives."""
 
 
 @frozen
@@ -87,9 +84,7 @@ class Answerer:
         if tokenizer.chat_template is None:
             raise PolicyError(f"tokenizer of {source!r} must have a chat template, got none")
         place = _device(device)
-        size = model.num_parameters()
-        if threads is not None or size < NANO_PARAMETERS:
-            torch.set_num_threads(threads or 1)
+        fit_threads(model, threads)
         ends = end_ids(model, tokenizer)
         if not ends:
             raise PolicyError(
@@ -101,7 +96,7 @@ class Answerer:
             model=model.to(place).eval(),
             tokenizer=tokenizer,
             end_ids=ends,
-            context=getattr(model.config.get_text_config(), "max_position_embeddings", None),
+            context=context_of(model),
             template_kwargs=dict(template_kwargs or {}),
         )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +13,7 @@ from orbiter.train.backend import Backend, TrainJob, TrainResult
 from orbiter.train.config import TrainMetrics
 from orbiter_trl.job_folder import JobFolder
 from orbiter_trl.settings import check_config, check_options
+from orbiter_trl.tally import Tally
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -42,7 +42,8 @@ class TrlBackend(Backend):
             MissingPluginError: A tracker is not installed.
         """
         check_config(job.config)
-        check_options(job.options, self._part(job).CONFIG)
+        part = self._part(job)
+        check_options(job.options, part.CONFIG)
         for name, path in (("data", job.data), ("eval_data", job.eval_data)):
             if path is not None and not path.is_file():
                 raise ConfigError(f"{name} must be a JSONL file, got {str(path)!r}")
@@ -53,12 +54,13 @@ class TrlBackend(Backend):
             raise ConfigError(
                 f"model must be a hub id or a folder with a config.json, got {job.model!r}"
             )
-        if job.algorithm == "grpo" and not job.rewards:
-            raise ConfigError("rewards must hold at least one reward for grpo, got none")
-        if job.algorithm == "sft" and job.rewards:
+        part.check(job)
+        try:
+            part.make_arguments(job, JobFolder(job.output_dir).resume)
+        except (ValueError, TypeError, ImportError) as error:
             raise ConfigError(
-                f"rewards must be empty for sft, got {[r.name for r in job.rewards]!r}"
-            )
+                f"options or config must fit {part.CONFIG.__name__}: {error}"
+            ) from error
 
     def train(self, job: TrainJob) -> TrainResult:
         """Run the job and return what it made.
@@ -83,24 +85,36 @@ class TrlBackend(Backend):
         from orbiter_trl.watching import Watch
 
         model, tokenizer = _load(job)
+        tally = Tally()
         trainer, alarms = part.make_trainer(
-            job, model, tokenizer, peft_config=_peft_config(job), folder=folder.resume
+            job,
+            part.make_arguments(job, folder.resume),
+            model,
+            tokenizer,
+            peft_config=_peft_config(job),
+            tally=tally,
         )
-        newest = folder.newest()
-        watch = Watch(folder, on_metrics=job.on_metrics, resumed_at=newest[1] if newest else 0)
+        point = folder.newest()
+        if point is not None:
+            tally.go_on_from(point.tally)
+        watch = Watch(
+            folder,
+            tally=tally,
+            on_metrics=job.on_metrics,
+            resumed_at=0 if point is None else point.step,
+        )
         trainer.add_callback(watch)
         trainer.remove_callback(PrinterCallback)
-        start = time.perf_counter()
-        trainer.train(resume_from_checkpoint=str(newest[0]) if newest else None)
-        seconds = time.perf_counter() - start
+        trainer.train(resume_from_checkpoint=None if point is None else str(point.folder))
         folder.publish(lambda draft: _save(trainer, tokenizer, draft))
+        alarms += tally.alarms()
         for alarm in alarms:
             log.warning("%s", alarm)
         result = TrainResult(
             checkpoint=folder.checkpoint,
-            metrics=_final(watch.last, trainer.state.global_step),
-            token_count=trainer.trained_token_count,
-            seconds=seconds,
+            metrics=_final(watch.last, trainer.state.global_step, tally),
+            token_count=tally.token_count,
+            seconds=tally.seconds,
             alarms=tuple(alarms),
         )
         folder.finish(result)
@@ -120,6 +134,8 @@ def _load(job: TrainJob) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    from orbiter_trl.chat import fit_threads
+
     shared = {
         "trust_remote_code": bool(job.options.get("trust_remote_code", False)),
         "local_files_only": Path(job.model).is_dir(),
@@ -134,6 +150,7 @@ def _load(job: TrainJob) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         raise BackendError(f"model {job.model!r} cannot be loaded: {error}") from error
     if tokenizer.chat_template is None:
         raise BackendError(f"tokenizer of {job.model!r} must have a chat template, got none")
+    fit_threads(model)
     return model, tokenizer
 
 
@@ -164,10 +181,11 @@ def _save(trainer: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) -> Non
     tokenizer.save_pretrained(folder)
 
 
-def _final(last: dict[str, float], steps: int) -> TrainMetrics:
+def _final(last: dict[str, float], steps: int, tally: Tally) -> TrainMetrics:
     named = {"loss": "loss", "accuracy": "mean_token_accuracy", "reward": "reward"}
+    extra = {name: value for name, value in sorted(last.items()) if name not in named.values()}
+    if tally.group_count:
+        extra["flat_group_ratio"] = tally.flat_group_count / tally.group_count
     return TrainMetrics(
-        **{field: last.get(name) for field, name in named.items()},
-        steps=steps,
-        extra={name: value for name, value in sorted(last.items()) if name not in named.values()},
+        **{field: last.get(name) for field, name in named.items()}, steps=steps, extra=extra
     )

@@ -12,6 +12,9 @@ from orbiter.records import Message
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+NANO_PARAMETERS = 5_000_000
+"""Models below this size run on one CPU thread."""
+
 
 def to_chat(messages: Sequence[Message]) -> list[dict[str, Any]]:
     """Return the messages as chat templates expect them: arguments of tool calls as objects, not as JSON text."""
@@ -58,3 +61,17 @@ def end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple
     if after and after[0] in tokenizer.all_special_ids:
         found.append(after[0])
     return tuple(dict.fromkeys(found))
+
+
+def context_of(model: PreTrainedModel) -> int | None:
+    """Return the longest prompt and answer together, in tokens, that the model was made for; None if its config does not say."""
+    found: int | None = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    return found
+
+
+def fit_threads(model: PreTrainedModel, threads: int | None = None) -> None:
+    """Set torch's CPU threads, for the whole process: ``threads``, or 1 for a nano model, for which a second costs more than it gives."""
+    import torch
+
+    if threads is not None or model.num_parameters() < NANO_PARAMETERS:
+        torch.set_num_threads(threads or 1)

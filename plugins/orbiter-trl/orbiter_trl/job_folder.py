@@ -25,8 +25,18 @@ from attrs import frozen
 from orbiter.convert import structure, unstructure
 from orbiter.errors import BackendError
 from orbiter.train.backend import TrainJob, TrainResult
+from orbiter_trl.tally import Tally
 
 _COMPLETE = "complete"
+
+
+@frozen
+class ResumePoint:
+    """Where a run can go on: the checkpoint's folder, its step, and the counts up to there."""
+
+    folder: Path
+    step: int
+    tally: Tally
 
 
 @frozen
@@ -86,22 +96,27 @@ class JobFolder:
         _write(self.path / "result.json", orjson.dumps(row, option=orjson.OPT_INDENT_2))
         shutil.rmtree(self.resume, ignore_errors=True)
 
-    def newest(self) -> tuple[Path, int] | None:
-        """Return the newest complete resumable checkpoint and its step."""
+    def newest(self) -> ResumePoint | None:
+        """Return the newest complete resumable checkpoint."""
         found = [
             (int(match[1]), entry)
             for entry in (self.resume.iterdir() if self.resume.is_dir() else ())
             if (match := re.fullmatch(r"checkpoint-(\d+)", entry.name))
             and (entry / _COMPLETE).exists()
         ]
-        step, entry = max(found, default=(0, None))
-        return None if entry is None else (entry, step)
+        if not found:
+            return None
+        step, entry = max(found)
+        tally = structure(
+            orjson.loads((entry / _COMPLETE).read_bytes()), Tally, source=str(entry / _COMPLETE)
+        )
+        return ResumePoint(entry, step, tally)
 
-    def mark_complete(self, step: int) -> None:
+    def mark_complete(self, step: int, tally: Tally) -> None:
         """Say that the resumable checkpoint of ``step`` is wholly written."""
         folder = self.resume / f"checkpoint-{step}"
         _sync(folder)
-        _write(folder / _COMPLETE, b"")
+        _write(folder / _COMPLETE, orjson.dumps(attrs.asdict(tally)))
 
     def publish(self, save: Callable[[Path], None]) -> None:
         """Make the checkpoint folder from what ``save`` writes into the draft that it is given."""

@@ -5,69 +5,80 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import SFTConfig, SFTTrainer
 
-from orbiter.errors import BackendError
+from orbiter.errors import BackendError, ConfigError
 from orbiter.records import Trajectory
 from orbiter.train.backend import TrainJob
-from orbiter_trl.chat import end_ids
+from orbiter_trl.chat import context_of, end_ids
 from orbiter_trl.reading import read_records
-from orbiter_trl.rows import TokenRows, tokenise
+from orbiter_trl.rows import IGNORED, TokenRows, tokenise
 from orbiter_trl.settings import trl_arguments
+from orbiter_trl.tally import Tally
 
 CONFIG = SFTConfig
+"""The class whose arguments a job's options are."""
 
 
 class CountingSFTTrainer(SFTTrainer):  # type: ignore[misc]
     """TRL's trainer, counting the tokens that carry loss."""
 
-    trained_token_count = 0
+    tally: Tally
 
-    def training_step(
-        self, model: Any, inputs: dict[str, Any], *more: Any, **named: Any
-    ) -> torch.Tensor:
-        """Take one step, as the parent does."""
-        self.trained_token_count += int((inputs["labels"][:, 1:] != -100).sum())
-        return super().training_step(model, inputs, *more, **named)
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *more: Any, **named: Any) -> Any:
+        """Compute the loss, as the parent does."""
+        if model.training:
+            self.tally.token_count += int((inputs["labels"][:, 1:] != IGNORED).sum())
+        return super().compute_loss(model, inputs, *more, **named)
+
+
+def check(job: TrainJob) -> None:
+    """Raise ConfigError if the job asks for what this algorithm cannot do."""
+    if job.rewards:
+        raise ConfigError(f"rewards must be empty for sft, got {[r.name for r in job.rewards]!r}")
+    if job.options.get("packing") and job.config.max_length is None:
+        raise ConfigError("max_length must be set for packing, got None")
+
+
+def make_arguments(job: TrainJob, folder: Path) -> SFTConfig:
+    """Return TRL's arguments for the job; ``folder`` gets the resumable checkpoints."""
+    packed = bool(job.options.get("packing"))
+    return SFTConfig(
+        **trl_arguments(job.config, job.options, folder=folder, evaluate=job.eval_data is not None),
+        # The rows come cut to length; packing wants the bound for its bins.
+        max_length=job.config.max_length if packed else None,
+        dataset_kwargs=None if packed else {"skip_prepare_dataset": True},
+    )
 
 
 def make_trainer(
     job: TrainJob,
+    args: SFTConfig,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     *,
     peft_config: Any,
-    folder: Path,
+    tally: Tally,
 ) -> tuple[CountingSFTTrainer, list[str]]:
     """Return the trainer, ready to train, and the alarms about its data."""
-    context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     ends = end_ids(model, tokenizer)
-    max_length = job.config.max_length
 
     def rows_of(path: Path) -> TokenRows:
-        found = tokenise(
-            read_records(path, Trajectory), tokenizer, max_length=max_length, end_ids=ends
+        rows = tokenise(
+            read_records(path, Trajectory),
+            tokenizer,
+            max_length=job.config.max_length,
+            end_ids=ends,
         )
-        if not found.rows:
+        if not rows.rows:
             raise BackendError(
-                f"{path} must hold a row that carries loss, got {len(found.lengths)} rows that do not"
+                f"{path} must hold a row that carries loss, got {len(rows.lengths)} rows that do not"
             )
-        return found
+        return rows
 
     rows = rows_of(job.data)
-    packed = bool(job.options.get("packing"))
-    arguments = trl_arguments(
-        job.config, job.options, folder=folder, evaluate=job.eval_data is not None
-    )
-    args = SFTConfig(
-        **arguments,
-        # The rows are cut already; packing wants the bound for its bins.
-        max_length=max_length if packed else None,
-        dataset_kwargs=None if packed else {"skip_prepare_dataset": True},
-    )
     trainer = CountingSFTTrainer(
         model=model,
         args=args,
@@ -76,7 +87,8 @@ def make_trainer(
         processing_class=tokenizer,
         peft_config=peft_config,
     )
-    return trainer, rows.alarms(context=context, max_length=max_length)
+    trainer.tally = tally
+    return trainer, rows.alarms(context=context_of(model), max_length=job.config.max_length)
 
 
 def _table(rows: TokenRows) -> Dataset:

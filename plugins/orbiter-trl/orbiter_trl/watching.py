@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import orjson
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from orbiter.errors import BackendError
 from orbiter_trl.job_folder import JobFolder
+from orbiter_trl.tally import Tally
 
 _SUMMARY = "train_runtime"
 
 
-class Watch(TrainerCallback):
+class Watch(TrainerCallback):  # type: ignore[misc]
     """Writes one row per log, in order of steps, and remembers the last value of each metric.
 
     Args:
         folder: The job's.
+        tally: What is saved with each resumable checkpoint.
         on_metrics: Called with the step and the metrics.
         resumed_at: Step that the run goes on from; rows of later steps are logged again, so the old ones are removed.
     """
@@ -29,27 +32,29 @@ class Watch(TrainerCallback):
         self,
         folder: JobFolder,
         *,
+        tally: Tally,
         on_metrics: Callable[[int, Mapping[str, float]], None] | None,
         resumed_at: int = 0,
     ) -> None:
-        self._folder, self._on_metrics = folder, on_metrics
-        self.last: dict[str, float] = {}
-        _keep_until(folder.metrics, resumed_at)
+        self._folder, self._tally, self._on_metrics = folder, tally, on_metrics
+        self._before, self._start = tally.seconds, time.perf_counter()
+        self.last: dict[str, float] = _keep_until(folder.metrics, resumed_at)
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **more: Any
-    ) -> None:
+    def on_train_begin(self, *_: Any, **__: Any) -> None:
+        """Start the clock."""
+        self._start = time.perf_counter()
+
+    def on_train_end(self, *_: Any, **__: Any) -> None:
+        """Stop the clock."""
+        self._read_clock()
+
+    def on_step_end(self, _: Any, state: TrainerState, control: TrainerControl, **__: Any) -> None:
         """Have the last step logged, whatever ``log_every`` is."""
         if state.global_step >= state.max_steps:
             control.should_log = True
 
     def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, Any] | None = None,
-        **more: Any,
+        self, _: Any, state: TrainerState, __: Any, logs: dict[str, Any] | None = None, **___: Any
     ) -> None:
         """Write the row."""
         if not logs or _SUMMARY in logs or not state.is_world_process_zero:
@@ -63,26 +68,34 @@ class Watch(TrainerCallback):
                     f"{name} must stay finite, got {metrics[name]} at step {state.global_step}",
                     hint="lower the learning rate, or look for rows without a trained token",
                 )
+        # A mean over nothing, such as the reward of a batch that nobody could score, is no number.
+        metrics = {name: value for name, value in metrics.items() if math.isfinite(value)}
         self.last.update(metrics)
         with self._folder.metrics.open("ab") as file:
             file.write(orjson.dumps({"step": state.global_step, **metrics}) + b"\n")
         if self._on_metrics is not None:
             self._on_metrics(state.global_step, metrics)
 
-    def on_save(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **more: Any
-    ) -> None:
+    def on_save(self, _: Any, state: TrainerState, __: Any, **___: Any) -> None:
         """Mark the resumable checkpoint as complete; it is wholly written when this is called."""
         if state.is_world_process_zero:
-            self._folder.mark_complete(state.global_step)
+            self._read_clock()
+            self._folder.mark_complete(state.global_step, self._tally)
+
+    def _read_clock(self) -> None:
+        self._tally.seconds = self._before + time.perf_counter() - self._start
 
 
-def _keep_until(path: Path, step: int) -> None:
+def _keep_until(path: Path, step: int) -> dict[str, float]:
+    """Cut the file after the rows of ``step``, and return the last value of each metric in what stays."""
     lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-    kept = []
+    kept, last = [], {}
     for line in lines:
-        # A torn last line of a run that was killed is not one of ours to keep.
-        if not line.endswith(b"\n") or orjson.loads(line)["step"] > step:
+        # A run that was killed may have left a torn last line.
+        if not line.endswith(b"\n") or (row := orjson.loads(line))["step"] > step:
             break
         kept.append(line)
+        last.update(row)
     path.write_bytes(b"".join(kept))
+    last.pop("step", None)
+    return last
