@@ -34,9 +34,7 @@ class OrbiterError(Exception):
         return (_rebuild, (type(self), self.args, self.__dict__.copy()))
 
 
-def _rebuild(
-    cls: type[OrbiterError], args: tuple[Any, ...], state: dict[str, Any]
-) -> OrbiterError:
+def _rebuild(cls: type[OrbiterError], args: tuple[Any, ...], state: dict[str, Any]) -> OrbiterError:
     """Make the error again in another process without running its ``__init__``."""
     error = cls.__new__(cls, *args)
     error.args = args
@@ -81,9 +79,7 @@ class RecordError(OrbiterError, ValueError):
 
     def at(self, source: str, line: int | None = None) -> RecordError:
         """Return the same error with its place filled in."""
-        return type(self)(
-            self.problem, source=source, line=line, field=self.field, hint=self.hint
-        )
+        return type(self)(self.problem, source=source, line=line, field=self.field, hint=self.hint)
 
 
 class UnknownNameError(OrbiterError, LookupError):
@@ -154,6 +150,10 @@ class OrbiterWarning(UserWarning):
 
 class PluginWarning(OrbiterWarning):
     """A plugin was set aside, or one of its observers was switched off."""
+
+
+class LedgerWarning(OrbiterWarning):
+    """The ledger of a run was repaired on opening; nothing committed was lost."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -1,0 +1,12 @@
+"""What happened: the durable account of every attempt, its yield, cost and lineage.
+
+A run's folder holds four append-only JSONL files: attempts, verdicts, decisions and rounds. An attempt is named by
+(round, engine, env, task_id, attempt) and counted exactly once; planned = passed + failed + invalid + pending at every
+instant. Killing a run loses nothing that was committed and duplicates nothing.
+"""
+
+from orbiter.ledger.account import Account
+from orbiter.ledger.attempt import DECISIONS, Attempt, AttemptKey, Decision
+from orbiter.ledger.ledger import Ledger
+
+__all__ = ["DECISIONS", "Account", "Attempt", "AttemptKey", "Decision", "Ledger"]

@@ -1,0 +1,721 @@
+"""The ledger of a run: opens its files, keeps their promises, and answers what happened."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import warnings
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import orjson
+
+from orbiter.convert import unstructure
+from orbiter.errors import ConfigError, LedgerError, LedgerWarning, RecordError
+from orbiter.ledger.account import Account, total
+from orbiter.ledger.attempt import KEY_FIELDS, Attempt, AttemptKey, Decision
+from orbiter.ledger.journal import Journal
+from orbiter.ledger.lines import (
+    AttemptLine,
+    DecisionLine,
+    EventLine,
+    PlanLine,
+    VerdictLine,
+    decode,
+    encode,
+)
+from orbiter.ledger.lock import RunLock
+from orbiter.ledger.section import Section
+from orbiter.records import Trajectory, Verdict
+
+FORMAT = 1
+"""Version of the files; a ledger of a later one is refused."""
+
+FILES = ("rounds", "attempts", "verdicts", "decisions")
+"""The files of a run, in the order in which they lean on each other: a line names only what stands to its left."""
+
+RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+"""What the folder of a run may be called."""
+
+_TASKS_PER_LINE = 1_000
+_ROWS_PER_LINE = 10_000
+
+
+class Decided(Protocol):
+    """What :meth:`Ledger.add_decisions` needs of a decision."""
+
+    @property
+    def decision(self) -> str:
+        """One of :data:`orbiter.ledger.attempt.DECISIONS`."""
+
+    @property
+    def reason(self) -> str:
+        """Why, or the empty string."""
+
+
+class Ledger:
+    """The durable account of a run; made by :meth:`open`.
+
+        with Ledger.open(Path("runs/sorting")) as ledger:
+            ledger.plan(1, "policy", [("sorting", "sorting:0")], samples=8)
+            for key in ledger.pending(1, "policy"):
+                ledger.add_attempts([Attempt(key=key, trajectory=answer(key))])
+
+    Every ``add_`` call is one group: when it returns, its rows are on the disk. With ``commit_rows`` > 1, rows wait for
+    company: they are written by the first call after so many rows or ``commit_s`` seconds, by any event, by reading, by
+    :meth:`flush` and on closing; a crash loses the rows that wait, and they are pending again.
+
+    A row that is recorded already is ignored when it is the same to the byte, and a LedgerError when it differs. A group is
+    taken whole or not at all.
+    """
+
+    def __init__(
+        self, path: Path, *, read_only: bool, commit_rows: int = 1, commit_s: float = 0.05
+    ) -> None:
+        self.path = path
+        self.read_only = read_only
+        self._commit_rows, self._commit_s = commit_rows, commit_s
+        self._lock: RunLock | None = None
+        self._journals: dict[str, Journal] = {}
+        self._sections: dict[tuple[int, str, str], Section] = {}
+        self._order: dict[tuple[int, str], list[tuple[str, str]]] = {}
+        self._events: dict[str, list[int]] = {}
+        self._waiting: dict[str, dict[Hashable, _Row]] = {name: {} for name in FILES}
+        self._waiting_since = 0.0
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        create: bool = True,
+        read_only: bool = False,
+        commit_rows: int = 1,
+        commit_s: float = 0.05,
+    ) -> Ledger:
+        """Open the ledger in a run's folder.
+
+        Args:
+            path: The folder; its name is the run's.
+            create: Make it if there is none.
+            read_only: Look at a run, even one that is going on: take no lock, repair nothing, see what is durable now.
+            commit_rows: Let so many rows come together before they are written.
+            commit_s: But let none of them wait longer than this many seconds once another call is made.
+
+        Raises:
+            RunLockedError: Another process works on this run.
+            LedgerError: There is no ledger, or a committed line is damaged.
+        """
+        if commit_rows < 1:
+            raise ConfigError(f"commit_rows must be >= 1, got {commit_rows!r}")
+        if not commit_s >= 0:
+            raise ConfigError(f"commit_s must be >= 0, got {commit_s!r}")
+        path = Path(path)
+        ledger = cls(path, read_only=read_only, commit_rows=commit_rows, commit_s=commit_s)
+        try:
+            if not (path / "rounds.jsonl").exists():
+                if read_only or not create:
+                    raise LedgerError(f"folder {str(path)!r} holds no run")
+                _make_folder(path)
+            if not read_only:
+                ledger._lock = RunLock(path)
+                if not (path / "rounds.jsonl").exists():
+                    _make_files(path)
+            ledger._load()
+        except OSError as error:
+            ledger._release()
+            raise LedgerError(f"run {str(path)!r} cannot be opened: {error}") from error
+        except BaseException:
+            ledger._release()
+            raise
+        return ledger
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write what waits and let another process have the run."""
+        try:
+            if self._journals:
+                self.flush()
+        finally:
+            self._release()
+
+    def _release(self) -> None:
+        for journal in self._journals.values():
+            journal.close()
+        self._journals = {}
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    # Reading the files
+
+    def _load(self) -> None:
+        limits: dict[str, int | None] = dict.fromkeys(FILES)
+        if self.read_only:
+            # Lines lean to the left, so sizes are taken from the right: what is read then has all that it leans on.
+            limits = {name: self._file(name).stat().st_size for name in reversed(FILES)}
+        for name in FILES:
+            if not self._file(name).exists():
+                raise LedgerError(
+                    f"{name}.jsonl of run {str(self.path)!r} is missing",
+                    hint="restore it from a copy",
+                )
+            self._journals[name] = Journal(
+                self._file(name), read_only=self.read_only, limit=limits[name]
+            )
+        loaders = (self._load_event, self._load_attempt, self._load_verdict, self._load_decision)
+        torn: list[tuple[str, int, int]] = []
+        for name, load in zip(FILES, loaders):
+            journal = self._journals[name]
+            for number, line in enumerate(journal.recover(), start=1):
+                load(line, number)
+            if journal.torn and not self.read_only:
+                torn.append((name, len(journal) + 1, journal.torn))
+        if self.read_only:
+            return
+        if not self._journals["rounds"]:
+            self.add_event("ledger_created", format=FORMAT)
+        for name, number, size in torn:
+            warnings.warn(
+                f"{name}.jsonl line {number} was cut off, since its writer was killed in the middle of it "
+                f"({size} bytes, never committed)",
+                LedgerWarning,
+                stacklevel=4,
+            )
+            self.add_event("tail_cut", file=f"{name}.jsonl", line=number, bytes=size)
+
+    def _file(self, name: str) -> Path:
+        return self.path / f"{name}.jsonl"
+
+    def _load_event(self, line: bytes, number: int) -> None:
+        source = "rounds.jsonl"
+        event = decode(line, EventLine, source=source, number=number).event
+        self._events.setdefault(event, []).append(number)
+        if event == "planned":
+            plan = decode(line, PlanLine, source=source, number=number)
+            self._plan(plan.round, plan.engine, plan.tasks, plan.samples)
+        elif event == "ledger_created" and orjson.loads(line).get("format") != FORMAT:
+            raise LedgerError(
+                f"run {str(self.path)!r} must have format {FORMAT}, got {orjson.loads(line).get('format')!r}",
+                hint="open it with the version of orbiter that wrote it",
+            )
+
+    def _load_attempt(self, line: bytes, number: int) -> None:
+        row = decode(line, AttemptLine, source="attempts.jsonl", number=number)
+        section, slot = self._loaded(row, "attempts.jsonl", number)
+        _once(section.attempt_lines[slot], "attempts.jsonl", number)
+        section.add_attempt(slot, number, error=row.error, token_count=row.token_count)
+
+    def _load_verdict(self, line: bytes, number: int) -> None:
+        row = decode(line, VerdictLine, source="verdicts.jsonl", number=number)
+        section, slot = self._loaded(row, "verdicts.jsonl", number)
+        verifier = (row.verifier, row.version)
+        _once(section.verdict_line(slot, verifier), "verdicts.jsonl", number)
+        section.add_verdict(slot, number, verifier=verifier, outcome=row.outcome, reason=row.reason)
+
+    def _load_decision(self, line: bytes, number: int) -> None:
+        row = decode(line, DecisionLine, source="decisions.jsonl", number=number)
+        section, slot = self._loaded(row, "decisions.jsonl", number)
+        _once(section.decision_lines[slot], "decisions.jsonl", number)
+        section.add_decision(slot, number, decision=row.decision, reason=row.reason)
+
+    def _loaded(self, row: Any, source: str, number: int) -> tuple[Section, int]:
+        section = self._sections.get((row.round, row.engine, row.env))
+        slot = section.slot(row.task_id, row.attempt) if section is not None else None
+        known = source == "attempts.jsonl" or (
+            section is not None and slot is not None and section.attempt_lines[slot]
+        )
+        if section is None or slot is None or not known:
+            raise LedgerError(
+                f"{source} line {number} names an attempt that was never "
+                f"{'planned' if slot is None else 'made'}: {row.key}",
+                hint="the files of a run belong together; restore them from one copy",
+            )
+        return section, slot
+
+    # Writing
+
+    def plan(
+        self, round: int, engine: str, tasks: Sequence[tuple[str, str]], *, samples: int
+    ) -> None:
+        """Make it durable that every task is to be attempted ``samples`` times.
+
+        The order of the tasks is the order in which :meth:`attempts` gives them back. Planning the same again changes
+        nothing; planning more tasks or more samples adds to the plan, and nothing ever leaves it.
+
+        Args:
+            round: Round of the run.
+            engine: What will generate them.
+            tasks: Pairs of environment and task id.
+            samples: Attempts per task; they are numbered from 0.
+        """
+        tasks = [(env, task_id) for env, task_id in tasks]
+        if type(samples) is not int or samples < 1:
+            raise ConfigError(f"samples must be an integer >= 1, got {samples!r}")
+        for env, task_id in tasks:
+            AttemptKey(round, engine, env, task_id, 0)
+        if len(set(tasks)) < len(tasks):
+            twice = next(task for i, task in enumerate(tasks) if task in tasks[:i])
+            raise LedgerError(f"tasks of a plan must differ, got {twice!r} twice")
+        grows = [task for task in tasks if len(self._slots(round, engine, *task)) < samples]
+        rows = []
+        for start in range(0, len(grows), _TASKS_PER_LINE):
+            part = grows[start : start + _TASKS_PER_LINE]
+            fields = {"round": round, "engine": engine, "samples": samples, "tasks": part}
+            rows.append(_Row(_event_line("planned", fields), self._noting("planned")))
+        self._commit_events(rows)
+        self._plan(round, engine, grows, samples)
+
+    def _plan(
+        self, round: int, engine: str, tasks: Iterable[tuple[str, str]], samples: int
+    ) -> None:
+        order = self._order.setdefault((round, engine), [])
+        for env, task_id in tasks:
+            section = self._sections.setdefault((round, engine, env), Section())
+            if task_id not in section.slots:
+                order.append((env, task_id))
+            section.plan(task_id, samples)
+
+    def _slots(self, round: int, engine: str, env: str, task_id: str) -> Sequence[int]:
+        section = self._sections.get((round, engine, env))
+        return section.slots.get(task_id, ()) if section is not None else ()
+
+    def add_attempts(self, attempts: Iterable[Attempt]) -> None:
+        """Record attempts that were planned.
+
+        Raises:
+            LedgerError: One was not planned or is recorded already, or the disk refused; none of them is recorded.
+        """
+        rows: dict[Hashable, _Row] = {}
+        for attempt in attempts:
+            section, slot = self._find(attempt.key)
+            self._take(
+                "attempts",
+                rows,
+                identity=attempt.key,
+                line=encode(attempt.to_row(), what=attempt.key),
+                recorded=section.attempt_lines[slot],
+                note=lambda number, s=section, n=slot, a=attempt: s.add_attempt(  # type: ignore[misc]
+                    n, number, error=a.error, token_count=a.token_count
+                ),
+            )
+        self._add("attempts", rows)
+
+    def add_verdicts(self, verdicts: Iterable[tuple[AttemptKey, Verdict]]) -> None:
+        """Record verdicts on attempts.
+
+        The first verdict on an attempt is its verdict of record, which the account counts. Another verifier, or another version
+        of the same one, may judge it again: that is kept beside it.
+
+        Raises:
+            LedgerError: There is no such attempt, this version has judged it otherwise, or the disk refused; none of the
+                verdicts is recorded.
+        """
+        rows: dict[Hashable, _Row] = {}
+        for key, verdict in verdicts:
+            section, slot = self._find(key, made=True)
+            verifier = (verdict.verifier, verdict.version)
+            row = verdict.to_row()
+            for name in KEY_FIELDS:
+                if name in row:
+                    raise RecordError(
+                        "must not be in a verdict's extra keys, since it names the attempt",
+                        field=name,
+                    )
+            self._take(
+                "verdicts",
+                rows,
+                identity=(key, verifier),
+                line=encode(key.to_row() | row, what=key),
+                recorded=section.verdict_line(slot, verifier),
+                note=lambda number, s=section, n=slot, w=verifier, v=verdict: s.add_verdict(  # type: ignore[misc]
+                    n, number, verifier=w, outcome=v.outcome, reason=v.reason
+                ),
+            )
+        self._add("verdicts", rows)
+
+    def add_decisions(self, decisions: Iterable[tuple[AttemptKey, Decided]]) -> None:
+        """Record what curation decided about attempts; the verifier of record is written beside it.
+
+        Raises:
+            LedgerError: There is no such attempt, it was decided otherwise, or the disk refused; none of the decisions
+                is recorded.
+        """
+        rows: dict[Hashable, _Row] = {}
+        for key, decided in decisions:
+            section, slot = self._find(key, made=True)
+            verifier, version = section.verifier_of_record(slot) or ("", "")
+            decision = Decision(str(decided.decision), decided.reason, verifier, version)
+            self._take(
+                "decisions",
+                rows,
+                identity=key,
+                line=encode(key.to_row() | unstructure(decision), what=key),
+                recorded=section.decision_lines[slot],
+                note=lambda number, s=section, n=slot, d=decision: s.add_decision(  # type: ignore[misc]
+                    n, number, decision=d.decision, reason=d.reason
+                ),
+            )
+        self._add("decisions", rows)
+
+    def add_event(self, event: str, **fields: Any) -> None:
+        """Record an event in rounds.jsonl, with the time; all rows that wait are written before it."""
+        self._commit_events([_Row(_event_line(event, fields), self._noting(event))])
+
+    def add_dataset(
+        self, path: str | Path, rows: Iterable[Trajectory], *, round: int, **fields: Any
+    ) -> str:
+        """Record that a dataset was written, and of which attempts it is made; return the hash of its content.
+
+        Args:
+            path: The file, relative to the run's folder or absolute.
+            rows: Its rows; those that are no attempts of this run are recorded by their id.
+            round: Round that wrote it.
+            fields: Anything else to keep with the event.
+        """
+        digest = _file_hash(self.path / path)
+        last = self.last_event("dataset_written", path=str(path))
+        if last is not None and last["hash"] == digest:
+            return digest
+        lines: list[int] = []
+        others: list[str] = []
+        for row in rows:
+            if "engine" in row.extra and "attempt" in row.extra:
+                section, slot = self._find(AttemptKey.of(row), made=True)
+                lines.append(section.attempt_lines[slot])
+            else:
+                others.append(row.id)
+        events: list[tuple[str, dict[str, Any]]] = []
+        for name, items in (("attempts", lines), ("others", others)):
+            for start in range(0, len(items), _ROWS_PER_LINE):
+                part = {"dataset": digest, name: items[start : start + _ROWS_PER_LINE]}
+                events.append(("dataset_rows", part))
+        written = {"round": round, "path": str(path), "hash": digest}
+        written |= {"attempts": len(lines), "others": len(others), **fields}
+        # The event that makes the dataset count comes last, so that half a group is no dataset.
+        events.append(("dataset_written", written))
+        self._commit_events([_Row(_event_line(e, f), self._noting(e)) for e, f in events])
+        return digest
+
+    def add_checkpoint(
+        self,
+        path: str | Path,
+        *,
+        round: int,
+        base: str | None,
+        dataset: str | None,
+        **fields: Any,
+    ) -> None:
+        """Record that a checkpoint was written.
+
+        Args:
+            path: The folder, relative to the run's folder or absolute.
+            round: Round that trained it.
+            base: The model or checkpoint that training started from; None if it was made from nothing.
+            dataset: Path or hash of the recorded dataset that it was trained on; None if it was not trained.
+            fields: Anything else to keep with the event.
+        """
+        digest = None
+        if dataset is not None:
+            known = [e for e in self.events("dataset_written") if dataset in (e["path"], e["hash"])]
+            if not known:
+                raise LedgerError(
+                    f"dataset of a checkpoint must be recorded before it, got {dataset!r}",
+                    hint="call add_dataset when the dataset is written",
+                )
+            digest = known[-1]["hash"]
+        written = {"round": round, "path": str(path), "base": base, "dataset": digest, **fields}
+        last = self.last_event("checkpoint_written", path=str(path))
+        if last is not None and {name: last.get(name) for name in written} == written:
+            return
+        self.add_event("checkpoint_written", **written)
+
+    def flush(self) -> None:
+        """Write the rows that wait.
+
+        Raises:
+            LedgerError: The disk refused. The rows that waited are not recorded: their attempts are pending again.
+        """
+        waiting = self._waiting
+        if not any(waiting.values()):
+            return
+        self._waiting = {name: {} for name in FILES}
+        for name in FILES:
+            self._commit(name, list(waiting[name].values()))
+
+    def _find(self, key: AttemptKey, *, made: bool = False) -> tuple[Section, int]:
+        section = self._sections.get((key.round, key.engine, key.env))
+        slot = section.slot(key.task_id, key.attempt) if section is not None else None
+        if section is None or slot is None:
+            raise LedgerError(
+                f"attempt must be planned before it is recorded, got {key}", hint="call plan first"
+            )
+        if made and not section.attempt_lines[slot] and key not in self._waiting["attempts"]:
+            raise LedgerError(
+                f"attempt must be recorded before it is judged or decided, got {key}",
+                hint="call add_attempts first",
+            )
+        return section, slot
+
+    def _take(
+        self,
+        name: str,
+        rows: dict[Hashable, _Row],
+        *,
+        identity: Hashable,
+        line: bytes,
+        recorded: int,
+        note: Callable[[int], None],
+    ) -> None:
+        """Put a line into a group, unless it is recorded already."""
+        before: bytes | None
+        if recorded:
+            before = self._journals[name].line(recorded)
+        else:
+            other = rows.get(identity) or self._waiting[name].get(identity)
+            before = other.line if other is not None else None
+        if before is None:
+            rows[identity] = _Row(line, note)
+        elif before != line:
+            what = identity[0] if isinstance(identity, tuple) else identity
+            raise LedgerError(
+                f"{name}.jsonl holds another row already of {what}",
+                hint=f"every one is recorded once; the row there begins {before[:120]!r}",
+            )
+
+    def _add(self, name: str, rows: dict[Hashable, _Row]) -> None:
+        self._check_writable()
+        if not any(self._waiting.values()):
+            self._waiting_since = monotonic()
+        self._waiting[name].update(rows)
+        count = sum(len(waiting) for waiting in self._waiting.values())
+        waited = monotonic() - self._waiting_since
+        if count >= self._commit_rows or waited >= self._commit_s:
+            self.flush()
+
+    def _commit_events(self, rows: Sequence[_Row]) -> None:
+        self._check_writable()
+        self.flush()
+        self._commit("rounds", rows)
+
+    def _commit(self, name: str, rows: Sequence[_Row]) -> None:
+        if rows:
+            numbers = self._journals[name].append([row.line for row in rows])
+            for row, number in zip(rows, numbers):
+                row.note(number)
+
+    def _noting(self, event: str) -> Callable[[int], None]:
+        return lambda number: self._events.setdefault(event, []).append(number)
+
+    def _check_writable(self) -> None:
+        if self.read_only:
+            raise LedgerError(f"run {str(self.path)!r} is open for reading only")
+        if not self._journals:
+            raise LedgerError(f"run {str(self.path)!r} is closed")
+
+    # Answers
+
+    def attempts(self, round: int | None = None, engine: str | None = None) -> Iterator[Attempt]:
+        """Yield the attempts that were made, in identity order: rounds, tasks as planned, attempt number.
+
+        Args:
+            round: Only those of this round.
+            engine: Only those of this engine.
+        """
+        for key, section, slot in self._planned(round, engine):
+            if number := section.attempt_lines[slot]:
+                yield self._attempt(number)
+
+    def pending(self, round: int | None = None, engine: str | None = None) -> Iterator[AttemptKey]:
+        """Yield the planned attempts that are still to be generated, in identity order."""
+        for key, section, slot in self._planned(round, engine):
+            if not section.attempt_lines[slot]:
+                yield key
+
+    def unverified(self, round: int | None = None, engine: str | None = None) -> Iterator[Attempt]:
+        """Yield the attempts that were made and have no verdict yet, in identity order; not those without an answer."""
+        for key, section, slot in self._planned(round, engine):
+            if (number := section.attempt_lines[slot]) and section.is_pending(slot):
+                yield self._attempt(number)
+
+    def attempt_of(self, key: AttemptKey) -> Attempt | None:
+        """Return an attempt, or None if it was not made."""
+        section, slot = self._look_up(key)
+        number = section.attempt_lines[slot] if section is not None else 0
+        return self._attempt(number) if number else None
+
+    def verdict_of(
+        self, key: AttemptKey, *, verifier: str | None = None, version: str | None = None
+    ) -> Verdict | None:
+        """Return the verdict of record on an attempt, or None if there is none.
+
+        Args:
+            key: The attempt.
+            verifier: Return the newest verdict of this verifier instead.
+            version: Return the newest verdict of this version instead.
+        """
+        if verifier is None and version is None:
+            section, slot = self._look_up(key)
+            number = section.verdict_line(slot, section.verifier_of_record(slot)) if section else 0
+            return self._verdict(number) if number else None
+        found = [
+            v
+            for v in self.verdicts_of(key)
+            if verifier in (None, v.verifier) and version in (None, v.version)
+        ]
+        return found[-1] if found else None
+
+    def verdicts_of(self, key: AttemptKey) -> list[Verdict]:
+        """Return every verdict on an attempt, oldest first: the verdict of record, then those of later verifiers."""
+        section, slot = self._look_up(key)
+        return [self._verdict(n) for n in section.verdict_trail(slot)] if section else []
+
+    def decision_of(self, key: AttemptKey) -> Decision | None:
+        """Return what was decided about an attempt, or None if nothing was."""
+        section, slot = self._look_up(key)
+        number = section.decision_lines[slot] if section is not None else 0
+        if not number:
+            return None
+        row = self._row("decisions", number)
+        return Decision(**{name: row[name] for name in row if name not in KEY_FIELDS})
+
+    def account(
+        self, round: int | None = None, *, engine: str | None = None, env: str | None = None
+    ) -> Account:
+        """Return what became of the planned attempts.
+
+        Raises:
+            LedgerError: The sums are not conserved.
+        """
+        self.flush()
+        return total(
+            section.account()
+            for (r, g, v), section in self._sections.items()
+            if round in (None, r) and engine in (None, g) and env in (None, v)
+        ).check()
+
+    def events(self, event: str | None = None, **fields: Any) -> Iterator[dict[str, Any]]:
+        """Yield the events, oldest first.
+
+        Args:
+            event: Only those of this name.
+            fields: Only those with these values.
+        """
+        numbers: Iterable[int] = range(1, len(self._journals["rounds"]) + 1)
+        if event is not None:
+            numbers = self._events.get(event, ())
+        for number in list(numbers):
+            row = self._row("rounds", number)
+            if all(name in row and row[name] == value for name, value in fields.items()):
+                yield row
+
+    def last_event(self, event: str, **fields: Any) -> dict[str, Any] | None:
+        """Return the newest event of this name with these values, or None."""
+        for number in reversed(self._events.get(event, ())):
+            row = self._row("rounds", number)
+            if all(name in row and row[name] == value for name, value in fields.items()):
+                return row
+        return None
+
+    def _planned(
+        self, round: int | None, engine: str | None
+    ) -> Iterator[tuple[AttemptKey, Section, int]]:
+        self.flush()
+        chosen = sorted(
+            (key for key in self._order if round in (None, key[0]) and engine in (None, key[1])),
+            key=lambda key: key[0],
+        )
+        for r, g in chosen:
+            for env, task_id in self._order[r, g]:
+                section = self._sections[r, g, env]
+                for number, slot in enumerate(section.slots[task_id]):
+                    yield AttemptKey(r, g, env, task_id, number), section, slot
+
+    def _look_up(self, key: AttemptKey) -> tuple[Section, int] | tuple[None, int]:
+        self.flush()
+        section = self._sections.get((key.round, key.engine, key.env))
+        slot = section.slot(key.task_id, key.attempt) if section is not None else None
+        return (None, 0) if section is None or slot is None else (section, slot)
+
+    def _row(self, name: str, number: int) -> dict[str, Any]:
+        if not self._journals:
+            raise LedgerError(f"run {str(self.path)!r} is closed")
+        row: dict[str, Any] = orjson.loads(self._journals[name].line(number))
+        return row
+
+    def _attempt(self, number: int) -> Attempt:
+        return Attempt.from_row(self._row("attempts", number), source="attempts.jsonl", line=number)
+
+    def _verdict(self, number: int) -> Verdict:
+        row = self._row("verdicts", number)
+        rest = {name: item for name, item in row.items() if name not in KEY_FIELDS}
+        return Verdict.from_row(rest, source="verdicts.jsonl", line=number)
+
+
+class _Row:
+    """A line on its way to the disk, and what to note once it is there."""
+
+    __slots__ = ("line", "note")
+
+    def __init__(self, line: bytes, note: Callable[[int], None]) -> None:
+        self.line, self.note = line, note
+
+
+def _event_line(event: str, fields: Mapping[str, Any]) -> bytes:
+    for name in ("event", "time"):
+        if name in fields:
+            raise ConfigError(f"field {name!r} of an event is the ledger's own")
+    time = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return encode({"event": event, **unstructure(fields), "time": time}, what=f"event {event!r}")
+
+
+def _once(recorded: int, source: str, number: int) -> None:
+    if recorded:
+        raise LedgerError(
+            f"{source} line {number} records again what line {recorded} records",
+            hint="the file was changed by hand or by two programs; restore it from a copy",
+        )
+
+
+def _file_hash(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    except OSError as error:
+        raise LedgerError(f"dataset {str(path)!r} cannot be read: {error.strerror}") from error
+
+
+def _make_folder(path: Path) -> None:
+    name = path.resolve().name
+    if not RUN_NAME.fullmatch(name):
+        raise ConfigError(
+            f"name of a run must be 1 to 100 letters, digits, '_', '.' and '-', got {name!r}"
+        )
+    path.mkdir(parents=True, exist_ok=True)
+
+
+def _make_files(path: Path) -> None:
+    # rounds.jsonl comes last, so that its presence says that all are there.
+    for name in reversed(FILES):
+        (path / f"{name}.jsonl").touch()
+    for folder in (path, path.resolve().parent):
+        fd = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)

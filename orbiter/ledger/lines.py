@@ -1,0 +1,96 @@
+"""The lines of a run's files: how one is written, and the few typed fields that opening a ledger reads of each."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+import orjson
+
+from orbiter.errors import LedgerError, RecordError
+from orbiter.ledger.attempt import AttemptKey
+from orbiter.records import Outcome
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+class KeyLine(msgspec.Struct):
+    """The fields that name an attempt."""
+
+    round: int
+    engine: str
+    env: str
+    task_id: str
+    attempt: int
+
+    @property
+    def key(self) -> AttemptKey:
+        """The name of the attempt."""
+        return AttemptKey(self.round, self.engine, self.env, self.task_id, self.attempt)
+
+
+class AttemptLine(KeyLine):
+    """What the account needs of a line of attempts.jsonl."""
+
+    token_count: int = 0
+    error: str | None = None
+
+
+class VerdictLine(KeyLine, kw_only=True):
+    """What the account needs of a line of verdicts.jsonl."""
+
+    outcome: Outcome
+    reason: str = ""
+    verifier: str = ""
+    version: str = ""
+
+
+class DecisionLine(KeyLine, kw_only=True):
+    """What the account needs of a line of decisions.jsonl."""
+
+    decision: str
+    reason: str = ""
+    verifier: str = ""
+    version: str = ""
+
+
+class EventLine(msgspec.Struct):
+    """What every line of rounds.jsonl has."""
+
+    event: str
+
+
+class PlanLine(EventLine, kw_only=True):
+    """A part of a plan: each of these tasks has ``samples`` attempts."""
+
+    round: int
+    engine: str
+    samples: int
+    tasks: list[tuple[str, str]]
+
+
+def encode(row: dict[str, Any], *, what: object) -> bytes:
+    """Return the line of a row.
+
+    Raises:
+        RecordError: The row holds something that JSON cannot.
+    """
+    try:
+        return orjson.dumps(row)
+    except (TypeError, ValueError) as error:
+        raise RecordError(f"row of {what} cannot be written as JSON: {error}") from None
+
+
+def decode(line: bytes, cls: type[T], *, source: str, number: int) -> T:
+    """Return the typed fields of a committed line.
+
+    Raises:
+        LedgerError: The line was damaged after it was committed.
+    """
+    try:
+        return msgspec.json.decode(line, type=cls)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise LedgerError(
+            f"{source} line {number} is damaged: {error}",
+            hint="restore the file from a copy; orbiter never leaves out a committed line in silence",
+        ) from None
