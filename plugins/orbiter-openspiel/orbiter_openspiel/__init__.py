@@ -1,0 +1,23 @@
+"""Games for orbiter: positions to be answered, teachers, self-play data and verified moves, from OpenSpiel.
+
+    environment  openspiel   positions of one or several games, one move each
+    verifier     game_move   legal, and throws no value away
+    synthesiser  selfplay    games between teachers, as rows
+
+The files, in the order that they build on each other: ``notation`` (a game as short text), ``games`` (a game that can be
+rendered and parsed), ``solvers`` (what each move is worth), ``minimax``, ``equilibrium`` and ``search`` (three ways to
+know), ``teachers`` (who plays), then ``environment``, ``verifier`` and ``selfplay``.
+"""
+
+from __future__ import annotations
+
+from orbiter import hookimpl
+from orbiter.registry import Registry
+
+
+@hookimpl
+def orbiter_register(registry: Registry) -> None:
+    """Add the environment, the verifier and the synthesiser."""
+    registry.add("environment", "openspiel", "orbiter_openspiel.environment:OpenSpielEnvironment")
+    registry.add("verifier", "game_move", "orbiter_openspiel.verifier:GameMoveVerifier")
+    registry.add("synthesiser", "selfplay", "orbiter_openspiel.selfplay:SelfPlaySynthesiser")

@@ -1,0 +1,158 @@
+"""A game of OpenSpiel that can be written as text, parsed and rebuilt from its history."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import pyspiel
+from attrs import field, frozen
+
+from orbiter.errors import ConfigError, did_you_mean
+from orbiter_openspiel.notation import (
+    ConnectFourNotation,
+    KuhnNotation,
+    LeducNotation,
+    NimNotation,
+    Notation,
+    PlainNotation,
+    TicTacToeNotation,
+)
+
+
+@frozen
+class Known:
+    """What is known of a game beforehand.
+
+    Args:
+        notation: How it is written.
+        solver: ``minimax``, ``cfr`` or ``mcts``: how its moves are valued unless the caller says otherwise.
+        parameters: OpenSpiel parameters that are set unless the caller names some.
+        epsilon: Loss of value, in units of the game's utility, that a move may have and still pass.
+    """
+
+    notation: Callable[[], Notation]
+    solver: str
+    parameters: str = ""
+    epsilon: float = 1e-9
+
+
+KNOWN: Mapping[str, Known] = {
+    "tic_tac_toe": Known(TicTacToeNotation, "minimax"),
+    "nim": Known(NimNotation, "minimax"),
+    "connect_four": Known(ConnectFourNotation, "mcts"),
+    "kuhn_poker": Known(KuhnNotation, "cfr", epsilon=0.01),
+    # Two cards of one rank play alike: without suits the same game is a quarter of the size.
+    "leduc_poker": Known(LeducNotation, "cfr", "suit_isomorphism=True", epsilon=0.1),
+}
+"""Games with a notation of their own."""
+
+
+@frozen(eq=False)
+class Game:
+    """One game: OpenSpiel's rules and our notation.
+
+    Args:
+        name: As the caller wrote it, such as ``tic_tac_toe`` or ``hex(board_size=5)``.
+        spiel: OpenSpiel's game.
+        notation: How positions and moves are written.
+        solver: Name of the solver that fits it, or None if none does.
+        epsilon: Loss of value that a move may have and still pass.
+    """
+
+    name: str
+    spiel: Any = field(repr=False)
+    notation: Notation = field(repr=False)
+    solver: str | None
+    epsilon: float
+
+    @property
+    def utility_range(self) -> float:
+        """Difference between the best and the worst return."""
+        return float(self.spiel.max_utility() - self.spiel.min_utility())
+
+    def start(self) -> Any:
+        """Return the initial state; it may be a chance node."""
+        return self.spiel.new_initial_state()
+
+    def rebuild(self, history: Iterable[int]) -> Any:
+        """Return the state after ``history``, chance outcomes included.
+
+        Raises:
+            ConfigError: An action is not legal where it stands.
+        """
+        state = self.start()
+        for index, action in enumerate(history):
+            # OpenSpiel itself may abort the process on an action out of range.
+            if type(action) is not int or action not in state.legal_actions():
+                raise ConfigError(
+                    f"history[{index}] must be a legal action of {self.name!r}, got {action!r}"
+                )
+            state.apply_action(action)
+        return state
+
+    def prompt(self, state: Any) -> str:
+        """Return what the player to move is shown."""
+        return self.notation.prompt(state)
+
+    def move(self, state: Any, action: int) -> str:
+        """Return the text of a legal action."""
+        return self.notation.move(state, action)
+
+    def parse(self, state: Any, text: str) -> int | None:
+        """Return the legal action that ``text`` names, or None; blanks around it do not count."""
+        wanted = text.strip()
+        for action in state.legal_actions():
+            if self.notation.move(state, action) == wanted:
+                return int(action)
+        return None
+
+
+@functools.cache
+def load_game(name: str) -> Game:
+    """Return the game of this OpenSpiel name, such as ``kuhn_poker`` or ``hex(board_size=5)``.
+
+    Raises:
+        ConfigError: There is no such game, its parameters are wrong, or its positions cannot be asked one by one.
+    """
+    if not isinstance(name, str):
+        raise ConfigError(f"game must be text, got {name!r}")
+    short, _, parameters = name.partition("(")
+    if short not in pyspiel.registered_names():
+        raise ConfigError(
+            f"game must be a game of OpenSpiel, got {name!r}{did_you_mean(short, pyspiel.registered_names())}",
+            hint=f"with a notation of their own: {', '.join(KNOWN)}; all: pyspiel.registered_names()",
+        )
+    known = KNOWN.get(short)
+    spec = f"{short}({known.parameters})" if known and known.parameters and not parameters else name
+    try:
+        spiel = pyspiel.load_game(spec)
+        if spiel.get_type().dynamics == pyspiel.GameType.Dynamics.SIMULTANEOUS:
+            spiel, known = pyspiel.load_game_as_turn_based(spec), None
+    except pyspiel.SpielError as error:
+        raise ConfigError(f"game {name!r} cannot be loaded: {_first_line(error)}") from None
+    kind = spiel.get_type()
+    if kind.dynamics != pyspiel.GameType.Dynamics.SEQUENTIAL:
+        raise ConfigError(f"game must be played in turns, got {name!r}")
+    if kind.chance_mode == pyspiel.GameType.ChanceMode.SAMPLED_STOCHASTIC:
+        raise ConfigError(
+            f"game must list its chance outcomes, got {name!r}",
+            hint="a game that samples them inside cannot be rebuilt from its history",
+        )
+    if known is None:
+        return Game(name, spiel, PlainNotation(spiel), _solver_of(spiel), 1e-9)
+    return Game(name, spiel, known.notation(), known.solver, known.epsilon)
+
+
+def _solver_of(spiel: Any) -> str | None:
+    kind = spiel.get_type()
+    alone = spiel.num_players() == 1
+    zero_sum = spiel.num_players() == 2 and kind.utility == pyspiel.GameType.Utility.ZERO_SUM
+    if kind.information == pyspiel.GameType.Information.PERFECT_INFORMATION:
+        return "mcts" if alone or zero_sum else None
+    return "cfr" if zero_sum else None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:200]

@@ -1,0 +1,105 @@
+"""The Solver ABC: what each legal move of a position is worth to the player who makes it."""
+
+from __future__ import annotations
+
+import functools
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from attrs import frozen
+
+from orbiter.errors import ConfigError
+from orbiter_openspiel.games import Game
+
+SOLVERS = ("minimax", "cfr", "mcts")
+"""The names of the solvers."""
+
+
+@frozen
+class MoveValues:
+    """What the legal moves of one position are worth.
+
+    Args:
+        values: Legal action to value for the player to move, in the game's utility.
+        epsilon: A move that loses at most this much against the best one is as good.
+        doubt: A move that loses more than this is worse. Between the two the solver cannot tell; an exact solver has
+            doubt = epsilon.
+    """
+
+    values: Mapping[int, float]
+    epsilon: float
+    doubt: float
+
+    @property
+    def best(self) -> float:
+        """Value of the best move, that is, of the position."""
+        return max(self.values.values())
+
+    def regret(self, action: int) -> float:
+        """Return the value that the move throws away, >= 0."""
+        return self.best - self.values[action]
+
+    def is_good(self, action: int) -> bool | None:
+        """Return whether the move keeps the value of the position; None if that cannot be told."""
+        regret = self.regret(action)
+        if regret <= self.epsilon:
+            return True
+        return False if regret > self.doubt else None
+
+    @property
+    def good(self) -> list[int]:
+        """The moves that keep the value; never empty."""
+        return [action for action in self.values if self.is_good(action)]
+
+    @property
+    def is_critical(self) -> bool:
+        """Whether the choice matters: some legal move is surely worse."""
+        return any(self.is_good(action) is False for action in self.values)
+
+
+class Solver(ABC):
+    """Values moves. ``evaluate`` depends on the constructor's arguments and the position alone."""
+
+    @abstractmethod
+    def evaluate(self, state: Any) -> MoveValues:
+        """Return the values of the legal moves of a decision state."""
+
+    def choose(self, state: Any, stream: random.Random) -> int:
+        """Return a move that the solver stands for; the default is any good one, each as likely."""
+        return stream.choice(self.evaluate(state).good)
+
+    def positions(self) -> Iterator[Any] | None:
+        """Return one state for each position that can be asked, or None if there are too many to list."""
+        return None
+
+
+@functools.lru_cache(maxsize=64)
+def solver_for(
+    game: Game, name: str = "auto", *, simulations: int = 1000, epsilon: float | None = None
+) -> Solver | None:
+    """Return the solver of a game, the same object for the same arguments, or None if no solver fits the game.
+
+    Args:
+        game: The game.
+        name: ``minimax`` (exact, small games of perfect information), ``cfr`` (equilibrium of small two-player games),
+            ``mcts`` (search, with a bound), or ``auto``: the one that fits.
+        simulations: Simulations per legal move of ``mcts``.
+        epsilon: Loss of value that is forgiven, in the game's utility; None: the game's own.
+    """
+    from orbiter_openspiel.equilibrium import EquilibriumSolver
+    from orbiter_openspiel.minimax import MinimaxSolver
+    from orbiter_openspiel.search import SearchSolver
+
+    if name != "auto" and name not in SOLVERS:
+        raise ConfigError(f"solver must be one of auto, {', '.join(SOLVERS)}, got {name!r}")
+    chosen = game.solver if name == "auto" else name
+    forgiven = game.epsilon if epsilon is None else epsilon
+    if chosen == "minimax":
+        return MinimaxSolver(game, epsilon=forgiven)
+    if chosen == "cfr":
+        return EquilibriumSolver(game, epsilon=forgiven)
+    if chosen == "mcts":
+        return SearchSolver(game, simulations=simulations, epsilon=forgiven)
+    return None
