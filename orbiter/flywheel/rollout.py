@@ -85,12 +85,10 @@ class Rollout:
     async def run(self) -> RolloutResult:
         """Ask, judge and record until the plan is complete."""
         plan = self.plan
-        self.ledger.plan(
-            plan.round, plan.engine, [(t.env, t.task_id) for t in plan.tasks], samples=plan.samples
-        )
-        self._recall()
         started = perf_counter()
+        self._recall()
         for wave in self._waves():
+            self._plan(wave)
             await self._run_wave(wave)
         spent = perf_counter() - started
         self.result.generate_s += spent - self.result.verify_s - self.result.record_s
@@ -104,15 +102,16 @@ class Rollout:
 
     def _recall(self) -> None:
         """Take back what is durable; judge attempts whose verdict was lost."""
-        plan = self.plan
-        unjudged: list[tuple[AttemptKey, Trajectory, str | None]] = []
+        started = perf_counter()
+        plan, unjudged = self.plan, []
         for attempt in self.ledger.attempts(plan.round, plan.engine):
             verdict = self.ledger.verdict_of(attempt.key)
-            self.result.token_count += attempt.token_count
+            self.result.token_count += attempt.token_count or 0
             if verdict is None:
-                unjudged.append((attempt.key, attempt.trajectory, attempt.error))
+                unjudged.append(attempt)
             else:
-                self._keep(attempt.key, attempt.trajectory, verdict)
+                self.result.judged[attempt.key] = _judged(attempt, verdict)
+        self.result.record_s += perf_counter() - started
         if unjudged:
             self._judge(unjudged)
 
@@ -131,6 +130,17 @@ class Rollout:
             for index, attempt in wave:
                 verdict = self.result.judged[plan.key(plan.tasks[index], attempt)].verdict
                 allocator.record(index, attempt, verdict.outcome if verdict else Outcome.INVALID)
+
+    def _plan(self, wave: list[tuple[Task, int]]) -> None:
+        """Make the wave's plan durable; attempts of a task are numbered without gaps, so its highest one says it all."""
+        started = perf_counter()
+        most: dict[tuple[str, str], int] = {}
+        for task, attempt in wave:
+            most[task.env, task.task_id] = max(most.get((task.env, task.task_id), 0), attempt + 1)
+        for samples in sorted(set(most.values())):
+            tasks = [task for task, n in most.items() if n == samples]
+            self.ledger.plan(self.plan.round, self.plan.engine, tasks, samples=samples)
+        self.result.record_s += perf_counter() - started
 
     async def _run_wave(self, wave: list[tuple[Task, int]]) -> None:
         size = max(1, self.policy.batch_size)
@@ -163,27 +173,22 @@ class Rollout:
             for task, n in batch
         ]
         completions = await self._complete(requests)
+        started = perf_counter()
         fresh = [
-            (plan.key(task, n), self._trajectory(task, request, completion), completion)
+            Attempt(
+                key=plan.key(task, n),
+                trajectory=self._trajectory(task, request, completion),
+                finish_reason=completion.finish_reason,
+                token_count=completion.token_count,
+                error=completion.error,
+            )
             for (task, n), request, completion in zip(batch, requests, completions)
             if plan.key(task, n) not in self.result.judged
         ]
-        started = perf_counter()
-        self.ledger.add_attempts(
-            [
-                Attempt(
-                    key=key,
-                    trajectory=trajectory,
-                    finish_reason=completion.finish_reason,
-                    token_count=completion.token_count,
-                    error=completion.error,
-                )
-                for key, trajectory, completion in fresh
-            ]
-        )
+        self.ledger.add_attempts(fresh)
+        self.result.token_count += sum(attempt.token_count or 0 for attempt in fresh)
         self.result.record_s += perf_counter() - started
-        self.result.token_count += sum(completion.token_count for _, _, completion in fresh)
-        self._judge([(key, trajectory, completion.error) for key, trajectory, completion in fresh])
+        self._judge(fresh)
 
     async def _complete(self, requests: list[Request]) -> list[Completion]:
         name = self.policy.name
@@ -215,38 +220,41 @@ class Rollout:
             sampling=self._sampling,
             seed=request.seed,
             round=self.plan.round,
-            extra={"finish_reason": completion.finish_reason},
+            extra={
+                "engine": self.plan.engine,
+                "attempt": request.attempt,
+                "finish_reason": completion.finish_reason,
+            },
         )
 
-    def _judge(self, attempts: list[tuple[AttemptKey, Trajectory, str | None]]) -> None:
+    def _judge(self, attempts: list[Attempt]) -> None:
         started = perf_counter()
-        verdicts: list[tuple[AttemptKey, Verdict]] = []
-        for key, trajectory, error in attempts:
-            task = self._tasks[key.env, key.task_id]
-            if error is not None:
-                verdict = Verdict.invalid(
-                    f"no answer: {error}",
-                    verifier=self.verifier.name,
-                    version=self.verifier.version,
-                )
-            else:
-                verdict = judge(self.verifier, task, trajectory)
-            verdicts.append((key, verdict))
+        verdicts = [self._verdict(attempt) for attempt in attempts]
         judged = perf_counter()
-        self.ledger.add_verdicts(verdicts)
-        for (key, trajectory, _), (_, verdict) in zip(attempts, verdicts):
-            self._keep(key, trajectory, verdict)
+        self.ledger.add_verdicts((a.key, v) for a, v in zip(attempts, verdicts))
+        for attempt, verdict in zip(attempts, verdicts):
+            self.result.judged[attempt.key] = _judged(attempt, verdict)
         plugin_manager().notify(
             "orbiter_on_verdicts",
             VerdictsEvent(
                 run=self.plan.run,
                 round=self.plan.round,
-                trajectories=tuple(t for _, t, _ in attempts),
-                verdicts=tuple(v for _, v in verdicts),
+                trajectories=tuple(attempt.trajectory for attempt in attempts),
+                verdicts=tuple(verdicts),
             ),
         )
         self.result.verify_s += judged - started
         self.result.record_s += perf_counter() - judged
 
-    def _keep(self, key: AttemptKey, trajectory: Trajectory, verdict: Verdict) -> None:
-        self.result.judged[key] = attrs.evolve(trajectory, score=verdict.score, verdict=verdict)
+    def _verdict(self, attempt: Attempt) -> Verdict:
+        if attempt.error is not None:
+            return Verdict.invalid(
+                f"no answer: {attempt.error}",
+                verifier=self.verifier.name,
+                version=self.verifier.version,
+            )
+        return judge(self.verifier, self._tasks[attempt.key.env, attempt.key.task_id], attempt.trajectory)
+
+
+def _judged(attempt: Attempt, verdict: Verdict) -> Trajectory:
+    return attrs.evolve(attempt.trajectory, score=verdict.score, verdict=verdict)

@@ -73,8 +73,8 @@ class Backend(ABC):
     name: str
     """Name of the backend."""
 
-    algorithms: tuple[str, ...] = ()
-    """The algorithms that it knows."""
+    algorithms: Mapping[str, type] = {}
+    """The algorithms that it knows, and the record that each trains on: Trajectory, Task or Pair."""
 
     @abstractmethod
     def check(self, job: TrainJob) -> None:

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from orbiter.errors import BackendError, ConfigError, did_you_mean
+from orbiter.records import Task, Trajectory
 from orbiter.train.backend import Backend, TrainJob, TrainResult
 from orbiter.train.config import TrainMetrics
 from orbiter_trl.job_folder import JobFolder
@@ -32,7 +33,7 @@ class TrlBackend(Backend):
     """
 
     name = "trl"
-    algorithms = ("sft", "grpo")
+    algorithms = {"sft": Trajectory, "grpo": Task}
 
     def check(self, job: TrainJob) -> None:
         """Raise if the job cannot work.
