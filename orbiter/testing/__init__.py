@@ -1,0 +1,16 @@
+"""Checks that plugin authors run on their own classes.
+
+Each takes a function that makes a fresh instance and raises AssertionError, naming the broken clause of the contract; any test
+runner will do. Hypothesis strategies for the records are in :mod:`orbiter.testing.strategies`.
+
+    from orbiter.testing import check_environment
+
+    def test_doubling():
+        check_environment(Doubling)
+"""
+
+from orbiter.testing.environment import check_environment
+from orbiter.testing.policy import check_policy
+from orbiter.testing.verifier import check_verifier
+
+__all__ = ["check_environment", "check_policy", "check_verifier"]

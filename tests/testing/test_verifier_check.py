@@ -1,0 +1,218 @@
+import functools
+import itertools
+
+import attrs
+import pytest
+
+from orbiter.records import Message, Task, Verdict
+from orbiter.tasks.countdown import Countdown
+from orbiter.tasks.sorting import Sorting
+from orbiter.testing import check_verifier
+from orbiter.verify.audit import LabelledAnswer, answered, labelled_answers
+from orbiter.verify.combine import AllOf, AnyOf
+from orbiter.verify.countdown import CountdownVerifier
+from orbiter.verify.exact import ExactVerifier
+from orbiter.verify.numeric import NumericVerifier
+from orbiter.verify.regex import RegexVerifier
+from orbiter.verify.verifier import Verifier
+
+TASK = Task("sums", "sums:0", (Message("user", "6 * 7 ="),), answer="42", metadata={"hint": []})
+CASES = [LabelledAnswer(TASK, "42", True), LabelledAnswer(TASK, "43", False)]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        ExactVerifier,
+        functools.partial(ExactVerifier, case=False, whitespace=False),
+        NumericVerifier,
+        functools.partial(AllOf, verifiers=["exact", "numeric"]),
+        functools.partial(AnyOf, verifiers=["exact", "numeric"]),
+    ],
+)
+def test_built_in_verifiers_keep_the_contract(make):
+    check_verifier(make, CASES)
+
+
+def test_regex_keeps_the_contract():
+    check_verifier(functools.partial(RegexVerifier, pattern=r"4[0-2]"), CASES)
+
+
+def test_verifiers_keep_the_contract_on_the_answers_of_environments():
+    check_verifier(ExactVerifier, labelled_answers(Sorting(), count=20, seed=0))
+    countdown = Countdown(numbers=3)
+    shown = [
+        LabelledAnswer(task, countdown.demonstrate(task), True)
+        for task in (countdown.task(index, seed=0) for index in range(5))
+    ]
+    wrong = [LabelledAnswer(item.task, "1+", False) for item in shown]
+    check_verifier(CountdownVerifier, shown + wrong)
+
+
+class Right(Verifier):
+    """A right one, to be broken in one way each."""
+
+    name, version = "right", "1"
+
+    def verify(self, task, trajectory):
+        if task.answer is None:
+            return Verdict.invalid("no reference")
+        if trajectory.answer == task.answer:
+            return Verdict.passed()
+        return Verdict.failed("wrong answer")
+
+
+def test_a_right_verifier_passes():
+    check_verifier(Right, CASES)
+
+
+class Nameless(Right):
+    name = ""
+
+
+class Versionless(Right):
+    version = 2
+
+
+class Boolean(Right):
+    def verify(self, task, trajectory):
+        return trajectory.answer == task.answer
+
+
+class Strict(Right):
+    def verify(self, task, trajectory):
+        return Verdict.failed("never")
+
+
+class Yes(Right):
+    def verify(self, task, trajectory):
+        return Verdict.passed()
+
+
+class Raising(Right):
+    def verify(self, task, trajectory):
+        raise OSError("no judge today")
+
+
+class Counting(Right):
+    count = itertools.count()
+
+    def verify(self, task, trajectory):
+        return attrs.evolve(super().verify(task, trajectory), details={"n": next(self.count)})
+
+
+class PerInstance(Right):
+    made = itertools.count()
+
+    def __init__(self):
+        self.number = next(self.made)
+
+    def verify(self, task, trajectory):
+        return attrs.evolve(super().verify(task, trajectory), details={"n": self.number})
+
+
+class NewVersions(Right):
+    made = itertools.count()
+
+    def __init__(self):
+        self.version = str(next(self.made))
+
+
+class Scribbling(Right):
+    def verify(self, task, trajectory):
+        task.metadata["hint"].append("seen")
+        return super().verify(task, trajectory)
+
+
+class Believing(Right):
+    """Trusts the score that the trajectory claims."""
+
+    def verify(self, task, trajectory):
+        if trajectory.score is not None:
+            return Verdict.passed() if trajectory.score > 0.5 else Verdict.failed("score")
+        return super().verify(task, trajectory)
+
+
+class BelievingMetadata(Right):
+    def verify(self, task, trajectory):
+        if trajectory.metadata.get("success"):
+            return Verdict.passed()
+        return super().verify(task, trajectory)
+
+
+class BelievingExtra(Right):
+    def verify(self, task, trajectory):
+        if trajectory.extra.get("terminal_utility", 0) == 1:
+            return Verdict.passed()
+        return super().verify(task, trajectory)
+
+
+class BelievingVerdict(Right):
+    def verify(self, task, trajectory):
+        return trajectory.verdict or super().verify(task, trajectory)
+
+
+class Biased(Right):
+    def verify(self, task, trajectory):
+        if trajectory.model == "oracle":
+            return Verdict.passed()
+        return super().verify(task, trajectory)
+
+
+class PassesSilence(Right):
+    def verify(self, task, trajectory):
+        if not trajectory.answer:
+            return Verdict.passed()
+        return super().verify(task, trajectory)
+
+
+class TextOfNone(Right):
+    def verify(self, task, trajectory):
+        return Verdict.passed() if trajectory.answer == str(task.answer) else Verdict.failed()
+
+
+class Exiting(Right):
+    def verify(self, task, trajectory):
+        if not trajectory.messages:
+            raise SystemExit(1)
+        return super().verify(task, trajectory)
+
+
+@pytest.mark.parametrize(
+    ("broken", "clause"),
+    [
+        (Nameless, "name"),
+        (Versionless, "version"),
+        (NewVersions, "version"),
+        (Boolean, "verdicts"),
+        (Raising, "verdicts"),
+        (Strict, "right answers pass"),
+        (Yes, "wrong answers do not pass"),
+        (Counting, "same verdict for ever"),
+        (PerInstance, "same verdict for ever"),
+        (Scribbling, "nothing is changed"),
+        (Believing, "claims are ignored"),
+        (BelievingMetadata, "claims are ignored"),
+        (BelievingExtra, "claims are ignored"),
+        (BelievingVerdict, "claims are ignored"),
+        (Biased, "claims are ignored"),
+        (PassesSilence, "broken input"),
+        (TextOfNone, "broken input"),
+        (Exiting, "broken input"),
+    ],
+)
+def test_a_broken_clause_is_named(broken, clause):
+    cases = [attrs.evolve(c, task=attrs.evolve(TASK, metadata={"hint": []})) for c in CASES]
+    with pytest.raises(AssertionError) as caught:
+        check_verifier(broken, cases)
+    assert f" breaks {clause!r}: " in str(caught.value)
+
+
+def test_both_labels_are_needed():
+    with pytest.raises(ValueError, match="at least one right and one wrong"):
+        check_verifier(Right, CASES[:1])
+
+
+def test_a_wrong_answer_that_claims_to_be_right_stays_wrong():
+    liar = attrs.evolve(answered(TASK, "43"), score=1.0, metadata={"success": True})
+    check_verifier(Right, [CASES[0], LabelledAnswer(TASK, liar, False)])
