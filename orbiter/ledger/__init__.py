@@ -7,6 +7,21 @@ instant. Killing a run loses nothing that was committed and duplicates nothing.
 
 from orbiter.ledger.account import Account
 from orbiter.ledger.attempt import DECISIONS, Attempt, AttemptKey, Decision
+from orbiter.ledger.index import IndexedAttempt, RunIndex, rebuild_index
 from orbiter.ledger.ledger import Ledger
+from orbiter.ledger.lineage import trace_checkpoint, trace_row, trace_taint
 
-__all__ = ["DECISIONS", "Account", "Attempt", "AttemptKey", "Decision", "Ledger"]
+__all__ = [
+    "DECISIONS",
+    "Account",
+    "Attempt",
+    "AttemptKey",
+    "Decision",
+    "IndexedAttempt",
+    "Ledger",
+    "RunIndex",
+    "rebuild_index",
+    "trace_checkpoint",
+    "trace_row",
+    "trace_taint",
+]

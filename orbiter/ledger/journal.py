@@ -120,9 +120,12 @@ class Journal:
                 self._starts.append(self.size + len(line) + 1)
                 yield line
         self.torn = len(rest)
-        if self.torn and not self._read_only:
+        if self._read_only:
+            return
+        if self.torn:
             self._file.truncate(self.size)
-            self._file.sync()
+        # A killed writer's lines may be in memory alone; what is written next must not outlive them.
+        self._file.sync()
 
     def line(self, number: int) -> bytes:
         """Return a committed line without its newline.

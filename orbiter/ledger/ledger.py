@@ -17,24 +17,14 @@ import orjson
 
 from orbiter.convert import unstructure
 from orbiter.errors import ConfigError, LedgerError, LedgerWarning, RecordError
-from orbiter.ledger.account import Account, total
+from orbiter.ledger.account import Account
 from orbiter.ledger.attempt import KEY_FIELDS, Attempt, AttemptKey, Decision
 from orbiter.ledger.journal import Journal
-from orbiter.ledger.lines import (
-    AttemptLine,
-    DecisionLine,
-    EventLine,
-    PlanLine,
-    VerdictLine,
-    decode,
-    encode,
-)
+from orbiter.ledger.lines import encode
 from orbiter.ledger.lock import RunLock
 from orbiter.ledger.section import Section
+from orbiter.ledger.state import FORMAT, State
 from orbiter.records import Trajectory, Verdict
-
-FORMAT = 1
-"""Version of the files; a ledger of a later one is refused."""
 
 FILES = ("rounds", "attempts", "verdicts", "decisions")
 """The files of a run, in the order in which they lean on each other: a line names only what stands to its left."""
@@ -82,9 +72,7 @@ class Ledger:
         self._commit_rows, self._commit_s = commit_rows, commit_s
         self._lock: RunLock | None = None
         self._journals: dict[str, Journal] = {}
-        self._sections: dict[tuple[int, str, str], Section] = {}
-        self._order: dict[tuple[int, str], list[tuple[str, str]]] = {}
-        self._events: dict[str, list[int]] = {}
+        self._state = State()
         self._waiting: dict[str, dict[Hashable, _Row]] = {name: {} for name in FILES}
         self._waiting_since = 0.0
 
@@ -178,12 +166,11 @@ class Ledger:
             self._journals[name] = Journal(
                 self._file(name), read_only=self.read_only, limit=limits[name]
             )
-        loaders = (self._load_event, self._load_attempt, self._load_verdict, self._load_decision)
         torn: list[tuple[str, int, int]] = []
-        for name, load in zip(FILES, loaders):
+        for name in FILES:
             journal = self._journals[name]
             for number, line in enumerate(journal.recover(), start=1):
-                load(line, number)
+                self._state.load(name, line, number)
             if journal.torn and not self.read_only:
                 torn.append((name, len(journal) + 1, journal.torn))
         if self.read_only:
@@ -201,52 +188,6 @@ class Ledger:
 
     def _file(self, name: str) -> Path:
         return self.path / f"{name}.jsonl"
-
-    def _load_event(self, line: bytes, number: int) -> None:
-        source = "rounds.jsonl"
-        event = decode(line, EventLine, source=source, number=number).event
-        self._events.setdefault(event, []).append(number)
-        if event == "planned":
-            plan = decode(line, PlanLine, source=source, number=number)
-            self._plan(plan.round, plan.engine, plan.tasks, plan.samples)
-        elif event == "ledger_created" and orjson.loads(line).get("format") != FORMAT:
-            raise LedgerError(
-                f"run {str(self.path)!r} must have format {FORMAT}, got {orjson.loads(line).get('format')!r}",
-                hint="open it with the version of orbiter that wrote it",
-            )
-
-    def _load_attempt(self, line: bytes, number: int) -> None:
-        row = decode(line, AttemptLine, source="attempts.jsonl", number=number)
-        section, slot = self._loaded(row, "attempts.jsonl", number)
-        _once(section.attempt_lines[slot], "attempts.jsonl", number)
-        section.add_attempt(slot, number, error=row.error, token_count=row.token_count)
-
-    def _load_verdict(self, line: bytes, number: int) -> None:
-        row = decode(line, VerdictLine, source="verdicts.jsonl", number=number)
-        section, slot = self._loaded(row, "verdicts.jsonl", number)
-        verifier = (row.verifier, row.version)
-        _once(section.verdict_line(slot, verifier), "verdicts.jsonl", number)
-        section.add_verdict(slot, number, verifier=verifier, outcome=row.outcome, reason=row.reason)
-
-    def _load_decision(self, line: bytes, number: int) -> None:
-        row = decode(line, DecisionLine, source="decisions.jsonl", number=number)
-        section, slot = self._loaded(row, "decisions.jsonl", number)
-        _once(section.decision_lines[slot], "decisions.jsonl", number)
-        section.add_decision(slot, number, decision=row.decision, reason=row.reason)
-
-    def _loaded(self, row: Any, source: str, number: int) -> tuple[Section, int]:
-        section = self._sections.get((row.round, row.engine, row.env))
-        slot = section.slot(row.task_id, row.attempt) if section is not None else None
-        known = source == "attempts.jsonl" or (
-            section is not None and slot is not None and section.attempt_lines[slot]
-        )
-        if section is None or slot is None or not known:
-            raise LedgerError(
-                f"{source} line {number} names an attempt that was never "
-                f"{'planned' if slot is None else 'made'}: {row.key}",
-                hint="the files of a run belong together; restore them from one copy",
-            )
-        return section, slot
 
     # Writing
 
@@ -272,28 +213,16 @@ class Ledger:
         if len(set(tasks)) < len(tasks):
             twice = next(task for i, task in enumerate(tasks) if task in tasks[:i])
             raise LedgerError(f"tasks of a plan must differ, got {twice!r} twice")
-        grows = [task for task in tasks if len(self._slots(round, engine, *task)) < samples]
+        grows = [
+            task for task in tasks if self._state.planned_count(round, engine, *task) < samples
+        ]
         rows = []
         for start in range(0, len(grows), _TASKS_PER_LINE):
             part = grows[start : start + _TASKS_PER_LINE]
             fields = {"round": round, "engine": engine, "samples": samples, "tasks": part}
             rows.append(_Row(_event_line("planned", fields), self._noting("planned")))
         self._commit_events(rows)
-        self._plan(round, engine, grows, samples)
-
-    def _plan(
-        self, round: int, engine: str, tasks: Iterable[tuple[str, str]], samples: int
-    ) -> None:
-        order = self._order.setdefault((round, engine), [])
-        for env, task_id in tasks:
-            section = self._sections.setdefault((round, engine, env), Section())
-            if task_id not in section.slots:
-                order.append((env, task_id))
-            section.plan(task_id, samples)
-
-    def _slots(self, round: int, engine: str, env: str, task_id: str) -> Sequence[int]:
-        section = self._sections.get((round, engine, env))
-        return section.slots.get(task_id, ()) if section is not None else ()
+        self._state.plan(round, engine, grows, samples)
 
     def add_attempts(self, attempts: Iterable[Attempt]) -> None:
         """Record attempts that were planned.
@@ -459,12 +388,12 @@ class Ledger:
             self._commit(name, list(waiting[name].values()))
 
     def _find(self, key: AttemptKey, *, made: bool = False) -> tuple[Section, int]:
-        section = self._sections.get((key.round, key.engine, key.env))
-        slot = section.slot(key.task_id, key.attempt) if section is not None else None
-        if section is None or slot is None:
+        found = self._state.find(key)
+        if found is None:
             raise LedgerError(
                 f"attempt must be planned before it is recorded, got {key}", hint="call plan first"
             )
+        section, slot = found
         if made and not section.attempt_lines[slot] and key not in self._waiting["attempts"]:
             raise LedgerError(
                 f"attempt must be recorded before it is judged or decided, got {key}",
@@ -520,7 +449,7 @@ class Ledger:
                 row.note(number)
 
     def _noting(self, event: str) -> Callable[[int], None]:
-        return lambda number: self._events.setdefault(event, []).append(number)
+        return lambda number: self._state.add_event(event, number)
 
     def _check_writable(self) -> None:
         if self.read_only:
@@ -537,7 +466,7 @@ class Ledger:
             round: Only those of this round.
             engine: Only those of this engine.
         """
-        for key, section, slot in self._planned(round, engine):
+        for _, section, slot in self._planned(round, engine):
             if number := section.attempt_lines[slot]:
                 yield self._attempt(number)
 
@@ -549,7 +478,7 @@ class Ledger:
 
     def unverified(self, round: int | None = None, engine: str | None = None) -> Iterator[Attempt]:
         """Yield the attempts that were made and have no verdict yet, in identity order; not those without an answer."""
-        for key, section, slot in self._planned(round, engine):
+        for _, section, slot in self._planned(round, engine):
             if (number := section.attempt_lines[slot]) and section.is_pending(slot):
                 yield self._attempt(number)
 
@@ -603,11 +532,7 @@ class Ledger:
             LedgerError: The sums are not conserved.
         """
         self.flush()
-        return total(
-            section.account()
-            for (r, g, v), section in self._sections.items()
-            if round in (None, r) and engine in (None, g) and env in (None, v)
-        ).check()
+        return self._state.account(round=round, engine=engine, env=env).check()
 
     def events(self, event: str | None = None, **fields: Any) -> Iterator[dict[str, Any]]:
         """Yield the events, oldest first.
@@ -618,7 +543,7 @@ class Ledger:
         """
         numbers: Iterable[int] = range(1, len(self._journals["rounds"]) + 1)
         if event is not None:
-            numbers = self._events.get(event, ())
+            numbers = self._state.events.get(event, ())
         for number in list(numbers):
             row = self._row("rounds", number)
             if all(name in row and row[name] == value for name, value in fields.items()):
@@ -626,7 +551,7 @@ class Ledger:
 
     def last_event(self, event: str, **fields: Any) -> dict[str, Any] | None:
         """Return the newest event of this name with these values, or None."""
-        for number in reversed(self._events.get(event, ())):
+        for number in reversed(self._state.events.get(event, ())):
             row = self._row("rounds", number)
             if all(name in row and row[name] == value for name, value in fields.items()):
                 return row
@@ -636,21 +561,11 @@ class Ledger:
         self, round: int | None, engine: str | None
     ) -> Iterator[tuple[AttemptKey, Section, int]]:
         self.flush()
-        chosen = sorted(
-            (key for key in self._order if round in (None, key[0]) and engine in (None, key[1])),
-            key=lambda key: key[0],
-        )
-        for r, g in chosen:
-            for env, task_id in self._order[r, g]:
-                section = self._sections[r, g, env]
-                for number, slot in enumerate(section.slots[task_id]):
-                    yield AttemptKey(r, g, env, task_id, number), section, slot
+        return self._state.planned(round, engine)
 
     def _look_up(self, key: AttemptKey) -> tuple[Section, int] | tuple[None, int]:
         self.flush()
-        section = self._sections.get((key.round, key.engine, key.env))
-        slot = section.slot(key.task_id, key.attempt) if section is not None else None
-        return (None, 0) if section is None or slot is None else (section, slot)
+        return self._state.find(key) or (None, 0)
 
     def _row(self, name: str, number: int) -> dict[str, Any]:
         if not self._journals:
@@ -682,14 +597,6 @@ def _event_line(event: str, fields: Mapping[str, Any]) -> bytes:
             raise ConfigError(f"field {name!r} of an event is the ledger's own")
     time = datetime.now(UTC).isoformat(timespec="milliseconds")
     return encode({"event": event, **unstructure(fields), "time": time}, what=f"event {event!r}")
-
-
-def _once(recorded: int, source: str, number: int) -> None:
-    if recorded:
-        raise LedgerError(
-            f"{source} line {number} records again what line {recorded} records",
-            hint="the file was changed by hand or by two programs; restore it from a copy",
-        )
 
 
 def _file_hash(path: Path) -> str:

@@ -36,10 +36,21 @@ class AttemptLine(KeyLine):
     error: str | None = None
 
 
+class IndexedLine(AttemptLine, kw_only=True):
+    """What the index needs of a line of attempts.jsonl."""
+
+    id: str
+    generator: str | None = None
+    model: str | None = None
+    seed: int | None = None
+    finish_reason: str = "stop"
+
+
 class VerdictLine(KeyLine, kw_only=True):
     """What the account needs of a line of verdicts.jsonl."""
 
     outcome: Outcome
+    score: float | None = None
     reason: str = ""
     verifier: str = ""
     version: str = ""
