@@ -8,9 +8,11 @@ refuses them and suggests the nearest known key.
 from __future__ import annotations
 
 import enum
+import functools
 import math
+import reprlib
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin
 
@@ -27,6 +29,7 @@ from cattrs.gen import make_dict_structure_fn
 from orbiter.errors import RecordError, did_you_mean
 
 T = TypeVar("T")
+Hook = Callable[[Any, Any], Any]
 
 _RULES: dict[Any, str] = {
     str: "a string",
@@ -34,8 +37,24 @@ _RULES: dict[Any, str] = {
     float: "a number",
     bool: "true or false",
     dict: "an object",
+    Mapping: "an object",
     list: "a list",
+    tuple: "a list",
+    type(None): "null",
 }
+
+_EXACT: frozenset[Any] = frozenset({str, int, bool, type(None)})
+"""What is taken as it is, by its very type: a bool is no integer."""
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = _short.maxlong = 80
+_short.maxlevel = 3
+
+
+def show(value: object) -> str:
+    """Return ``repr(value)``, cut to a length that fits an error message, however deep or large the value is."""
+    text = _short.repr(value)
+    return text if len(text) <= 100 else text[:97] + "..."
 
 
 class _Wrong(Exception):
@@ -43,11 +62,14 @@ class _Wrong(Exception):
 
 
 def _reject(rule: str, value: object) -> _Wrong:
-    shown = repr(value)
-    return _Wrong(f"must be {rule}, got {shown if len(shown) <= 80 else shown[:77] + '...'}")
+    return _Wrong(f"must be {rule}, got {show(value)}")
 
 
-def _strict(cls: type) -> Callable[[Any, Any], Any]:
+def _is_object(value: object) -> bool:
+    return type(value) is dict or isinstance(value, Mapping)  # the first is ten times as fast
+
+
+def _exactly(cls: type) -> Hook:
     def hook(value: Any, _: Any) -> Any:
         if type(value) is not cls:
             raise _reject(_RULES[cls], value)
@@ -57,10 +79,11 @@ def _strict(cls: type) -> Callable[[Any, Any], Any]:
 
 
 def _number(value: Any, _: Any) -> float:
-    if type(value) not in (int, float):
+    if type(value) is float:
+        if not math.isfinite(value):
+            raise _reject("a finite number", value)
+    elif type(value) is not int:
         raise _reject("a number", value)
-    if not math.isfinite(value):
-        raise _reject("a finite number", value)
     return value  # type: ignore[no-any-return]  # an int stays an int, so that a row comes back as it was
 
 
@@ -75,110 +98,154 @@ def _path(value: Any, _: Any) -> Path:
 def _enum(value: Any, cls: type[enum.Enum]) -> enum.Enum:
     if isinstance(value, cls):
         return value
-    try:
-        return cls(value)
-    except ValueError:
-        choices = ", ".join(repr(member.value) for member in cls)
-        raise _reject(f"one of {choices}", value) from None
+    for member in cls:
+        if type(value) is type(member.value) and value == member.value:
+            return member
+    raise _reject(f"one of {', '.join(repr(member.value) for member in cls)}", value)
 
 
-def _tuple(value: Any, cls: Any) -> Any:
-    if not isinstance(value, list | tuple):
-        raise _reject("a list", value)
-    (item_type, *_) = get_args(cls) or (Any,)
-    if item_type is Any:
-        return tuple(value)
-    out = []
-    for index, item in enumerate(value):
-        try:
-            out.append(_converter.structure(item, item_type))
-        except Exception as error:
-            error.__notes__ = [
-                *getattr(error, "__notes__", ()),
-                IterableValidationNote(f"index {index}", index, item_type),
-            ]
-            raise
-    return tuple(out)
+def _at(error: Exception, index: object, cls: Any) -> Exception:
+    """Note on the error at which index or key of a list or an object it happened."""
+    error.__notes__ = [
+        *getattr(error, "__notes__", ()),
+        IterableValidationNote(f"index {index!r}", index, cls),  # type: ignore[arg-type]
+    ]
+    return error
 
 
-def _mapping(value: Any, cls: Any) -> Any:
-    if not isinstance(value, Mapping):
-        raise _reject("an object", value)
+def _sequence_hook(cls: Any, converter: Converter) -> Hook:
+    make = get_origin(cls) or cls
+    args = get_args(cls)
+    item_type = args[0] if args else Any
+    if make is tuple and args and args[1:] != (...,):
+        raise TypeError(f"a tuple field must be tuple[X, ...], got {cls}")
+    inner = None if item_type is Any else converter.get_structure_hook(item_type)
+
+    def hook(value: Any, _: Any) -> Any:
+        if not isinstance(value, list | tuple):
+            raise _reject("a list", value)
+        if inner is None:
+            return make(value)
+        out = []
+        for index, item in enumerate(value):
+            try:
+                out.append(inner(item, item_type))
+            except Exception as error:
+                raise _at(error, index, item_type)  # noqa: B904  # the same error, with a note
+        return make(out)
+
+    return hook
+
+
+def _mapping_hook(cls: Any, converter: Converter) -> Hook:
     key_type, item_type = get_args(cls) or (Any, Any)
-    if key_type is str:
-        for key in value:
-            if type(key) is not str:
-                raise _Wrong(f"must have text keys, got the key {key!r}")
-    if item_type is Any:
-        return dict(value)
-    return {key: _converter.structure(item, item_type) for key, item in value.items()}
+    inner = None if item_type is Any else converter.get_structure_hook(item_type)
+
+    def hook(value: Any, _: Any) -> Any:
+        if not _is_object(value):
+            raise _reject("an object", value)
+        if key_type is str:
+            for key in value:
+                if type(key) is not str:
+                    raise _Wrong(f"must have text keys, got the key {show(key)}")
+        if inner is None:
+            return dict(value)
+        out = {}
+        for key, item in value.items():
+            try:
+                out[key] = inner(item, item_type)
+            except Exception as error:
+                raise _at(error, key, item_type)  # noqa: B904  # the same error, with a note
+        return out
+
+    return hook
 
 
-def _union(value: Any, cls: Any) -> Any:
+def _union_hook(cls: Any, converter: Converter) -> Hook:
     """Structure an optional or a union of plain types: the first member that takes the value."""
     members = get_args(cls)
-    if value is None and type(None) in members:
-        return None
-    tried = [member for member in members if member is not type(None)]
-    if len(tried) == 1:
-        return _converter.structure(value, tried[0])
-    for member in tried:
-        try:
-            return _converter.structure(value, member)
-        except Exception:  # noqa: S112  # the next member may take it; none taking it is an error below
-            continue
-    raise _reject(" or ".join(_RULES.get(get_origin(m) or m, str(m)) for m in tried), value)
+    exact = _EXACT.intersection(members)
+    hooks = [
+        (converter.get_structure_hook(member), member) for member in members if member not in exact
+    ]
+    if len(members) == 2 and type(None) in members:
+        (some,) = (member for member in members if member is not type(None))
+        inner = converter.get_structure_hook(some)
+        return lambda value, _: None if value is None else inner(value, some)
+
+    def hook(value: Any, _: Any) -> Any:
+        if type(value) in exact:
+            return value
+        for inner, member in hooks:
+            try:
+                return inner(value, member)
+            except Exception:  # noqa: S112  # the next member may take it; none taking it is an error below
+                continue
+        rules = [_RULES.get(get_origin(m) or m, getattr(m, "__name__", str(m))) for m in members]
+        raise _reject(" or ".join(dict.fromkeys(rules)), value)
+
+    return hook
 
 
-def _is_union(cls: Any) -> bool:
-    return get_origin(cls) in (Union, types.UnionType)
-
-
-def _attrs_hook(cls: type) -> Callable[[Any, Any], Any]:
+def _attrs_hook(cls: Any, converter: Converter) -> Hook:
     names = {a.name for a in attrs.fields(cls)}
-    keeps_extra = "extra" in names
+    known = names - {"extra"}
+    keeps_extra = known != names
     inner = make_dict_structure_fn(
-        cls, _converter, _cattrs_forbid_extra_keys=not keeps_extra, _cattrs_detailed_validation=True
+        cls,
+        converter,
+        _cattrs_forbid_extra_keys=not keeps_extra,
+        _cattrs_detailed_validation=converter.detailed_validation,
     )
 
     def hook(value: Any, _: Any) -> Any:
         if isinstance(value, cls):
             return value
-        if not isinstance(value, Mapping):
+        if not _is_object(value):
             raise _reject("an object", value)
-        if keeps_extra:
-            extra = {key: item for key, item in value.items() if key not in names}
-            known = {key: item for key, item in value.items() if key in names}
-            if extra:
-                # A row may itself hold a key 'extra'; it stays inside, under its own name.
-                if "extra" in known:
-                    extra["extra"] = known["extra"]
-                known["extra"] = extra
-            elif "extra" in known:
-                known["extra"] = {"extra": known["extra"]}
-            value = known
+        if keeps_extra and not value.keys() <= known:
+            # A row may itself hold a key 'extra'; it stays inside, under its own name.
+            extra = {key: item for key, item in value.items() if key not in known}
+            for key in extra:
+                if type(key) is not str:
+                    raise _Wrong(f"must have text keys, got the key {show(key)}")
+            value = {key: item for key, item in value.items() if key in known} | {"extra": extra}
         return inner(value, cls)
 
     return hook
 
 
-_converter = Converter(detailed_validation=True)
-for _cls in (str, int, bool):
-    _converter.register_structure_hook(_cls, _strict(_cls))
-_converter.register_structure_hook(float, _number)
-_converter.register_structure_hook(Path, _path)
-_converter.register_structure_hook_func(
-    lambda cls: isinstance(cls, type) and issubclass(cls, enum.Enum), _enum
-)
-_converter.register_structure_hook_func(lambda cls: get_origin(cls) is tuple, _tuple)
-_converter.register_structure_hook_func(
-    lambda cls: (get_origin(cls) or cls) in (dict, Mapping, types.MappingProxyType), _mapping
-)
-_converter.register_structure_hook_func(_is_union, _union)
-_converter.register_structure_hook_factory(attrs.has, _attrs_hook)
+def _is_one_of(*origins: Any) -> Callable[[Any], bool]:
+    return lambda cls: (get_origin(cls) or cls) in origins
 
 
-def structure(value: object, cls: type[T], *, source: str | None = None, line: int | None = None) -> T:
+def _make_converter(*, detailed: bool) -> Converter:
+    converter = Converter(detailed_validation=detailed)
+    for cls in (str, int, bool):
+        converter.register_structure_hook(cls, _exactly(cls))
+    converter.register_structure_hook(float, _number)
+    converter.register_structure_hook(Path, _path)
+    converter.register_structure_hook_func(
+        lambda cls: isinstance(cls, type) and issubclass(cls, enum.Enum), _enum
+    )
+    for takes, factory in (
+        (_is_one_of(tuple, list), _sequence_hook),
+        (_is_one_of(dict, Mapping, types.MappingProxyType), _mapping_hook),
+        (_is_one_of(Union, types.UnionType), _union_hook),
+        (attrs.has, _attrs_hook),
+    ):
+        converter.register_structure_hook_factory(takes, factory)
+    return converter
+
+
+# Good rows take the fast one; a bad row is structured again by the one that notes where it went wrong.
+_fast, _careful = _make_converter(detailed=False), _make_converter(detailed=True)
+_hook_for: Callable[[Any], Hook] = functools.cache(_fast.get_structure_hook)
+
+
+def structure(
+    value: object, cls: type[T], *, source: str | None = None, line: int | None = None
+) -> T:
     """Make an instance of ``cls`` from plain data.
 
     Args:
@@ -190,57 +257,81 @@ def structure(value: object, cls: type[T], *, source: str | None = None, line: i
     Raises:
         RecordError: A key is missing or unknown, or a value has the wrong type.
     """
+    hook = _hook_for(cls)
     try:
-        return _converter.structure(value, cls)
-    except Exception as error:
-        problem, path, hint = _explain(error)
-        raise RecordError(problem, source=source, line=line, field=path or None, hint=hint) from None
+        made: T = hook(value, cls)
+    except Exception:
+        try:
+            return _careful.structure(value, cls)
+        except Exception as error:
+            problem, path, hint = _explain(error)
+        raise RecordError(
+            problem, source=source, line=line, field=path or None, hint=hint
+        ) from None
+    return made
 
 
 def _explain(error: BaseException) -> tuple[str, str, str | None]:
     """Return the problem, the field path and a hint for the first failure inside ``error``."""
-    steps: list[str] = []
+    path = ""
     while True:
-        for note in getattr(error, "__notes__", ()):
+        # The notes of one error were added from the inside out.
+        for note in reversed(getattr(error, "__notes__", ())):
             if isinstance(note, AttributeValidationNote):
-                steps.append("." + note.name)
+                path = join_path(path, note.name)
             elif isinstance(note, IterableValidationNote):
-                steps.append(f"[{note.index}]")
+                path = join_path(path, note.index)
         if not isinstance(error, BaseValidationError):
             break
         error = error.exceptions[0]
-    path = "".join(steps).lstrip(".")
-    if isinstance(error, KeyError) and error.args:
-        return "is missing", f"{path}.{error.args[0]}".lstrip("."), None
+    if isinstance(error, KeyError) and error.args and path.endswith(str(error.args[0])):
+        return "is missing", path, None
     if isinstance(error, ForbiddenExtraKeysError):
         key = sorted(error.extra_fields, key=str)[0]
         known = [a.name for a in attrs.fields(error.cl)]
         return (
             f"is unknown{did_you_mean(str(key), known)}",
-            f"{path}.{key}".lstrip("."),
+            join_path(path, key),
             f"known: {', '.join(known)}",
         )
     if isinstance(error, RecordError):
-        inner = f"{path}.{error.field}" if error.field else path
-        return error.problem, inner.lstrip("."), error.hint
-    return str(error) or type(error).__name__, path, None
+        return error.problem, join_path(path, error.field) if error.field else path, error.hint
+    text = error.args[0] if error.args and isinstance(error.args[0], str) else str(error)
+    return text or type(error).__name__, path, None
+
+
+def join_path(path: str, step: object) -> str:
+    """Return the path of a field one step deeper: ``a`` and ``b`` make ``a.b``, ``a`` and 0 make ``a[0]``."""
+    if isinstance(step, str) and step[:1] != "[":
+        return f"{path}.{step}" if path else step
+    return f"{path}{step}" if isinstance(step, str) else f"{path}[{step!r}]"
 
 
 def unstructure(value: Any) -> Any:
-    """Return plain data for an attrs instance; optional fields at their default are left out."""
-    if attrs.has(type(value)):
-        row: dict[str, Any] = {}
-        for a in attrs.fields(type(value)):
-            item = getattr(value, a.name)
-            if a.name == "extra" or _is_default(a, item):
-                continue
-            row[a.name] = unstructure(item)
-        row.update(unstructure(getattr(value, "extra", None) or {}))
-        return row
-    if isinstance(value, Mapping):
-        return {key: unstructure(item) for key, item in value.items()}
+    """Return plain data for an attrs instance; optional fields at their default are left out.
+
+    Raises:
+        RecordError: ``extra`` holds a key that the class knows, or the value is nested too deep.
+    """
+    try:
+        return _plain(value)
+    except RecursionError:
+        raise RecordError("must be nested less deep, got a value beyond Python's limit") from None
+
+
+_ATOMS = frozenset({str, int, float, bool, type(None)})
+
+
+def _plain(value: Any) -> Any:
+    cls = type(value)
+    if cls in _ATOMS:
+        return value
+    if _is_object(value):
+        return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [unstructure(item) for item in value]
+        return [_plain(item) for item in value]
+    if attrs.has(cls):
+        return _plain_row(value, cls)
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, Path):
@@ -248,8 +339,41 @@ def unstructure(value: Any) -> Any:
     return value
 
 
-def _is_default(a: attrs.Attribute[Any], item: Any) -> bool:
-    if a.default is attrs.NOTHING:
-        return False
-    default = a.default.factory() if isinstance(a.default, attrs.Factory) else a.default  # type: ignore[arg-type]
-    return bool(type(item) is type(default) and item == default)
+def _plain_row(value: Any, cls: type) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    for name, default, factory in _fields_of(cls):
+        item = getattr(value, name)
+        if item is default:
+            continue
+        if factory is not None:
+            default = factory()
+        if type(item) is type(default) and item == default:
+            continue
+        row[name] = _plain(item)
+    extra = getattr(value, "extra", None)
+    if extra:
+        _check_extra(extra, cls)
+        row.update(_plain(extra))
+    return row
+
+
+@functools.cache
+def _fields_of(cls: type) -> tuple[tuple[str, Any, Callable[[], Any] | None], ...]:
+    """Return name, default and factory of default of every field but ``extra``."""
+    fields = []
+    for a in attrs.fields(cls):
+        factory = a.default.factory if isinstance(a.default, attrs.Factory) else None  # type: ignore[arg-type]
+        if a.name != "extra":
+            fields.append((a.name, a.default, factory))
+    return tuple(fields)
+
+
+def _check_extra(extra: Iterable[str], cls: type) -> None:
+    known = {name for name, _, _ in _fields_of(cls)}
+    for key in extra:
+        if key in known:
+            raise RecordError(
+                f"must not hold the known key {key!r} of {cls.__name__}",
+                field="extra",
+                hint=f"set the field {key!r} itself",
+            )

@@ -224,6 +224,12 @@ class Trajectory(_Row):
     round: int | None = field(default=None, kw_only=True)
     extra: Mapping[str, Any] = field(factory=dict, kw_only=True)
 
+    def __attrs_post_init__(self) -> None:
+        # A row that was written here carries its hash; kept, it would outlive a change of the messages.
+        if "id" in self.extra and self.extra["id"] == self.id:
+            extra = {key: item for key, item in self.extra.items() if key != "id"}
+            object.__setattr__(self, "extra", extra)
+
     @property
     def id(self) -> str:
         """A hash of what was asked and answered: env, task_id and messages."""
@@ -241,7 +247,7 @@ class Trajectory(_Row):
         return self.messages if first is None else self.messages[:first]
 
     def to_row(self) -> dict[str, Any]:
-        """Return the JSON object, with ``id``."""
+        """Return the JSON object, with ``id``; a row that came with an id of another kind keeps that."""
         row = super().to_row()
         row.setdefault("id", self.id)
         return row
