@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from orbiter.errors import BackendError, ConfigError, did_you_mean
 from orbiter.records import Task, Trajectory
@@ -33,7 +34,7 @@ class TrlBackend(Backend):
     """
 
     name = "trl"
-    algorithms = {"sft": Trajectory, "grpo": Task}
+    algorithms: ClassVar[Mapping[str, type]] = {"sft": Trajectory, "grpo": Task}
 
     def check(self, job: TrainJob) -> None:
         """Raise if the job cannot work.
@@ -105,6 +106,8 @@ class TrlBackend(Backend):
             resumed_at=0 if point is None else point.step,
         )
         trainer.add_callback(watch)
+        if "tensorboard" in job.config.report_to:
+            trainer.add_callback(_tensorboard(folder.path / "tensorboard"))
         trainer.remove_callback(PrinterCallback)
         trainer.train(resume_from_checkpoint=None if point is None else str(point.folder))
         folder.publish(lambda draft: _save(trainer, tokenizer, draft))
@@ -169,6 +172,14 @@ def _peft_config(job: TrainJob) -> Any:
         target_modules=modules if isinstance(modules, str) else list(modules),
         task_type="CAUSAL_LM",
     )
+
+
+def _tensorboard(folder: Path) -> Any:
+    """Return TRL's tracker, writing to a folder that outlives the resumable checkpoints."""
+    from torch.utils.tensorboard import SummaryWriter
+    from transformers.integrations import TensorBoardCallback
+
+    return TensorBoardCallback(SummaryWriter(log_dir=str(folder)))
 
 
 def _save(trainer: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:

@@ -58,7 +58,8 @@ def end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple
     except Exception:  # a template may refuse this conversation; then its end token is not known
         turn = ""
     after = tokenizer(turn.rpartition(probe)[2].lstrip(), add_special_tokens=False)["input_ids"]
-    if after and after[0] in tokenizer.all_special_ids:
+    marker = tokenizer.added_tokens_decoder.get(after[0]) if after else None
+    if marker is not None and marker.special:
         found.append(after[0])
     return tuple(dict.fromkeys(found))
 

@@ -13,6 +13,7 @@ from trl import GRPOConfig, GRPOTrainer
 from orbiter.errors import BackendError, ConfigError, RecordError
 from orbiter.records import Task
 from orbiter.train.backend import TrainJob
+from orbiter.train.rewards import RewardSpec, check_rewards, combine_rewards
 from orbiter_trl.chat import context_of, to_chat
 from orbiter_trl.reading import read_records
 from orbiter_trl.settings import trl_arguments
@@ -36,8 +37,7 @@ class CountingGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
 
 def check(job: TrainJob) -> None:
     """Raise ConfigError if the job asks for what this algorithm cannot do."""
-    if not job.rewards:
-        raise ConfigError("rewards must hold at least one reward for grpo, got none")
+    check_rewards(job.rewards)
     if job.config.max_length is not None:
         raise ConfigError(
             f"max_length must be None for grpo, got {job.config.max_length!r}",
@@ -67,7 +67,7 @@ def make_trainer(
     trainer = CountingGRPOTrainer(
         model=model,
         args=args,
-        reward_funcs=[_reward(job, [*tasks, *held_out], args.num_generations, tally)],
+        reward_funcs=[_reward(job.rewards, [*tasks, *held_out], args.num_generations, tally)],
         train_dataset=_table(tasks, 0),
         eval_dataset=_table(held_out, len(tasks)) if held_out else None,
         processing_class=tokenizer,
@@ -104,24 +104,23 @@ def _table(tasks: Sequence[Task], start: int) -> Dataset:
 
 
 def _reward(
-    job: TrainJob, tasks: Sequence[Task], group_size: int, tally: Tally
+    specs: Sequence[RewardSpec], tasks: Sequence[Task], group_size: int, tally: Tally
 ) -> Callable[..., list[float | None]]:
-    """Return the job's rewards as one function of TRL's kind, which also counts."""
-    from orbiter.train.rewards import combine_rewards
+    """Return the rewards as one function of TRL's kind, which also counts."""
 
-    def reward(completions: list[Any], task: list[int], **_: Any) -> list[float | None]:
+    def combined(
+        completions: list[Any], task: list[int], log_metric: Callable[[str, float], None], **_: Any
+    ) -> list[float | None]:
         outputs = ["".join(message["content"] or "" for message in turn) for turn in completions]
-        scores = list(combine_rewards(job.rewards, outputs, tasks=[tasks[n] for n in task]).scores)
-        tally.sample_count += len(scores)
-        tally.unscored_count += sum(score is None for score in scores)
-        for start in range(0, len(scores), group_size):
-            tally.group_count += 1
-            tally.flat_group_count += (
-                len({s for s in scores[start : start + group_size] if s is not None}) < 2
-            )
-        return scores
+        rewards = combine_rewards(specs, outputs, [tasks[number] for number in task])
+        for name, values in rewards.by_name.items():
+            scored = [value for value in values if value is not None]
+            if scored:
+                log_metric(f"rewards/{name}", sum(scored) / len(scored))
+        tally.count_rewards(rewards, group_size=group_size)
+        return list(rewards.scores)
 
-    return reward
+    return combined
 
 
 def _alarms(

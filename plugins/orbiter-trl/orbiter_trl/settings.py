@@ -140,5 +140,6 @@ def trl_arguments(
         # A loss that is not a number is an error here, not a value to skip.
         "logging_nan_inf_filter": False,
         "disable_tqdm": True,
-        "report_to": list(config.report_to),
+        # The backend adds tensorboard itself, with a folder of its own.
+        "report_to": [name for name in config.report_to if name != "tensorboard"],
     }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import attrs
-from attrs import define
+from attrs import define, field
+
+from orbiter.train.rewards import Rewards
 
 
 @define
@@ -14,33 +16,46 @@ class Tally:
         token_count: Tokens that carried loss.
         seconds: Wall time of training.
         sample_count: Answers that were sampled (online algorithms).
-        unscored_count: Answers that no reward could score.
+        unscored: Answers that have no score, by reason.
         group_count: Groups of answers to one prompt.
-        flat_group_count: Groups whose scored answers all got the same reward, which teach nothing.
+        flat_group_count: Groups whose scored answers all got the same reward, so that they teach nothing.
     """
 
     token_count: int = 0
     seconds: float = 0.0
     sample_count: int = 0
-    unscored_count: int = 0
+    unscored: dict[str, int] = field(factory=dict)
     group_count: int = 0
     flat_group_count: int = 0
 
+    def count_rewards(self, rewards: Rewards, *, group_size: int) -> None:
+        """Add a batch of scores, in which each ``group_size`` in a row answer one prompt."""
+        scores = rewards.scores
+        self.sample_count += len(scores)
+        for reason, count in rewards.unscored.items():
+            self.unscored[reason] = self.unscored.get(reason, 0) + count
+        for start in range(0, len(scores), group_size):
+            self.group_count += 1
+            group = {score for score in scores[start : start + group_size] if score is not None}
+            self.flat_group_count += len(group) < 2
+
     def go_on_from(self, saved: Tally) -> None:
         """Take over the counts of a run that goes on."""
-        for name, value in attrs.asdict(saved).items():
-            setattr(self, name, value)
+        for attribute in attrs.fields(Tally):
+            setattr(self, attribute.name, getattr(saved, attribute.name))
 
     def alarms(self) -> list[str]:
         """Return a sentence for each count that looks wrong."""
         found = []
-        if self.flat_group_count * 2 >= max(self.group_count, 1):
+        if self.group_count and self.flat_group_count * 2 >= self.group_count:
             share = self.flat_group_count / self.group_count
             found.append(
                 f"{self.flat_group_count} of {self.group_count} groups ({share:.0%}) have no variance of reward and teach nothing"
             )
-        if self.unscored_count:
+        if self.unscored:
+            by_count = sorted(self.unscored.items(), key=lambda item: (-item[1], item[0]))
+            reasons = ", ".join(f"{reason} ({count})" for reason, count in by_count[:5])
             found.append(
-                f"{self.unscored_count} of {self.sample_count} answers could not be scored and were left out"
+                f"{sum(self.unscored.values())} of {self.sample_count} answers could not be scored: {reasons}"
             )
         return found

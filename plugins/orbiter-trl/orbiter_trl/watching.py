@@ -69,7 +69,14 @@ class Watch(TrainerCallback):  # type: ignore[misc]
                     hint="lower the learning rate, or look for rows without a trained token",
                 )
         # A mean over nothing, such as the reward of a batch that nobody could score, is no number.
-        metrics = {name: value for name, value in metrics.items() if math.isfinite(value)}
+        metrics = {
+            name: value
+            for name, value in metrics.items()
+            if math.isfinite(value) and name.removeprefix("eval_") != "num_tokens"
+        }
+        if "loss" in metrics:
+            # TRL's own count starts again at 0 in a resumed run.
+            metrics["token_count"] = float(self._tally.token_count)
         self.last.update(metrics)
         with self._folder.metrics.open("ab") as file:
             file.write(orjson.dumps({"step": state.global_step, **metrics}) + b"\n")

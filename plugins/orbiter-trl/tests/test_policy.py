@@ -1,0 +1,272 @@
+import asyncio
+import json
+import shutil
+import threading
+
+import pytest
+import torch
+from orbiter_trl.answering import Answerer
+from orbiter_trl.policy import TransformersPolicy
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from orbiter.errors import ConfigError, PolicyError
+from orbiter.generate.policy import Completion, Request, Sampling
+from orbiter.plugin import registry
+from orbiter.records import Message
+
+
+def ask(text, **more):
+    return Request(messages=(Message("user", text),), **more)
+
+
+@pytest.fixture(scope="module")
+def answerer(nano):
+    return Answerer.open(str(nano))
+
+
+SAMPLED = [ask(f"copy {n}:", seed=n) for n in range(40)]
+
+
+async def test_the_registry_makes_the_policy_and_it_answers_in_order(nano):
+    policy = registry().create("policy", "transformers", {"model": str(nano), "batch_size": 4})
+    assert (policy.name, policy.model, policy.batch_size, policy.speed.tokens_per_second) == (
+        "transformers",
+        str(nano),
+        4,
+        None,
+    )
+    requests = [ask("copy 1234567:"), ask("1"), ask("copy 12:")]
+    completions = await policy.complete(requests, Sampling(temperature=0, max_new_tokens=5))
+    assert [c.prompt_token_count for c in completions] == [13 + 3, 1 + 3, 8 + 3]
+    assert [c.messages[0].role for c in completions] == ["assistant"] * 3
+    assert policy.speed.token_count == sum(c.token_count for c in completions)
+    assert policy.speed.tokens_per_second > 0
+    assert await policy.complete([], Sampling()) == []
+    await policy.aclose()
+
+
+def test_greedy_is_what_generate_answers_to_each_prompt_alone(nano, answerer):
+    model, tokenizer = (
+        AutoModelForCausalLM.from_pretrained(nano),
+        AutoTokenizer.from_pretrained(nano),
+    )
+    requests = [ask("copy " + "7" * n) for n in range(12)]
+    expected = []
+    for request in requests:
+        ids = tokenizer.apply_chat_template(
+            [{"role": "user", "content": request.messages[0].content}],
+            add_generation_prompt=True,
+            return_tensors="pt",
+            return_dict=True,
+        )
+        new = model.generate(**ids, do_sample=False, max_new_tokens=8)[
+            0, ids["input_ids"].shape[1] :
+        ]
+        expected.append(tokenizer.decode(new, skip_special_tokens=True))
+    answers = answerer.answer(requests, Sampling(temperature=0, max_new_tokens=8))
+    assert [a.messages[0].text for a in answers] == expected
+
+
+def test_an_answer_depends_on_its_seed_and_not_on_its_batch(answerer):
+    sampling = Sampling(max_new_tokens=8)
+    together = answerer.answer(SAMPLED, sampling)
+    assert answerer.answer(SAMPLED, sampling) == together
+    assert answerer.answer(SAMPLED[::-1], sampling)[::-1] == together
+    assert [answerer.answer([r], sampling)[0] for r in SAMPLED[:5]] == together[:5]
+    reseeded = answerer.answer([ask("copy 1:", seed=n) for n in range(40)], sampling)
+    assert len({a.messages[0].text for a in reseeded}) > 30
+
+
+def test_generation_neither_reads_nor_moves_the_global_random_state(answerer):
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = answerer.answer(SAMPLED, Sampling(max_new_tokens=4))
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(2)
+    assert answerer.answer(SAMPLED, Sampling(max_new_tokens=4)) == first
+
+
+def test_finish_reason_and_token_count_say_how_an_answer_ended(answerer):
+    answers = answerer.answer(SAMPLED, Sampling(max_new_tokens=12))
+    tokenizer = answerer.tokenizer
+    ended = [a for a in answers if a.finish_reason == "stop"]
+    cut = [a for a in answers if a.finish_reason == "length"]
+    assert ended
+    assert cut
+    assert {a.token_count for a in cut} == {12}
+    for answer in ended:
+        # The end token is one of the tokens; special tokens in between hold no text.
+        assert len(tokenizer(answer.messages[0].text)["input_ids"]) < answer.token_count <= 12
+
+
+def test_a_stop_text_ends_the_answer_and_is_not_part_of_it(answerer):
+    free = answerer.answer(SAMPLED, Sampling(max_new_tokens=12))
+    stopped = answerer.answer(SAMPLED, Sampling(max_new_tokens=12, stop=("1", "py")))
+    hit = 0
+    for before, after in zip(free, stopped):
+        text = before.messages[0].text
+        cuts = [text.index(s) for s in ("1", "py") if s in text]
+        if not cuts:
+            assert after == before
+            continue
+        hit += 1
+        assert after.messages[0].text == text[: min(cuts)]
+        assert after.finish_reason == "stop"
+        assert after.token_count <= before.token_count
+    assert hit > 3
+
+
+def test_a_prompt_that_fills_the_context_fails_alone(answerer):
+    completions = answerer.answer(
+        [ask("1" * 61), ask("1" * 60), ask("1")], Sampling(temperature=0, max_new_tokens=5)
+    )
+    assert completions[0] == Completion.failed(
+        "prompt too long: 64 tokens, and the model's context holds 64"
+    )
+    assert completions[1].token_count == 1
+    assert completions[2].prompt_token_count == 4
+
+
+def test_an_answer_ends_where_the_context_does(answerer):
+    (completion,) = answerer.answer([ask("1" * 57, seed=3)], Sampling(max_new_tokens=50, top_k=1))
+    assert (completion.prompt_token_count, completion.token_count, completion.finish_reason) == (
+        60,
+        4,
+        "length",
+    )
+
+
+def test_tools_reach_the_chat_template(answerer):
+    tool = {"type": "function", "function": {"name": "copy", "parameters": {}}}
+    plain, with_tools = answerer.answer(
+        [ask("1"), ask("1", tools=(tool,))], Sampling(max_new_tokens=1, temperature=0)
+    )
+    assert plain.prompt_token_count == 4
+    assert with_tools.finish_reason == "error"
+    assert with_tools.error.startswith("prompt too long")
+
+
+def test_tool_calls_are_parsed_where_the_tokenizer_says_how(nano):
+    answerer = Answerer.open(str(nano))
+    call = {"type": "function", "function": {"name": "0", "arguments": {}}}
+    answerer.tokenizer.response_schema = {
+        "type": "object",
+        "properties": {
+            "content": {"type": "string", "x-regex": r"^(.*?):"},
+            "tool_calls": {
+                "x-regex-iterator": r"(c+)",
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "type": {"const": "function"},
+                        "function": {"const": call["function"]},
+                    },
+                },
+            },
+        },
+    }
+    ids = answerer.tokenizer("12:cc")["input_ids"]
+    message = answerer._message(ids, "12:cc")
+    assert message == Message("assistant", "12", tool_calls=(call,))
+    assert answerer._message(answerer.tokenizer("12")["input_ids"], "12") == Message(
+        "assistant", "12"
+    )
+    answerer.tokenizer.response_schema = {"type": "array", "x-regex": "("}
+    assert answerer._message(ids, "12:cc") == Message("assistant", "12:cc")
+
+
+def test_a_template_that_refuses_a_prompt_fails_that_prompt_alone(nano):
+    answerer = Answerer.open(str(nano))
+    answerer.tokenizer.chat_template = "{% if messages[0]['content'] == '2' %}{{ raise_exception('no twos') }}{% endif %}<|assistant|>"
+    good, bad = answerer.answer([ask("1"), ask("2")], Sampling(max_new_tokens=1))
+    assert good.error is None
+    assert bad.error == "chat template refused the prompt: TemplateError: no twos"
+
+
+def test_the_end_of_a_turn_in_the_template_ends_an_answer(nano, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(nano, folder)
+    for name, key in (("generation_config.json", "eos_token_id"), ("config.json", "eos_token_id")):
+        config = json.loads((folder / name).read_text())
+        config[key] = 0
+        (folder / name).write_text(json.dumps(config))
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    settings["eos_token"] = "<|pad|>"
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    assert Answerer.open(str(folder)).end_ids == (0, 1)
+
+
+def test_a_cancelled_batch_ends_within_a_token(answerer):
+    cancelled = threading.Event()
+    cancelled.set()
+    answers = answerer.answer(SAMPLED, Sampling(max_new_tokens=40), cancelled)
+    assert {a.token_count for a in answers} == {1}
+
+
+async def test_the_event_loop_runs_while_the_model_answers(nano):
+    policy = TransformersPolicy(nano)
+    ticks = 0
+
+    async def tick():
+        nonlocal ticks
+        while True:
+            ticks += 1
+            await asyncio.sleep(0)
+
+    ticking = asyncio.create_task(tick())
+    await policy.complete(SAMPLED, Sampling(max_new_tokens=8))
+    ticking.cancel()
+    await policy.aclose()
+    assert ticks > 2
+
+
+async def test_another_checkpoint_answers_after_load(nano, tmp_path):
+    from orbiter_trl.nano import make_nano_model
+
+    other = make_nano_model(
+        tmp_path / "other", hidden_size=16, layers=1, heads=2, chars="0123456789copy: ", seed=9
+    )
+    policy = TransformersPolicy(nano)
+    sampling = Sampling(max_new_tokens=8)
+    before = await policy.complete(SAMPLED, sampling)
+    policy.load(other)
+    assert policy.model == str(other)
+    assert await policy.complete(SAMPLED, sampling) != before
+    policy.load(nano)
+    assert await policy.complete(SAMPLED, sampling) == before
+    await policy.aclose()
+
+
+async def test_a_policy_without_a_usable_model_says_so(tmp_path):
+    with pytest.raises(PolicyError, match="policy 'transformers' has no model"):
+        await TransformersPolicy().complete([ask("1")], Sampling())
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(PolicyError, match="cannot be loaded"):
+        await TransformersPolicy(tmp_path).complete([ask("1")], Sampling())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 0}, "batch_size must be >= 1, got 0"),
+        ({"dtype": "fp16"}, "dtype must be one of auto, float32, bfloat16, float16, got 'fp16'"),
+        ({"threads": 0}, "threads must be >= 1 or None, got 0"),
+    ],
+)
+def test_bad_options_are_refused(options, message):
+    with pytest.raises(ConfigError) as caught:
+        TransformersPolicy(**options)
+    assert str(caught.value) == message
+
+
+def test_a_folder_without_a_model_is_not_loaded(tmp_path):
+    with pytest.raises(
+        ConfigError, match=r"checkpoint must be a model folder with a config.json, got"
+    ):
+        TransformersPolicy().load(tmp_path)
+
+
+def test_an_unknown_device_is_refused(nano):
+    with pytest.raises(ConfigError, match="device must be auto, cpu, cuda or cuda:N, got 'gpu'"):
+        Answerer.open(str(nano), device="gpu")

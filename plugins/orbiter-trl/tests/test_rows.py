@@ -1,0 +1,143 @@
+import pytest
+from datasets import Dataset
+from orbiter_trl.chat import to_chat
+from orbiter_trl.rows import IGNORED, TokenRow, tokenise
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from trl import SFTConfig, SFTTrainer
+
+from orbiter.errors import RecordError
+from orbiter.records import Message, Trajectory
+
+
+def talk(*turns, tools=()):
+    roles = {"u": "user", "a": "assistant", "s": "system", "t": "tool"}
+    return Trajectory(
+        tuple(Message(roles[t[0]], t[1:]) for t in turns), "copying", "1", 1.0, tools=tools
+    )
+
+
+@pytest.fixture
+def tokenizer(nano):
+    return AutoTokenizer.from_pretrained(nano)
+
+
+ROWS = [talk("u12", "a12"), talk("s0", "u1", "a2", "u3", "a4"), talk("u1", "a", "t77", "a123")]
+
+
+def tokenised(trajectories, tokenizer, max_length=None):
+    return tokenise(trajectories, tokenizer, max_length=max_length, end_ids=(1,))
+
+
+@pytest.mark.parametrize("max_length", [None, 9])
+def test_rows_are_those_that_trl_prepares_from_conversations(nano, tokenizer, tmp_path, max_length):
+    trainer = SFTTrainer(
+        model=AutoModelForCausalLM.from_pretrained(nano),
+        args=SFTConfig(
+            output_dir=str(tmp_path),
+            assistant_only_loss=True,
+            max_length=max_length,
+            use_cpu=True,
+            bf16=False,
+            report_to=[],
+        ),
+        train_dataset=Dataset.from_list([{"messages": to_chat(t.messages)} for t in ROWS]),
+        processing_class=tokenizer,
+    )
+    theirs = [TokenRow(row["input_ids"], row["labels"]) for row in trainer.train_dataset]
+    assert tokenised(ROWS, tokenizer, max_length).rows == theirs
+
+
+def test_without_generation_markers_the_same_tokens_carry_loss(tokenizer):
+    marked = tokenised(ROWS, tokenizer).rows
+    plain = tokenizer.chat_template.replace("{%- generation -%}", "").replace(
+        "{%- endgeneration -%}", ""
+    )
+    assert plain != tokenizer.chat_template
+    tokenizer.chat_template = plain
+    assert tokenised(ROWS, tokenizer).rows == marked
+
+
+def test_a_turn_that_the_whole_renders_otherwise_carries_no_loss(tokenizer):
+    tokenizer.chat_template = (
+        "{%- for m in messages -%}{%- if m.role == 'assistant' -%}<|assistant|>"
+        "{%- if loop.last -%}:{%- endif -%}{{ m.content }}<|end|>{%- else -%}<|user|>{{ m.content }}{%- endif -%}{%- endfor -%}"
+        "{%- if add_generation_prompt -%}<|assistant|>{%- endif -%}"
+    )
+    (row,) = tokenised([talk("u1", "a2", "u3", "a4")], tokenizer).rows
+    assert tokenizer.decode([t for t in row.labels if t != IGNORED]) == ":4<|end|>"
+
+
+def test_rows_with_different_tools_keep_their_order_and_their_own_tools(tokenizer):
+    tool = {"p": 1}
+    found = tokenised(
+        [talk("u1", "a1"), talk("u2", "a2", tools=(tool,)), talk("u3", "a3")], tokenizer
+    )
+    texts = [tokenizer.decode(row.ids, skip_special_tokens=True) for row in found.rows]
+    assert [text[-2:] for text in texts] == ["11", "22", "33"]
+    assert [len(text) > 2 for text in texts] == [False, True, False]
+
+
+def test_what_is_cut_left_out_or_untrained_is_counted(tokenizer):
+    found = tokenised(
+        [talk("u12", "a12"), talk("u12345678", "a1"), talk("u1", "a234567")],
+        tokenizer,
+        max_length=9,
+    )
+    assert (found.truncated_count, found.dropped_count, len(found.rows)) == (2, 1, 2)
+    assert found.lengths == [8, 13, 11]
+    assert found.alarms(context=10, max_length=9) == [
+        "2 of 3 rows are longer than max_length=9 and were cut",
+        "1 of 3 rows carry no loss and were left out (loss mask all 0)",
+        "2 of 3 rows are longer than the model's context of 10 tokens",
+    ]
+
+
+def test_good_rows_raise_no_alarm(tokenizer):
+    assert tokenised(ROWS, tokenizer).alarms(context=64, max_length=None) == []
+
+
+def test_a_missing_end_token_is_an_alarm(tokenizer):
+    tokenizer.chat_template = tokenizer.chat_template.replace(
+        "{{- '<|end|>' -}}{%- endgeneration -%}", "{%- endgeneration -%}{{- '<|end|>' -}}"
+    )
+    assert tokenised(ROWS, tokenizer).alarms(context=None, max_length=None) == [
+        "3 of 3 rows are not trained to stop: the last trained token is not an end token"
+    ]
+
+
+def test_a_mask_over_everything_is_an_alarm(tokenizer):
+    tokenizer.chat_template = "{% for m in messages %}{% generation %}{{ m.content + '<|end|>' }}{% endgeneration %}{% endfor %}"
+    assert tokenised(ROWS, tokenizer).alarms(context=None, max_length=None) == [
+        "3 of 3 rows carry loss on every token, the prompt too (loss mask all 1)"
+    ]
+
+
+def test_unknown_characters_are_an_alarm(tokenizer):
+    assert tokenised([talk("u12", "a12"), talk("u12", "aé")], tokenizer).alarms(
+        context=None, max_length=None
+    ) == ["1 of 2 rows hold characters that the tokenizer does not know"]
+
+
+def test_a_row_without_an_answer_is_refused(tokenizer):
+    with pytest.raises(RecordError) as caught:
+        tokenised([talk("u1", "a1"), talk("u1")], tokenizer)
+    assert str(caught.value) == "field 'messages' must hold an assistant turn (row 2, task '1')"
+
+
+def test_arguments_of_tool_calls_become_objects():
+    def call(arguments):
+        return {"id": "1", "type": "function", "function": {"name": "f", "arguments": arguments}}
+
+    message = Message(
+        "assistant",
+        None,
+        tool_calls=(call('{"a": 1}'), call("not json"), call("[1]"), call({"b": 2})),
+    )
+    (row,) = to_chat([message])
+    assert [c["function"]["arguments"] for c in row["tool_calls"]] == [
+        {"a": 1},
+        "not json",
+        "[1]",
+        {"b": 2},
+    ]
+    assert row["content"] is None
