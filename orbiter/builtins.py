@@ -28,7 +28,18 @@ NAMES: dict[str, dict[str, str]] = {
         "replay": "orbiter.generate.replay:ReplayPolicy",
         "scripted": "orbiter.generate.scripted:ScriptedPolicy",
     },
-    "exporter": {},
+    "exporter": {
+        "llama-factory": "orbiter.curate.export.sharegpt:LlamaFactory",
+        "ms-swift": "orbiter.curate.export.ms_swift:MsSwift",
+        "openai": "orbiter.curate.export.openai:OpenAI",
+        "sharegpt": "orbiter.curate.export.sharegpt:ShareGpt",
+        "trl-preference": "orbiter.curate.export.trl:TrlPreference",
+        "trl-prompt-completion": "orbiter.curate.export.trl:TrlPromptCompletion",
+        "trl-prompt-only": "orbiter.curate.export.trl:TrlPromptOnly",
+        "trl-sft": "orbiter.curate.export.trl:TrlSft",
+        "trl-unpaired": "orbiter.curate.export.trl:TrlUnpaired",
+        "verl": "orbiter.curate.export.verl:Verl",
+    },
 }
 """Kind to name to ``module:attr``."""
 

@@ -1,0 +1,163 @@
+"""Preferences from verified attempts: best-of-N pairs, and single answers with a label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from attrs import field, frozen
+
+from orbiter.convert import unstructure
+from orbiter.curate.response import group_key, is_truncated, response, response_key
+from orbiter.errors import ConfigError
+from orbiter.records import Message, Outcome, Pair, Trajectory, _Row, content_hash
+
+
+@frozen
+class UnpairedPreference(_Row):
+    """One answer to a prompt and whether it is desirable: what KTO trains on.
+
+    Args:
+        prompt: The messages that the answer follows.
+        completion: The answer.
+        label: Whether it is desirable.
+        env: Name of the environment.
+        task_id: Name of the task.
+        metadata: Anything else.
+    """
+
+    prompt: tuple[Message, ...]
+    completion: tuple[Message, ...]
+    label: bool
+    env: str = ""
+    task_id: str = ""
+    metadata: Mapping[str, Any] = field(factory=dict)
+    extra: Mapping[str, Any] = field(factory=dict, kw_only=True)
+
+
+def best_of_n_pairs(
+    attempts: Sequence[Trajectory],
+    *,
+    max_pairs_per_task: int | None = None,
+    min_margin: float = 0.0,
+) -> list[Pair]:
+    """Return pairs of the best passing answer to a prompt against each other distinct failing one.
+
+    Chosen must pass and rejected must fail; an invalid verdict, a missing one and an answer that the bound on tokens cut off
+    enter no pair. Of equal scores the earlier attempt is the best. N attempts give at most N - 1 pairs. An answer that the
+    verifier once passed and once failed proves nothing and is left out.
+
+    The rejected answers come in rounds over the verdicts' reasons, so that a bound keeps different kinds of mistakes; within
+    a reason the highest score, the nearest miss, comes first.
+
+    Args:
+        attempts: Judged trajectories of any number of tasks. Rows of one (env, task_id) whose prompts or tools differ are
+            compared among their own kind only.
+        max_pairs_per_task: Bound on the pairs of one prompt; None is no bound.
+        min_margin: Least score of the chosen minus score of the rejected, in [0, 1].
+
+    Raises:
+        ConfigError: ``max_pairs_per_task`` or ``min_margin`` is out of range.
+    """
+    if max_pairs_per_task is not None and max_pairs_per_task < 1:
+        raise ConfigError(f"max_pairs_per_task must be >= 1 or None, got {max_pairs_per_task!r}")
+    if not 0.0 <= min_margin <= 1.0:
+        raise ConfigError(f"min_margin must be in [0, 1], got {min_margin!r}")
+    pairs: list[Pair] = []
+    for rows in _by_prompt(attempts):
+        passed, failed = _labelled(rows)
+        if not passed:
+            continue
+        best = min(passed, key=lambda row: -_score(row))
+        near = [row for row in failed if _score(best) - _score(row) >= min_margin]
+        pairs += [_pair(best, row) for row in _by_turns(near)[:max_pairs_per_task]]
+    return pairs
+
+
+def unpaired_preferences(attempts: Sequence[Trajectory]) -> list[UnpairedPreference]:
+    """Return each distinct answer with its label: true if it passed, false if it failed.
+
+    What cannot enter a pair (invalid, unjudged, cut off, contradictory) is left out here too. The order is that of the
+    attempts within each prompt, prompts in order of arrival.
+    """
+    rows: list[UnpairedPreference] = []
+    for group in _by_prompt(attempts):
+        passed, failed = _labelled(group)
+        labels = {id(row): True for row in passed} | {id(row): False for row in failed}
+        rows += [_unpaired(row, labels[id(row)]) for row in group if id(row) in labels]
+    return rows
+
+
+def _by_prompt(attempts: Iterable[Trajectory]) -> list[list[Trajectory]]:
+    groups: dict[tuple[str, str, str], list[Trajectory]] = {}
+    for row in attempts:
+        key = (*group_key(row), content_hash([row.prompt, row.tools]))
+        groups.setdefault(key, []).append(row)
+    return list(groups.values())
+
+
+def _labelled(rows: Sequence[Trajectory]) -> tuple[list[Trajectory], list[Trajectory]]:
+    """Return the first row of each distinct passing answer, and of each distinct failing one."""
+    sides: dict[Outcome, dict[bytes, Trajectory]] = {Outcome.PASS: {}, Outcome.FAIL: {}}
+    for row in rows:
+        if row.verdict is None or row.verdict.outcome is Outcome.INVALID:
+            continue
+        if is_truncated(row) or not response(row):
+            continue
+        sides[row.verdict.outcome].setdefault(response_key(row), row)
+    passed, failed = sides[Outcome.PASS], sides[Outcome.FAIL]
+    both = passed.keys() & failed.keys()
+    return (
+        [row for key, row in passed.items() if key not in both],
+        [row for key, row in failed.items() if key not in both],
+    )
+
+
+def _by_turns(rows: Iterable[Trajectory]) -> list[Trajectory]:
+    """Return the rows in rounds over their reasons, the highest score of each reason first."""
+    turns: dict[str, int] = {}
+    order: list[tuple[int, Trajectory]] = []
+    for row in sorted(rows, key=lambda row: -_score(row)):
+        turn = turns.get(_reason(row), 0)
+        turns[_reason(row)] = turn + 1
+        order.append((turn, row))
+    return [row for _, row in sorted(order, key=lambda item: item[0])]
+
+
+def _pair(best: Trajectory, other: Trajectory) -> Pair:
+    return Pair(
+        prompt=best.prompt,
+        chosen=response(best),
+        rejected=response(other),
+        env=best.env,
+        task_id=best.task_id,
+        margin=_score(best) - _score(other),
+        metadata={"chosen_id": best.id, "rejected_id": other.id, "reason": _reason(other)},
+        extra=_tools(best),
+    )
+
+
+def _unpaired(row: Trajectory, label: bool) -> UnpairedPreference:
+    return UnpairedPreference(
+        prompt=row.prompt,
+        completion=response(row),
+        label=label,
+        env=row.env,
+        task_id=row.task_id,
+        metadata={"id": row.id, "score": _score(row), "reason": _reason(row)},
+        extra=_tools(row),
+    )
+
+
+def _tools(row: Trajectory) -> dict[str, Any]:
+    return {"tools": unstructure(row.tools)} if row.tools else {}
+
+
+def _score(row: Trajectory) -> float:
+    assert row.verdict is not None  # noqa: S101  # unjudged rows are sorted out first
+    assert row.verdict.score is not None  # noqa: S101
+    return row.verdict.score
+
+
+def _reason(row: Trajectory) -> str:
+    return row.verdict.reason if row.verdict else ""
