@@ -10,7 +10,9 @@ from orbiter.cli.run_command import add_recipe_arguments
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     add_recipe_arguments(parser)
-    parser.add_argument("--probe", type=int, default=64, metavar="N", help="tasks to probe (default: 64)")
+    parser.add_argument(
+        "--probe", type=int, default=64, metavar="N", help="tasks to probe (default: 64)"
+    )
 
 
 def main(options: argparse.Namespace) -> int:
@@ -24,7 +26,9 @@ def main(options: argparse.Namespace) -> int:
     recipe = load_recipe(options.recipe, options.overrides)
     wheel = Flywheel(recipe, runs_dir=options.runs, base_dir=options.recipe.parent)
     found = estimate(wheel, tasks=options.probe)
-    print(f"{recipe.name}: {recipe.rounds} rounds of {recipe.generate.tasks} tasks x {recipe.generate.samples} samples")
+    print(
+        f"{recipe.name}: {recipe.rounds} rounds of {recipe.generate.tasks} tasks x {recipe.generate.samples} samples"
+    )
     print(f"  samples   {found.samples:,} (held-out ones included)")
     print(f"  tokens    {found.tokens:,} generated")
     print(f"  time      {_duration(found.seconds)}: sampling {_duration(found.sample_s)}", end="")
@@ -33,10 +37,17 @@ def main(options: argparse.Namespace) -> int:
         print(f"  probe     {found.probed} answers, none with a valid verdict")
         return 0
     low, high = found.pass_rate_interval.low, found.pass_rate_interval.high
-    print(f"  probe     {found.probed} answers, pass rate {found.pass_rate:.3f} [{low:.3f}, {high:.3f}]")
+    print(
+        f"  probe     {found.probed} answers, pass rate {found.pass_rate:.3f} [{low:.3f}, {high:.3f}]"
+    )
     if recipe.teach is not None:
-        print("            (of the model before its cold start, unless the run has a checkpoint already)")
-    print(f"  kept      {found.kept_per_round:,.0f} rows a round at the probed pass rate; at most", end=" ")
+        print(
+            "            (of the model before its cold start, unless the run has a checkpoint already)"
+        )
+    print(
+        f"  kept      {found.kept_per_round:,.0f} rows a round at the probed pass rate; at most",
+        end=" ",
+    )
     print(", ".join(f"{expected_kept(wheel, p):,.0f} at {p:g}" for p in (0.1, 0.5, 0.9)))
     return 0
 

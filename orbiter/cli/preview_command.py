@@ -40,6 +40,7 @@ def main(options: argparse.Namespace) -> int:
         print(f"  {'answer':10} {printable(said)}")
         verdict = shown.verdict
         score = "" if verdict.score is None else f" {verdict.score:g}"
-        print(f"  {'verdict':10} {verdict.outcome.value}{score}  {printable(verdict.reason)}".rstrip())
+        print(
+            f"  {'verdict':10} {verdict.outcome.value}{score}  {printable(verdict.reason)}".rstrip()
+        )
     return 0
-

@@ -33,7 +33,7 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> int:
     """Run, show progress, and end with what it cost and where things are."""
     from orbiter.cli.progress import Progress, print_ending
-    from orbiter.flywheel import Flywheel, load_recipe, write_report
+    from orbiter.flywheel import Flywheel, load_recipe
     from orbiter.plugin import plugin_manager
 
     recipe = load_recipe(options.recipe, options.overrides)
@@ -52,6 +52,8 @@ def main(options: argparse.Namespace) -> int:
     finally:
         plugin_manager().unregister(progress)
     if not options.no_report and not result.was_finished:
+        from orbiter.flywheel.report import write_report
+
         write_report(result.path)
     print_ending(recipe, result, recipe_path=options.recipe)
     return 0

@@ -10,7 +10,10 @@ from time import perf_counter
 from types import TracebackType
 from typing import Any, Self
 
+import attrs
 from attrs import frozen
+
+from orbiter import jsonl
 
 from orbiter.convert import unstructure
 from orbiter.errors import ConfigError, OrbiterError, UserCodeError
@@ -19,9 +22,10 @@ from orbiter.flywheel.provenance import provenance
 from orbiter.flywheel.recipe import Component, Recipe, dump_recipe
 from orbiter.generate.policy import Policy
 from orbiter.hookspecs import RoundEvent, StateEvent
-from orbiter.ledger import Ledger
+from orbiter.ledger import AttemptKey, Ledger
 from orbiter.plugin import plugin_manager, registry
 from orbiter.tasks.streams import item_seed
+from orbiter.records import Trajectory
 from orbiter.tasks.environment import Environment
 from orbiter.tasks.splits import TaskStream
 from orbiter.verify.verifier import Verifier
@@ -77,6 +81,8 @@ class Flywheel:
         self.ledger: Ledger
         self._policy: Policy | None = None
         self._runner: asyncio.Runner | None = None
+        self.kept: dict[int, list[Trajectory]] = {}
+        self._judged: tuple[int, dict[AttemptKey, Trajectory]] = (-1, {})
         self._streams: dict[str, TaskStream] = {}
         self._checkpoint: Path | None = None
         self._loaded = False
@@ -116,6 +122,27 @@ class Flywheel:
                 share=self.recipe.evaluate.share,
             )
         return self._streams[split]
+
+    def remember(self, number: int, judged: dict[AttemptKey, Trajectory]) -> None:
+        """Keep a round's judged attempts at hand for its curation; only the newest round's are."""
+        self._judged = (number, judged)
+
+    def judged(self, number: int) -> dict[AttemptKey, Trajectory]:
+        """Return a round's attempts with their verdicts, in identity order."""
+        if self._judged[0] != number:
+            judged = {}
+            for attempt in self.ledger.attempts(number, stages.POLICY):
+                verdict = self.ledger.verdict_of(attempt.key)
+                score = verdict.score if verdict else None
+                judged[attempt.key] = attrs.evolve(attempt.trajectory, score=score, verdict=verdict)
+            self._judged = (number, judged)
+        return self._judged[1]
+
+    def kept_rows(self, number: int) -> list[Trajectory]:
+        """Return the rows that a round kept; of round 0, the demonstrations."""
+        if number not in self.kept:
+            self.kept[number] = list(jsonl.read(self.place(stages.kept_path(number)), Trajectory))
+        return self.kept[number]
 
     def wait_for(self, coroutine: Any) -> Any:
         """Run a coroutine to its end; an interrupt cancels it and is raised here."""
@@ -175,7 +202,8 @@ class Flywheel:
         started = perf_counter()
         fields = work(self, number)
         fields.setdefault("seconds", round(perf_counter() - started, 4))
-        self.ledger.add_event("stage_done", round=number, stage=name, **fields)
+        fields = {"round": number, "stage": name, **fields}
+        self.ledger.add_event("stage_done", **fields)
         if name == "round":
             plugin_manager().notify(
                 "orbiter_on_round",
@@ -209,11 +237,18 @@ class Flywheel:
             self._loaded = True
         return policy
 
+    def label(self, model: str | Path) -> str:
+        """Return the name of a model for records: relative to the run's folder if it is in there, wherever that lies."""
+        path = Path(model)
+        return (
+            path.relative_to(self.path).as_posix() if path.is_relative_to(self.path) else str(model)
+        )
+
     @property
     def model_label(self) -> str | None:
-        """The name of the model that answers, for rows: relative to the run's folder, so that it does not depend on where that lies."""
+        """The name of the model that answers, for records."""
         if self._checkpoint is not None:
-            return self._checkpoint.relative_to(self.path).as_posix()
+            return self.label(self._checkpoint)
         return self.policy.model
 
     def _claim_folder(self) -> None:

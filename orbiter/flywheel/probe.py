@@ -17,6 +17,7 @@ from orbiter.errors import ConfigError
 from orbiter.flywheel import odds, stages
 from orbiter.flywheel.flywheel import Flywheel
 from orbiter.generate.policy import Completion, Request
+from orbiter.ledger import Ledger
 from orbiter.plugin import registry
 from orbiter.records import Outcome, Task, Trajectory, Verdict
 from orbiter.tasks.streams import item_seed
@@ -71,16 +72,14 @@ class Estimate:
 @contextmanager
 def probing(wheel: Flywheel) -> Iterator[str]:
     """Load the newest model of the run, or its first one, and give its name; a model that must be made is made in a temporary folder."""
-    checkpoints = sorted(
-        wheel.place("checkpoints").glob("round-*"), key=lambda p: int(p.name.removeprefix("round-"))
-    )
+    newest = _newest_checkpoint(wheel)
     spec = wheel.recipe.model
     folder = Path(tempfile.mkdtemp(prefix="orbiter-probe-"))
     try:
         with wheel:
-            if checkpoints:
-                wheel.policy.load(checkpoints[-1])
-                yield str(checkpoints[-1])
+            if newest is not None:
+                wheel.policy.load(newest)
+                yield str(newest)
             elif spec is not None and spec.name is not None:
                 made = stages.make_model(wheel, folder / "base")
                 wheel.policy.load(made)
@@ -89,6 +88,14 @@ def probing(wheel: Flywheel) -> Iterator[str]:
                 yield (spec.id if spec and spec.id else None) or wheel.policy.name
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _newest_checkpoint(wheel: Flywheel) -> Path | None:
+    if not wheel.place("rounds.jsonl").exists():
+        return None
+    with Ledger.open(wheel.path, read_only=True) as ledger:
+        written = ledger.last_event("checkpoint_written")
+    return wheel.place(written["path"]) if written else None
 
 
 def sample(wheel: Flywheel, tasks: list[Task], *, samples: int = 1) -> tuple[list[Sample], float]:
@@ -113,7 +120,8 @@ def sample(wheel: Flywheel, tasks: list[Task], *, samples: int = 1) -> tuple[lis
         coroutine = policy.complete(requests[i : i + size], wheel.recipe.policy.sampling)
         completions += wheel.wait_for(coroutine)
     out = [
-        Sample(task=t, completion=c, verdict=_verdict(wheel, t, c)) for t, c in zip(asked, completions)
+        Sample(task=t, completion=c, verdict=_verdict(wheel, t, c))
+        for t, c in zip(asked, completions)
     ]
     return out, perf_counter() - started
 
@@ -122,7 +130,10 @@ def _verdict(wheel: Flywheel, task: Task, completion: Completion) -> Verdict:
     if completion.error is not None:
         return Verdict.invalid(f"no answer: {completion.error}")
     row = Trajectory(
-        messages=task.messages + tuple(completion.messages), env=task.env, task_id=task.task_id, score=None
+        messages=task.messages + tuple(completion.messages),
+        env=task.env,
+        task_id=task.task_id,
+        score=None,
     )
     return judge(wheel.verifier, task, row)
 
@@ -181,7 +192,9 @@ def _train_seconds(wheel: Flywheel, model: str) -> float | None:
         jsonl.write(folder / "rows.jsonl", rows)
         per_step = []
         for steps in (1, 1 + TRAIN_STEPS):
-            config = attrs.evolve(spec, max_steps=steps, save_every=None, eval_every=None, report_to=())
+            config = attrs.evolve(
+                spec, max_steps=steps, save_every=None, eval_every=None, report_to=()
+            )
             job = TrainJob(
                 algorithm=spec.algorithm,
                 model=model,
@@ -198,10 +211,14 @@ def _train_seconds(wheel: Flywheel, model: str) -> float | None:
         shutil.rmtree(folder, ignore_errors=True)
     total = 0.0
     if recipe.teach is not None:
-        total += fixed + step * (recipe.teach.max_steps or _steps(recipe.teach, recipe.teach.demonstrations))
+        total += fixed + step * (
+            recipe.teach.max_steps or _steps(recipe.teach, recipe.teach.demonstrations)
+        )
     if recipe.train is not None:
         rows_per_round = recipe.generate.tasks * recipe.curate.max_per_task
-        total += recipe.rounds * (fixed + step * (recipe.train.max_steps or _steps(recipe.train, rows_per_round)))
+        total += recipe.rounds * (
+            fixed + step * (recipe.train.max_steps or _steps(recipe.train, rows_per_round))
+        )
     return total
 
 

@@ -253,7 +253,9 @@ class Rollout:
                 verifier=self.verifier.name,
                 version=self.verifier.version,
             )
-        return judge(self.verifier, self._tasks[attempt.key.env, attempt.key.task_id], attempt.trajectory)
+        return judge(
+            self.verifier, self._tasks[attempt.key.env, attempt.key.task_id], attempt.trajectory
+        )
 
 
 def _judged(attempt: Attempt, verdict: Verdict) -> Trajectory:

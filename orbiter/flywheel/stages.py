@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -11,11 +12,15 @@ import attrs
 
 from orbiter import jsonl
 from orbiter.convert import unstructure
-from orbiter.curate import best_of_n_pairs, decontaminate, near_dedup, survivors
-from orbiter.errors import BudgetExceededError, ConfigError
+from orbiter.curate.contamination import decontaminate
+from orbiter.curate.decision import Decision, Fate, Funnel
+from orbiter.curate.near_dedup import near_dedup
+from orbiter.curate.pairs import best_of_n_pairs
+from orbiter.curate.survivors import survivors
+from orbiter.errors import BudgetExceededError, ConfigError, OrbiterError
 from orbiter.flywheel.summary import summarise_round
+from orbiter.flywheel.export import export_rounds
 from orbiter.flywheel.rollout import Rollout, RolloutPlan, RolloutResult
-from orbiter.generate.policy import Sampling
 from orbiter.hookspecs import MetricsEvent
 from orbiter.plugin import plugin_manager, registry
 from orbiter.records import Message, Outcome, Task, Trajectory
@@ -71,7 +76,10 @@ def teach(wheel: Flywheel, number: int) -> dict[str, Any]:
     """Start cold: write demonstrations that the verifier confirms, and train on them."""
     assert wheel.recipe.teach is not None
     rows = demonstrations(wheel, wheel.recipe.teach.demonstrations)
-    path = _write_dataset(wheel, "data/demonstrations.jsonl", rows, round=number)
+    path = kept_path(0)
+    jsonl.write(wheel.place(path), rows)
+    wheel.kept[0] = rows
+    wheel.ledger.add_dataset(path, rows, round=number)
     return _train(wheel, number, wheel.recipe.teach, path) | {"demonstrations": len(rows)}
 
 
@@ -110,7 +118,7 @@ def demonstrations(wheel: Flywheel, count: int) -> list[Trajectory]:
 def generate(wheel: Flywheel, number: int) -> dict[str, Any]:
     """Sample answers to this round's tasks and judge them."""
     result = _roll_out(wheel, _plan(wheel, number), verifier=wheel.verifier)
-    wheel.remember(number, result)
+    wheel.remember(number, result.judged)
     return _rollout_facts(result)
 
 
@@ -175,31 +183,92 @@ def _rollout_facts(result: RolloutResult) -> dict[str, Any]:
 
 
 def curate(wheel: Flywheel, number: int) -> dict[str, Any]:
-    """Decide on every attempt of the round, and write the dataset that the round trains on."""
-    spec = wheel.recipe.curate
-    judged = wheel.recall(number)
+    """Decide on every attempt of the round, and write what is kept and what the round trains on."""
+    spec, judged = wheel.recipe.curate, wheel.judged(number)
     _check_invalid_rate(wheel, number, judged.values())
-    decided = survivors(
-        list(judged.values()), max_per_task=spec.max_per_task, min_score=spec.min_score
-    )
-    decisions = dict(zip(judged, decided.decisions))
-    kept = {key: judged[key] for key, d in decisions.items() if d.accepted}
-    for key, reason in _unfit(wheel, kept).items():
-        decisions[key] = reason
-        del kept[key]
-    wheel.ledger.add_decisions(decisions.items())
-    facts: dict[str, Any] = {"kept": len(kept), "decisions": _tally(decisions.values())}
-    own = _write_dataset(wheel, f"data/round-{number}-kept.jsonl", kept.values(), round=number)
+    rows = list(judged.values())
+    decided = survivors(rows, max_per_task=spec.max_per_task, min_score=spec.min_score)
+    decisions = _drop_unfit(wheel, rows, list(decided.decisions))
+    Funnel.of(decisions, generated=len(rows)).check()
+    wheel.ledger.add_decisions(zip(judged, decisions))
+    kept = [row for row, decision in zip(rows, decisions) if decision.accepted]
+    path = kept_path(number)
+    jsonl.write(wheel.place(path), kept)
+    wheel.kept[number] = kept
+    wheel.ledger.add_dataset(path, kept, round=number)
+    facts: dict[str, Any] = {"kept": len(kept), "decisions": _tally(decisions), "dataset": path}
     if spec.pairs:
-        pairs = best_of_n_pairs(list(judged.values()))
+        pairs = best_of_n_pairs(rows)
         facts["pairs"] = jsonl.write(wheel.place(f"data/round-{number}-pairs.jsonl"), pairs)
-    if wheel.recipe.train is None:
-        return facts | {"dataset": own, "rows": len(kept)}
-    rows = _training_rows(wheel, number)
-    return facts | {
-        "dataset": _write_dataset(wheel, f"data/round-{number}.jsonl", rows, round=number),
-        "rows": len(rows),
-    }
+    if wheel.recipe.train is not None:
+        facts |= _write_training_set(wheel, number)
+    return facts
+
+
+def kept_path(number: int) -> str:
+    """Return where the rows that a round kept are; round 0 has the demonstrations."""
+    return f"data/round-{number}-kept.jsonl" if number else "data/demonstrations.jsonl"
+
+
+def _check_invalid_rate(wheel: Flywheel, number: int, rows: Iterable[Trajectory]) -> None:
+    reasons = Counter(
+        row.verdict.reason
+        for row in rows
+        if row.verdict is not None and row.verdict.outcome is Outcome.INVALID
+    )
+    invalid, total = reasons.total(), len(wheel.judged(number))
+    budget = wheel.recipe.gates.max_invalid_rate
+    if invalid > budget * total:
+        often = "; ".join(f"{count} x {reason}" for reason, count in reasons.most_common(3))
+        raise BudgetExceededError(
+            f"invalid verdicts of round {number} must be at most {budget:.1%} of the attempts, "
+            f"got {invalid} of {total}: {often}",
+            hint="mend the cause, or allow more with gates.max_invalid_rate=...; the run goes on from here",
+        )
+
+
+def _drop_unfit(
+    wheel: Flywheel, rows: Sequence[Trajectory], decisions: list[Decision]
+) -> list[Decision]:
+    """Turn accepted rows that repeat a held-out task or nearly repeat another row into what they are."""
+    spec = wheel.recipe.curate
+    accepted = [i for i, decision in enumerate(decisions) if decision.accepted]
+    if spec.decontaminate is not None and wheel.recipe.evaluate.tasks:
+        held_out = wheel.stream("held_out").take(wheel.recipe.evaluate.tasks, allow_fewer=True)
+        found = decontaminate([rows[i] for i in accepted], held_out, n=spec.decontaminate)
+        for item in found.contaminated:
+            decisions[accepted[item.index]] = Decision(
+                Fate.CONTAMINATED, f"held-out task {item.task_id}"
+            )
+    if spec.near_duplicates is not None:
+        accepted = [i for i in accepted if decisions[i].accepted]
+        repeats = near_dedup([rows[i] for i in accepted], threshold=spec.near_duplicates)
+        for index, _ in repeats.dropped:
+            decisions[accepted[index]] = Decision(Fate.DUPLICATE, "nearly the same text")
+    return decisions
+
+
+def _tally(decisions: Iterable[Decision]) -> dict[str, int]:
+    return dict(sorted(Counter(str(d.decision) for d in decisions).items()))
+
+
+def _write_training_set(wheel: Flywheel, number: int) -> dict[str, Any]:
+    """Join the demonstrations and what the last rounds kept into the file that this round trains on."""
+    spec = wheel.recipe.curate
+    first = 1 if spec.rounds is None else max(1, number - spec.rounds + 1)
+    parts = list(range(first, number + 1)) if spec.keep == "survivors" else []
+    if wheel.recipe.teach is not None and (spec.demonstrations or not parts):
+        parts.insert(0, 0)
+    rows = [row for part in parts for row in wheel.kept_rows(part)]
+    if not rows:
+        raise OrbiterError(
+            f"round {number} has nothing to train on: no answer survived and there are no demonstrations",
+            hint="teach a cold start, sample more, or start from a stronger model",
+        )
+    path = f"data/round-{number}.jsonl"
+    jsonl.join(wheel.place(path), [wheel.place(kept_path(part)) for part in parts])
+    wheel.ledger.add_dataset(path, rows, round=number)
+    return {"dataset": path, "rows": len(rows)}
 
 
 def train(wheel: Flywheel, number: int) -> dict[str, Any]:
@@ -217,32 +286,38 @@ def _train(wheel: Flywheel, number: int, spec: Train, dataset: str) -> dict[str,
             f"got {spec.algorithm!r}"
         )
     start = _start_model(wheel, spec)
-    path = f"checkpoints/round-{number}"
     data = wheel.place(dataset)
-    if backend.algorithms[spec.algorithm] is Task:
+    rewards: tuple[RewardSpec, ...] = ()
+    if (
+        backend.algorithms[spec.algorithm] is Task
+    ):  # it samples for itself, and the verifier is its reward
+        rewards = (RewardSpec.from_verifier(wheel.verifier),)
         data = wheel.place(f"data/round-{number}-tasks.jsonl")
         jsonl.write(data, round_tasks(wheel, number))
     job = TrainJob(
         algorithm=spec.algorithm,
         model=start,
         data=data,
-        output_dir=wheel.place(path),
+        output_dir=wheel.place(f"checkpoints/round-{number}"),
         config=attrs.evolve(spec, seed=item_seed(wheel.recipe.seed, "train", number) % 2**31),
-        rewards=(RewardSpec.from_verifier(wheel.verifier),),
+        rewards=rewards,
         options=spec.options,
         on_metrics=lambda step, metrics: plugin_manager().notify(
             "orbiter_on_metrics", MetricsEvent(run=wheel.recipe.name, step=step, metrics=metrics)
         ),
     )
     backend.check(job)
+    started = perf_counter()
     result = backend.train(job)
-    base = Path(start).name if Path(start).is_relative_to(wheel.path) else start
-    wheel.ledger.add_checkpoint(path, round=number, base=base, dataset=dataset)
+    train_s = perf_counter() - started
+    path = result.checkpoint.relative_to(wheel.path).as_posix()
+    wheel.ledger.add_checkpoint(path, round=number, base=wheel.label(start), dataset=dataset)
     return {
         "checkpoint": path,
         "loss": result.metrics.loss,
         "steps": result.metrics.steps,
         "trained_tokens": result.token_count,
+        "train_s": round(train_s, 4),
         "alarms": list(result.alarms),
     }
 
@@ -317,4 +392,6 @@ def export(wheel: Flywheel) -> None:
     """Write the final data in every format that the recipe asks for."""
     for component in wheel.recipe.exports:
         exporter = wheel.make("exporter", component)
-        export_run(wheel.path, exporter, rounds=wheel.recipe.rounds)
+        path = wheel.place(f"exports/{component.name.replace('/', '-')}")
+        report = export_rounds(wheel.path, exporter, path)
+        wheel.ledger.add_event("exported", name=component.name, **unstructure(report))

@@ -63,10 +63,8 @@ def _held_out(facts: Mapping[str, Any], before: Mapping[str, Any] | None) -> dic
         row["audited"] = facts["audited_passed"] / facts["audited_valid"]
     if before and before.get("held_out_valid"):
         g = odds.measured_multiplier(
-            passed_before=before["held_out_passed"],
-            count_before=before["held_out_valid"],
-            passed_after=row["held_out_passed"],
-            count_after=row["held_out_valid"],
+            (before["held_out_passed"], before["held_out_valid"]),
+            (row["held_out_passed"], row["held_out_valid"]),
         )
         row |= {"g": g.value, "g_low": g.interval.low, "g_high": g.interval.high}
     return row
