@@ -56,6 +56,20 @@ class JsonlEnvironment(Environment):
         self.path = Path(path)
         if not self.path.is_file():
             raise ConfigError(f"path must be a file of tasks, got {str(path)!r}")
+        texts = {
+            "name": name,
+            "prompt_key": prompt_key,
+            "answer_key": answer_key,
+            "id_key": id_key,
+            "system": system,
+            "verifier": verifier,
+        }
+        for option, value in texts.items():
+            required = option in ("answer_key", "verifier")
+            if not isinstance(value, str) and (required or value is not None):
+                raise ConfigError(f"{option} must be a text, got {value!r}")
+        if isinstance(metadata_keys, str) or not all(isinstance(k, str) for k in metadata_keys):
+            raise ConfigError(f"metadata_keys must be a list of keys, got {metadata_keys!r}")
         self.prompt_key, self.answer_key, self.id_key = prompt_key, answer_key, id_key
         self.metadata_keys, self.system, self.shuffle = tuple(metadata_keys), system, shuffle
         self._verifier = verifier

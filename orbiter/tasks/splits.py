@@ -7,7 +7,6 @@ before. So no file lists the held-out tasks, and no prompt is ever in both split
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterator
 from itertools import islice
 
@@ -19,9 +18,6 @@ from orbiter.tasks.environment import Environment
 
 SPLITS = ("train", "held_out")
 """The names of the splits."""
-
-PATIENCE = 5_000
-"""Draws of the wanted split in a row without a new prompt, on average, after which the stream counts as exhausted."""
 
 
 def _prompt_digest(task: Task, salt: str) -> bytes:
@@ -85,8 +81,7 @@ class TaskStream:
             raise ConfigError("share must be above 0 for a held-out stream, got 0")
         self.environment, self.seed, self.split = environment, seed, split
         self.share, self.salt = share, salt
-        own_share = share if split == "held_out" else 1 - share
-        self._patience = math.ceil(PATIENCE / own_share)
+        self._own_share = share if split == "held_out" else 1 - share
         self._indices: list[int] = []
         self._prompts: set[bytes] = set()
         self._ids: set[str] = set()
@@ -158,10 +153,16 @@ class TaskStream:
                 self._remember(index, task, digest)
                 return task
             misses += 1
-            # A stream without end over few prompts would be searched for ever.
-            if size is None and misses >= self._patience:
+            if size is None and misses >= self._patience():
                 self._exhausted = True
         return None
+
+    def _patience(self) -> float:
+        """Return after how many draws in a row without a new prompt a stream without end counts as exhausted.
+
+        With n of n + 1 equally likely prompts found, 10 n draws of the split miss the last with probability exp(-10).
+        """
+        return (200 + 10 * len(self._indices)) / self._own_share
 
     def _remember(self, index: int, task: Task, digest: bytes) -> None:
         if task.task_id in self._ids:

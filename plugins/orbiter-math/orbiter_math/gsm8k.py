@@ -9,7 +9,6 @@ from orbiter.records import Task, Trajectory, Verdict
 from orbiter.verify.answer import final_answer
 from orbiter.verify.numeric import reference_number
 from orbiter.verify.verifier import Verifier
-
 from orbiter_math.statements import statements
 
 MAX_LENGTH = 50_000

@@ -35,7 +35,7 @@ class Statement:
 
 
 def statements(text: str) -> list[Statement]:
-    """Return every statement of a final answer in ``text``: ``#### x``, ``A: x``, ``\\boxed{x}``, "the answer is x".
+    r"""Return every statement of a final answer in ``text``: ``#### x``, ``A: x``, ``\boxed{x}``, "the answer is x".
 
     Prose that does not go on with a number ("the answer is found by adding") states nothing. The other three do, so that what cannot be
     read there is a statement without a value.
@@ -54,7 +54,7 @@ def statements(text: str) -> list[Statement]:
 
 
 def _boxes(text: str) -> Iterator[tuple[str, str]]:
-    """Yield each ``\\boxed{...}`` with its inside; braces inside must balance."""
+    r"""Yield each ``\boxed{...}`` with its inside; braces inside must balance."""
     start = text.find(_BOXED)
     while start >= 0:
         depth, place = 1, start + len(_BOXED)
