@@ -10,12 +10,12 @@ from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import GRPOConfig, GRPOTrainer
 
+from orbiter import jsonl
 from orbiter.errors import BackendError, ConfigError, RecordError
 from orbiter.records import Task
 from orbiter.train.backend import TrainJob
 from orbiter.train.rewards import RewardSpec, check_rewards, combine_rewards
 from orbiter_trl.chat import context_of, to_chat
-from orbiter_trl.reading import read_records
 from orbiter_trl.settings import trl_arguments
 from orbiter_trl.tally import Tally
 
@@ -23,7 +23,7 @@ CONFIG = GRPOConfig
 """The class whose arguments a job's options are."""
 
 
-class CountingGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
+class CountingGRPOTrainer(GRPOTrainer):
     """TRL's trainer, counting the tokens that carry loss."""
 
     tally: Tally
@@ -79,7 +79,7 @@ def make_trainer(
 
 def _read_tasks(path: Path) -> list[Task]:
     tasks = []
-    for line, task in enumerate(read_records(path, Task), start=1):
+    for line, task in enumerate(jsonl.read(path, Task), start=1):
         if task.tools or any(m.tool_calls for m in task.messages):
             raise RecordError(
                 "must be empty for grpo: tools cannot be called in it",

@@ -1,4 +1,4 @@
-"""Silence: what the libraries below would print or draw, taken away while they work."""
+"""Silence: the progress bars of the libraries below, taken away while they work."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Switch the progress bars of transformers and datasets off inside the block, and send prints to stderr."""
+    """Switch the progress bars of transformers and datasets off inside the block."""
     from transformers.utils import logging as transformers_logging
 
     bars_of_transformers = transformers_logging.is_progress_bar_enabled()
@@ -19,9 +19,7 @@ def quiet() -> Iterator[None]:
     if datasets is not None:
         datasets.disable_progress_bars()
     try:
-        # The command line keeps stdout for its own results.
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
+        yield
     finally:
         if bars_of_transformers:
             transformers_logging.enable_progress_bar()

@@ -9,11 +9,11 @@ from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import SFTConfig, SFTTrainer
 
+from orbiter import jsonl
 from orbiter.errors import BackendError, ConfigError
 from orbiter.records import Trajectory
 from orbiter.train.backend import TrainJob
 from orbiter_trl.chat import context_of, end_ids
-from orbiter_trl.reading import read_records
 from orbiter_trl.rows import IGNORED, TokenRows, tokenise
 from orbiter_trl.settings import trl_arguments
 from orbiter_trl.tally import Tally
@@ -22,7 +22,7 @@ CONFIG = SFTConfig
 """The class whose arguments a job's options are."""
 
 
-class CountingSFTTrainer(SFTTrainer):  # type: ignore[misc]
+class CountingSFTTrainer(SFTTrainer):
     """TRL's trainer, counting the tokens that carry loss."""
 
     tally: Tally
@@ -67,7 +67,7 @@ def make_trainer(
 
     def rows_of(path: Path) -> TokenRows:
         rows = tokenise(
-            read_records(path, Trajectory),
+            jsonl.read(path, Trajectory),
             tokenizer,
             max_length=job.config.max_length,
             end_ids=ends,

@@ -18,7 +18,7 @@ from orbiter_trl.tally import Tally
 _SUMMARY = "train_runtime"
 
 
-class Watch(TrainerCallback):  # type: ignore[misc]
+class Watch(TrainerCallback):
     """Writes one row per log, in order of steps, and remembers the last value of each metric.
 
     Args:
