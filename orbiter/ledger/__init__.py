@@ -7,6 +7,7 @@ instant. Killing a run loses nothing that was committed and duplicates nothing.
 
 from orbiter.ledger.account import Account
 from orbiter.ledger.attempt import DECISIONS, Attempt, AttemptKey, Decision
+from orbiter.ledger.history import History
 from orbiter.ledger.index import IndexedAttempt, RunIndex, rebuild_index
 from orbiter.ledger.ledger import Ledger
 from orbiter.ledger.lineage import trace_checkpoint, trace_row, trace_taint
@@ -17,6 +18,7 @@ __all__ = [
     "Attempt",
     "AttemptKey",
     "Decision",
+    "History",
     "IndexedAttempt",
     "Ledger",
     "RunIndex",

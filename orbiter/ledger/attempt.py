@@ -98,7 +98,7 @@ class Attempt:
             in whatever dataset, leads back here: take ``attempt.trajectory``, not the one that was passed in.
         finish_reason: ``stop``, ``length`` when the bound on tokens cut the answer off, or ``error``.
         token_count: Number of generated tokens.
-        error: Why there is no answer. Such an attempt is invalid from the start, for this reason.
+        error: Why there is no answer. Such an attempt is invalid, for this reason, until a verdict says something else.
 
     Raises:
         RecordError: The trajectory belongs to another task or round, or is scored already.

@@ -79,6 +79,7 @@ class Journal:
     Attributes:
         torn: Bytes after the last newline that were found on opening: what a killed writer left of a line. They
             are cut off, unless the journal is read-only.
+        torn_line: Number that the line would have had.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class Journal:
         self._limit = limit
         self._starts = array("Q", [0])  # start of every line, and the end of the last
         self._broken: str | None = None
-        self.torn = 0
+        self.torn = self.torn_line = 0
 
     def __len__(self) -> int:
         return len(self._starts) - 1
@@ -119,7 +120,7 @@ class Journal:
             for line in lines:
                 self._starts.append(self.size + len(line) + 1)
                 yield line
-        self.torn = len(rest)
+        self.torn, self.torn_line = len(rest), len(self) + 1
         if self._read_only:
             return
         if self.torn:

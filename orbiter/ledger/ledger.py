@@ -1,4 +1,4 @@
-"""The ledger of a run: opens its files, keeps their promises, and answers what happened."""
+"""The ledger of a run: the one writer of its history."""
 
 from __future__ import annotations
 
@@ -6,28 +6,21 @@ import hashlib
 import os
 import re
 import warnings
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
-from types import TracebackType
 from typing import Any, Protocol, Self
-
-import orjson
 
 from orbiter.convert import unstructure
 from orbiter.errors import ConfigError, LedgerError, LedgerWarning, RecordError
-from orbiter.ledger.account import Account
 from orbiter.ledger.attempt import KEY_FIELDS, Attempt, AttemptKey, Decision
-from orbiter.ledger.journal import Journal
+from orbiter.ledger.history import FILES, History
 from orbiter.ledger.lines import encode
 from orbiter.ledger.lock import RunLock
 from orbiter.ledger.section import Section
-from orbiter.ledger.state import FORMAT, State
+from orbiter.ledger.state import FORMAT
 from orbiter.records import Trajectory, Verdict
-
-FILES = ("rounds", "attempts", "verdicts", "decisions")
-"""The files of a run, in the order in which they lean on each other: a line names only what stands to its left."""
 
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 """What the folder of a run may be called."""
@@ -48,7 +41,7 @@ class Decided(Protocol):
         """Why, or the empty string."""
 
 
-class Ledger:
+class Ledger(History):
     """The durable account of a run; made by :meth:`open`.
 
         with Ledger.open(Path("runs/sorting")) as ledger:
@@ -64,15 +57,11 @@ class Ledger:
     taken whole or not at all.
     """
 
-    def __init__(
-        self, path: Path, *, read_only: bool, commit_rows: int = 1, commit_s: float = 0.05
-    ) -> None:
-        self.path = path
-        self.read_only = read_only
-        self._commit_rows, self._commit_s = commit_rows, commit_s
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
         self._lock: RunLock | None = None
-        self._journals: dict[str, Journal] = {}
-        self._state = State()
+        self._pid = os.getpid()
+        self._commit_rows, self._commit_s = 1, 0.0
         self._waiting: dict[str, dict[Hashable, _Row]] = {name: {} for name in FILES}
         self._waiting_since = 0.0
 
@@ -82,16 +71,14 @@ class Ledger:
         path: str | Path,
         *,
         create: bool = True,
-        read_only: bool = False,
         commit_rows: int = 1,
         commit_s: float = 0.05,
-    ) -> Ledger:
-        """Open the ledger in a run's folder.
+    ) -> Self:
+        """Open the ledger in a run's folder, and repair what a killed writer left behind.
 
         Args:
             path: The folder; its name is the run's.
             create: Make it if there is none.
-            read_only: Look at a run, even one that is going on: take no lock, repair nothing, see what is durable now.
             commit_rows: Let so many rows come together before they are written.
             commit_s: But let none of them wait longer than this many seconds once another call is made.
 
@@ -103,18 +90,12 @@ class Ledger:
             raise ConfigError(f"commit_rows must be >= 1, got {commit_rows!r}")
         if not commit_s >= 0:
             raise ConfigError(f"commit_s must be >= 0, got {commit_s!r}")
-        path = Path(path)
-        ledger = cls(path, read_only=read_only, commit_rows=commit_rows, commit_s=commit_s)
+        ledger = cls(Path(path))
+        ledger._commit_rows, ledger._commit_s = commit_rows, commit_s
         try:
-            if not (path / "rounds.jsonl").exists():
-                if read_only or not create:
-                    raise LedgerError(f"folder {str(path)!r} holds no run")
-                _make_folder(path)
-            if not read_only:
-                ledger._lock = RunLock(path)
-                if not (path / "rounds.jsonl").exists():
-                    _make_files(path)
-            ledger._load()
+            ledger._take_folder(create=create)
+            ledger._load(read_only=False)
+            ledger._tell_repairs()
         except OSError as error:
             ledger._release()
             raise LedgerError(f"run {str(path)!r} cannot be opened: {error}") from error
@@ -123,73 +104,44 @@ class Ledger:
             raise
         return ledger
 
-    def __enter__(self) -> Self:
-        return self
+    def _take_folder(self, *, create: bool) -> None:
+        marker = self.path / "rounds.jsonl"
+        if not marker.exists() and create:
+            _check_name(self.path)
+            self.path.mkdir(parents=True, exist_ok=True)
+        if marker.exists() or create:
+            self._lock = RunLock(self.path)
+        if not marker.exists() and create:
+            _make_files(self.path)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+    def _tell_repairs(self) -> None:
+        if not self._journals["rounds"]:
+            self.add_event("ledger_created", format=FORMAT)
+        for name, journal in self._journals.items():
+            if journal.torn:
+                warnings.warn(
+                    f"{name}.jsonl of run {str(self.path)!r}: line {journal.torn_line} was cut off, since its "
+                    f"writer was killed in the middle of it ({journal.torn} bytes, never committed)",
+                    LedgerWarning,
+                    stacklevel=3,
+                )
+                self.add_event(
+                    "tail_cut", file=f"{name}.jsonl", line=journal.torn_line, bytes=journal.torn
+                )
 
     def close(self) -> None:
         """Write what waits and let another process have the run."""
         try:
-            if self._journals:
+            if self._journals and self._pid == os.getpid():
                 self.flush()
         finally:
             self._release()
 
     def _release(self) -> None:
-        for journal in self._journals.values():
-            journal.close()
-        self._journals = {}
+        super()._release()
         if self._lock is not None:
             self._lock.release()
             self._lock = None
-
-    # Reading the files
-
-    def _load(self) -> None:
-        limits: dict[str, int | None] = dict.fromkeys(FILES)
-        if self.read_only:
-            # Lines lean to the left, so sizes are taken from the right: what is read then has all that it leans on.
-            limits = {name: self._file(name).stat().st_size for name in reversed(FILES)}
-        for name in FILES:
-            if not self._file(name).exists():
-                raise LedgerError(
-                    f"{name}.jsonl of run {str(self.path)!r} is missing",
-                    hint="restore it from a copy",
-                )
-            self._journals[name] = Journal(
-                self._file(name), read_only=self.read_only, limit=limits[name]
-            )
-        torn: list[tuple[str, int, int]] = []
-        for name in FILES:
-            journal = self._journals[name]
-            for number, line in enumerate(journal.recover(), start=1):
-                self._state.load(name, line, number)
-            if journal.torn and not self.read_only:
-                torn.append((name, len(journal) + 1, journal.torn))
-        if self.read_only:
-            return
-        if not self._journals["rounds"]:
-            self.add_event("ledger_created", format=FORMAT)
-        for name, number, size in torn:
-            warnings.warn(
-                f"{name}.jsonl line {number} was cut off, since its writer was killed in the middle of it "
-                f"({size} bytes, never committed)",
-                LedgerWarning,
-                stacklevel=4,
-            )
-            self.add_event("tail_cut", file=f"{name}.jsonl", line=number, bytes=size)
-
-    def _file(self, name: str) -> Path:
-        return self.path / f"{name}.jsonl"
-
-    # Writing
 
     def plan(
         self, round: int, engine: str, tasks: Sequence[tuple[str, str]], *, samples: int
@@ -383,9 +335,13 @@ class Ledger:
         waiting = self._waiting
         if not any(waiting.values()):
             return
+        self._check_writable()
         self._waiting = {name: {} for name in FILES}
         for name in FILES:
             self._commit(name, list(waiting[name].values()))
+
+    def _settle(self) -> None:
+        self.flush()
 
     def _find(self, key: AttemptKey, *, made: bool = False) -> tuple[Section, int]:
         found = self._state.find(key)
@@ -452,134 +408,14 @@ class Ledger:
         return lambda number: self._state.add_event(event, number)
 
     def _check_writable(self) -> None:
-        if self.read_only:
-            raise LedgerError(f"run {str(self.path)!r} is open for reading only")
         if not self._journals:
             raise LedgerError(f"run {str(self.path)!r} is closed")
-
-    # Answers
-
-    def attempts(self, round: int | None = None, engine: str | None = None) -> Iterator[Attempt]:
-        """Yield the attempts that were made, in identity order: rounds, tasks as planned, attempt number.
-
-        Args:
-            round: Only those of this round.
-            engine: Only those of this engine.
-        """
-        for _, section, slot in self._planned(round, engine):
-            if number := section.attempt_lines[slot]:
-                yield self._attempt(number)
-
-    def pending(self, round: int | None = None, engine: str | None = None) -> Iterator[AttemptKey]:
-        """Yield the planned attempts that are still to be generated, in identity order."""
-        for key, section, slot in self._planned(round, engine):
-            if not section.attempt_lines[slot]:
-                yield key
-
-    def unverified(self, round: int | None = None, engine: str | None = None) -> Iterator[Attempt]:
-        """Yield the attempts that were made and have no verdict yet, in identity order; not those without an answer."""
-        for _, section, slot in self._planned(round, engine):
-            if (number := section.attempt_lines[slot]) and section.is_pending(slot):
-                yield self._attempt(number)
-
-    def attempt_of(self, key: AttemptKey) -> Attempt | None:
-        """Return an attempt, or None if it was not made."""
-        section, slot = self._look_up(key)
-        number = section.attempt_lines[slot] if section is not None else 0
-        return self._attempt(number) if number else None
-
-    def verdict_of(
-        self, key: AttemptKey, *, verifier: str | None = None, version: str | None = None
-    ) -> Verdict | None:
-        """Return the verdict of record on an attempt, or None if there is none.
-
-        Args:
-            key: The attempt.
-            verifier: Return the newest verdict of this verifier instead.
-            version: Return the newest verdict of this version instead.
-        """
-        if verifier is None and version is None:
-            section, slot = self._look_up(key)
-            number = section.verdict_line(slot, section.verifier_of_record(slot)) if section else 0
-            return self._verdict(number) if number else None
-        found = [
-            v
-            for v in self.verdicts_of(key)
-            if verifier in (None, v.verifier) and version in (None, v.version)
-        ]
-        return found[-1] if found else None
-
-    def verdicts_of(self, key: AttemptKey) -> list[Verdict]:
-        """Return every verdict on an attempt, oldest first: the verdict of record, then those of later verifiers."""
-        section, slot = self._look_up(key)
-        return [self._verdict(n) for n in section.verdict_trail(slot)] if section else []
-
-    def decision_of(self, key: AttemptKey) -> Decision | None:
-        """Return what was decided about an attempt, or None if nothing was."""
-        section, slot = self._look_up(key)
-        number = section.decision_lines[slot] if section is not None else 0
-        if not number:
-            return None
-        row = self._row("decisions", number)
-        return Decision(**{name: row[name] for name in row if name not in KEY_FIELDS})
-
-    def account(
-        self, round: int | None = None, *, engine: str | None = None, env: str | None = None
-    ) -> Account:
-        """Return what became of the planned attempts.
-
-        Raises:
-            LedgerError: The sums are not conserved.
-        """
-        self.flush()
-        return self._state.account(round=round, engine=engine, env=env).check()
-
-    def events(self, event: str | None = None, **fields: Any) -> Iterator[dict[str, Any]]:
-        """Yield the events, oldest first.
-
-        Args:
-            event: Only those of this name.
-            fields: Only those with these values.
-        """
-        numbers: Iterable[int] = range(1, len(self._journals["rounds"]) + 1)
-        if event is not None:
-            numbers = self._state.events.get(event, ())
-        for number in list(numbers):
-            row = self._row("rounds", number)
-            if all(name in row and row[name] == value for name, value in fields.items()):
-                yield row
-
-    def last_event(self, event: str, **fields: Any) -> dict[str, Any] | None:
-        """Return the newest event of this name with these values, or None."""
-        for number in reversed(self._state.events.get(event, ())):
-            row = self._row("rounds", number)
-            if all(name in row and row[name] == value for name, value in fields.items()):
-                return row
-        return None
-
-    def _planned(
-        self, round: int | None, engine: str | None
-    ) -> Iterator[tuple[AttemptKey, Section, int]]:
-        self.flush()
-        return self._state.planned(round, engine)
-
-    def _look_up(self, key: AttemptKey) -> tuple[Section, int] | tuple[None, int]:
-        self.flush()
-        return self._state.find(key) or (None, 0)
-
-    def _row(self, name: str, number: int) -> dict[str, Any]:
-        if not self._journals:
-            raise LedgerError(f"run {str(self.path)!r} is closed")
-        row: dict[str, Any] = orjson.loads(self._journals[name].line(number))
-        return row
-
-    def _attempt(self, number: int) -> Attempt:
-        return Attempt.from_row(self._row("attempts", number), source="attempts.jsonl", line=number)
-
-    def _verdict(self, number: int) -> Verdict:
-        row = self._row("verdicts", number)
-        rest = {name: item for name, item in row.items() if name not in KEY_FIELDS}
-        return Verdict.from_row(rest, source="verdicts.jsonl", line=number)
+        if self._pid != os.getpid():
+            raise LedgerError(
+                f"run {str(self.path)!r} must be written by the process that opened it, {self._pid}, "
+                f"got {os.getpid()}",
+                hint="give results back to the parent process, and let it record them",
+            )
 
 
 class _Row:
@@ -607,13 +443,12 @@ def _file_hash(path: Path) -> str:
         raise LedgerError(f"dataset {str(path)!r} cannot be read: {error.strerror}") from error
 
 
-def _make_folder(path: Path) -> None:
+def _check_name(path: Path) -> None:
     name = path.resolve().name
     if not RUN_NAME.fullmatch(name):
         raise ConfigError(
             f"name of a run must be 1 to 100 letters, digits, '_', '.' and '-', got {name!r}"
         )
-    path.mkdir(parents=True, exist_ok=True)
 
 
 def _make_files(path: Path) -> None:

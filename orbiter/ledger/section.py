@@ -31,6 +31,7 @@ class Section:
         self._outcomes = bytearray()
         self._counts: Counter[Outcome] = Counter()
         self._invalid: Counter[str] = Counter()
+        self._unanswered: dict[int, str] = {}  # why an attempt has no answer
         self._decisions: dict[str, Counter[str]] = {}
         self._token_count = 0
 
@@ -53,11 +54,12 @@ class Section:
         return slots[attempt] if 0 <= attempt < len(slots) else None
 
     def add_attempt(self, slot: int, line: int, *, error: str | None, token_count: int) -> None:
-        """Note an attempt; one without an answer is invalid at once."""
+        """Note an attempt; one without an answer is invalid until a verdict says something else."""
         self.attempt_lines[slot] = line
         self._token_count += token_count
         if error is not None:
-            self._judge(slot, Outcome.INVALID, f"no answer: {error}")
+            self._unanswered[slot] = f"no answer: {error}"
+            self._judge(slot, Outcome.INVALID, self._unanswered[slot])
 
     def add_verdict(
         self, slot: int, line: int, *, verifier: tuple[str, str], outcome: Outcome, reason: str
@@ -69,8 +71,10 @@ class Section:
         self._verdict_lines[verifier][slot] = line
         if not self._record[slot]:
             self._record[slot] = self._verifiers.index(verifier) + 1
-            if self._outcomes[slot] == _PENDING:
-                self._judge(slot, outcome, reason)
+            if slot in self._unanswered:
+                self._counts[Outcome.INVALID] -= 1
+                self._invalid[self._unanswered[slot]] -= 1
+            self._judge(slot, outcome, reason)
 
     def add_decision(self, slot: int, line: int, *, decision: str, reason: str) -> None:
         """Note a decision."""
@@ -116,7 +120,7 @@ class Section:
             generated=len(self.attempt_lines) - self.attempt_lines.count(0),
             passed=self._counts[Outcome.PASS],
             failed=self._counts[Outcome.FAIL],
-            invalid=dict(self._invalid),
+            invalid=dict(+self._invalid),
             pending=self._outcomes.count(_PENDING),
             decisions={name: dict(reasons) for name, reasons in self._decisions.items()},
             undecided=open_decisions,
