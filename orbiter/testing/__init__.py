@@ -9,8 +9,20 @@ runner will do. Hypothesis strategies for the records are in :mod:`orbiter.testi
         check_environment(Doubling)
 """
 
+from orbiter.testing.backend import check_backend
 from orbiter.testing.environment import check_environment
 from orbiter.testing.policy import check_policy
+from orbiter.testing.synthesiser import check_synthesiser
+from orbiter.testing.trainer import check_trainer
+from orbiter.testing.trajectory_strategy import check_strategy
 from orbiter.testing.verifier import check_verifier
 
-__all__ = ["check_environment", "check_policy", "check_verifier"]
+__all__ = [
+    "check_backend",
+    "check_environment",
+    "check_policy",
+    "check_strategy",
+    "check_synthesiser",
+    "check_trainer",
+    "check_verifier",
+]
