@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from attrs import field, frozen
 
-from orbiter.errors import ConfigError
+from orbiter.errors import ConfigError, OrbiterError
 
 
 class Fate(enum.StrEnum):
@@ -103,11 +103,11 @@ class Funnel:
         """Raise unless the funnel is conserved.
 
         Raises:
-            ConfigError: Attempts are missing or counted twice; the message holds every count.
+            OrbiterError: Attempts are missing or counted twice; the message holds every count.
         """
         if not self.conserved:
             shown = " + ".join(f"{fate.value} {self[fate]}" for fate in Fate)
-            raise ConfigError(
+            raise OrbiterError(
                 f"generated must be the sum of all decisions, got {self.generated} "
                 f"for {shown} = {self.decided}"
             )

@@ -129,4 +129,4 @@ def _located(error: RecordError, name: str, record: Any, place: int) -> RecordEr
 def _reason(error: RecordError) -> str:
     """Return the error without indexes and values, so that equal causes are counted as one."""
     problem = error.problem.partition(", got ")[0]
-    return f"{re.sub(r'[[][0-9]+[]]', '[]', error.field)} {problem}" if error.field else problem
+    return f"{re.sub(r'\[\d+\]', '[]', error.field)} {problem}" if error.field else problem

@@ -1,0 +1,188 @@
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orbiter.curate import UnpairedPreference, best_of_n_pairs, unpaired_preferences
+from orbiter.errors import ConfigError
+from orbiter.records import Message, Pair, Trajectory, Verdict
+
+
+def attempt(answer, verdict, *, prompt="1+1", task_id="sums:0", finish_reason="stop", **more):
+    return Trajectory(
+        (Message("user", prompt), Message("assistant", answer)),
+        "sums",
+        task_id,
+        verdict.score if verdict else None,
+        verdict=verdict,
+        extra={"finish_reason": finish_reason},
+        **more,
+    )
+
+
+def texts(pairs):
+    return [(p.chosen[0].text, p.rejected[0].text) for p in pairs]
+
+
+PASS, FAIL = Verdict.passed(), Verdict.failed("wrong answer")
+
+verdicts = st.one_of(
+    st.none(),
+    st.just(Verdict.invalid("timeout")),
+    st.sampled_from([0.5, 1.0]).map(lambda s: Verdict.passed(score=s)),
+    st.builds(
+        lambda r, s: Verdict.failed(r, score=s), st.sampled_from("ab"), st.sampled_from([0.0, 0.4])
+    ),
+)
+groups = st.lists(
+    st.builds(
+        attempt,
+        st.sampled_from("12345"),
+        verdicts,
+        task_id=st.sampled_from(["sums:0", "sums:1"]),
+        finish_reason=st.sampled_from(["stop", "stop", "length"]),
+    ),
+    max_size=12,
+)
+
+
+def test_best_pass_meets_each_distinct_failure():
+    best, other = attempt("two", PASS), attempt("2", Verdict.passed(score=0.7))
+    wrong = [attempt("3", FAIL), attempt("4", Verdict.failed("wrong answer", score=0.2))]
+    pairs = best_of_n_pairs([other, wrong[0], best, wrong[1], attempt(" 3", FAIL)])
+    assert texts(pairs) == [("two", "4"), ("two", "3")]
+    assert [p.margin for p in pairs] == [0.8, 1.0]
+    assert pairs[0] == Pair(
+        prompt=best.prompt,
+        chosen=(Message("assistant", "two"),),
+        rejected=(Message("assistant", "4"),),
+        env="sums",
+        task_id="sums:0",
+        margin=0.8,
+        metadata={"chosen_id": best.id, "rejected_id": wrong[1].id, "reason": "wrong answer"},
+    )
+
+
+def test_no_pass_or_no_failure_gives_no_pair():
+    assert best_of_n_pairs([attempt("3", FAIL), attempt("4", FAIL)]) == []
+    assert best_of_n_pairs([attempt("2", PASS), attempt("two", PASS)]) == []
+
+
+def test_answer_judged_both_ways_enters_no_pair():
+    flaky = [attempt("2", PASS), attempt("2", FAIL)]
+    assert best_of_n_pairs([*flaky, attempt("3", FAIL)]) == []
+    assert texts(best_of_n_pairs([*flaky, attempt("two", PASS), attempt("3", FAIL)])) == [
+        ("two", "3")
+    ]
+
+
+def test_different_prompts_and_tools_of_one_task_are_not_compared():
+    tool = {"type": "function", "function": {"name": "f"}}
+    rows = [
+        attempt("2", PASS),
+        attempt("3", FAIL, prompt="one and one"),
+        attempt("4", FAIL, tools=(tool,)),
+    ]
+    assert best_of_n_pairs(rows) == []
+
+
+def test_tools_go_with_the_pair():
+    tool = {"type": "function", "function": {"name": "f"}}
+    rows = [attempt("2", PASS, tools=(tool,)), attempt("3", FAIL, tools=(tool,))]
+    assert best_of_n_pairs(rows)[0].to_row()["tools"] == [tool]
+
+
+def test_bound_keeps_different_mistakes_and_nearest_misses():
+    rows = [
+        attempt("2", PASS),
+        attempt("a", Verdict.failed("wrong answer", score=0.1)),
+        attempt("b", Verdict.failed("wrong answer", score=0.3)),
+        attempt("c", Verdict.failed("wrong format")),
+    ]
+    assert texts(best_of_n_pairs(rows, max_pairs_per_task=2)) == [("2", "b"), ("2", "c")]
+
+
+def test_small_margin_is_left_out():
+    rows = [attempt("2", Verdict.passed(score=0.6)), attempt("3", Verdict.failed("x", score=0.4))]
+    assert best_of_n_pairs(rows, min_margin=0.5) == []
+    assert len(best_of_n_pairs(rows, min_margin=0.1)) == 1
+
+
+def test_verdict_at_odds_with_its_score_gives_no_pair():
+    rows = [attempt("2", Verdict.passed(score=0.3)), attempt("3", Verdict.failed("x", score=0.9))]
+    assert best_of_n_pairs(rows) == []
+
+
+@given(groups)
+def test_pairs_are_gated_by_the_verifier(rows):
+    judged = {"pass": set(), "fail": set()}
+    for row in rows:
+        if row.verdict and row.verdict.score is not None and row.extra["finish_reason"] == "stop":
+            judged[row.verdict.outcome.value].add((row.task_id, row.answer))
+    pairs = best_of_n_pairs(rows)
+    for pair in pairs:
+        assert (pair.task_id, pair.chosen[0].text) in judged["pass"] - judged["fail"]
+        assert (pair.task_id, pair.rejected[0].text) in judged["fail"] - judged["pass"]
+        assert pair.margin >= 0
+    for task in ("sums:0", "sums:1"):
+        mine = [p for p in pairs if p.task_id == task]
+        assert len(mine) <= max(0, sum(r.task_id == task for r in rows) - 1)
+        assert len({p.chosen[0].text for p in mine}) <= 1
+        assert len({p.rejected[0].text for p in mine}) == len(mine)
+
+
+@given(groups)
+def test_a_bound_takes_the_first_of_the_unbounded(rows):
+    every, one = best_of_n_pairs(rows), best_of_n_pairs(rows, max_pairs_per_task=1)
+    firsts = {p.task_id: p for p in reversed(every)}
+    assert {p.task_id: p for p in one} == firsts
+
+
+@given(groups)
+def test_labels_are_the_verdicts_and_answers_distinct(rows):
+    labelled = unpaired_preferences(rows)
+    seen = [(u.task_id, u.completion[0].text) for u in labelled]
+    assert len(seen) == len(set(seen))
+    for item in labelled:
+        outcomes = {
+            row.verdict.outcome.value
+            for row in rows
+            if row.task_id == item.task_id
+            and row.answer == item.completion[0].text
+            and row.verdict
+            and row.verdict.score is not None
+            and row.extra["finish_reason"] == "stop"
+        }
+        assert outcomes == {"pass" if item.label else "fail"}
+
+
+def test_unpaired_rows_come_back_as_they_were():
+    (row,) = unpaired_preferences([attempt("3", FAIL)])
+    assert row == UnpairedPreference(
+        prompt=(Message("user", "1+1"),),
+        completion=(Message("assistant", "3"),),
+        label=False,
+        env="sums",
+        task_id="sums:0",
+        metadata={"id": attempt("3", FAIL).id, "score": 0.0, "reason": "wrong answer"},
+    )
+    assert UnpairedPreference.from_row(row.to_row()) == row
+
+
+def test_order_of_attempts_of_other_tasks_changes_nothing():
+    mine = [attempt("2", PASS), attempt("3", FAIL)]
+    other = [attrs.evolve(row, task_id="sums:1") for row in mine]
+    mixed = best_of_n_pairs([other[0], mine[0], other[1], mine[1]])
+    assert sorted(mixed, key=lambda p: p.task_id) == best_of_n_pairs(mine) + best_of_n_pairs(other)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"max_pairs_per_task": 0}, "max_pairs_per_task must be >= 1 or None, got 0"),
+        ({"min_margin": -0.1}, r"min_margin must be in \[0, 1\], got -0.1"),
+    ],
+)
+def test_bounds_out_of_range_are_errors(option, message):
+    with pytest.raises(ConfigError, match=message):
+        best_of_n_pairs([], **option)
