@@ -129,4 +129,7 @@ def _located(error: RecordError, name: str, record: Any, place: int) -> RecordEr
 def _reason(error: RecordError) -> str:
     """Return the error without indexes and values, so that equal causes are counted as one."""
     problem = error.problem.partition(", got ")[0]
-    return f"{re.sub(r'\[\d+\]', '[]', error.field)} {problem}" if error.field else problem
+    if error.field is None:
+        return problem
+    field = re.sub(r"\[\d+\]", "[]", error.field)
+    return f"{field} {problem}"

@@ -146,7 +146,7 @@ def test_dataset_info_keeps_other_entries_and_replaces_its_own(tmp_path, pair, u
 @pytest.mark.parametrize("text", ["{torn", "[]"])
 def test_broken_dataset_info_is_not_overwritten(tmp_path, plain, text):
     (tmp_path / "dataset_info.json").write_text(text)
-    with pytest.raises(ConfigError, match="dataset_info.json must"):
+    with pytest.raises(ConfigError, match=r"dataset_info\.json must"):
         LlamaFactory().write([plain], tmp_path / "mine.jsonl")
     assert (tmp_path / "dataset_info.json").read_text() == text
     assert not (tmp_path / "mine.jsonl").exists()
