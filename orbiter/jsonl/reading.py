@@ -1,0 +1,161 @@
+"""Lines of a file, decoded strictly."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import orjson
+
+from orbiter.convert import structure
+from orbiter.errors import RecordError
+from orbiter.jsonl.faults import MAX_DEPTH, fault_of_line
+from orbiter.records import Trajectory
+
+T = TypeVar("T")
+
+MAX_LINE_BYTES = 1_000_000
+"""Longest line, without its newline, that is read or written unless told otherwise."""
+
+_BLOCK_SIZE = 1 << 20
+_KEY_END = re.compile(rb'(?:(?<!\\)|(?<=\\\\))"[ \t\r\n]*:')
+_SUSPECT = 1 << 40
+
+
+def read(
+    path: str | Path, cls: type[T] = Trajectory, *, max_line_bytes: int = MAX_LINE_BYTES
+) -> Iterator[T]:
+    """Yield the records of a file.
+
+    Args:
+        path: The file.
+        cls: Any record class.
+        max_line_bytes: Longest line that is taken.
+
+    Raises:
+        RecordError: A line is malformed; names file, line and field.
+    """
+    source = str(path)
+    for number, row in read_objects(path, max_line_bytes=max_line_bytes):
+        yield structure(row, cls, source=source, line=number)
+
+
+def read_objects(
+    path: str | Path, *, max_line_bytes: int = MAX_LINE_BYTES
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield line number, counted from 1, and decoded object of every line.
+
+    Raises:
+        RecordError: A line is malformed; names file, line and field.
+    """
+    source = str(path)
+    for number, _, line, marks in lines(path, max_line_bytes=max_line_bytes):
+        yield number, decode(line, marks=marks, source=source, line=number)
+
+
+def loads(data: bytes, *, source: str | None = None, line: int | None = None) -> dict[str, Any]:
+    """Return the object that one line holds.
+
+    Args:
+        data: The line, with or without its newline.
+        source: Where it came from, for the error text.
+        line: Its number, counted from 1.
+
+    Raises:
+        RecordError: It is not one strict JSON object.
+    """
+    return decode(data, marks=len(_KEY_END.findall(data)), source=source, line=line)
+
+
+def decode(data: bytes, *, marks: int, source: str | None, line: int | None) -> dict[str, Any]:
+    """Return the object that one line holds, given an upper bound of the number of keys in its text.
+
+    Parsers keep one of two equal keys in silence. As many different keys as the text can hold at most means that none
+    is repeated; only when there are fewer does the slow and exact look decide.
+    """
+    row, fault = None, None
+    try:
+        row = orjson.loads(data)
+        sound = type(row) is dict and key_count(row) == marks
+    except orjson.JSONDecodeError as error:
+        sound, fault = False, RecordError(f"line must be JSON, got: {error}")
+    if not sound:
+        fault = fault_of_line(data) or fault
+    if fault is not None:
+        fault_at = {"source": source, "line": line, "field": fault.field, "hint": fault.hint}
+        raise RecordError(fault.problem, **fault_at)
+    return row  # type: ignore[return-value]
+
+
+def key_count(value: Any, depth: int = 1) -> int:
+    """Return the number of keys at every level, or far too many when something must be looked at closely."""
+    if depth > MAX_DEPTH:
+        return _SUSPECT
+    count = 0
+    if type(value) is dict:
+        count = len(value)
+        value = value.values()
+    for item in value:
+        kind = type(item)
+        if kind is dict or kind is list:
+            count += key_count(item, depth + 1)
+        elif kind is float and not -(2.0**63) < item < 2.0**64:
+            count += _SUSPECT  # it may have been an integer that lost its last digits
+    return count
+
+
+def lines(path: str | Path, *, max_line_bytes: int) -> Iterator[tuple[int, int, bytes, int]]:
+    """Yield number, offset, bytes and upper bound of the number of keys of every line."""
+    number, offset, rest = 0, 0, b""
+    source = str(path)
+    try:
+        file = open(path, "rb", buffering=0)  # noqa: SIM115  # closed below; the try is for opening alone
+    except OSError as error:
+        raise RecordError(f"cannot be read: {error.strerror}", source=source) from None
+    with file:
+        end = b""
+        while not end:
+            block = file.read(_BLOCK_SIZE)
+            end = b"" if block or not rest else b"\n"
+            if not block and not end:
+                break
+            head, newline, tail = (block + end).rpartition(b"\n")
+            whole, rest = (rest + head + newline, tail) if newline else (b"", rest + tail)
+            for line, marks in _split(whole):
+                number += 1
+                if len(line) > max_line_bytes:
+                    raise too_long(max_line_bytes).at(source, number)
+                yield number, offset, line, marks
+                offset += len(line) + 1
+            if len(rest) > max_line_bytes:
+                raise too_long(max_line_bytes).at(source, number + 1)
+
+
+def too_long(limit: int) -> RecordError:
+    """Return the error of a line beyond the limit."""
+    return RecordError(
+        f"line must be at most {limit} bytes long", hint="shorten the row or raise max_line_bytes"
+    )
+
+
+def _split(block: bytes) -> Iterator[tuple[bytes, int]]:
+    codes = np.frombuffer(block, np.uint8)
+    ends = np.flatnonzero(codes == ord("\n"))
+    marks = np.diff(np.searchsorted(_key_ends(codes), ends), prepend=0)
+    return zip(block.split(b"\n"), marks.tolist())
+
+
+def _key_ends(codes: np.ndarray[Any, np.dtype[np.uint8]]) -> Any:
+    """Return the positions of the colons that may follow a key: all that do, and a few inside strings.
+
+    The colon after a key follows a quote or blanks. A quote behind exactly one backslash is inside a string.
+    """
+    colons = np.flatnonzero(codes == ord(":"))
+    before = codes.take(colons - 1, mode="clip")
+    colons = colons[(before == ord('"')) | (before <= ord(" "))]
+    before, second, third = (codes.take(colons - n, mode="clip") for n in (1, 2, 3))
+    inside = (before == ord('"')) & (second == ord("\\")) & (third != ord("\\"))
+    return colons[~inside]
