@@ -125,7 +125,7 @@ class RunIndex:
         except sqlite3.OperationalError:  # the folder is read-only, or its file system has no locks
             self._open(":memory:")
         except sqlite3.DatabaseError:  # not a database, or a damaged one
-            file.unlink()
+            _remove(self.path)
             self._open(str(file))
 
     def _open(self, target: str) -> None:
@@ -368,8 +368,14 @@ class RunIndex:
 
 def rebuild_index(path: str | Path) -> None:
     """Make the index of a run again from its JSONL files."""
-    (Path(path) / "index.sqlite").unlink(missing_ok=True)
+    _remove(Path(path))
     RunIndex(path).close()
+
+
+def _remove(path: Path) -> None:
+    # A journal left by a killed process would be played back into the next index of the same name.
+    for name in ("index.sqlite", "index.sqlite-journal"):
+        (path / name).unlink(missing_ok=True)
 
 
 def _condition(where: dict[str, Any]) -> tuple[str, list[Any]]:

@@ -1,0 +1,128 @@
+from pathlib import Path
+
+import pytest
+
+from orbiter.errors import LedgerError
+from orbiter.ledger import (
+    AttemptKey,
+    Ledger,
+    RunIndex,
+    trace_checkpoint,
+    trace_row,
+    trace_taint,
+)
+from orbiter.records import Verdict
+
+ROUNDS = (1, 2, 3)
+
+
+@pytest.fixture
+def run(run_dir, make_attempt) -> Path:
+    """Round n keeps attempt 0 of tasks 0 and 1; each dataset holds all that was kept so far; ckpt-n starts from ckpt-(n-1).
+
+    ``side`` is trained on round 1's data from nothing.
+    """
+    kept = []
+    with Ledger.open(run_dir) as ledger:
+        ledger.add_checkpoint("ckpt-0", round=0, base=None, dataset=None)
+        for number in ROUNDS:
+            ledger.plan(number, "policy", [("e", "t0"), ("e", "t1")], samples=2)
+            keys = list(ledger.pending(number))
+            ledger.add_attempts([make_attempt(k, f"answer of round {number}") for k in keys])
+            passed = Verdict.passed(verifier="exact", version="1")
+            ledger.add_verdicts(
+                [(k, passed if k.attempt == 0 else Verdict.failed("x", verifier="exact", version="1")) for k in keys]
+            )  # fmt: skip
+            kept += [ledger.attempt_of(k).trajectory for k in keys if k.attempt == 0]
+            (run_dir / f"data-{number}").write_text(str(len(kept)))
+            ledger.add_dataset(f"data-{number}", kept, round=number)
+            ledger.add_checkpoint(
+                f"ckpt-{number}", round=number, base=f"ckpt-{number - 1}", dataset=f"data-{number}"
+            )
+        ledger.add_checkpoint("side", round=1, base=None, dataset="data-1")
+    return run_dir
+
+
+def key(number: int, task: int, attempt: int = 0) -> AttemptKey:
+    return AttemptKey(number, "policy", "e", f"t{task}", attempt)
+
+
+def paths(items) -> list[str]:
+    return [item.path for item in items]
+
+
+def test_a_row_leads_to_its_datasets_and_checkpoints(run):
+    with RunIndex(run) as index:
+        (row,) = trace_row(index, key(2, 0))
+        assert paths(row.datasets) == ["data-2", "data-3"]
+        assert paths(row.checkpoints) == ["ckpt-2", "ckpt-3"]
+        assert (row.attempt.generator, row.attempt.seed) == ("scripted", 2**63)
+        assert [(v.verifier, v.version, v.outcome) for v in row.verdicts] == [
+            ("exact", "1", "pass")
+        ]
+        (unused,) = trace_row(index, key(1, 0, attempt=1))
+        assert (unused.datasets, unused.checkpoints) == ((), ())
+
+
+def test_a_trajectory_id_names_every_attempt_with_the_same_messages(run):
+    with RunIndex(run) as index:
+        (row,) = trace_row(index, key(1, 0))
+        same = trace_row(index, row.attempt.id)
+        assert [found.attempt.key for found in same] == [key(1, 0), key(1, 0, attempt=1)]
+        with pytest.raises(LedgerError, match=r"has no row 0123456789abcdef"):
+            trace_row(index, "0123456789abcdef")
+
+
+def test_a_checkpoint_leads_to_the_rows_that_trained_it(run):
+    with RunIndex(run) as index:
+        own = trace_checkpoint(index, "ckpt-2", ancestors=False)
+        assert sorted(a.key for a in own.attempts) == [key(n, t) for n in (1, 2) for t in (0, 1)]
+        assert (paths(own.datasets), own.ancestors) == (["data-2"], ())
+        whole = trace_checkpoint(index, "ckpt-3")
+        assert paths(whole.ancestors) == ["ckpt-2", "ckpt-1", "ckpt-0"]
+        assert paths(whole.datasets) == ["data-3", "data-2", "data-1"]
+        assert sorted(a.key for a in whole.attempts) == [key(n, t) for n in ROUNDS for t in (0, 1)]
+        assert trace_checkpoint(index, "ckpt-0").attempts == ()
+        with pytest.raises(LedgerError, match="wrote no checkpoint 'ckpt-9'; did you mean 'ckpt-"):
+            trace_checkpoint(index, "ckpt-9")
+
+
+def test_lineage_goes_both_ways(run):
+    with RunIndex(run) as index:
+        for checkpoint in index.checkpoints():
+            for attempt in trace_checkpoint(index, checkpoint.path).attempts:
+                (row,) = trace_row(index, attempt.key)
+                assert checkpoint in row.checkpoints
+
+
+def test_flipped_labels_taint_what_was_built_on_them(run):
+    later = {"verifier": "exact", "version": "2"}
+    with Ledger.open(run) as ledger:
+        ledger.add_verdicts(
+            [
+                (key(2, 0), Verdict.failed("wrong after all", **later)),
+                (key(2, 1), Verdict.passed(**later)),
+                (key(1, 0, attempt=1), Verdict.passed(**later)),
+            ]
+        )
+    with RunIndex(run) as index:
+        taint = trace_taint(index, **later)
+        assert taint.judged == 3
+        assert [(f.attempt.key, f.before, f.after) for f in taint.flips] == [
+            (key(1, 0, attempt=1), "fail", "pass"),
+            (key(2, 0), "pass", "fail"),
+        ]
+        assert [(d.path, count) for d, count in taint.datasets] == [("data-2", 1), ("data-3", 1)]
+        assert paths(taint.checkpoints) == ["ckpt-2", "ckpt-3"]
+        with pytest.raises(LedgerError, match="verifier 'exact' version '3' has judged nothing"):
+            trace_taint(index, verifier="exact", version="3")
+
+
+def test_a_taint_at_the_root_reaches_every_descendant(run):
+    with Ledger.open(run) as ledger:
+        ledger.add_verdicts(
+            [(key(1, 1), Verdict.invalid("unsure", verifier="second", version="1"))]
+        )
+    with RunIndex(run) as index:
+        taint = trace_taint(index, verifier="second", version="1")
+        assert paths(taint.checkpoints) == ["ckpt-1", "ckpt-2", "ckpt-3", "side"]
