@@ -1,0 +1,70 @@
+import pytest
+
+from orbiter.records import Message, Outcome, Task, Trajectory, Verdict
+from orbiter.verify.verifier import Verifier, judge, version_of
+
+TASK = Task("e", "e:1", (Message("user", "q"),))
+TRAJECTORY = Trajectory((*TASK.messages, Message("assistant", "a")), "e", "e:1", None)
+
+
+class Returns(Verifier):
+    name, version = "returns", "7"
+
+    def __init__(self, value):
+        self.value = value
+
+    def verify(self, task, trajectory):
+        if isinstance(self.value, Exception):
+            raise self.value
+        return self.value
+
+
+@pytest.mark.parametrize("verdict", [Verdict.passed(), Verdict.failed("no"), Verdict.invalid("hm")])
+def test_a_verdict_is_stamped(verdict):
+    judged = judge(Returns(verdict), TASK, TRAJECTORY)
+    assert (judged.outcome, judged.score, judged.reason) == (
+        verdict.outcome,
+        verdict.score,
+        verdict.reason,
+    )
+    assert (judged.verifier, judged.version) == ("returns", "7")
+
+
+def test_a_stamp_cannot_be_forged():
+    judged = judge(Returns(Verdict.passed(verifier="exact", version="1")), TASK, TRAJECTORY)
+    assert (judged.verifier, judged.version) == ("returns", "7")
+
+
+@pytest.mark.parametrize("value", [None, True, 1.0, "pass", object()])
+def test_anything_but_a_verdict_is_invalid(value):
+    judged = judge(Returns(value), TASK, TRAJECTORY)
+    assert judged.outcome is Outcome.INVALID
+    assert judged.reason == f"error: returned {type(value).__name__}, not a Verdict"
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), RecursionError("deep"), MemoryError()])
+def test_an_error_is_invalid_and_never_a_failure(error):
+    judged = judge(Returns(error), TASK, TRAJECTORY)
+    assert (judged.outcome, judged.score) == (Outcome.INVALID, None)
+    assert judged.reason == f"error: {type(error).__name__}: {error}"
+
+
+def test_a_long_error_is_cut():
+    assert len(judge(Returns(ValueError("x" * 10_000)), TASK, TRAJECTORY).reason) == 300
+
+
+class Optioned(Verifier):
+    name = "optioned"
+
+    def __init__(self, first, *, second=2, third=()):
+        self.first, self.second, self.third = first, second, third
+        self.version = version_of(self, "3")
+
+    def verify(self, task, trajectory):
+        return Verdict.passed()
+
+
+def test_version_names_options_that_are_not_at_their_default():
+    assert Optioned("a").version == "3;first='a'"
+    assert Optioned("a", second=5).version == "3;first='a';second=5"
+    assert Optioned(1, third=[Optioned(2)]).version == "3;first=1;third=[optioned@3;first=2]"
