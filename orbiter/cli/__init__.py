@@ -57,7 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if command == name:
             module = importlib.import_module(f"orbiter.cli.{command}_command")
             module.add_arguments(sub)
-    options = parser.parse_args(arguments)
+    options, rest = parser.parse_known_args(arguments)
+    _take_rest(parser, options, rest)
     if options.version:
         import orbiter
 
@@ -68,6 +69,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     warnings.showwarning = _show_warning
     return _guarded(options)
+
+
+def _take_rest(parser: _Parser, options: argparse.Namespace, rest: list[str]) -> None:
+    """Take field=value arguments that stand after a flag, where argparse does not look for them."""
+    for argument in rest:
+        if argument.startswith("-") or not hasattr(options, "overrides"):
+            parser.prog = f"orbiter {options.command}" if options.command else parser.prog
+            parser.error(f"unknown argument {argument!r}")
+        options.overrides.append(argument)
 
 
 def _guarded(options: argparse.Namespace) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import perf_counter
@@ -16,7 +15,7 @@ from attrs import frozen
 from orbiter import jsonl
 
 from orbiter.convert import unstructure
-from orbiter.errors import ConfigError, OrbiterError, UserCodeError
+from orbiter.errors import ConfigError
 from orbiter.flywheel import stages
 from orbiter.flywheel.provenance import provenance
 from orbiter.flywheel.recipe import Component, Recipe, dump_recipe
@@ -253,8 +252,6 @@ class Flywheel:
 
     def _claim_folder(self) -> None:
         """Save the recipe with the run, or check that it is the one that made the run."""
-        file = self.place("recipe.yaml")
-        text = dump_recipe(self.recipe)
         if self.ledger.last_event("run_started") is not None:
             self._compare(unstructure(self.recipe), self.ledger.last_event("run_started") or {})
         else:
@@ -264,7 +261,8 @@ class Flywheel:
                 recipe=unstructure(self.recipe),
                 provenance=provenance(self.verifier),
             )
-        write_text(file, text)
+        with jsonl.replace_file(self.place("recipe.yaml")) as file:
+            file.write(dump_recipe(self.recipe).encode())
 
     def _compare(self, now: dict[str, Any], started: Mapping[str, Any]) -> None:
         before = started.get("recipe") or {}
@@ -312,22 +310,3 @@ class Flywheel:
                 self._runner.close()
                 self._runner = None
             self._policy = None
-
-
-def call_user(what: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call code that a user supplied; what it raises is reported as its failure, not ours."""
-    try:
-        return function(*args, **kwargs)
-    except OrbiterError:
-        raise
-    except Exception as error:
-        raise UserCodeError(f"{what} raised {type(error).__name__}: {error}") from error
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a small file so that it is there whole or not at all."""
-    with tempfile.NamedTemporaryFile(
-        "w", dir=path.parent, prefix=path.name, suffix=".tmp", delete=False, encoding="utf-8"
-    ) as file:
-        file.write(text)
-    Path(file.name).replace(path)

@@ -17,7 +17,7 @@ from orbiter.errors import ConfigError
 from orbiter.flywheel import odds, stages
 from orbiter.flywheel.flywheel import Flywheel
 from orbiter.generate.policy import Completion, Request
-from orbiter.ledger import Ledger
+from orbiter.ledger import History
 from orbiter.plugin import registry
 from orbiter.records import Outcome, Task, Trajectory, Verdict
 from orbiter.tasks.streams import item_seed
@@ -93,7 +93,7 @@ def probing(wheel: Flywheel) -> Iterator[str]:
 def _newest_checkpoint(wheel: Flywheel) -> Path | None:
     if not wheel.place("rounds.jsonl").exists():
         return None
-    with Ledger.open(wheel.path, read_only=True) as ledger:
+    with History.open(wheel.path) as ledger:
         written = ledger.last_event("checkpoint_written")
     return wheel.place(written["path"]) if written else None
 

@@ -56,7 +56,8 @@ class RolloutPlan:
 class RolloutResult:
     """What a rollout gave: the judged trajectories in identity order, and where the time went (seconds)."""
 
-    judged: dict[AttemptKey, Trajectory] = field(factory=dict)
+    # Not shown: asyncio takes the repr of a finished task, and this one would be millions of characters.
+    judged: dict[AttemptKey, Trajectory] = field(factory=dict, repr=False)
     token_count: int = 0
     generate_s: float = 0.0
     verify_s: float = 0.0

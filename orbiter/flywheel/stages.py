@@ -266,7 +266,11 @@ def _write_training_set(wheel: Flywheel, number: int) -> dict[str, Any]:
             hint="teach a cold start, sample more, or start from a stronger model",
         )
     path = f"data/round-{number}.jsonl"
-    jsonl.join(wheel.place(path), [wheel.place(kept_path(part)) for part in parts])
+    with jsonl.replace_file(
+        wheel.place(path)
+    ) as file:  # the lines as they are: no row is made again
+        for part in parts:
+            file.write(wheel.place(kept_path(part)).read_bytes())
     wheel.ledger.add_dataset(path, rows, round=number)
     return {"dataset": path, "rows": len(rows)}
 

@@ -1,0 +1,97 @@
+"""``orbiter yield``: print the account of a run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    add_run_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that every command on a run takes."""
+    parser.add_argument("run", help="the run's folder or name")
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs"), help="folder of runs (default: runs)"
+    )
+
+
+def main(options: argparse.Namespace) -> int:
+    """Print the account: every attempt, by round and engine, and what the yield means."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from orbiter.convert import unstructure
+    from orbiter.flywheel.account import find_run, read_account
+
+    account = read_account(find_run(options.run, runs_dir=options.runs))
+    if options.json:
+        print(json.dumps(unstructure(account), indent=2))
+        return 0
+    console = Console(highlight=False)
+    console.print(f"{account.name}  {account.state}  ({account.path})", markup=False)
+    table = Table()
+    for column in (
+        "round",
+        "engine",
+        "planned",
+        "passed",
+        "failed",
+        "invalid",
+        "pending",
+        "yield [95% CI]",
+    ):
+        table.add_column(column, justify="left" if column == "engine" else "right", no_wrap=True)
+    for row in account.rounds:
+        invalid = str(sum(row["invalid"].values()))
+        counts = [str(row[k]) for k in ("planned", "passed", "failed")]
+        table.add_row(
+            str(row["round"]), row["engine"], *counts, invalid, str(row["pending"]), rate(row)
+        )
+    console.print(table)
+    for row in account.rounds:
+        if row["decisions"]:
+            parts = ", ".join(f"{count} {name}" for name, count in sorted(row["decisions"].items()))
+            console.print(f"round {row['round']} funnel: {parts}", markup=False)
+    for model, row in account.by_model.items():
+        if len(account.by_model) > 1:
+            console.print(
+                f"model {model or '(unnamed)'}: {rate(row)}, {row['invalid']} invalid", markup=False
+            )
+    reasons: dict[str, int] = {}
+    for row in account.rounds:
+        for reason, count in row["invalid"].items():
+            reasons[reason] = reasons.get(reason, 0) + count
+    for reason, count in sorted(reasons.items(), key=lambda kv: -kv[1]):
+        console.print(f"invalid: {count} x {reason}", markup=False)
+    if account.audit.get("tpr") is not None:
+        console.print(f"verifier audit: {_audit(account.audit)}", markup=False)
+    total = account.total
+    console.print(
+        f"planned {total.planned} = passed {total.passed} + failed {total.failed} + "
+        f"invalid {total.invalid_count} + pending {total.pending}",
+        markup=False,
+    )
+    return 0
+
+
+def rate(row: Mapping[str, Any]) -> str:
+    """Return a yield with its interval, or a dash."""
+    if row.get("yield") is None:
+        return "-"
+    return f"{row['yield']:.3f} [{row['yield_low']:.3f}, {row['yield_high']:.3f}]"
+
+
+def _audit(audit: Mapping[str, Any]) -> str:
+    return (
+        f"TPR {audit['tpr']:.3f} [{audit['tpr_low']:.3f}, {audit['tpr_high']:.3f}], "
+        f"FPR {audit['fpr']:.3f} [{audit['fpr_low']:.3f}, {audit['fpr_high']:.3f}], "
+        f"g at least {audit['g_low']:.0f}"
+    )

@@ -1,0 +1,136 @@
+"""The account of a run, read from its ledger: what was planned, what became of it, and what the yield means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from orbiter.errors import LedgerError
+from orbiter.flywheel import odds
+from orbiter.ledger import Account, History
+
+
+@frozen(kw_only=True)
+class RunAccount:
+    """The account of a run.
+
+    Args:
+        path: Folder of the run.
+        name: Its name.
+        state: ``finished``, ``stopped: why``, or ``unfinished``.
+        audit: What the audit of the verifier measured; empty if there was none.
+        rounds: One row per (round, engine).
+        total: The account of everything.
+        by_model: Pass counts of the sampled attempts by the model that answered.
+    """
+
+    path: Path
+    name: str
+    state: str
+    audit: Mapping[str, Any]
+    rounds: tuple[Mapping[str, Any], ...]
+    total: Account
+    by_model: Mapping[str, Mapping[str, Any]]
+
+
+def read_account(run: Path) -> RunAccount:
+    """Return the account of a run, also of one that is going on.
+
+    Raises:
+        LedgerError: The folder holds no run, or its sums are not conserved.
+    """
+    with History.open(run) as ledger:
+        started = ledger.last_event("run_started") or {}
+        done = ledger.last_event("run_done")
+        audit = ledger.last_event("stage_done", stage="audit") or {}
+        rows = [
+            _row(ledger, number, engine, audit)
+            for number, engine in sorted(
+                {(e["round"], e["engine"]) for e in ledger.events("planned")}
+            )
+        ]
+        return RunAccount(
+            path=run,
+            name=started.get("name", run.name),
+            state="unfinished" if done is None else _ending(done),
+            audit={k: v for k, v in audit.items() if k not in ("event", "time", "round", "stage")},
+            rounds=tuple(rows),
+            total=ledger.account().check(),
+            by_model=_by_model(ledger),
+        )
+
+
+def find_run(name: str, *, runs_dir: Path) -> Path:
+    """Return the folder of a run that is given as a path or as a name.
+
+    Raises:
+        LedgerError: There is no such run.
+    """
+    for path in (Path(name), runs_dir / name):
+        if (path / "rounds.jsonl").is_file():
+            return path
+    have = sorted(p.parent.name for p in runs_dir.glob("*/rounds.jsonl"))
+    raise LedgerError(
+        f"run must be a run's folder or its name, got {name!r}",
+        hint=f"runs in {str(runs_dir)!r}: {', '.join(have) or 'none'}",
+    )
+
+
+def _ending(done: Mapping[str, Any]) -> str:
+    return f"stopped: {done['stopped']}" if done.get("stopped") else "finished"
+
+
+def _row(ledger: History, number: int, engine: str, audit: Mapping[str, Any]) -> dict[str, Any]:
+    account = ledger.account(number, engine=engine).check()
+    valid = account.passed + account.failed
+    row: dict[str, Any] = {
+        "round": number,
+        "engine": engine,
+        "planned": account.planned,
+        "passed": account.passed,
+        "failed": account.failed,
+        "invalid": dict(account.invalid),
+        "pending": account.pending,
+        "decisions": {name: sum(by.values()) for name, by in account.decisions.items()},
+        "tokens": account.token_count,
+    }
+    if valid:
+        interval = odds.wilson(account.passed, valid)
+        row |= {
+            "yield": account.passed / valid,
+            "yield_low": interval.low,
+            "yield_high": interval.high,
+        }
+        tpr, fpr = audit.get("tpr"), audit.get("fpr")
+        if tpr is not None and fpr is not None and tpr > fpr:
+            row["corrected_yield"] = odds.corrected_pass_rate(row["yield"], tpr=tpr, fpr=fpr)
+            # The precision at the upper end of the FPR's interval: what the audit cannot rule out.
+            worst = audit.get("fpr_high") or fpr
+            row["precision_low"] = odds.survivor_precision(
+                row["corrected_yield"], tpr=tpr, fpr=worst
+            )
+    return row
+
+
+def _by_model(ledger: History) -> dict[str, dict[str, Any]]:
+    tally: dict[str, list[int]] = {}
+    for attempt in ledger.attempts(engine="policy"):
+        verdict = ledger.verdict_of(attempt.key)
+        counts = tally.setdefault(attempt.trajectory.model or "", [0, 0, 0])
+        place = {"pass": 0, "fail": 1}.get(verdict.outcome.value if verdict else "", 2)
+        counts[place] += 1
+    out: dict[str, dict[str, Any]] = {}
+    for model, (passed, failed, invalid) in sorted(tally.items()):
+        row: dict[str, Any] = {"passed": passed, "failed": failed, "invalid": invalid}
+        if passed + failed:
+            interval = odds.wilson(passed, passed + failed)
+            row |= {
+                "yield": passed / (passed + failed),
+                "yield_low": interval.low,
+                "yield_high": interval.high,
+            }
+        out[model] = row
+    return out
