@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Mapping
 from importlib import import_module
@@ -14,7 +15,7 @@ from orbiter.records import Task, Trajectory
 from orbiter.train.backend import Backend, TrainJob, TrainResult
 from orbiter.train.config import TrainMetrics
 from orbiter_trl.job_folder import JobFolder
-from orbiter_trl.settings import check_config, check_options
+from orbiter_trl.settings import check_options, check_trackers
 from orbiter_trl.tally import Tally
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class TrlBackend(Backend):
             ConfigError: The algorithm, an option, the model or the data file cannot be used.
             MissingPluginError: A tracker is not installed.
         """
-        check_config(job.config)
+        check_trackers(job.config)
         part = self._part(job)
         check_options(job.options, part.CONFIG)
         for name, path in (("data", job.data), ("eval_data", job.eval_data)):
@@ -78,8 +79,11 @@ class TrlBackend(Backend):
         if done := folder.result():
             return done
         part = self._part(job)
-        with quiet():
-            return self._train(job, part, folder)
+        try:
+            with quiet():
+                return self._train(job, part, folder)
+        finally:
+            _free_memory()
 
     def _train(self, job: TrainJob, part: ModuleType, folder: JobFolder) -> TrainResult:
         from transformers import PrinterCallback
@@ -132,6 +136,15 @@ class TrlBackend(Backend):
                 f"{did_you_mean(job.algorithm, self.algorithms)}"
             )
         return import_module(f"orbiter_trl.{job.algorithm}")
+
+
+def _free_memory() -> None:
+    """Give the device memory of a trainer, which holds references to itself, back before the next model is loaded."""
+    import torch
+
+    if torch.cuda.is_available():
+        gc.collect()
+        torch.cuda.empty_cache()
 
 
 def _load(job: TrainJob) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

@@ -140,12 +140,24 @@ def _describe(job: TrainJob) -> dict[str, Any]:
     """Return what makes two jobs the same: all that decides the weights, with the content of the data."""
     return {
         "algorithm": job.algorithm,
-        "model": job.model,
+        "model": _identify(job.model),
         "data": _hash(job.data),
         "eval_data": None if job.eval_data is None else _hash(job.eval_data),
         "config": unstructure(job.config),
         "rewards": [[reward.name, reward.weight] for reward in job.rewards],
         "options": {key: repr(value) for key, value in sorted(job.options.items())},
+    }
+
+
+def _identify(model: str) -> Any:
+    """Return a hub id as it is, and a folder as the hashes of its files, so that a moved folder is the same model and a changed one is not."""
+    folder = Path(model)
+    if not folder.is_dir():
+        return model
+    return {
+        file.name: _hash(file)
+        for file in sorted(folder.iterdir())
+        if file.suffix in (".json", ".safetensors", ".jinja") and file.is_file()
     }
 
 

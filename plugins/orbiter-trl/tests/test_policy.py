@@ -7,7 +7,7 @@ import pytest
 import torch
 from orbiter_trl.answering import Answerer
 from orbiter_trl.policy import TransformersPolicy
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
 from orbiter.errors import ConfigError, PolicyError
 from orbiter.generate.policy import Completion, Request, Sampling
@@ -65,6 +65,29 @@ def test_greedy_is_what_generate_answers_to_each_prompt_alone(nano, answerer):
         expected.append(tokenizer.decode(new, skip_special_tokens=True))
     answers = answerer.answer(requests, Sampling(temperature=0, max_new_tokens=8))
     assert [a.messages[0].text for a in answers] == expected
+
+
+def test_another_architecture_answers_too(nano, tmp_path):
+    """Learnt positions, which left padding would shift if it were not masked."""
+    tokenizer = AutoTokenizer.from_pretrained(nano)
+    torch.manual_seed(0)
+    GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=len(tokenizer),
+            n_embd=16,
+            n_layer=1,
+            n_head=2,
+            n_positions=32,
+            bos_token_id=1,
+            eos_token_id=1,
+        )
+    ).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    answerer = Answerer.open(str(tmp_path))
+    sampling = Sampling(max_new_tokens=6)
+    assert answerer.context == 32
+    together = answerer.answer(SAMPLED, sampling)
+    assert [answerer.answer([r], sampling)[0] for r in SAMPLED] == together
 
 
 def test_an_answer_depends_on_its_seed_and_not_on_its_batch(answerer):

@@ -1,4 +1,7 @@
+from pathlib import Path
+
 import pytest
+import trl
 from datasets import Dataset
 from orbiter_trl.chat import to_chat
 from orbiter_trl.rows import IGNORED, TokenRow, tokenise
@@ -55,6 +58,17 @@ def test_without_generation_markers_the_same_tokens_carry_loss(tokenizer):
     assert plain != tokenizer.chat_template
     tokenizer.chat_template = plain
     assert tokenised(ROWS, tokenizer).rows == marked
+
+
+def test_a_known_template_without_markers_is_trained_with_trl_s_own_version_of_it(tokenizer):
+    tokenizer.chat_template = (
+        Path(trl.__file__).parent / "chat_templates" / "qwen3.jinja"
+    ).read_text()
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
+    (row,) = tokenised([talk("u1", "a2", "u3", "a44")], tokenizer).rows
+    spoken = tokenizer.decode([t for t in row.labels if t != IGNORED])
+    assert spoken.count("<|im_end|>") == 2
+    assert spoken.replace("<|unk|>", "").endswith("44<|im_end|>")
 
 
 def test_a_turn_that_the_whole_renders_otherwise_carries_no_loss(tokenizer):
