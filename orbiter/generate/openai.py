@@ -194,7 +194,7 @@ class OpenAIPolicy(Policy):
 
     def _refuse(self, response: aiohttp.ClientResponse, data: bytes) -> NoReturn:
         status = response.status
-        what = self._redact(f"HTTP {status}: {_excerpt(data)}")
+        what = f"HTTP {status}: {self._excerpt(data)}"
         if status in (401, 403):
             raise PolicyError(
                 f"model server refused the API key with {what}",
@@ -216,8 +216,10 @@ class OpenAIPolicy(Policy):
             raw, finish = choice["message"], choice.get("finish_reason")
             message = Message.from_row({k: v for k, v in raw.items() if v is not None and v != []})
         except (ValueError, LookupError, TypeError, AttributeError) as error:
-            problem = str(error) if isinstance(error, RecordError) else _excerpt(data)
-            raise _Retry(self._redact(f"answer is no chat completion: {problem}")) from None
+            field = (
+                f"field {error.field!r} of its message; " if isinstance(error, RecordError) else ""
+            )
+            raise _Retry(f"answer is no chat completion: {field}{self._excerpt(data)}") from None
         if message.role != "assistant":
             raise _Retry(f"answer is no chat completion: its role is {message.role!r}")
         if finish not in _FINISH:
@@ -232,6 +234,11 @@ class OpenAIPolicy(Policy):
             prompt_token_count=_count(usage, "prompt_tokens"),
             model=served_by if isinstance(served_by, str) and served_by != self._model else None,
         )
+
+    def _excerpt(self, data: bytes) -> str:
+        """Return the beginning of a body for a message; the key goes first, lest half of it stay at the cut."""
+        text = " ".join(self._redact(data.decode(errors="replace")).split())
+        return repr(text if len(text) <= 200 else text[:197] + "...")
 
     def _redact(self, text: str) -> str:
         """Return ``text`` without the key, which a server may have echoed."""
@@ -266,11 +273,6 @@ def _retry_after(header: str | None) -> float | None:
         except ValueError:
             return None
     return min(max(wait_s, 0.0), MAX_RETRY_AFTER_S)
-
-
-def _excerpt(data: bytes) -> str:
-    text = " ".join(data[:2_000].decode(errors="replace").split())
-    return repr(text if len(text) <= 200 else text[:197] + "...")
 
 
 def _count(usage: object, key: str) -> int:

@@ -1,0 +1,467 @@
+"""The policy against a real server on loopback that misbehaves in every way a server can."""
+
+import asyncio
+import json
+import logging
+from email.utils import formatdate
+from time import time
+
+import pytest
+from aiohttp import web
+
+from orbiter.errors import ConfigError, PolicyError
+from orbiter.generate.openai import MAX_RETRY_AFTER_S, OpenAIPolicy, _pause, _Retry, _retry_after
+from orbiter.generate.policy import Completion, Request, Sampling
+from orbiter.records import Message
+
+SECRET = "sk-very-secret-0123456789"
+REQUEST = Request(messages=(Message("user", "hi"),), env="e", task_id="e:1", seed=7)
+
+
+def chat(content="hello", finish="stop", **more):
+    message = {"role": "assistant", "content": content, "refusal": None, "tool_calls": None}
+    choice = {"index": 0, "message": {**message, **more}, "finish_reason": finish}
+    return {
+        "id": "c1",
+        "model": "small",
+        "choices": [choice],
+        "usage": {"prompt_tokens": 3, "completion_tokens": 5},
+    }
+
+
+def json_of(body, status=200, **headers):
+    async def respond(_):
+        return web.json_response(body, status=status, headers=headers)
+
+    return respond
+
+
+def text_of(text, status=200, content_type="text/html"):
+    async def respond(_):
+        return web.Response(text=text, status=status, content_type=content_type)
+
+    return respond
+
+
+async def half_a_body(request):
+    response = web.StreamResponse(headers={"Content-Length": "1000"})
+    await response.prepare(request)
+    await response.write(b'{"choices": [')
+    request.transport.close()
+    return response
+
+
+async def reset(request):
+    request.transport.abort()
+    return web.Response()
+
+
+async def never(_):
+    await asyncio.Event().wait()
+
+
+class Server:
+    """Answers the n-th request by the n-th of its responses, and further ones by the last."""
+
+    def __init__(self):
+        self.responses, self.seen = [], []
+        self.under_way = self.most_under_way = 0
+
+    async def handle(self, request):
+        body = await request.read()
+        self.seen.append((request.headers.copy(), json.loads(body)))
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        try:
+            return await self.responses[min(len(self.seen), len(self.responses)) - 1](request)
+        finally:
+            self.under_way -= 1
+
+
+@pytest.fixture
+async def server():
+    server = Server()
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", server.handle)
+    runner = web.AppRunner(app, shutdown_timeout=0.01)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    server.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+    yield server
+    await runner.cleanup()
+
+
+@pytest.fixture
+def ask(server, monkeypatch):
+    monkeypatch.setenv("THE_KEY", SECRET)
+
+    async def ask(*responses, requests=(REQUEST,), sampling=None, **options):
+        server.responses = list(responses)
+        settings = {"api_key_env": "THE_KEY", "retries": 2, "retry_wait_s": 0.001, "timeout_s": 5.0}
+        policy = OpenAIPolicy(base_url=server.url, model="small", **{**settings, **options})
+        try:
+            return await policy.complete(requests, sampling or Sampling())
+        finally:
+            await policy.aclose()
+
+    return ask
+
+
+async def test_an_answer(ask):
+    assert await ask(json_of(chat())) == [
+        Completion.of("hello", token_count=5, prompt_token_count=3)
+    ]
+
+
+async def test_what_the_server_is_sent(ask, server):
+    sampling = Sampling(temperature=0.3, top_p=0.9, max_new_tokens=64)
+    await ask(json_of(chat()), sampling=sampling)
+    [(headers, body)] = server.seen
+    assert headers["Authorization"] == f"Bearer {SECRET}"
+    assert body == {
+        "model": "small",
+        "messages": [{"role": "user", "content": "hi"}],
+        "temperature": 0.3,
+        "top_p": 0.9,
+        "max_tokens": 64,
+        "seed": 7,
+    }
+
+
+async def test_optional_fields_are_sent_when_they_are_set(ask, server):
+    tools = ({"type": "function", "function": {"name": "f", "parameters": {}}},)
+    request = Request(messages=REQUEST.messages, tools=tools)
+    extra = {
+        "max_tokens": None,
+        "max_completion_tokens": 9,
+        "chat_template_kwargs": {"thinking": False},
+    }
+    await ask(
+        json_of(chat()), requests=[request], sampling=Sampling(top_k=5, stop=("\n",)), extra=extra
+    )
+    body = server.seen[0][1]
+    assert "max_tokens" not in body
+    assert body["max_completion_tokens"] == 9
+    assert body["chat_template_kwargs"] == {"thinking": False}
+    assert (body["top_k"], body["stop"], body["tools"]) == (5, ["\n"], list(tools))
+
+
+async def test_no_key_is_sent_where_none_is_named(ask, server):
+    await ask(json_of(chat()), api_key_env=None)
+    assert "Authorization" not in server.seen[0][0]
+
+
+async def test_tool_calls_pass_through_both_ways(ask, server):
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    history = (
+        Message("user", "hi"),
+        Message("assistant", tool_calls=(call,)),
+        Message("tool", "found", tool_call_id="1"),
+    )
+    [completion] = await ask(
+        json_of(chat(None, "tool_calls", tool_calls=[call])), requests=[Request(messages=history)]
+    )
+    assert completion.messages == (Message("assistant", None, tool_calls=(call,)),)
+    assert completion.finish_reason == "stop"
+    assert server.seen[0][1]["messages"][1:] == [
+        {"role": "assistant", "tool_calls": [call]},
+        {"role": "tool", "content": "found", "tool_call_id": "1"},
+    ]
+
+
+async def test_reasoning_is_kept_beside_the_text(ask):
+    [completion] = await ask(json_of(chat("42", reasoning_content="6*7")))
+    assert completion.messages[0].extra == {"reasoning_content": "6*7"}
+
+
+async def test_length_and_model_and_missing_usage(ask):
+    body = {**chat(finish="length"), "model": "small-2024", "usage": None}
+    [completion] = await ask(json_of(body))
+    assert (completion.finish_reason, completion.model) == ("length", "small-2024")
+    assert (completion.token_count, completion.prompt_token_count) == (0, 0)
+
+
+async def test_an_empty_answer_is_an_answer(ask):
+    [completion] = await ask(json_of(chat(None)))
+    assert completion.messages == (Message("assistant", ""),)
+
+
+@pytest.mark.parametrize("finish", ["content_filter", None, "strange"])
+async def test_an_answer_that_is_not_whole_is_none(ask, finish):
+    [completion] = await ask(json_of(chat("hel", finish)))
+    assert completion == Completion.failed(f"server finished with {finish!r}")
+
+
+PASSING_FAULTS = {
+    "429": json_of({"error": "slow down"}, 429),
+    "429 with Retry-After": json_of({}, 429, **{"Retry-After": "0"}),
+    "500": text_of("oops", 500),
+    "502": text_of("<html>bad gateway</html>", 502),
+    "503": json_of({}, 503, **{"Retry-After": formatdate(0, usegmt=True)}),
+    "408": text_of("", 408),
+    "connection reset": reset,
+    "half a body": half_a_body,
+    "200 with HTML": text_of("<html>please log in</html>"),
+    "200 with nothing": text_of("", content_type="application/json"),
+    "200 with an error": json_of({"error": {"message": "overloaded"}}),
+    "no choices": json_of({**chat(), "choices": []}),
+    "choices null": json_of({**chat(), "choices": None}),
+    "a list": json_of([chat()]),
+    "no message": json_of({"choices": [{"finish_reason": "stop"}]}),
+    "a message of a user": json_of(chat(role="user")),
+    "a message of a number": json_of(chat(content=7)),
+    "NaN": text_of('{"choices": NaN}', content_type="application/json"),
+    "not UTF-8": text_of("\ud800".encode("utf-16", "surrogatepass").decode("latin1")),
+}
+
+
+@pytest.mark.parametrize("fault", PASSING_FAULTS.values(), ids=PASSING_FAULTS)
+async def test_a_fault_that_passes_is_asked_again(ask, server, fault):
+    [completion] = await ask(fault, fault, json_of(chat()))
+    assert completion.messages[0].text == "hello"
+    assert len(server.seen) == 3
+    assert server.seen[0][1] == server.seen[2][1]
+
+
+@pytest.mark.parametrize("fault", PASSING_FAULTS.values(), ids=PASSING_FAULTS)
+async def test_a_fault_that_stays_fails_this_request_alone(ask, server, fault):
+    [completion] = await ask(fault)
+    assert (completion.messages, completion.finish_reason) == ((), "error")
+    assert completion.error
+    assert len(server.seen) == 3
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        (text_of("oops", 500), "HTTP 500: 'oops'"),
+        (json_of({"error": "slow"}, 429), 'HTTP 429: \'{"error": "slow"}\''),
+        (text_of("<html>  a\n b"), "answer is no chat completion: '<html> a b'"),
+        (text_of("x" * 900), f"answer is no chat completion: '{'x' * 197}...'"),
+        (json_of(chat(role="user")), "answer is no chat completion: its role is 'user'"),
+        (never, "timeout: no answer within 0.05 s"),
+    ],
+)
+async def test_what_is_said_of_a_fault(ask, fault, error):
+    [completion] = await ask(fault, timeout_s=0.05, retries=0)
+    assert completion.error == error
+
+
+async def test_a_server_that_is_not_there(unused_tcp_port):
+    policy = OpenAIPolicy(base_url=f"http://127.0.0.1:{unused_tcp_port}/v1", model="m", retries=0)
+    [completion] = await policy.complete([REQUEST], Sampling())
+    await policy.aclose()
+    assert completion.error.startswith("connection: ClientConnectorError: Cannot connect to host")
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+async def test_a_refused_request_is_not_asked_again(ask, server, status):
+    [completion] = await ask(json_of({"error": "too long"}, status))
+    assert completion.error == f'HTTP {status}: \'{{"error": "too long"}}\''
+    assert len(server.seen) == 1
+
+
+async def test_a_redirect_is_not_followed(ask, server):
+    async def redirect(_):
+        raise web.HTTPTemporaryRedirect(server.url + "/chat/completions")
+
+    [completion] = await ask(redirect)
+    assert completion.error.startswith("HTTP 307: ")
+    assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_refused_key_stops_everything(ask, server, status):
+    with pytest.raises(
+        PolicyError, match=f"model server refused the API key with HTTP {status}: 'no'"
+    ):
+        await ask(text_of("no", status), requests=[REQUEST] * 3)
+
+
+async def test_an_unknown_model_stops_everything(ask):
+    with pytest.raises(
+        PolicyError, match="model server has no model 'small' at this address: HTTP 404"
+    ):
+        await ask(json_of({"error": "no such model"}, 404))
+
+
+async def test_answers_come_in_the_order_of_requests(ask):
+    async def echo(request):
+        body = await request.json()
+        await asyncio.sleep(0.02 if body["seed"] == 0 else 0)
+        return web.json_response(chat(str(body["seed"])))
+
+    requests = [Request(messages=REQUEST.messages, seed=seed) for seed in range(8)]
+    completions = await ask(echo, requests=requests)
+    assert [c.messages[0].text for c in completions] == [str(seed) for seed in range(8)]
+
+
+async def test_one_failure_leaves_the_others(ask):
+    async def odd(request):
+        body = await request.json()
+        status = 400 if body["seed"] % 2 else 200
+        return web.json_response(chat(), status=status)
+
+    requests = [Request(messages=REQUEST.messages, seed=seed) for seed in range(4)]
+    completions = await ask(odd, requests=requests)
+    assert [c.error is None for c in completions] == [True, False, True, False]
+
+
+async def test_concurrency_is_a_bound(ask, server):
+    async def slow(_):
+        await asyncio.sleep(0.005)
+        return web.json_response(chat())
+
+    await ask(slow, requests=[REQUEST] * 12, concurrency=3)
+    assert server.most_under_way == 3
+
+
+async def test_a_policy_can_be_used_again_after_it_was_closed(server):
+    server.responses = [json_of(chat())]
+    policy = OpenAIPolicy(base_url=server.url, model="small")
+    for _ in range(2):
+        assert (await policy.complete([REQUEST], Sampling()))[0].error is None
+        await policy.aclose()
+    await policy.aclose()
+
+
+@pytest.mark.parametrize(
+    ("header", "wait_s"),
+    [
+        (None, None),
+        ("3", 3.0),
+        (" 3 ", 3.0),
+        ("0", 0.0),
+        ("99999", MAX_RETRY_AFTER_S),
+        ("9" * 500, MAX_RETRY_AFTER_S),
+        ("soon", None),
+        ("-1", None),
+        ("1.5", None),
+        ("", None),
+        (formatdate(0, usegmt=True), 0.0),
+        ("Wed, 21 Oct 9999 07:28:00 GMT", MAX_RETRY_AFTER_S),
+    ],
+)
+def test_retry_after(header, wait_s):
+    assert _retry_after(header) == wait_s
+
+
+def test_retry_after_a_date_is_the_time_until_then():
+    assert 8 < _retry_after(formatdate(time() + 10, usegmt=True)) < 11
+
+
+async def test_what_the_server_says_of_the_pause_counts(ask, server):
+    busy = json_of({}, 429, **{"Retry-After": "0"})
+    async with asyncio.timeout(5):
+        [completion] = await ask(busy, json_of(chat()), retry_wait_s=60)
+    assert completion.error is None
+
+
+def test_a_pause_is_as_long_as_the_server_said():
+    assert _pause(_Retry("x", wait_s=3.5)) == 3.5
+    assert _pause(_Retry("x")) is True
+    assert _pause(ValueError("x")) is False
+
+
+@pytest.mark.parametrize("lead", range(150, 200, 7))
+async def test_no_part_of_the_key_stays_where_a_message_is_cut(ask, lead):
+    [completion] = await ask(text_of("-" * lead + SECRET, 400))
+    assert SECRET[:3] not in completion.error
+
+
+async def test_the_key_is_in_no_error_log_or_completion(ask, caplog):
+    caplog.set_level(logging.DEBUG)
+
+    async def parrot(request):
+        return web.Response(text=f"you sent {dict(request.headers)}", status=parrot.status)
+
+    shown = []
+    for status in (200, 400, 500):
+        parrot.status = status
+        shown.append(repr(await ask(parrot)))
+    for status in (401, 404):
+        parrot.status = status
+        with pytest.raises(PolicyError) as caught:
+            await ask(parrot)
+        shown.append(f"{caught.value!r} {caught.value} {caught.value.__cause__!r}")
+    filtered = await ask(json_of(chat("x", SECRET)))
+    everything = "".join(shown) + repr(filtered) + caplog.text
+    assert "[key]" in everything
+    assert SECRET not in everything
+
+
+def test_the_key_is_not_shown_by_the_policy(monkeypatch):
+    monkeypatch.setenv("THE_KEY", SECRET)
+    policy = OpenAIPolicy(base_url="http://x/v1", model="m", api_key_env="THE_KEY")
+    assert SECRET not in repr(policy)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (None, "environment variable THE_KEY must hold the API key, got nothing"),
+        ("  ", "environment variable THE_KEY must hold the API key, got nothing"),
+        ("a\nb: c", "environment variable THE_KEY must hold a key of printable ASCII"),
+        ("schlüssel", "environment variable THE_KEY must hold a key of printable ASCII"),
+    ],
+)
+def test_the_variable_must_hold_a_key(monkeypatch, value, message):
+    monkeypatch.delenv("THE_KEY", raising=False)
+    if value is not None:
+        monkeypatch.setenv("THE_KEY", value)
+    with pytest.raises(ConfigError) as caught:
+        OpenAIPolicy(base_url="http://x/v1", model="m", api_key_env="THE_KEY")
+    assert caught.value.message == message
+
+
+@pytest.mark.parametrize("variable", [SECRET, "sk_lower", "", 7, "A B"])
+def test_a_key_in_place_of_its_variable_is_refused_and_not_shown(variable):
+    with pytest.raises(
+        ConfigError, match="api_key_env must be the name of an environment"
+    ) as caught:
+        OpenAIPolicy(base_url="http://x/v1", model="m", api_key_env=variable)
+    assert variable == "" or str(variable) not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "",
+        "x/v1",
+        "ftp://x/v1",
+        "http://",
+        "http://x:99999/v1",
+        "http://[::1/v1",
+        "file:///etc/passwd",
+        7,
+    ],
+)
+def test_base_url_must_be_an_address(base_url):
+    with pytest.raises(ConfigError, match="base_url must be an http or https address"):
+        OpenAIPolicy(base_url=base_url, model="m")
+
+
+@pytest.mark.parametrize(
+    "base_url", ["http://me:hunter2@x/v1", "http://x/v1?key=hunter2", "http://x/#hunter2"]
+)
+def test_base_url_must_hold_no_secret(base_url):
+    with pytest.raises(ConfigError, match="must have no user name, password, query") as caught:
+        OpenAIPolicy(base_url=base_url, model="m")
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"model": ""}, "model must be the name of a model, got ''"),
+        ({"concurrency": 0}, "concurrency must be an integer >= 1, got 0"),
+        ({"concurrency": 1.5}, "concurrency must be an integer >= 1, got 1.5"),
+        ({"retries": -1}, "retries must be an integer >= 0, got -1"),
+        ({"timeout_s": 0}, "timeout_s and retry_wait_s must be above 0, got 0 and 0.5"),
+    ],
+)
+def test_options(options, message):
+    with pytest.raises(ConfigError) as caught:
+        OpenAIPolicy(**{"base_url": "http://x/v1", "model": "m", **options})
+    assert caught.value.message == message
