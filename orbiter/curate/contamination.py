@@ -20,6 +20,9 @@ DEFAULT_N = {"word": 13, "char": 50}
 
 SYSTEM_ROLES = ("system", "developer")
 
+Conversation = tuple[tuple[str, str], ...]
+"""Role and normalised text of each message."""
+
 
 class HasMessages(Protocol):
     """What can be decontaminated: a Trajectory, a Task, or any record with messages."""
@@ -70,24 +73,28 @@ def decontaminate(
     n: int | None = None,
     unit: str = "word",
     max_shared: int = 10,
+    answers: bool = False,
 ) -> Decontaminated[R]:
     """Return the rows that share no n-gram with a held-out task and hold no whole prompt of one.
 
     Case, Unicode compatibility forms and white space do not count, nor punctuation around a word; system messages are not
-    compared. A prompt shorter than n is found only where it is repeated whole, message by message, with its punctuation.
+    compared. N-grams are looked for in every other message. A prompt shorter than n is found only where it is repeated whole,
+    message by message, with its roles and its punctuation.
 
     Args:
         rows: Trajectories, tasks or any records with messages.
-        held_out: Tasks that must not be trained on. Their prompts are searched for, and their answers if those are text.
+        held_out: Tasks that must not be trained on.
         n: Length of the n-grams; default: 13 words or 50 characters.
         unit: ``word``, or ``char`` for text without spaces.
         max_shared: An n-gram found in more held-out prompts than this, or in more than half of several, is template and
             ignored.
+        answers: Look for n-grams of the reference answers too, where those are text. Off, since in many environments
+            different tasks have equal answers.
 
     Raises:
         ConfigError: ``n``, ``unit`` or ``max_shared`` is out of range.
     """
-    index = HeldOutIndex(held_out, n=n, unit=unit, max_shared=max_shared)
+    index = HeldOutIndex(held_out, n=n, unit=unit, max_shared=max_shared, answers=answers)
     kept: list[R] = []
     contaminated: list[Contamination] = []
     for place, row in enumerate(rows):
@@ -108,6 +115,7 @@ class HeldOutIndex:
         n: Length of the n-grams.
         unit: ``word`` or ``char``.
         max_shared: Most held-out prompts that an n-gram of content occurs in.
+        answers: Whether reference answers are looked for too.
     """
 
     def __init__(
@@ -117,6 +125,7 @@ class HeldOutIndex:
         n: int | None = None,
         unit: str = "word",
         max_shared: int = 10,
+        answers: bool = False,
     ) -> None:
         if unit not in DEFAULT_N:
             raise ConfigError(f"unit must be one of {', '.join(DEFAULT_N)}, got {unit!r}")
@@ -128,7 +137,8 @@ class HeldOutIndex:
         self._ngrams: Callable[[str], Iterator[str]] = (
             self._word_ngrams if unit == "word" else self._char_ngrams
         )
-        self._prompts: dict[tuple[str, ...], Task] = {}
+        self._answers = answers
+        self._prompts: dict[Conversation, Task] = {}
         self._by_ngram: dict[str, Task] = {}
         shared: dict[str, int] = {}
         for task in held_out:
@@ -148,21 +158,21 @@ class HeldOutIndex:
 
     def find(self, row: HasMessages) -> tuple[Task, str] | None:
         """Return a held-out task that the row repeats, and what it repeats of it; None if it is clean."""
-        texts = _conversation(row.messages)
-        for start in range(len(texts)):
+        turns = _conversation(row.messages)
+        for start in range(len(turns)):
             for length in self._lengths:
-                prompt = texts[start : start + length]
-                if len(prompt) == length and prompt in self._prompts:
-                    return self._prompts[prompt], "\n".join(prompt)
-        for text in texts:
+                run = turns[start : start + length]
+                if run in self._prompts:
+                    return self._prompts[run], "\n".join(text for _, text in run)
+        for _, text in turns:
             for ngram in self._ngrams(text):
                 if ngram in self._by_ngram:
                     return self._by_ngram[ngram], ngram
         return None
 
     def _task_ngrams(self, task: Task) -> set[str]:
-        texts = [*_conversation(task.messages)]
-        if isinstance(task.answer, str):
+        texts = [text for _, text in _conversation(task.messages)]
+        if self._answers and isinstance(task.answer, str):
             texts.append(_normalise(task.answer))
         return {ngram for text in texts for ngram in self._ngrams(text)}
 
@@ -176,10 +186,10 @@ class HeldOutIndex:
             yield text[start : start + self._n]
 
 
-def _conversation(messages: Iterable[Message]) -> tuple[str, ...]:
-    """Return the normalised texts of the messages that are content, not instructions of the house."""
-    texts = (_normalise(m.text) for m in messages if m.role not in SYSTEM_ROLES)
-    return tuple(text for text in texts if text)
+def _conversation(messages: Iterable[Message]) -> Conversation:
+    """Return role and normalised text of the messages that are content, not instructions of the house."""
+    turns = ((m.role, _normalise(m.text)) for m in messages if m.role not in SYSTEM_ROLES)
+    return tuple(turn for turn in turns if turn[1])
 
 
 def _normalise(text: str) -> str:

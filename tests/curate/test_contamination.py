@@ -55,9 +55,11 @@ def test_leak_in_an_answer_is_found():
 
 
 def test_leaked_reference_answer_is_found_but_a_short_one_is_no_evidence():
-    assert evidence([row("x", "well, " + LONG)], [task("short", answer=LONG)])
-    assert evidence([row("x", "42")], [task("short", answer="42")]) == []
-    assert evidence([row("x", "42")], [task("short", answer=42)]) == []
+    leak, held_out = row("x", "well, " + LONG), [task("short", answer=LONG)]
+    assert evidence([leak], held_out, answers=True)
+    assert evidence([leak], held_out) == []
+    assert evidence([row("x", "42")], [task("short", answer="42")], answers=True) == []
+    assert evidence([row("x", "42")], [task("short", answer=42)], answers=True) == []
 
 
 def test_short_prompt_is_found_only_whole():
@@ -68,6 +70,10 @@ def test_short_prompt_is_found_only_whole():
 
 def test_punctuation_counts_in_a_short_prompt():
     assert evidence([row("3+4=")], [task("3-4=")]) == []
+
+
+def test_answer_that_reads_like_a_held_out_prompt_is_no_repeat():
+    assert evidence([row("3 2 1", "1 2 3")], [task("1 2 3")]) == []
 
 
 def test_short_prompt_of_several_messages_is_found_as_a_run():

@@ -106,6 +106,8 @@ def test_small_margin_is_left_out():
     rows = [attempt("2", Verdict.passed(score=0.6)), attempt("3", Verdict.failed("x", score=0.4))]
     assert best_of_n_pairs(rows, min_margin=0.5) == []
     assert len(best_of_n_pairs(rows, min_margin=0.1)) == 1
+    exact = [attempt("2", PASS), attempt("3", Verdict.failed("x", score=0.5))]
+    assert len(best_of_n_pairs(exact, min_margin=0.5)) == 1
 
 
 def test_verdict_at_odds_with_its_score_gives_no_pair():
