@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 from attrs import frozen
@@ -101,15 +101,15 @@ class SynthesisPipeline:
         self.steps.append(synthesiser)
         return self
 
-    async def run(self, seed_data: Sequence[Any] = ()) -> SynthesisResult:
+    async def run(self, seed_data: Iterable[Any] = ()) -> SynthesisResult:
         """Make data from ``seed_data``.
 
         Raises:
-            ConfigError: There are no steps, or the seed data is no list.
+            ConfigError: There are no steps, or the seed data is no list or other series of items.
             RecordError: A score or text of an item cannot be read; names the item.
             UserCodeError: A step raised, or gave no list.
         """
-        if isinstance(seed_data, str) or not isinstance(seed_data, Sequence):
+        if isinstance(seed_data, str | Mapping) or not isinstance(seed_data, Iterable):
             raise ConfigError(f"seed_data must be a list, got {seed_data!r}")
         if not self.steps:
             raise ConfigError("pipeline must have a step, got none", hint="call add_step first")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from attrs import field, frozen
@@ -10,6 +11,33 @@ from attrs import field, frozen
 from orbiter.errors import ConfigError
 
 PRECISIONS = ("auto", "fp32", "bf16")
+
+
+Rule = tuple[str, Callable[[Any], bool], str]
+"""A field's name, what must hold for its value, and the same in words."""
+
+
+def check_fields(config: object, *rules: Rule) -> None:
+    """Raise ConfigError for the first field that breaks its rule; a value of another type breaks it too."""
+    for name, holds, rule in rules:
+        value = getattr(config, name)
+        try:
+            # A flag is an integer to Python, and infinity is >= anything.
+            good = not isinstance(value, bool) and holds(value)
+            good = good and not (isinstance(value, float) and not math.isfinite(value))
+        except TypeError:
+            good = False
+        if not good:
+            raise ConfigError(f"{name} must be {rule}, got {value!r}")
+
+
+def whole(least: int) -> Callable[[Any], bool]:
+    """Return the rule that a value is an integer >= ``least``."""
+    return lambda value: isinstance(value, int) and value >= least
+
+
+def _whole_or_none(value: Any) -> bool:
+    return value is None or (isinstance(value, int) and value >= 1)
 
 
 @frozen(kw_only=True)
@@ -29,10 +57,12 @@ class LoraConfig:
     target_modules: str | tuple[str, ...] = "all-linear"
 
     def __attrs_post_init__(self) -> None:
-        if self.rank < 1:
-            raise ConfigError(f"rank must be >= 1, got {self.rank!r}")
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"dropout must be in [0, 1), got {self.dropout!r}")
+        check_fields(
+            self,
+            ("rank", whole(1), "an integer >= 1"),
+            ("alpha", lambda value: value > 0, "> 0"),
+            ("dropout", lambda value: 0 <= value < 1, "in [0, 1)"),
+        )
 
 
 @frozen(kw_only=True)
@@ -82,22 +112,24 @@ class TrainConfig:
     report_to: tuple[str, ...] = ()
 
     def __attrs_post_init__(self) -> None:
-        rules: tuple[tuple[str, bool, str], ...] = (
-            ("epochs", self.epochs > 0, "> 0"),
-            ("batch_size", self.batch_size >= 1, ">= 1"),
-            ("learning_rate", self.learning_rate >= 0, ">= 0"),
-            ("warmup_steps", self.warmup_steps >= 0, ">= 0"),
-            ("gradient_accumulation", self.gradient_accumulation >= 1, ">= 1"),
-            ("log_every", self.log_every >= 1, ">= 1"),
-            ("precision", self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}"),
+        check_fields(
+            self,
+            ("epochs", lambda value: value > 0, "> 0"),
+            ("batch_size", whole(1), "an integer >= 1"),
+            ("learning_rate", lambda value: value >= 0, ">= 0"),
+            ("warmup_steps", whole(0), "an integer >= 0"),
+            ("gradient_accumulation", whole(1), "an integer >= 1"),
+            ("log_every", whole(1), "an integer >= 1"),
+            ("weight_decay", lambda value: value >= 0, ">= 0"),
+            ("adam_beta2", lambda value: 0 <= value < 1, "in [0, 1)"),
+            ("max_grad_norm", lambda value: value >= 0, ">= 0"),
+            ("seed", whole(0), "an integer >= 0"),
+            ("precision", PRECISIONS.__contains__, f"one of {', '.join(PRECISIONS)}"),
+            *(
+                (name, _whole_or_none, "an integer >= 1 or None")
+                for name in ("eval_every", "max_steps", "max_length", "save_every")
+            ),
         )
-        for name, holds, rule in rules:
-            if not holds:
-                raise ConfigError(f"{name} must be {rule}, got {getattr(self, name)!r}")
-        for name in ("eval_every", "max_steps", "max_length", "save_every"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"{name} must be >= 1 or None, got {value!r}")
 
 
 @frozen

@@ -163,7 +163,7 @@ async def test_bad_calls():
         await pipeline().run(["a"])
     with pytest.raises(ConfigError, match="a step must be a DataSynthesiser, got <class"):
         pipeline(Mapped)
-    for seed_data in ("text", 3, iter([])):
+    for seed_data in ("text", 3, {"text": "a"}):
         with pytest.raises(ConfigError, match="seed_data must be a list, got"):
             await pipeline(Mapped()).run(seed_data)
 

@@ -1,0 +1,180 @@
+"""ModelTrainer: the trainer lifecycle around a backend that is found by name."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from orbiter.errors import ConfigError, did_you_mean
+from orbiter.hookspecs import MetricsEvent
+from orbiter.plugin import plugin_manager, registry
+from orbiter.records import Task
+from orbiter.train.backend import Backend, TrainJob, TrainResult
+from orbiter.train.config import TrainConfig, TrainMetrics
+from orbiter.train.lifecycle import TrainerState
+from orbiter.train.rewards import RewardSpec, check_rewards
+from orbiter.train.trainer import Trainer
+from orbiter.train.training_data import write_training_data
+
+
+class ModelTrainer(Trainer):
+    """Trains a model with a backend such as ``trl`` or ``verl``.
+
+        trainer = ModelTrainer("model-folder", data="kept.jsonl", algorithm="sft", backend="trl", output_dir="runs/sft")
+        result = await trainer.run()
+        print(trainer.result.checkpoint, result.train_metrics.loss)
+
+    A backend that is not installed is reported while validating, with its install line.
+
+    Args:
+        model: Model id or folder to start from.
+        data: JSONL file, or trajectories, tasks, pairs or a TrajectoryDataset, which are written to
+            ``output_dir/data.jsonl``.
+        algorithm: One that the backend knows, such as ``sft`` or ``grpo``.
+        backend: Name of a backend, or a backend.
+        config: Hyperparameters.
+        rewards: Rewards of an algorithm that samples for itself.
+        output_dir: Folder of the checkpoint and the metrics; default: ``runs/<algorithm>``.
+        eval_data: What to evaluate on, as ``data``; written to ``output_dir/eval_data.jsonl``.
+        options: Settings of the backend's own.
+    """
+
+    result: TrainResult | None
+    """What the training made, once it is done."""
+
+    def __init__(
+        self,
+        model: str | Path | None = None,
+        *,
+        data: Any = None,
+        algorithm: str = "sft",
+        backend: str | Backend = "trl",
+        config: TrainConfig | None = None,
+        rewards: Iterable[RewardSpec] = (),
+        output_dir: str | Path | None = None,
+        eval_data: Any = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(agent=model, dataset=data, reward_fn=tuple(rewards), config=config)
+        self.algorithm = algorithm
+        self.backend = backend
+        self.output_dir = Path(output_dir if output_dir is not None else f"runs/{algorithm}")
+        self.eval_data = eval_data
+        self.options = dict(options or {})
+        self.result = None
+        self._job: TrainJob | None = None
+        self._backend: Backend | None = None
+
+    async def check_agent(self) -> bool:
+        """Find the backend, and see that there is a model.
+
+        Raises:
+            MissingPluginError: The backend's plugin is not installed.
+            ConfigError: There is no model, or the backend does not know the algorithm.
+        """
+        found = self.backend
+        self._backend = found if isinstance(found, Backend) else registry().create("backend", found)
+        known = list(self._backend.algorithms)
+        if self.algorithm not in known:
+            raise ConfigError(
+                f"algorithm of the backend {self._backend.name!r} must be one of {', '.join(known)}, "
+                f"got {self.algorithm!r}{did_you_mean(self.algorithm, known)}"
+            )
+        if not isinstance(self.agent, str | Path) or not str(self.agent):
+            raise ConfigError(f"model must be a model id or a folder, got {self.agent!r}")
+        return True
+
+    async def check_dataset(self) -> bool:
+        """Return whether there is data."""
+        if isinstance(self.dataset, str | Path):
+            return Path(self.dataset).is_file()
+        return self.dataset is not None and len(self.dataset) > 0
+
+    async def check_reward(self) -> bool:
+        """See that an algorithm that samples for itself has rewards.
+
+        Raises:
+            ConfigError: There are none, or they are no rewards.
+        """
+        if self.reward_fn or self._data_kind() is Task:
+            check_rewards(self.reward_fn)
+        return True
+
+    async def check_config(self) -> bool:
+        """Have the backend check the job.
+
+        Raises:
+            ConfigError: The backend refuses a field of it.
+        """
+        self._job = TrainJob(
+            algorithm=self.algorithm,
+            model=str(self.agent),
+            data=self._file(self.dataset, "data.jsonl"),
+            output_dir=self.output_dir,
+            config=self.config,
+            rewards=self.reward_fn,
+            eval_data=None
+            if self.eval_data is None
+            else self._file(self.eval_data, "eval_data.jsonl"),
+            options=self.options,
+            on_metrics=self._announce,
+        )
+        self._known_backend().check(self._job)
+        return True
+
+    async def train(self, dataset: Any = None) -> TrainMetrics:
+        """Train, and return what was measured; :attr:`result` then holds the checkpoint.
+
+        Called by itself on a new trainer, it validates first.
+
+        Args:
+            dataset: What to train on; default: what the trainer was made with.
+        """
+        if dataset is not None:
+            self.dataset = dataset
+        if self.state is TrainerState.TRAINING:  # called by run()
+            return await self._train()
+        if self.state is TrainerState.CREATED:
+            await self.validate()
+        return await self._phase(TrainerState.TRAINING, TrainerState.TRAINED, self._train)
+
+    async def evaluate(self) -> TrainMetrics:
+        """Return what the backend measured on ``eval_data``; None where it measured nothing."""
+        if self.result is None:
+            raise ConfigError("evaluate must come after train, got a trainer without a result")
+        measured = self.result.metrics.extra
+        return TrainMetrics(
+            loss=measured.get("eval_loss"),
+            accuracy=measured.get("eval_accuracy", measured.get("eval_mean_token_accuracy")),
+            reward=measured.get("eval_reward"),
+            steps=self.result.metrics.steps,
+        )
+
+    async def _train(self) -> TrainMetrics:
+        if self._job is None:
+            raise ConfigError("train must come after the checks, got a trainer without a job")
+        # In a thread, so that the event loop of a notebook or a server stays alive for hours of training.
+        self.result = await asyncio.to_thread(self._known_backend().train, self._job)
+        return self.result.metrics
+
+    def _known_backend(self) -> Backend:
+        if self._backend is None:
+            raise ConfigError("backend must be looked up by check_agent first, got none")
+        return self._backend
+
+    def _data_kind(self) -> type:
+        """Return the records that the algorithm trains on."""
+        return self._known_backend().algorithms[self.algorithm]
+
+    def _file(self, data: str | Path | Sequence[Any], name: str) -> Path:
+        if isinstance(data, str | Path):
+            return Path(data)
+        path = self.output_dir / name
+        write_training_data(path, data, kind=self._data_kind())
+        return path
+
+    def _announce(self, step: int, metrics: Mapping[str, float]) -> None:
+        event = MetricsEvent(run=str(self.output_dir), step=step, metrics=metrics)
+        plugin_manager().notify("orbiter_on_metrics", event)

@@ -1,0 +1,69 @@
+"""Any dataset as the JSONL file of one kind of record that a backend reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from orbiter.errors import RecordError
+from orbiter.records import Message, Pair, Task, Trajectory, TrajectoryItem, content_hash
+
+
+def write_training_data(path: Path, dataset: Iterable[Any], *, kind: type) -> int:
+    """Write one row per item, and return how many there are.
+
+    Args:
+        path: The file; its folder is made.
+        dataset: Records of the kind, or what it can be made of: a trajectory from a TrajectoryItem with a state and an action
+            in text or chat messages, a task from a TrajectoryItem's state or a trajectory's prompt.
+        kind: Trajectory, Task or Pair.
+
+    Raises:
+        RecordError: An item is of another kind; names the item.
+    """
+    rows = [
+        orjson.dumps(_record(item, kind, f"item {number}").to_row()) + b"\n"
+        for number, item in enumerate(dataset, start=1)
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"".join(rows))
+    return len(rows)
+
+
+def _record(item: Any, kind: type, source: str) -> Trajectory | Task | Pair:
+    if isinstance(item, kind) and isinstance(item, Trajectory | Task | Pair):
+        return item
+    if isinstance(item, Trajectory) and kind is Task:
+        return Task(env=item.env, task_id=item.task_id, messages=item.prompt, tools=item.tools)
+    if isinstance(item, TrajectoryItem) and kind in (Trajectory, Task):
+        prompt = _messages(item.state, "user", source, "state")
+        env = str(item.metadata.get("env", "items"))
+        task_id = str(item.metadata.get("task_id", f"items:{content_hash(prompt)}"))
+        if kind is Task:
+            return Task(env=env, task_id=task_id, messages=prompt, metadata=item.metadata)
+        return Trajectory(
+            messages=prompt + _messages(item.action, "assistant", source, "action"),
+            env=env,
+            task_id=task_id,
+            score=item.reward,
+            metadata=item.metadata,
+        )
+    raise RecordError(f"must be a {kind.__name__}, got {item!r:.200}", source=source)
+
+
+def _messages(value: Any, role: str, source: str, field: str) -> tuple[Message, ...]:
+    """Return a text as one message of the role; a message or a list of them as it is."""
+    if isinstance(value, str):
+        return (Message(role, value),)
+    rows: Sequence[Any] = value if isinstance(value, list | tuple) else [value]
+    if not rows:
+        raise RecordError("must hold a message, got none", source=source, field=field)
+    try:
+        return tuple(Message.from_row(row) for row in rows)
+    except RecordError as error:
+        raise RecordError(
+            f"must be a text or chat messages: {error.message}", source=source, field=field
+        ) from None
