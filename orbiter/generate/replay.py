@@ -107,11 +107,13 @@ class ReplayPolicy(Policy):
     def _read_mapped(
         self, row: Mapping[str, Any], found: dict[tuple[str, ...], list[_Recording]]
     ) -> None:
-        prompt = row.get(self._prompt_key)
-        if not isinstance(prompt, str) or not prompt:
+        if self._prompt_key not in row:
             near = did_you_mean(self._prompt_key, row)
+            raise RecordError(f"is missing{near}", field=self._prompt_key)
+        prompt = row[self._prompt_key]
+        if not isinstance(prompt, str) or not prompt:
             raise RecordError(
-                f"must be the text of a prompt{near}, got {prompt!r}", field=self._prompt_key
+                f"must be the text of a prompt, got {prompt!r}", field=self._prompt_key
             )
         if (prompt,) in found:
             raise RecordError("must differ from every row before it", field=self._prompt_key)
