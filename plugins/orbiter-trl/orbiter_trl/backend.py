@@ -15,7 +15,7 @@ from orbiter.records import Task, Trajectory
 from orbiter.train.backend import Backend, TrainJob, TrainResult
 from orbiter.train.config import TrainMetrics
 from orbiter_trl.job_folder import JobFolder
-from orbiter_trl.settings import check_options, check_trackers
+from orbiter_trl.settings import check_config, check_options
 from orbiter_trl.tally import Tally
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class TrlBackend(Backend):
             ConfigError: The algorithm, an option, the model or the data file cannot be used.
             MissingPluginError: A tracker is not installed.
         """
-        check_trackers(job.config)
+        check_config(job.config)
         part = self._part(job)
         check_options(job.options, part.CONFIG)
         for name, path in (("data", job.data), ("eval_data", job.eval_data)):

@@ -74,8 +74,13 @@ def check_options(options: Mapping[str, Any], config_class: type) -> None:
             )
 
 
-def check_trackers(config: TrainConfig) -> None:
-    """Raise unless the trackers are known and installed."""
+def check_config(config: TrainConfig) -> None:
+    """Raise unless the schedule is known and the trackers are installed."""
+    if config.lr_scheduler not in SCHEDULERS:
+        raise ConfigError(
+            f"lr_scheduler must be one of {', '.join(SCHEDULERS)}, got {config.lr_scheduler!r}"
+            f"{did_you_mean(config.lr_scheduler, SCHEDULERS)}"
+        )
     for name in config.report_to:
         if name not in TRACKERS:
             raise ConfigError(

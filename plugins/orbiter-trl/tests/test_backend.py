@@ -115,6 +115,15 @@ def test_accumulated_batches_are_one_large_batch(job):
         assert tensor == pytest.approx(theirs[name], abs=1e-5)
 
 
+@pytest.mark.parametrize("changes", [{}, {"precision": "bf16"}, {"gradient_checkpointing": True}])
+def test_epochs_pass_over_every_row(job, changes):
+    result = TrlBackend().train(
+        job(count=10, config=TrainConfig(epochs=2, batch_size=4, **changes))
+    )
+    assert result.token_count == 2 * 10 * 3
+    assert result.metrics.steps == 2 * 3
+
+
 def test_a_finished_job_is_not_trained_again(job):
     first = TrlBackend().train(job())
     logged = []
@@ -135,8 +144,10 @@ def crash_at(step):
     return on_metrics
 
 
-@pytest.mark.parametrize("crash_step", [2, 6, 7])
-def test_a_crashed_run_goes_on_and_ends_in_the_same_weights(job, crash_step):
+@pytest.mark.parametrize(
+    ("crash_step", "lora"), [(2, None), (6, None), (7, None), (7, LoraConfig(rank=2, dropout=0.5))]
+)
+def test_a_crashed_run_goes_on_and_ends_in_the_same_weights(job, crash_step, lora):
     config = TrainConfig(
         max_steps=8,
         batch_size=4,
@@ -145,6 +156,7 @@ def test_a_crashed_run_goes_on_and_ends_in_the_same_weights(job, crash_step):
         save_every=3,
         lr_scheduler="cosine",
         warmup_steps=2,
+        lora=lora,
     )
     straight = job("straight", config=config)
     expected = TrlBackend().train(straight)
@@ -322,6 +334,13 @@ def test_a_job_that_cannot_work_is_refused_by_check(job, changes, message):
     with pytest.raises(ConfigError) as caught:
         TrlBackend().check(job(**changes))
     assert str(caught.value).splitlines()[0].startswith(message)
+
+
+def test_an_unknown_schedule_is_refused(job):
+    with pytest.raises(
+        ConfigError, match="lr_scheduler must be one of linear, cosine, constant, got 'cosin'"
+    ):
+        TrlBackend().check(job(config=TrainConfig(lr_scheduler="cosin")))
 
 
 def test_missing_files_are_refused_by_check(job, tmp_path):
