@@ -151,11 +151,19 @@ def _split(block: bytes) -> Iterator[tuple[bytes, int]]:
 def _key_ends(codes: np.ndarray[Any, np.dtype[np.uint8]]) -> Any:
     """Return the positions of the colons that may follow a key: all that do, and a few inside strings.
 
-    The colon after a key follows a quote or blanks. A quote behind exactly one backslash is inside a string.
+    The colon after a key follows a quote, with or without blanks between. A quote behind exactly one backslash is
+    inside a string.
     """
     colons = np.flatnonzero(codes == ord(":"))
-    before = codes.take(colons - 1, mode="clip")
-    colons = colons[(before == ord('"')) | (before <= ord(" "))]
-    before, second, third = (codes.take(colons - n, mode="clip") for n in (1, 2, 3))
-    inside = (before == ord('"')) & (second == ord("\\")) & (third != ord("\\"))
-    return colons[~inside]
+    first, second = (codes.take(colons - back, mode="clip") for back in (1, 2))
+    single = (second == ord("\\")) & (codes.take(colons - 3, mode="clip") != ord("\\"))
+    ends = (first == ord('"')) & ~single
+    for place in np.flatnonzero(first <= ord(" ")).tolist():
+        ends[place] = _follows_quote(codes, int(colons[place]))
+    return colons[ends]
+
+
+def _follows_quote(codes: np.ndarray[Any, np.dtype[np.uint8]], colon: int) -> bool:
+    start = max(0, colon - 64)
+    before = codes[start:colon].tobytes().rstrip(b" \t\r\n")
+    return before.endswith(b'"') or (not before and start > 0)

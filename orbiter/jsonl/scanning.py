@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -73,48 +73,67 @@ class _Shapes:
     _LIMIT = 4
 
     def __init__(self) -> None:
-        self._known: list[tuple[Any, int]] = []
+        self._known: list[_Shape] = []
 
     def match(self, line: bytes, marks: int) -> Any:
         """Return an object with env, task_id and score, or None when nothing is proven."""
-        for place, (decode_shape, fixed) in enumerate(self._known):
+        for place, shape in enumerate(self._known):
             try:
-                row = decode_shape(line)
+                row = shape.decode(line)
                 if not line.isascii():
                     line.decode()  # msgspec passes over the text of most fields unread
             except (ValueError, RecursionError):
                 continue
-            if marks != fixed + sum(map(len, row.messages)):
-                return None
-            if place:
-                self._known.insert(0, self._known.pop(place))
-            return row
+            if marks == shape.key_count + sum(map(len, row.messages)):
+                if place:
+                    self._known.insert(0, self._known.pop(place))
+                return row
         return None
 
     def learn(self, row: dict[str, Any]) -> None:
-        """Remember the shape of a sound row, unless the row holds keys that the shape would not count."""
-        rest = {key: item for key, item in row.items() if key != "messages"}
-        if key_count(rest) != _size(rest):
+        """Remember the shape of a sound row, unless it is known or leaves keys uncounted."""
+        rest = row | {"messages": None}
+        keys = _keys(rest)
+        if any(shape.keys == keys for shape in self._known) or key_count(rest) != _size(rest):
             return
-        known: dict[str, Any] = {
-            "messages": list[dict[str, msgspec.Raw]],
-            "env": str,
-            "task_id": str,
-            "score": int | float | None,
-        }
-        decoder = msgspec.json.Decoder(_shape(row, known))
-        self._known[self._LIMIT - 1 :] = []
-        self._known.insert(0, (decoder.decode, 1 + _size(rest)))
+        shape = _Shape(keys, _size(rest), msgspec.json.Decoder(_type_of(row, _HEAD_TYPES)).decode)
+        self._known = [shape, *self._known[: self._LIMIT - 1]]
 
 
-def _shape(row: Mapping[str, Any], known: Mapping[str, Any]) -> type[msgspec.Struct]:
+@attrs.frozen
+class _Shape:
+    keys: Any
+    key_count: int
+    decode: Callable[[bytes], Any]
+
+
+_HEAD_TYPES: dict[str, Any] = {
+    "messages": list[dict[str, msgspec.Raw]],
+    "env": str,
+    "task_id": str,
+    "score": int | float | None,
+}
+
+
+def _type_of(row: dict[str, Any], known: Mapping[str, Any]) -> type[msgspec.Struct]:
     fields = []
     for place, (key, item) in enumerate(row.items()):
-        kind = known.get(key) or (_shape(item, {}) if isinstance(item, dict) else msgspec.Raw)
-        name = key if key in known else f"field_{place}"
+        if key in known:
+            name, kind = key, known[key]
+        elif isinstance(item, dict):
+            name, kind = f"field_{place}", _type_of(item, {})
+        else:
+            name, kind = f"field_{place}", _ATOM if item is None else msgspec.Raw
         fields.append((name, kind, msgspec.field(name=key)))
-    return msgspec.defstruct("Shape", fields, forbid_unknown_fields=True, gc=False)
+    return msgspec.defstruct("Row", fields, forbid_unknown_fields=True, gc=False)
 
 
-def _size(row: Mapping[str, Any]) -> int:
+_ATOM = str | int | float | bool | None  # what a field that was null in one row may be in the next
+
+
+def _keys(row: dict[str, Any]) -> Any:
+    return {key: _keys(item) if isinstance(item, dict) else item is None for key, item in row.items()}
+
+
+def _size(row: dict[str, Any]) -> int:
     return len(row) + sum(_size(item) for item in row.values() if isinstance(item, dict))
