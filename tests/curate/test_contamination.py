@@ -95,6 +95,14 @@ def test_words_that_most_held_out_prompts_share_are_template():
     assert evidence([row(f"{LONG} 3 3 3")], held_out) == [f"{LONG} 3 3 3"]
 
 
+def test_phrase_of_a_minority_is_template_beyond_the_bound():
+    held_out = [task(f"{LONG} {i} {i}", i) for i in range(12)]
+    held_out += [task(f"something quite different {i}", i) for i in range(12, 40)]
+    fresh = row(LONG + " 77 77 77")
+    assert evidence([fresh], held_out, max_shared=11) == []
+    assert evidence([fresh], held_out, max_shared=12) != []
+
+
 def test_template_of_a_small_held_out_set_is_told_by_its_majority():
     held_out = [task(f"{LONG} {i} {i} {i}", i) for i in range(3)]
     assert evidence([row(LONG + " 77 77 77")], held_out) == []
@@ -124,13 +132,16 @@ def test_empty_prompt_and_no_held_out_tasks_match_nothing():
     st.lists(st.sampled_from("abcd"), max_size=12),
     st.lists(st.sampled_from("abcd"), max_size=12),
     st.integers(1, 5),
+    st.sampled_from([("word", " "), ("char", "")]),
 )
-def test_agrees_with_brute_force(mine, theirs, n):
+def test_agrees_with_brute_force(mine, theirs, n, unit):
     def grams(words):
         return {tuple(words[i : i + n]) for i in range(len(words) - n + 1)}
 
+    name, space = unit
     shared = grams(mine) & grams(theirs) or (mine and mine == theirs)
-    found = HeldOutIndex([task(" ".join(theirs))], n=n).find(row(" ".join(mine), ""))
+    index = HeldOutIndex([task(space.join(theirs))], n=n, unit=name)
+    found = index.find(row(space.join(mine), ""))
     assert (found is not None) == bool(shared)
 
 

@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orbiter.curate import split_rows
+from orbiter.curate.splits import _bounds
 from orbiter.errors import ConfigError
 from orbiter.records import Message, Trajectory
 
@@ -64,6 +65,19 @@ def test_split_of_ratio_zero_is_empty(shares):
     parts = split_rows([row(str(i)) for i in range(300)], ratios=shares)
     for part, share in zip((parts.train, parts.validation, parts.test), shares):
         assert bool(part) == bool(share)
+
+
+@pytest.mark.parametrize(
+    ("shares", "bounds"),
+    [
+        ((1 - 5e-10, 0, 0), [1.0, 1.0]),
+        ((0.25, 0.75 - 5e-10, 0), [0.25, 1.0]),
+        ((0.25, 0.5, 0.25), [0.25, 0.75]),
+        ((0, 0, 1), [0, 0]),
+    ],
+)
+def test_rounding_opens_no_split_of_ratio_zero(shares, bounds):
+    assert _bounds(shares) == bounds
 
 
 def test_own_groups():

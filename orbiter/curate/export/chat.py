@@ -37,6 +37,11 @@ def to_json(value: object) -> str:
     return orjson.dumps(unstructure(value)).decode()
 
 
+def answer_text(answer: object) -> str | None:
+    """Return a reference answer as text: itself, or as JSON text; None if there is none."""
+    return answer if answer is None or isinstance(answer, str) else to_json(answer)
+
+
 def wrong(field: str, problem: str, got: object = None, *, hint: str | None = None) -> RecordError:
     """Return the error for a part of a record that a format has no place for."""
     shown = repr(got)

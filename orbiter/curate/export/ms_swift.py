@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from orbiter.curate.export.chat import (
+    answer_text,
     check_ends_with_assistant,
     check_keys,
     check_only_assistant,
@@ -49,10 +50,9 @@ class MsSwift(Exporter):
             messages = _answered(record.prompt, record.completion, "completion")
             return {"messages": messages, "label": record.label}
         if isinstance(record, Task):
-            answer = record.answer
             return {
                 "messages": _chat(record.messages),
-                "solution": answer if isinstance(answer, str) else to_json(answer),
+                "solution": answer_text(record.answer),
             }
         check_ends_with_assistant(record.messages, "messages")
         return {"messages": _chat(record.messages)}

@@ -11,6 +11,7 @@ from typing import Any
 
 from orbiter.convert import unstructure
 from orbiter.curate.export.chat import (
+    answer_text,
     check_ends_with_assistant,
     check_only_assistant,
     to_json,
@@ -96,10 +97,9 @@ class TrlPromptOnly(Exporter):
 
     def row(self, record: Task, *, index: int) -> dict[str, Any]:  # noqa: ARG002
         """Return ``{"prompt", "answer", "env", "task_id", "tools"?}``."""
-        answer = record.answer
         return {
             "prompt": _prompt(record.messages),
-            "answer": answer if isinstance(answer, str) else to_json(answer),
+            "answer": answer_text(record.answer),
             "env": record.env,
             "task_id": record.task_id,
         } | _tools(record)

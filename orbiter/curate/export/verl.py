@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orbiter.curate.export.chat import (
+    answer_text,
     check_ends_with_assistant,
     check_keys,
     plain_text,
-    to_json,
     tool_calls,
     tools_of,
     wrong,
@@ -34,7 +34,7 @@ ROWS_PER_GROUP = 10_000
 class Verl(Exporter):
     """Writes parquet: tasks for verl's RL trainers, trajectories for its SFT trainer.
 
-    A reward function gets ``reward_model["ground_truth"]``; it is always text, JSON text where the answer is none.
+    A reward function gets ``reward_model["ground_truth"]``: the answer if it is text, else as JSON text, or None without one.
 
     Args:
         split: Written into ``extra_info``.
@@ -71,13 +71,11 @@ class Verl(Exporter):
         ability = self.ability or record.metadata.get("ability", record.env)
         if not isinstance(ability, str):
             raise wrong("metadata.ability", "must be a string", ability)
-        answer = record.answer
-        truth = answer if isinstance(answer, str) else to_json(answer)
         return {
             "data_source": record.env,
             "prompt": _chat(record.messages),
             "ability": ability,
-            "reward_model": {"style": "rule", "ground_truth": truth},
+            "reward_model": {"style": "rule", "ground_truth": answer_text(record.answer)},
             "extra_info": about,
         }
 

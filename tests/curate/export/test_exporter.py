@@ -114,6 +114,9 @@ def test_text_parts_are_joined_and_others_refused():
     image = {"type": "image_url", "image_url": {"url": "x"}}
     with pytest.raises(RecordError, match=r"field 'm.content\[1\]' must be a text part"):
         plain_text(Message("user", [text[0], image]), "m")
+    cached = {"type": "text", "text": "b", "cache_control": "x"}
+    with pytest.raises(RecordError, match=r"field 'm.content\[0\]' must be a text part"):
+        plain_text(Message("user", [cached]), "m")
     with pytest.raises(RecordError, match=r"field 'm\.content' must be text, got None"):
         plain_text(Message("assistant", None), "m")
 

@@ -74,6 +74,7 @@ def test_prompt_only_row_carries_what_a_reward_function_needs(task):
         "task_id": "sums:0",
     }
     assert TrlPromptOnly().row(attrs.evolve(task, answer={"n": 2}), index=0)["answer"] == '{"n":2}'
+    assert TrlPromptOnly().row(attrs.evolve(task, answer=None), index=0)["answer"] is None
 
 
 def refusal(exporter, record):

@@ -19,7 +19,7 @@ def written(tmp_path, records, **options):
 
 
 def test_rl_columns(tmp_path, task):
-    other = attrs.evolve(task, task_id="sums:1", answer=[2], metadata={"ability": "math"})
+    other = attrs.evolve(task, task_id="sums:1", answer={"n": 2}, metadata={"ability": "math"})
     report, table = written(tmp_path, [task, other], split="test")
     assert report.count == 2
     assert table.to_pylist() == [
@@ -34,10 +34,15 @@ def test_rl_columns(tmp_path, task):
             "data_source": "sums",
             "prompt": ASKED,
             "ability": "math",
-            "reward_model": {"style": "rule", "ground_truth": "[2]"},
+            "reward_model": {"style": "rule", "ground_truth": '{"n":2}'},
             "extra_info": {"index": 1, "split": "test", "env": "sums", "task_id": "sums:1"},
         },
     ]
+
+
+def test_task_without_an_answer_has_no_ground_truth(tmp_path, task):
+    _, table = written(tmp_path, [attrs.evolve(task, answer=None)])
+    assert table["reward_model"].to_pylist() == [{"style": "rule", "ground_truth": None}]
 
 
 def test_sft_columns(tmp_path, plain):
