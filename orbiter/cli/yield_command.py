@@ -37,7 +37,7 @@ def main(options: argparse.Namespace) -> int:
         return 0
     console = Console(highlight=False)
     console.print(f"{account.name}  {account.state}  ({account.path})", markup=False)
-    table = Table()
+    table = Table(box=None, pad_edge=False)
     for column in (
         "round",
         "engine",

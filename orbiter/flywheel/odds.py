@@ -150,6 +150,26 @@ def expected_samples(survivors: int, *, pass_rate: float) -> float:
     return survivors / pass_rate
 
 
+def expected_survivors(pass_rate: float, *, samples: int, cap: int) -> float:
+    """Return the expected survivors of a task that keeps at most c of k samples: E[min(c, Binomial(k, p))].
+
+    The sum over j = 1 .. c of P(Binomial(k, p) >= j).
+
+    Args:
+        pass_rate: p, in [0, 1].
+        samples: k, >= 0.
+        cap: c, >= 0.
+    """
+    _check_rate("pass_rate", pass_rate)
+    _check_int("samples", samples, least=0)
+    _check_int("cap", cap, least=0)
+    total, below = 0.0, 0.0
+    for j in range(min(cap, samples)):
+        below += math.comb(samples, j) * pass_rate**j * (1 - pass_rate) ** (samples - j)
+        total += max(0.0, 1 - below)
+    return total
+
+
 def samples_for_survivors(survivors: int, *, pass_rate: float, probability: float) -> int:
     """Return the least n with P(Binomial(n, p) >= M) >= q: the negative binomial's q-quantile, passes included.
 

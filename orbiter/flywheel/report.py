@@ -6,7 +6,7 @@ What a model wrote is untrusted text: every string is escaped, and the page's po
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from orbiter.flywheel.charts import Line, Point, line_chart, stacked_bars
 from orbiter.jsonl import replace_file
 from orbiter.ledger import History
 from orbiter.records import Message, Outcome, Trajectory, Verdict
+
+Columns = tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...]
 
 COLOURS = {
     "accepted": "#15803d",
@@ -37,12 +39,12 @@ h1 { margin-bottom: 0; } h2 { margin-top: 2.5rem; } .soft { color: var(--soft); 
 .tile { border: 1px solid var(--line); border-radius: .5rem; padding: .75rem 1rem; }
 .tile b { display: block; font-size: 1.4rem; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(26rem, 1fr)); gap: 2rem; }
-svg { width: 100%; height: auto; } svg text { font-size: 12px; fill: var(--soft); } .grid { stroke: var(--line); }
+figure { margin: 0; } svg { width: 100%; height: auto; } svg text { font-size: 12px; fill: var(--soft); } .grid { stroke: var(--line); }
 .legend { list-style: none; display: flex; flex-wrap: wrap; gap: 1rem; padding: 0; margin: .25rem 0; font-size: .875rem; }
 .swatch { display: inline-block; width: .8em; height: .8em; margin-right: .4em; border-radius: 2px; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: .3rem .6rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; } caption { text-align: left; font-weight: 600; padding: .5rem 0; }
+th:first-child, td:first-child, .facts td { text-align: left; } .facts { width: auto; } caption { text-align: left; font-weight: 600; padding: .5rem 0; }
 .samples { display: grid; grid-template-columns: repeat(auto-fit, minmax(22rem, 1fr)); gap: 1rem; }
 .sample { border: 1px solid var(--line); border-left-width: 5px; border-radius: .4rem; padding: .5rem .75rem; min-width: 0; }
 .pass { border-left-color: #15803d; } .fail { border-left-color: #b91c1c; } .invalid { border-left-color: #111827; }
@@ -173,12 +175,13 @@ def _odds_chart(rows: Sequence[Mapping[str, Any]]) -> str:
     ]
     if not measured:
         return '<p class="soft">nothing was measured on held-out tasks</p>'
-    low, high = min(-4.0, *(p.y for p in measured)), max(4.0, *(p.y for p in measured))
+    # Whole multiples of 4, so that the four steps of the axis are whole numbers.
+    reach = 4 * math.ceil(max(1.0, *(abs(p.y) / 4 for p in measured)))
     gains = [
         f"round {row['round']}: g = {row['g']:.2f}" for row in rows if row.get("g") is not None
     ]
     chart = line_chart(
-        [Line("log2 odds, held out", measured)], label="odds by round", low=low, high=high
+        [Line("log2 odds, held out", measured)], label="odds by round", low=-reach, high=reach
     )
     return f'{chart}<p class="soft">{escape("; ".join(gains))}</p>'
 
@@ -189,7 +192,7 @@ def _log2_odds(passed: int, valid: int) -> float:
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:
-    columns = (
+    columns: Columns = (
         ("round", lambda r: str(r["round"])),
         ("yield", lambda r: _rate(r, "yield")),
         (
@@ -205,12 +208,21 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> str:
             lambda r: f"{r['g_bound']:.0f}" if r.get("g_bound") is not None else "",
         ),
         ("loss", lambda r: f"{r['loss']:.4f}" if r.get("loss") is not None else ""),
+    )
+    costs: Columns = (
+        ("round", lambda r: str(r["round"])),
+        ("seconds", lambda r: f"{r['seconds']:.2f}"),
+        ("tokens", lambda r: f"{r.get('tokens', 0):,}"),
         ("tokens/s", lambda r: f"{r['tokens_per_s']:,.0f}" if r.get("tokens_per_s") else ""),
         ("generate s", lambda r: f"{r['generate_s']:.2f}"),
         ("verify s", lambda r: f"{r['verify_s']:.2f}"),
         ("train s", lambda r: f"{r['train_s']:.2f}"),
-        ("other s", lambda r: f"{r['own_s']:.2f}"),
+        ("orbiter's own s", lambda r: f"{r['own_s']:.2f}"),
     )
+    return _grid(columns, rows) + "<h3>Cost</h3>" + _grid(costs, rows)
+
+
+def _grid(columns: Columns, rows: Sequence[Mapping[str, Any]]) -> str:
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name, _ in columns)
     body = "".join(
         "<tr>" + "".join(f"<td>{escape(cell(row))}</td>" for _, cell in columns) + "</tr>"
@@ -242,9 +254,13 @@ def _samples(ledger: History, rounds: Sequence[int]) -> str:
     parts = []
     for number in dict.fromkeys((rounds[0], rounds[-1])):
         chosen: dict[Outcome, list[str]] = {outcome: [] for outcome in Outcome}
+        seen: set[tuple[Outcome, str]] = set()
         for attempt in ledger.attempts(number, "policy"):
             verdict = ledger.verdict_of(attempt.key)
-            if verdict is not None and len(chosen[verdict.outcome]) < SAMPLES:
+            if verdict is None or (verdict.outcome, attempt.key.task_id) in seen:
+                continue
+            seen.add((verdict.outcome, attempt.key.task_id))  # one of a task and outcome is enough
+            if len(chosen[verdict.outcome]) < SAMPLES:
                 chosen[verdict.outcome].append(_sample(attempt.trajectory, verdict))
             if all(len(chosen[o]) == SAMPLES for o in (Outcome.PASS, Outcome.FAIL)):
                 break
@@ -289,4 +305,4 @@ def _provenance(started: Mapping[str, Any]) -> str:
         f"<tr><td>{escape(str(name))}</td><td>{escape(str(value))}</td></tr>"
         for name, value in rows.items()
     )
-    return f'<div class="scroll"><table><tbody>{body}</tbody></table></div>'
+    return f'<div class="scroll"><table class="facts"><tbody>{body}</tbody></table></div>'

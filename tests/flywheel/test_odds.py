@@ -1,4 +1,5 @@
 import itertools
+import itertools
 import math
 
 import pytest
@@ -260,3 +261,12 @@ def test_arguments_out_of_range(call, message):
     with pytest.raises(ConfigError) as caught:
         call()
     assert caught.value.message == message
+
+
+@given(st.floats(0, 1), st.integers(0, 6), st.integers(0, 8))
+def test_expected_survivors_is_the_mean_over_all_outcomes(p, samples, cap):
+    brute = sum(
+        min(cap, sum(outcome)) * math.prod(p if passed else 1 - p for passed in outcome)
+        for outcome in itertools.product((0, 1), repeat=samples)
+    )
+    assert odds.expected_survivors(p, samples=samples, cap=cap) == pytest.approx(brute, abs=1e-12)
