@@ -1,5 +1,4 @@
 import itertools
-import itertools
 import math
 
 import pytest
@@ -269,4 +268,4 @@ def test_expected_survivors_is_the_mean_over_all_outcomes(p, samples, cap):
         min(cap, sum(outcome)) * math.prod(p if passed else 1 - p for passed in outcome)
         for outcome in itertools.product((0, 1), repeat=samples)
     )
-    assert odds.expected_survivors(p, samples=samples, cap=cap) == pytest.approx(brute, abs=1e-12)
+    assert expected_survivors(p, samples=samples, cap=cap) == pytest.approx(brute, abs=1e-12)
