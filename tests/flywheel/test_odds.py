@@ -268,4 +268,4 @@ def test_expected_survivors_is_the_mean_over_all_outcomes(p, samples, cap):
         min(cap, sum(outcome)) * math.prod(p if passed else 1 - p for passed in outcome)
         for outcome in itertools.product((0, 1), repeat=samples)
     )
-    assert expected_survivors(p, samples=samples, cap=cap) == pytest.approx(brute, abs=1e-12)
+    assert o.expected_survivors(p, samples=samples, cap=cap) == pytest.approx(brute, abs=1e-12)
