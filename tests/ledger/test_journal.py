@@ -205,6 +205,33 @@ def test_a_sync_that_fails_closes_the_journal_to_writing():
     )
 
 
+def test_half_a_write_that_cannot_be_cut_off_closes_the_journal_to_writing():
+    class StuckFile(MemoryFile):
+        stuck = True
+
+        def append(self, data: memoryview) -> int:
+            self.fail_at = len(self.calls) if self.stuck else None
+            return super().append(data)
+
+        def truncate(self, size: int) -> None:
+            if self.stuck:
+                raise OSError(errno.EIO, "Input/output error")
+            super().truncate(size)
+
+    file = StuckFile(takes=2)
+    journal, _ = opened(Path("a.jsonl"), file)
+    with pytest.raises(LedgerError, match="cannot be written: No space left on device"):
+        journal.append([b"one"])
+    file.stuck = False
+    with pytest.raises(LedgerError) as caught:
+        journal.append([b"two"])
+    assert caught.value.message == (
+        "a.jsonl takes no more lines, since half a write could not be cut off (Input/output error)"
+    )
+    again, lines = opened(Path("a.jsonl"), file)
+    assert (lines, again.torn, bytes(file.data)) == ([], 2, b"")
+
+
 def test_a_full_disk_by_file_size_limit_cuts_back_and_goes_on_when_there_is_space(tmp_path):
     journal, _ = opened(tmp_path / "a.jsonl")
     journal.append([b"x" * 99])
