@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import enum
 import math
-import os
-import tempfile
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Awaitable, Mapping, Sequence
@@ -14,11 +12,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import attrs
-import orjson
 from attrs import frozen
 
-from orbiter.convert import structure, unstructure
-from orbiter.errors import ConfigError, OrbiterError, RecordError, UserCodeError
+from orbiter.errors import ConfigError, OrbiterError, UserCodeError
+from orbiter.flywheel.evolution_state import (
+    EpochRecord,
+    EvolutionState,
+    Member,
+    check_plain,
+    load_state,
+    save_state,
+)
 from orbiter.records import content_hash
 from orbiter.tasks.streams import item_stream
 from orbiter.train.config import check_fields, whole
@@ -135,29 +139,6 @@ class EvolutionStrategy(ABC):
 
 
 @frozen(kw_only=True)
-class EpochRecord:
-    """What one epoch came to.
-
-    Args:
-        epoch: Counted from 1.
-        best_score: Highest score of this population.
-        mean_score: Mean score of its valid candidates.
-        valid_count: Candidates with a score.
-        invalid_count: Candidates without one.
-        evaluated_count: Candidates that were evaluated anew, the others' scores being known.
-        invalid_reasons: How many candidates are invalid, by reason.
-    """
-
-    epoch: int
-    best_score: float
-    mean_score: float
-    valid_count: int
-    invalid_count: int
-    evaluated_count: int
-    invalid_reasons: Mapping[str, int] = attrs.field(factory=dict)
-
-
-@frozen(kw_only=True)
 class EvolutionResult:
     """How an evolution ended.
 
@@ -181,40 +162,6 @@ class EvolutionResult:
     def invalid_count(self) -> int:
         """Evaluations that gave no score, over all epochs."""
         return sum(record.invalid_count for record in self.history)
-
-
-@frozen(kw_only=True)
-class _Member:
-    """A candidate with what is known of it: a score, or why it has none, or neither yet."""
-
-    candidate: Any
-    score: float | None = None
-    problem: str = ""
-
-    @property
-    def is_pending(self) -> bool:
-        return self.score is None and not self.problem
-
-
-@frozen(kw_only=True)
-class _State:
-    """All that an evolution needs to go on."""
-
-    asked: Mapping[str, Any]
-    members: tuple[_Member, ...]
-    epoch: int = 1
-    history: tuple[EpochRecord, ...] = ()
-    best: _Member | None = None
-
-    @property
-    def is_evaluated(self) -> bool:
-        return len(self.history) == self.epoch
-
-    @property
-    def valid(self) -> list[_Member]:
-        """The members with a score, the best first; of equals, the earlier."""
-        known = [member for member in self.members if member.score is not None]
-        return sorted(known, key=lambda member: -(member.score or 0.0))
 
 
 class EvolutionPipeline:
@@ -261,6 +208,10 @@ class EvolutionPipeline:
             RecordError: The file or a candidate is not such JSON.
             UserCodeError: The strategy raised in ``select`` or ``mutate``, or every candidate is invalid.
         """
+        if isinstance(initial_population, str):
+            raise ConfigError(
+                f"initial_population must be a list of candidates, got {initial_population!r:.200}"
+            )
         path = None if state_path is None else Path(state_path)
         self._lifecycle = self._new_lifecycle()
         state = self._begin(list(initial_population), path)
@@ -268,7 +219,7 @@ class EvolutionPipeline:
             self._lifecycle.move(EvolutionPhase.EVALUATING)
             if not state.is_evaluated:
                 state = await self._evaluate(state)
-                _save(state, path)
+                self._save(state, path)
             if reason := self._stop_reason(state):
                 self._lifecycle.move(EvolutionPhase.COMPLETE)
                 return _result(state, reason)
@@ -276,7 +227,7 @@ class EvolutionPipeline:
             parents = await self._select(state)
             self._lifecycle.move(EvolutionPhase.MUTATING)
             state = await self._breed(state, parents)
-            _save(state, path)
+            self._save(state, path)
 
     def _new_lifecycle(self) -> Lifecycle[EvolutionPhase]:
         return Lifecycle(
@@ -285,20 +236,24 @@ class EvolutionPipeline:
             transitions=EVOLUTION_TRANSITIONS,
         )
 
-    def _begin(self, population: list[Any], path: Path | None) -> _State:
+    def _save(self, state: EvolutionState, path: Path | None) -> None:
+        if path is not None:
+            save_state(state, path)
+
+    def _begin(self, population: list[Any], path: Path | None) -> EvolutionState:
         if not population:
             raise ConfigError("initial_population must hold a candidate, got none")
-        members = tuple(_Member(candidate=candidate) for candidate in population)
+        members = tuple(Member(candidate=candidate) for candidate in population)
         if path is None:
-            return _State(asked={}, members=members)
-        _check_plain(population)
+            return EvolutionState(asked={}, members=members)
+        check_plain(population)
         # A longer or more patient run may go on from a shorter one; what shapes the populations must be the same.
         free = ("epochs", "patience", "target_score", "concurrency")
         asked = {k: v for k, v in attrs.asdict(self.config).items() if k not in free}
         asked["initial_population"] = content_hash(population)
-        state = _load(path)
+        state = load_state(path)
         if state is None:
-            return _State(asked=asked, members=members)
+            return EvolutionState(asked=asked, members=members)
         if state.asked != asked:
             differs = sorted(k for k in asked if state.asked.get(k) != asked[k])
             raise ConfigError(
@@ -308,12 +263,12 @@ class EvolutionPipeline:
             )
         return state
 
-    async def _evaluate(self, state: _State) -> _State:
+    async def _evaluate(self, state: EvolutionState) -> EvolutionState:
         """Score the members that have no score yet, and note down what the epoch came to."""
         errors: list[Exception] = []
         turn = asyncio.Semaphore(self.config.concurrency)
 
-        async def judged(member: _Member) -> _Member:
+        async def judged(member: Member) -> Member:
             if not member.is_pending:
                 return member
             async with turn:
@@ -330,27 +285,29 @@ class EvolutionPipeline:
         problems = Counter(member.problem for member in members if member.problem)
         pending_count = sum(member.is_pending for member in state.members)
         state = attrs.evolve(state, members=members)
-        if not state.valid:
+        ranked = state.ranked
+        if not ranked:
             shown = "; ".join(f"{count} x {problem}" for problem, count in problems.most_common(3))
             raise UserCodeError(
                 f"every candidate of epoch {state.epoch} is invalid: {shown}"
             ) from next(iter(errors), None)
-        scores = [member.score or 0.0 for member in state.valid]
         record = EpochRecord(
             epoch=state.epoch,
-            best_score=scores[0],
-            mean_score=math.fsum(scores) / len(scores),
-            valid_count=len(scores),
+            best_score=ranked[0].score,
+            mean_score=math.fsum(scored.score for scored in ranked) / len(ranked),
+            valid_count=len(ranked),
             invalid_count=problems.total(),
             evaluated_count=pending_count,
             invalid_reasons=dict(problems),
         )
-        best = state.valid[0]
-        if state.best is not None and (state.best.score or 0.0) >= scores[0]:
-            best = state.best
-        return attrs.evolve(state, history=(*state.history, record), best=best)
+        is_better = state.best is None or ranked[0].score > state.best.score
+        return attrs.evolve(
+            state,
+            history=(*state.history, record),
+            best=ranked[0] if is_better else state.best,
+        )
 
-    def _stop_reason(self, state: _State) -> str:
+    def _stop_reason(self, state: EvolutionState) -> str:
         scores = [record.best_score for record in state.history]
         target, patience = self.config.target_score, self.config.patience
         if target is not None and max(scores) >= target:
@@ -361,11 +318,10 @@ class EvolutionPipeline:
             return "patience"
         return ""
 
-    async def _select(self, state: _State) -> list[Any]:
+    async def _select(self, state: EvolutionState) -> list[Any]:
         self.strategy.selection_ratio = self.config.selection_ratio
-        known = [member for member in state.members if member.score is not None]
-        population = [member.candidate for member in known]
-        scores = [member.score for member in known if member.score is not None]
+        population = [scored.candidate for scored in state.valid]
+        scores = [scored.score for scored in state.valid]
         parents = await self._ask("select", self.strategy.select(population, scores))
         if not isinstance(parents, Sequence) or isinstance(parents, str) or not parents:
             raise UserCodeError(
@@ -374,18 +330,18 @@ class EvolutionPipeline:
             )
         return list(parents)
 
-    async def _breed(self, state: _State, parents: list[Any]) -> _State:
+    async def _breed(self, state: EvolutionState, parents: list[Any]) -> EvolutionState:
         """Return the next population: the elite, then children."""
-        known = {id(member.candidate): member for member in state.valid}
-        members = state.valid[: self.config.elite_count]
+        known = {id(scored.candidate): scored.member() for scored in state.valid}
+        members = [scored.member() for scored in state.ranked[: self.config.elite_count]]
         for child in range(len(members), self.config.population_size):
             stream = item_stream(self.config.seed, "evolution", state.epoch, child)
             parent = parents[stream.randrange(len(parents))]
             if stream.random() < self.config.mutation_rate:
                 candidate = await self._ask("mutate", self.strategy.mutate(parent))
-                members.append(_Member(candidate=candidate))
+                members.append(Member(candidate=candidate))
             else:
-                members.append(known.get(id(parent), _Member(candidate=parent)))
+                members.append(known.get(id(parent), Member(candidate=parent)))
         return attrs.evolve(state, members=tuple(members), epoch=state.epoch + 1)
 
     async def _ask(self, method: str, answer: Awaitable[T]) -> T:
@@ -404,54 +360,16 @@ class EvolutionPipeline:
             ) from error
 
 
-def _result(state: _State, stop_reason: str) -> EvolutionResult:
-    best = state.best or state.valid[0]
+def _result(state: EvolutionState, stop_reason: str) -> EvolutionResult:
+    best = state.best or state.ranked[0]
     return EvolutionResult(
-        best_score=best.score or 0.0,
+        best_score=best.score,
         best_candidate=best.candidate,
         epochs_completed=len(state.history),
         history=state.history,
         population=tuple(member.candidate for member in state.members),
         stop_reason=stop_reason,
     )
-
-
-def _check_plain(candidates: Sequence[Any]) -> None:
-    for number, candidate in enumerate(candidates, start=1):
-        try:
-            if orjson.loads(orjson.dumps(candidate)) == candidate:
-                continue
-        except (orjson.JSONEncodeError, RecursionError):
-            pass
-        raise RecordError(
-            f"must be plain JSON to be saved, got {candidate!r:.200}",
-            source=f"candidate {number}",
-            hint="leave state_path out, or use candidates of text, numbers, lists and objects",
-        )
-
-
-def _save(state: _State, path: Path | None) -> None:
-    """Write the state so that the file is at every instant the old one or the new one."""
-    if path is None:
-        return
-    _check_plain([member.candidate for member in state.members])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(handle, "wb") as file:
-        file.write(orjson.dumps(unstructure(state)))
-        file.flush()
-        os.fsync(file.fileno())
-    Path(draft).replace(path)
-
-
-def _load(path: Path) -> _State | None:
-    if not path.exists():
-        return None
-    try:
-        row = orjson.loads(path.read_bytes())
-    except orjson.JSONDecodeError as error:
-        raise RecordError(f"must be JSON: {error}", source=str(path)) from None
-    return structure(row, _State, source=str(path))
 
 
 def _number_or_none(value: Any) -> bool:
