@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from attrs import frozen
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
     PreTrainedModel,
@@ -69,12 +70,17 @@ class Answerer:
         Raises:
             PolicyError: They cannot be loaded, or the tokenizer has no chat template.
         """
+        place = _device(device)
         shared = {"trust_remote_code": trust_remote_code, "local_files_only": Path(source).is_dir()}
         try:
             with quiet():
                 tokenizer = AutoTokenizer.from_pretrained(source, **shared)
+                stored = AutoConfig.from_pretrained(source, **shared).get_text_config().dtype
                 model = AutoModelForCausalLM.from_pretrained(
-                    source, dtype=dtype, use_safetensors=True, **shared
+                    source,
+                    dtype=_dtype(dtype, place, stored),
+                    use_safetensors=True,
+                    **shared,
                 )
         except (OSError, ValueError) as error:
             raise PolicyError(
@@ -83,7 +89,6 @@ class Answerer:
             ) from error
         if tokenizer.chat_template is None:
             raise PolicyError(f"tokenizer of {source!r} must have a chat template, got none")
-        place = _device(device)
         fit_threads(model, threads)
         ends = end_ids(model, tokenizer)
         if not ends:
@@ -241,3 +246,14 @@ def _device(name: str) -> torch.device:
             hint="use device 'auto' or 'cpu'",
         )
     return place
+
+
+def _dtype(name: str, place: torch.device, stored: torch.dtype | None) -> str:
+    """Return the type to load the weights in; training leaves float32 behind, which a GPU need not answer with."""
+    halve = (
+        name == "auto"
+        and place.type == "cuda"
+        and stored in (None, torch.float32)
+        and torch.cuda.is_bf16_supported()
+    )
+    return "bfloat16" if halve else name

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from orbiter.errors import BackendError, ConfigError, did_you_mean
+from orbiter.errors import BackendError, ConfigError, OrbiterError, did_you_mean
 from orbiter.records import Task, Trajectory
 from orbiter.train.backend import Backend, TrainJob, TrainResult
 from orbiter.train.config import TrainMetrics
@@ -92,14 +92,19 @@ class TrlBackend(Backend):
 
         model, tokenizer = _load(job)
         tally = Tally()
-        trainer, alarms = part.make_trainer(
-            job,
-            part.make_arguments(job, folder.resume),
-            model,
-            tokenizer,
-            peft_config=_peft_config(job),
-            tally=tally,
-        )
+        try:
+            trainer, alarms = part.make_trainer(
+                job,
+                part.make_arguments(job, folder.resume),
+                model,
+                tokenizer,
+                peft_config=_peft_config(job),
+                tally=tally,
+            )
+        except OrbiterError:
+            raise
+        except ValueError as error:
+            raise BackendError(f"TRL refused the job: {error}") from error
         point = folder.newest()
         if point is not None:
             tally.go_on_from(point.tally)

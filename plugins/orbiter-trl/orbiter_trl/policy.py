@@ -32,7 +32,7 @@ class TransformersPolicy(Policy):
         model: Folder or hub id; None to wait for :meth:`load`.
         batch_size: How many requests are decoded at once.
         device: ``auto`` (CUDA if there is one), ``cpu``, ``cuda``, ``cuda:1``, ...
-        dtype: ``auto`` (as stored), ``float32``, ``bfloat16`` or ``float16``.
+        dtype: ``auto`` (as stored, but bfloat16 rather than float32 on a GPU that has it), ``float32``, ``bfloat16`` or ``float16``.
         threads: CPU threads of torch, for the whole process; None leaves torch's setting, except that a nano model gets 1.
         trust_remote_code: Run model code that comes with the model.
         chat_template_kwargs: Passed to the chat template, such as ``{"enable_thinking": False}``.

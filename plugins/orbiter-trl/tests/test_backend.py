@@ -343,6 +343,14 @@ def test_an_unknown_schedule_is_refused(job):
         TrlBackend().check(job(config=TrainConfig(lr_scheduler="cosin")))
 
 
+def test_what_trl_or_peft_refuses_is_a_backend_error(job):
+    lora = LoraConfig(target_modules=("no_such_layer",))
+    with pytest.raises(
+        BackendError, match=r"TRL refused the job: Target modules .*no_such_layer.* not found"
+    ):
+        TrlBackend().train(job(config=TrainConfig(lora=lora)))
+
+
 def test_missing_files_are_refused_by_check(job, tmp_path):
     with pytest.raises(ConfigError, match=r"data must be a JSONL file, got"):
         TrlBackend().check(job(data=tmp_path / "none.jsonl"))
