@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from orbiter.errors import ConfigError
-from orbiter.records import Message, Task
+from orbiter.records import Message, Task, content_hash
 from orbiter.tasks.environment import Environment
 from orbiter.tasks.streams import item_seed, item_stream
 from orbiter_openspiel.games import Game, load_game
@@ -86,12 +86,14 @@ class OpenSpielEnvironment(Environment):
         listed = self._list(game)
         state = stream.choice(listed) if listed is not None else self._draw(game, stream)
         prompt = game.prompt(state)
+        # A large game may come to one position on two ways, which are two tasks.
+        key = game.notation.key(prompt) if listed is not None else content_hash(state.history())
         messages = [Message("user", prompt)]
         if self.instructions:
             messages.insert(0, Message("system", game.notation.rules))
         return Task(
             env=self.name,
-            task_id=f"{self.name}:{game.name}:{game.notation.key(prompt)}",
+            task_id=f"{self.name}:{game.name}:{key}",
             messages=tuple(messages),
             metadata={"game": game.name, "history": list(state.history())},
         )

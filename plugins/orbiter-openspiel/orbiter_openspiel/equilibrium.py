@@ -74,7 +74,8 @@ class EquilibriumSolver(Solver):
                 f"game must be a two-player zero-sum game with information states for cfr, got {game.name!r}"
             )
         self.game, self.epsilon, self.iterations = game, epsilon, iterations
-        self.max_histories, self.min_reach = max_histories, min_reach
+        self.min_reach = min_reach
+        self._check_size(max_histories)
 
     def evaluate(self, state: Any) -> MoveValues:
         """Return the values against the equilibrium opponent."""
@@ -111,7 +112,6 @@ class EquilibriumSolver(Solver):
     @functools.cached_property
     def average_policy(self) -> Any:
         """The average policy of CFR+, as OpenSpiel's tabular policy."""
-        self._check_size()
         solver = pyspiel.CFRPlusSolver(self.game.spiel)
         for _ in range(self.iterations):
             solver.evaluate_and_update_policy()
@@ -162,14 +162,14 @@ class EquilibriumSolver(Solver):
             for key, state in first.items()
         }
 
-    def _check_size(self) -> None:
+    def _check_size(self, max_histories: int) -> None:
         count, stack = 0, [self.game.start()]
         while stack:
             state = stack.pop()
             count += 1
-            if count > self.max_histories:
+            if count > max_histories:
                 raise ConfigError(
-                    f"game must have at most {self.max_histories} histories for cfr, got {self.game.name!r}"
+                    f"game must have at most {max_histories} histories for cfr, got {self.game.name!r}"
                 )
             if not state.is_terminal():
                 stack.extend(state.child(action) for action in state.legal_actions())

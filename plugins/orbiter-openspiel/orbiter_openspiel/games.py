@@ -103,10 +103,8 @@ class Game:
     def parse(self, state: Any, text: str) -> int | None:
         """Return the legal action that ``text`` names, or None; blanks around it do not count."""
         wanted = text.strip()
-        for action in state.legal_actions():
-            if self.notation.move(state, action) == wanted:
-                return int(action)
-        return None
+        moves = self.notation.moves(state)
+        return next((action for action, move in moves.items() if move == wanted), None)
 
 
 @functools.cache

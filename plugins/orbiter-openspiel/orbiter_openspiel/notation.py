@@ -27,16 +27,16 @@ class Notation(ABC):
     """What a reader who has never seen this notation must know."""
 
     @abstractmethod
-    def view(self, state: Any) -> str:
-        """Return what the player to move knows of the position."""
+    def prompt(self, state: Any) -> str:
+        """Return the text that the player to move is asked."""
 
     @abstractmethod
     def move(self, state: Any, action: int) -> str:
         """Return the text of an action; no two legal actions of a position share one."""
 
-    def prompt(self, state: Any) -> str:
-        """Return the text that a policy is asked."""
-        return f"{self.prefix} {self.view(state)}:"
+    def moves(self, state: Any) -> dict[int, str]:
+        """Return the text of every legal action."""
+        return {action: self.move(state, action) for action in state.legal_actions()}
 
     def key(self, prompt: str) -> str:
         """Return a name of the position that is as unique as its prompt and fits into a task id."""
@@ -52,9 +52,10 @@ class TicTacToeNotation(Notation):
         "Answer with the number of an empty cell alone, 0 (top left) to 8 (bottom right)."
     )
 
-    def view(self, state: Any) -> str:
-        """Return what the player to move knows of the position."""
-        return str(state).replace("\n", "") + (" o" if state.current_player() else " x")
+    def prompt(self, state: Any) -> str:
+        """Return the text that the player to move is asked."""
+        board = str(state).replace("\n", "")
+        return f"ttt {board} {'xo'[state.current_player()]}:"
 
     def move(self, state: Any, action: int) -> str:  # noqa: ARG002  # the number says it all
         """Return the text of an action."""
@@ -70,11 +71,10 @@ class ConnectFourNotation(Notation):
         "Answer with the number of a column that is not full alone, 0 is the leftmost."
     )
 
-    def view(self, state: Any) -> str:
-        """Return what the player to move knows of the position."""
-        return str(state).rstrip("\n").replace("\n", "/") + (
-            " o" if state.current_player() else " x"
-        )
+    def prompt(self, state: Any) -> str:
+        """Return the text that the player to move is asked."""
+        board = str(state).rstrip("\n").replace("\n", "/")
+        return f"c4 {board} {'xo'[state.current_player()]}:"
 
     def move(self, state: Any, action: int) -> str:  # noqa: ARG002
         """Return the text of an action."""
@@ -90,9 +90,9 @@ class NimNotation(Notation):
         "Answer with pile-count alone: 3-2 takes 2 from the third pile."
     )
 
-    def view(self, state: Any) -> str:
-        """Return what the player to move knows of the position."""
-        return str(state).partition(": ")[2].strip()
+    def prompt(self, state: Any) -> str:
+        """Return the text that the player to move is asked."""
+        return f"nim {str(state).partition(': ')[2].strip()}:"
 
     def move(self, state: Any, action: int) -> str:
         """Return the text of an action."""
@@ -110,10 +110,10 @@ class KuhnNotation(Notation):
         "Answer with p or b alone."
     )
 
-    def view(self, state: Any) -> str:
-        """Return what the player to move knows of the position."""
+    def prompt(self, state: Any) -> str:
+        """Return the text that the player to move is asked."""
         known = state.information_state_string()
-        return f"{_CARDS[int(known[0])]} {known[1:]}".rstrip()
+        return f"kuhn {_CARDS[int(known[0])]} {known[1:]}".rstrip() + ":"
 
     def move(self, state: Any, action: int) -> str:  # noqa: ARG002
         """Return the text of an action."""
@@ -129,17 +129,17 @@ class LeducNotation(Notation):
         "one, then the public card and the moves of round two: f fold, c call or check, r raise. Answer with f, c or r alone."
     )
 
-    def view(self, state: Any) -> str:
-        """Return what the player to move knows of the position."""
+    def prompt(self, state: Any) -> str:
+        """Return the text that the player to move is asked."""
         # '[Observer: 0][Private: 1][Round 2][Player: 0][Pot: 10][Money: 95 95][Public: 0][Round1: 1 2][Round2: ]'
         known = {}
         for part in state.information_state_string()[1:-1].split("]["):
             name, _, value = part.partition(":")
             known[name] = value.strip()
-        text = f"{_CARDS[int(known['Private'])]} {self._bets(known['Round1'])}"
+        text = f"leduc {_CARDS[int(known['Private'])]} {self._bets(known['Round1'])}"
         if "Public" in known:
             text += f" {_CARDS[int(known['Public'])]} {self._bets(known['Round2'])}"
-        return text.rstrip()
+        return text.rstrip() + ":"
 
     def move(self, state: Any, action: int) -> str:  # noqa: ARG002
         """Return the text of an action."""
@@ -168,14 +168,16 @@ class PlainNotation(Notation):
                 hint="choose a game of perfect information, or one that provides information states",
             )
 
-    def view(self, state: Any) -> str:
-        """Return what the player to move knows of the position."""
+    def prompt(self, state: Any) -> str:
+        """Return the text that the player to move is asked."""
         player = state.current_player()
         if self._hidden:
-            return str(state.information_state_string(player)).strip()
-        # A board game's own text may leave out who moves, which an answer depends on.
-        board = state.observation_string(player) if self._sees else str(state)
-        return f"{board.rstrip()}\nplayer {player}"
+            view = str(state.information_state_string(player)).strip()
+        else:
+            # A board game's own text may leave out who moves, which an answer depends on.
+            board = state.observation_string(player) if self._sees else str(state)
+            view = f"{board.rstrip()}\nplayer {player}"
+        return f"{self.prefix}\n{view}\nmoves: {', '.join(self.moves(state).values())}\nmove:"
 
     def move(self, state: Any, action: int) -> str:
         """Return the text of an action."""
@@ -189,11 +191,6 @@ class PlainNotation(Notation):
         return {
             a: n if n and taken.count(n) == 1 else f"{n} #{a}".strip() for a, n in names.items()
         }
-
-    def prompt(self, state: Any) -> str:
-        """Return the text that a policy is asked."""
-        listed = ", ".join(self.moves(state).values())
-        return f"{self.prefix}\n{self.view(state)}\nmoves: {listed}\nmove:"
 
     def key(self, prompt: str) -> str:
         """Return a hash of the prompt."""

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import random
-import tempfile
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import orjson
-from attrs import field, frozen
+import pyspiel
+from attrs import frozen
 
+from orbiter import jsonl
 from orbiter.errors import ConfigError, OrbiterWarning
 from orbiter.generate.synthesiser import DataSynthesiser
 from orbiter.records import Trajectory
 from orbiter.tasks.options import check_whole_number
-from orbiter.tasks.streams import item_seed
+from orbiter.tasks.streams import item_seed, item_stream
 from orbiter_openspiel.games import load_game
 from orbiter_openspiel.teachers import make_teacher
+
+TERMINAL = int(pyspiel.PlayerId.TERMINAL)
 
 KEEP = ("winners", "all", "graded")
 ROWS = ("games", "moves")
@@ -27,15 +29,8 @@ ROWS = ("games", "moves")
 PATIENCE = 100
 """Games without a kept row, per row that is asked for, after which ``generate`` gives up."""
 
-
-@frozen
-class Turn:
-    """One decision: who moved, how many actions came before, what was shown and what was played."""
-
-    seat: int
-    ply: int
-    prompt: str
-    move: str
+BLOCK_SIZE = 64
+"""Games that are played before their rows are written: between two searches no processor cache holds the writing code."""
 
 
 @frozen
@@ -44,24 +39,15 @@ class PlayedGame:
 
     Args:
         index: Number of the game.
-        seed: Seed of the game, derived from the synthesiser's seed and the number.
         history: Every action, chance outcomes included.
-        turns: Every decision.
         returns: Utility per seat.
+        outcomes: Per seat 1 for a win, 0.5 for a draw of all, 0 for a loss.
     """
 
     index: int
-    seed: int
     history: list[int]
-    turns: list[Turn] = field(repr=False)
     returns: list[float]
-
-    def outcome(self, seat: int) -> float:
-        """Return 1 for a win, 0.5 for a draw of all, 0 for a loss."""
-        best = max(self.returns)
-        if self.returns[seat] < best:
-            return 0.0
-        return 0.5 if min(self.returns) == best else 1.0
+    outcomes: tuple[float, ...]
 
 
 @frozen
@@ -84,8 +70,9 @@ class SelfPlayReport:
 class SelfPlaySynthesiser(DataSynthesiser):
     """Plays games between teachers and keeps what they did well.
 
-    The metadata of a row holds the game, its history, the seat, the returns and the teachers. With ``rows="moves"`` the history
-    is that of the decision, and the row is an answer to the task of the same id of environment ``openspiel``.
+    The metadata of a row holds the game, its index and history, the seat, the returns and the teachers. With ``rows="moves"`` the
+    history ends at the decision, and for a game whose positions can be listed the row has the id of that task of
+    environment ``openspiel``.
 
     Game number n depends on the options, the seed and n alone, so that more games are the same games and more.
 
@@ -125,9 +112,10 @@ class SelfPlaySynthesiser(DataSynthesiser):
             raise ConfigError(f"keep must be 'graded' in a game for one player, got {keep!r}")
         self.simulations = check_whole_number("simulations", simulations, low=2, high=10_000_000)
         self.seed = check_whole_number("seed", seed, low=-(2**63), high=2**63 - 1)
-        self.keep, self.rows, self.teachers = keep, rows, tuple(names)
-        made = {name: make_teacher(name, self.game, simulations=simulations) for name in names}
-        self._seats = [made[name] for name in names]
+        self.keep, self.rows, self.teachers = keep, rows, names
+        self._teachers = {
+            name: make_teacher(name, self.game, simulations=simulations) for name in names
+        }
 
     async def generate(self, count: int) -> list[Trajectory]:
         """Return the first ``count`` rows; fewer, with a warning, when the teachers seldom produce one that is kept."""
@@ -147,101 +135,97 @@ class SelfPlaySynthesiser(DataSynthesiser):
             )
         return rows[:count]
 
-    def games(self, count: int) -> Iterator[list[Trajectory]]:
-        """Yield the kept rows of each of the first ``count`` games; a list may be empty."""
-        for index in range(count):
-            yield [Trajectory.from_row(row) for row in self._rows_of(self.play(index))]
-
-    def write(self, path: Path | str, *, games: int) -> SelfPlayReport:
+    def write(self, path: Path, *, games: int) -> SelfPlayReport:
         """Play ``games`` games and write the kept rows as JSONL; the file appears when it is complete.
 
         Args:
             path: Where to; an existing file is replaced.
             games: How many games to play.
         """
-        path = Path(path)
-        wins, draws, rows = [0] * len(self._seats), 0, 0
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=path.name, suffix=".tmp", delete=False
-        ) as file:
-            try:
-                for index in range(games):
-                    played = self.play(index)
-                    for row in self._rows_of(played):
-                        file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
-                        rows += 1
-                    outcomes = [played.outcome(seat) for seat in range(len(wins))]
-                    wins = [won + (outcome == 1.0) for won, outcome in zip(wins, outcomes)]
-                    draws += 0.5 in outcomes
-                file.flush()
-                os.fsync(file.fileno())
-                os.replace(file.name, path)
-            except BaseException:
-                Path(file.name).unlink(missing_ok=True)
-                raise
-        return SelfPlayReport(games, rows, tuple(wins), draws)
+        endings: Counter[tuple[float, ...]] = Counter()
+        row_count = jsonl.write(path, self._rows_of_all(games, endings))
+        wins = [
+            sum(count for ending, count in endings.items() if ending[seat] == 1.0)
+            for seat in range(len(self.teachers))
+        ]
+        draws = sum(count for ending, count in endings.items() if ending[0] == 0.5)
+        return SelfPlayReport(games, row_count, tuple(wins), draws)
+
+    def _rows_of_all(
+        self, games: int, endings: Counter[tuple[float, ...]]
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the kept rows of all games one by one, and count how the games end."""
+        for start in range(0, games, BLOCK_SIZE):
+            block = [self.play(index) for index in range(start, min(start + BLOCK_SIZE, games))]
+            for played in block:
+                endings[played.outcomes] += 1
+                yield from self._rows_of(played)
 
     def play(self, index: int) -> PlayedGame:
         """Play game number ``index`` to its end."""
-        seed = item_seed("selfplay", self.game.name, self.seed, index)
-        players = [teacher.start(item_seed(seed, seat)) for seat, teacher in enumerate(self._seats)]
+        # One teacher is one player, whichever seats it holds: making a search costs as much as a tenth of a move.
+        started = {
+            name: teacher.start(item_seed("selfplay", self.game.name, self.seed, index, name))
+            for name, teacher in self._teachers.items()
+        }
+        players = [started[name] for name in self.teachers]
         chance: random.Random | None = None
-        notation, state = self.game.notation, self.game.start()
-        history: list[int] = []
-        turns: list[Turn] = []
-        while not state.is_terminal():
-            seat = state.current_player()
+        state, history = self.game.start(), []
+        while (seat := state.current_player()) != TERMINAL:
             if seat < 0:
-                chance = chance or random.Random(item_seed(seed, "chance"))
+                chance = chance or item_stream(
+                    "selfplay", self.game.name, self.seed, index, "chance"
+                )
                 outcomes, weights = zip(*state.chance_outcomes())
                 action = chance.choices(outcomes, weights=weights)[0]
             else:
                 action = players[seat](state)
-                turns.append(
-                    Turn(seat, len(history), notation.prompt(state), notation.move(state, action))
-                )
             state.apply_action(action)
             history.append(action)
-        return PlayedGame(index, seed, history, turns, state.returns())
+        returns = state.returns()
+        return PlayedGame(index, history, returns, _outcomes(returns))
 
     def _rows_of(self, played: PlayedGame) -> Iterator[dict[str, Any]]:
         """Yield the kept rows of a game, as they stand in JSONL."""
-        for seat in range(len(self._seats)):
-            score = self._score(played, seat)
-            if score is None:
+        scores = self._scores(played)
+        if self.keep == "winners" and max(scores) < 1.0:
+            return
+        messages, plies = self._write_down(played.history)
+        for seat, score in enumerate(scores):
+            if (self.keep == "winners" and score < 1.0) or not messages[seat]:
                 continue
-            turns = [turn for turn in played.turns if turn.seat == seat]
-            if self.rows == "moves":
-                for turn in turns:
-                    yield self._move_row(played, turn, score)
-            elif turns:
-                yield self._game_row(played, seat, turns, score)
+            if self.rows == "games":
+                key = f"selfplay-{self.seed}-{played.index}-{seat}"
+                yield self._row(played, seat, key, messages[seat], score, played.history)
+                continue
+            for turn, ply in enumerate(plies[seat]):
+                pair = messages[seat][2 * turn : 2 * turn + 2]
+                key = self.game.notation.key(pair[0]["content"])
+                yield self._row(played, seat, key, pair, score, played.history[:ply])
 
-    def _score(self, played: PlayedGame, seat: int) -> float | None:
-        """Return the score of a seat, or None if its rows are not kept."""
-        if self.keep == "graded":
-            lowest = self.game.spiel.min_utility()
-            return float((played.returns[seat] - lowest) / self.game.utility_range)
-        outcome = played.outcome(seat)
-        return outcome if self.keep == "all" or outcome == 1.0 else None
+    def _write_down(
+        self, history: Sequence[int]
+    ) -> tuple[list[list[dict[str, str]]], list[list[int]]]:
+        """Return per seat its messages, user and assistant in turn, and how many actions came before each turn."""
+        messages: list[list[dict[str, str]]] = [[] for _ in self.teachers]
+        plies: list[list[int]] = [[] for _ in self.teachers]
+        state, prompt, move = self.game.start(), self.game.notation.prompt, self.game.notation.move
+        for ply, action in enumerate(history):
+            seat = state.current_player()
+            if seat >= 0:
+                messages[seat] += (
+                    {"role": "user", "content": prompt(state)},
+                    {"role": "assistant", "content": move(state, action)},
+                )
+                plies[seat].append(ply)
+            state.apply_action(action)
+        return messages, plies
 
-    def _game_row(
-        self, played: PlayedGame, seat: int, turns: list[Turn], score: float
-    ) -> dict[str, Any]:
-        messages = []
-        for turn in turns:
-            messages.append({"role": "user", "content": turn.prompt})
-            messages.append({"role": "assistant", "content": turn.move})
-        key = f"selfplay-{self.seed}-{played.index}-{seat}"
-        return self._row(played, seat, key, messages, score, played.history)
-
-    def _move_row(self, played: PlayedGame, turn: Turn, score: float) -> dict[str, Any]:
-        messages = [
-            {"role": "user", "content": turn.prompt},
-            {"role": "assistant", "content": turn.move},
-        ]
-        key = self.game.notation.key(turn.prompt)
-        return self._row(played, turn.seat, key, messages, score, played.history[: turn.ply])
+    def _scores(self, played: PlayedGame) -> Sequence[float]:
+        if self.keep != "graded":
+            return played.outcomes
+        lowest, scale = self.game.spiel.min_utility(), self.game.utility_range
+        return [(own - lowest) / scale for own in played.returns]
 
     def _row(
         self,
@@ -260,10 +244,18 @@ class SelfPlaySynthesiser(DataSynthesiser):
             "metadata": {
                 "game": self.game.name,
                 "history": history,
+                "index": played.index,
                 "seat": seat,
                 "returns": played.returns,
                 "teachers": self.teachers,
             },
             "generator": "selfplay",
-            "seed": played.seed,
+            "seed": self.seed,
         }
+
+
+def _outcomes(returns: list[float]) -> tuple[float, ...]:
+    best = max(returns)
+    if min(returns) == best:
+        return (0.5,) * len(returns)
+    return tuple([1.0 if own == best else 0.0 for own in returns])

@@ -1,0 +1,151 @@
+"""Text to position to text, for the games with a notation of their own and for others."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from orbiter_openspiel.games import KNOWN, load_game
+
+from orbiter.errors import ConfigError
+
+OTHERS = [
+    "hex(board_size=3)",
+    "breakthrough(rows=6,columns=4)",
+    "pig",
+    "liars_dice(numdice=1,dice_sides=3)",
+    "dots_and_boxes",
+    "backgammon",
+    "goofspiel(num_cards=4,players=2,points_order=descending)",
+    "matrix_rps",
+    "2048",
+    "connect_four(rows=4,columns=5)",
+]
+
+
+def walk(name, seed):
+    """Yield the decision states of one random game."""
+    game, stream = load_game(name), random.Random(seed)
+    state = game.start()
+    for _ in range(60):
+        if state.is_terminal():
+            return
+        if not state.is_chance_node():
+            yield game, state
+        state.apply_action(stream.choice(state.legal_actions()))
+
+
+@settings(max_examples=40, deadline=None)
+@given(name=st.sampled_from([*KNOWN, *OTHERS]), seed=st.integers(0, 2**32))
+def test_every_legal_move_is_parsed_back(name, seed):
+    for game, state in walk(name, seed):
+        moves = game.notation.moves(state)
+        assert list(moves) == state.legal_actions()
+        for action in list(moves)[:10]:
+            assert game.move(state, action) == moves[action]
+            assert game.parse(state, f" {moves[action]}\n") == action
+        assert len(set(moves.values())) == len(moves)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    name=st.sampled_from([*KNOWN, "pig"]),
+    seed=st.integers(0, 2**32),
+    text=st.text(max_size=12) | st.text("0123456789-pbfcr ", max_size=4),
+)
+def test_any_other_text_is_no_move(name, seed, text):
+    for game, state in walk(name, seed):
+        texts = {game.move(state, action): action for action in state.legal_actions()}
+        assert game.parse(state, text) == texts.get(text.strip())
+
+
+@settings(max_examples=40, deadline=None)
+@given(name=st.sampled_from([*KNOWN, *OTHERS]), seed=st.integers(0, 2**32))
+def test_a_position_is_rebuilt_from_its_history(name, seed):
+    for game, state in walk(name, seed):
+        again = game.rebuild(list(state.history()))
+        assert game.prompt(again) == game.prompt(state)
+        assert game.notation.chars is None or set(game.prompt(state)) <= set(game.notation.chars)
+
+
+@pytest.mark.parametrize(
+    ("name", "history", "prompt", "moves"),
+    [
+        ("tic_tac_toe", [0, 4], "ttt x...o.... x:", ["1", "2", "3", "5", "6", "7", "8"]),
+        ("tic_tac_toe", [0, 4, 8], "ttt x...o...x o:", ["1", "2", "3", "5", "6", "7"]),
+        (
+            "connect_four",
+            [3, 3, 0],
+            "c4 ......./......./......./......./...o.../x..x... o:",
+            list("0123456"),
+        ),
+        ("kuhn_poker", [2, 0], "kuhn K:", ["p", "b"]),
+        ("kuhn_poker", [1, 0, 0, 1], "kuhn Q pb:", ["p", "b"]),
+        ("leduc_poker", [1, 2, 1, 2], "leduc Q cr:", ["f", "c", "r"]),
+        ("leduc_poker", [1, 2, 1, 2, 1, 0], "leduc Q crc J:", ["c", "r"]),
+        ("leduc_poker", [1, 2, 1, 2, 1, 0, 1, 2], "leduc Q crc J cr:", ["f", "c", "r"]),
+        ("pig", [], "pig\nScores: 0 0, Turn total: 0\nCurrent player: 0\nplayer 0\nmoves: roll, stop\nmove:", ["roll", "stop"]),
+    ],
+)  # fmt: skip
+def test_notation(name, history, prompt, moves):
+    game = load_game(name)
+    state = game.rebuild(history)
+    assert game.prompt(state) == prompt
+    assert [game.move(state, action) for action in state.legal_actions()] == moves
+
+
+def test_nim_names_pile_and_count():
+    game = load_game("nim")
+    state = game.start()
+    assert game.prompt(state) == "nim 1 3 5 7:"
+    taken = game.parse(state, "4-7")
+    assert game.prompt(game.rebuild([taken])) == "nim 1 3 5 0:"
+
+
+@pytest.mark.parametrize(
+    "name", ["kuhn_poker", "leduc_poker", "liars_dice(numdice=1,dice_sides=3)"]
+)
+def test_a_prompt_hides_what_the_player_cannot_see(name):
+    # All deals that look alike to the player who moves give one prompt.
+    game, seen = load_game(name), {}
+
+    def visit(state):
+        if state.is_terminal():
+            return
+        if not state.is_chance_node():
+            known = seen.setdefault(state.information_state_string(), game.prompt(state))
+            assert known == game.prompt(state)
+        for action in state.legal_actions():
+            visit(state.child(action))
+
+    visit(game.start())
+    assert len(set(seen.values())) == len(seen)
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("tic_tac_to", "did you mean 'tic_tac_toe'"),
+        ("hex(size=3)", "cannot be loaded"),
+        ("stones_and_gems", "list its chance outcomes"),
+        ("", "must be a game of OpenSpiel"),
+        ("negotiation", "list its chance outcomes"),
+        (7, "must be text"),
+    ],
+)
+def test_a_game_that_cannot_be_used_is_refused(name, problem):
+    with pytest.raises(ConfigError, match=problem):
+        load_game(name)
+
+
+@pytest.mark.parametrize("history", [[9], [0, 0], [-1], ["0"], [True], [0.0], [None], [2**70]])
+def test_a_history_with_an_illegal_action_is_refused(history):
+    with pytest.raises(ConfigError, match="must be a legal action"):
+        load_game("tic_tac_toe").rebuild(history)
+
+
+def test_a_history_past_the_end_is_refused():
+    with pytest.raises(ConfigError, match=r"history\[5\]"):
+        load_game("tic_tac_toe").rebuild([0, 3, 1, 4, 2, 5])
