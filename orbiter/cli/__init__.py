@@ -110,7 +110,7 @@ def _show_warning(
     category: type[Warning],
     filename: str,
     lineno: int,
-    file: object = None,
+    _file: object = None,
     line: str | None = None,
 ) -> None:
     """Print our own warnings as one line; leave other libraries' out unless asked for."""

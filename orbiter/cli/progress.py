@@ -152,7 +152,10 @@ def _multiplier(row: Mapping[str, Any]) -> str:
 def print_ending(recipe: Recipe, result: RunResult, *, recipe_path: Any) -> None:
     """Print what the run cost, where its files are, and what to try next."""
     console = Console(highlight=False, soft_wrap=True)
-    say = lambda text: console.print(text, markup=False)  # noqa: E731  # shorter than the keyword each time
+
+    def say(text: str) -> None:
+        console.print(text, markup=False)
+
     if result.was_finished:
         say(
             f"run {recipe.name!r} is finished ({len(result.rounds) - 1} rounds); nothing to do. "

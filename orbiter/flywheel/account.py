@@ -10,6 +10,7 @@ from attrs import frozen
 
 from orbiter.errors import LedgerError
 from orbiter.flywheel import odds
+from orbiter.flywheel.engines import POLICY
 from orbiter.ledger import Account, History
 
 
@@ -117,7 +118,7 @@ def _row(ledger: History, number: int, engine: str, audit: Mapping[str, Any]) ->
 
 def _by_model(ledger: History) -> dict[str, dict[str, Any]]:
     tally: dict[str, list[int]] = {}
-    for attempt in ledger.attempts(engine="policy"):
+    for attempt in ledger.attempts(engine=POLICY):
         verdict = ledger.verdict_of(attempt.key)
         counts = tally.setdefault(attempt.trajectory.model or "", [0, 0, 0])
         place = {"pass": 0, "fail": 1}.get(verdict.outcome.value if verdict else "", 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from attrs import field, frozen
+from attrs import frozen
 
 WIDTH, HEIGHT = 640, 280
 LEFT, RIGHT, TOP, BOTTOM = 48, 16, 16, 40
@@ -26,7 +26,7 @@ class Line:
     """A named series of points."""
 
     name: str
-    points: tuple[Point, ...] = field(converter=tuple)
+    points: Sequence[Point]
     colour: str = "#2563eb"
     dashed: bool = False
 

@@ -2,27 +2,98 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import attrs
 
 from orbiter import jsonl
-from typing import TYPE_CHECKING
-
-from orbiter.errors import ConfigError
+from orbiter.curate.export import Exporter, ExportReport
+from orbiter.curate.pairs import UnpairedPreference, best_of_n_pairs, unpaired_preferences
+from orbiter.errors import ConfigError, LedgerError
+from orbiter.flywheel.engines import POLICY
+from orbiter.ledger import History
 from orbiter.records import Pair, Task, Trajectory
 
-if TYPE_CHECKING:
-    from orbiter.curate.export import Exporter, ExportReport
 
+def export_run(run: Path, exporter: Exporter, target: Path) -> ExportReport:
+    """Write the data of all rounds of a run with an exporter.
 
-def export_rounds(run: Path, exporter: Exporter, target: Path) -> ExportReport:
-    """Write what all rounds of a run kept with an exporter.
+    An exporter of trajectories gets the demonstrations and the kept rows; one of pairs, best-of-N pairs of the verified attempts;
+    one of unary preferences, every distinct answer with its label; one of tasks, the tasks that were sampled.
 
     Args:
         run: Folder of the run.
-        exporter: It takes trajectories (the kept rows, demonstrations first), pairs or tasks.
-        target: File or folder to write.
+        exporter: What writes.
+        target: File to write.
 
     Raises:
         ConfigError: The run has no data of the kind that the exporter takes.
+        RecordError: A row cannot be expressed in the format.
     """
-    return exporter.write(_records(run, exporter), target)
+    for kind in exporter.takes:
+        if kind in _SOURCES:
+            records = list(_SOURCES[kind](run))
+            if not records:
+                raise ConfigError(
+                    f"run {str(run)!r} has no {kind.__name__} to export as {exporter.name!r}"
+                )
+            return exporter.write(records, target)
+    takes = " or ".join(cls.__name__ for cls in exporter.takes)
+    raise ConfigError(f"exporter {exporter.name!r} takes {takes}, which a run does not have")
+
+
+def _kept(run: Path) -> Iterator[Trajectory]:
+    with History.open(run) as ledger:
+        paths = [event["path"] for event in ledger.events("dataset_written")]
+    # Joined datasets repeat these rows.
+    for path in dict.fromkeys(paths):
+        if path == "data/demonstrations.jsonl" or path.endswith("-kept.jsonl"):
+            yield from jsonl.read(run / path, Trajectory)
+
+
+def _judged(run: Path) -> list[Trajectory]:
+    with History.open(run) as ledger:
+        rows = []
+        for attempt in ledger.attempts(engine=POLICY):
+            verdict = ledger.verdict_of(attempt.key)
+            if verdict is not None:
+                rows.append(attrs.evolve(attempt.trajectory, score=verdict.score, verdict=verdict))
+    return rows
+
+
+def _pairs(run: Path) -> Iterator[Pair]:
+    yield from best_of_n_pairs(_judged(run))
+
+
+def _unpaired(run: Path) -> Iterator[UnpairedPreference]:
+    yield from unpaired_preferences(_judged(run))
+
+
+def _tasks(run: Path) -> Iterator[Task]:
+    from orbiter.flywheel.flywheel import Flywheel
+    from orbiter.flywheel.recipe import load_recipe
+    from orbiter.flywheel.stages import round_tasks
+
+    with History.open(run) as ledger:
+        started = ledger.last_event("run_started")
+        rounds = {event["round"] for event in ledger.events("planned", engine=POLICY)}
+    if started is None:
+        raise LedgerError(f"run {str(run)!r} has not started yet")
+    recipe = load_recipe(run / "recipe.yaml")
+    wheel = Flywheel(recipe, runs_dir=run.parent, base_dir=Path(started["base_dir"]))
+    seen: set[tuple[str, str]] = set()
+    for number in sorted(rounds):
+        for task in round_tasks(wheel, number):
+            if (task.env, task.task_id) not in seen:
+                seen.add((task.env, task.task_id))
+                yield task
+
+
+_SOURCES: dict[type, Any] = {
+    Trajectory: _kept,
+    Pair: _pairs,
+    UnpairedPreference: _unpaired,
+    Task: _tasks,
+}

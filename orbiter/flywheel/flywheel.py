@@ -13,20 +13,20 @@ import attrs
 from attrs import frozen
 
 from orbiter import jsonl
-
 from orbiter.convert import unstructure
 from orbiter.errors import ConfigError
 from orbiter.flywheel import stages
+from orbiter.flywheel.engines import POLICY
 from orbiter.flywheel.provenance import provenance
 from orbiter.flywheel.recipe import Component, Recipe, dump_recipe
 from orbiter.generate.policy import Policy
 from orbiter.hookspecs import RoundEvent, StateEvent
 from orbiter.ledger import AttemptKey, Ledger
 from orbiter.plugin import plugin_manager, registry
-from orbiter.tasks.streams import item_seed
 from orbiter.records import Trajectory
 from orbiter.tasks.environment import Environment
 from orbiter.tasks.splits import TaskStream
+from orbiter.tasks.streams import item_seed
 from orbiter.verify.verifier import Verifier
 
 MAY_CHANGE = ("rounds", "gates", "exports", "description")
@@ -130,7 +130,7 @@ class Flywheel:
         """Return a round's attempts with their verdicts, in identity order."""
         if self._judged[0] != number:
             judged = {}
-            for attempt in self.ledger.attempts(number, stages.POLICY):
+            for attempt in self.ledger.attempts(number, POLICY):
                 verdict = self.ledger.verdict_of(attempt.key)
                 score = verdict.score if verdict else None
                 judged[attempt.key] = attrs.evolve(attempt.trajectory, score=score, verdict=verdict)
@@ -258,6 +258,7 @@ class Flywheel:
             self.ledger.add_event(
                 "run_started",
                 name=self.recipe.name,
+                base_dir=str(self.base_dir.resolve()),
                 recipe=unstructure(self.recipe),
                 provenance=provenance(self.verifier),
             )

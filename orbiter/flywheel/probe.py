@@ -16,6 +16,7 @@ from orbiter import jsonl
 from orbiter.errors import ConfigError
 from orbiter.flywheel import odds, stages
 from orbiter.flywheel.flywheel import Flywheel
+from orbiter.flywheel.recipe import Train
 from orbiter.generate.policy import Completion, Request
 from orbiter.ledger import History
 from orbiter.plugin import registry
@@ -81,7 +82,7 @@ def probing(wheel: Flywheel) -> Iterator[str]:
                 wheel.policy.load(newest)
                 yield str(newest)
             elif spec is not None and spec.name is not None:
-                made = stages.make_model(wheel, folder / "base")
+                made = stages.make_model(wheel, spec, folder / "base")
                 wheel.policy.load(made)
                 yield str(made)
             else:
@@ -222,5 +223,5 @@ def _train_seconds(wheel: Flywheel, model: str) -> float | None:
     return total
 
 
-def _steps(spec: stages.Train, rows: int) -> float:
+def _steps(spec: Train, rows: int) -> float:
     return spec.epochs * rows / (spec.batch_size * spec.gradient_accumulation)

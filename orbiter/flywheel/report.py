@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from orbiter.flywheel.charts import Line, Point, line_chart, stacked_bars
+from orbiter.flywheel.engines import POLICY
 from orbiter.jsonl import replace_file
 from orbiter.ledger import History
 from orbiter.records import Message, Outcome, Trajectory, Verdict
@@ -255,7 +256,7 @@ def _samples(ledger: History, rounds: Sequence[int]) -> str:
     for number in dict.fromkeys((rounds[0], rounds[-1])):
         chosen: dict[Outcome, list[str]] = {outcome: [] for outcome in Outcome}
         seen: set[tuple[Outcome, str]] = set()
-        for attempt in ledger.attempts(number, "policy"):
+        for attempt in ledger.attempts(number, POLICY):
             verdict = ledger.verdict_of(attempt.key)
             if verdict is None or (verdict.outcome, attempt.key.task_id) in seen:
                 continue

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from orbiter import jsonl
-from orbiter.convert import unstructure
 from orbiter.curate.contamination import decontaminate
 from orbiter.curate.decision import Decision, Fate, Funnel
 from orbiter.curate.near_dedup import near_dedup
 from orbiter.curate.pairs import best_of_n_pairs
 from orbiter.curate.survivors import survivors
 from orbiter.errors import BudgetExceededError, ConfigError, OrbiterError
-from orbiter.flywheel.summary import summarise_round
-from orbiter.flywheel.export import export_rounds
+from orbiter.flywheel.engines import HELD_OUT, POLICY
+from orbiter.flywheel.export import export_run
 from orbiter.flywheel.rollout import Rollout, RolloutPlan, RolloutResult
+from orbiter.flywheel.summary import summarise_round
 from orbiter.hookspecs import MetricsEvent
 from orbiter.plugin import plugin_manager, registry
 from orbiter.records import Message, Outcome, Task, Trajectory
@@ -32,10 +32,7 @@ from orbiter.verify.verifier import Verifier, judge
 
 if TYPE_CHECKING:
     from orbiter.flywheel.flywheel import Flywheel
-    from orbiter.flywheel.recipe import Train
-
-POLICY, HELD_OUT = "policy", "held_out"
-"""Engines: what generated an attempt, and for what."""
+    from orbiter.flywheel.recipe import ModelSpec, Train
 
 
 def audit(wheel: Flywheel, number: int) -> dict[str, Any]:
@@ -54,33 +51,32 @@ def model(wheel: Flywheel, number: int) -> dict[str, Any]:
     if spec is None or spec.name is None:
         return {}
     path = "checkpoints/base"
-    make_model(wheel, wheel.place(path))
+    make_model(wheel, spec, wheel.place(path))
     wheel.ledger.add_checkpoint(path, round=number, base=None, dataset=None)
     return {"checkpoint": path}
 
 
-def make_model(wheel: Flywheel, path: Path) -> Path:
-    """Make the first model of the run in a folder, with the characters that the environment uses."""
-    spec = wheel.recipe.model
-    assert spec is not None
-    assert spec.name is not None
+def make_model(wheel: Flywheel, spec: ModelSpec, path: Path) -> Path:
+    """Make the model that a maker's spec names in a folder, with the characters that the environment uses."""
     options = {"seed": item_seed(wheel.recipe.seed, "model") % 2**31, **spec.extra}
     if wheel.environment.chars is not None:
         options.setdefault("chars", wheel.environment.chars)
     path.parent.mkdir(exist_ok=True)
-    registry().create("model", spec.name, {"path": path, **options})
+    registry().create("model", str(spec.name), {"path": path, **options})
     return path
 
 
 def teach(wheel: Flywheel, number: int) -> dict[str, Any]:
     """Start cold: write demonstrations that the verifier confirms, and train on them."""
-    assert wheel.recipe.teach is not None
-    rows = demonstrations(wheel, wheel.recipe.teach.demonstrations)
+    spec = wheel.recipe.teach
+    if spec is None:
+        return {}
+    rows = demonstrations(wheel, spec.demonstrations)
     path = kept_path(0)
     jsonl.write(wheel.place(path), rows)
     wheel.kept[0] = rows
     wheel.ledger.add_dataset(path, rows, round=number)
-    return _train(wheel, number, wheel.recipe.teach, path) | {"demonstrations": len(rows)}
+    return _train(wheel, number, spec, path) | {"demonstrations": len(rows)}
 
 
 def demonstrations(wheel: Flywheel, count: int) -> list[Trajectory]:
@@ -277,9 +273,10 @@ def _write_training_set(wheel: Flywheel, number: int) -> dict[str, Any]:
 
 def train(wheel: Flywheel, number: int) -> dict[str, Any]:
     """Train on the round's dataset, from the previous checkpoint or from the base model."""
-    curated = wheel.done(number, "curate") or {}
-    assert wheel.recipe.train is not None
-    return _train(wheel, number, wheel.recipe.train, curated["dataset"])
+    spec, curated = wheel.recipe.train, wheel.done(number, "curate")
+    return (
+        {} if spec is None or curated is None else _train(wheel, number, spec, curated["dataset"])
+    )
 
 
 def _train(wheel: Flywheel, number: int, spec: Train, dataset: str) -> dict[str, Any]:
@@ -327,11 +324,10 @@ def _train(wheel: Flywheel, number: int, spec: Train, dataset: str) -> dict[str,
 
 
 def _start_model(wheel: Flywheel, spec: Train) -> str:
-    recipe = wheel.recipe
-    assert recipe.model is not None
     if spec.start == "previous" and wheel.checkpoint is not None:
         return str(wheel.checkpoint)
-    return recipe.model.id if recipe.model.id is not None else str(wheel.place("checkpoints/base"))
+    named = wheel.recipe.model.id if wheel.recipe.model is not None else None
+    return named if named is not None else str(wheel.place("checkpoints/base"))
 
 
 def evaluate(wheel: Flywheel, number: int) -> dict[str, Any]:
@@ -382,13 +378,14 @@ def _stop_reason(
     rate = row.get("held_out")
     if gates.stop_at is not None and rate is not None and rate >= gates.stop_at:
         return f"held-out pass rate {rate:.3f} reached {gates.stop_at}"
-    if gates.goodhart and before and "audited" in row and "audited" in before:
-        # The verifier sees progress that the audit verifier does not: what rises is skill at the verifier.
-        if row["held_out"] > before["held_out_high"] and row["audited"] < before["audited"]:
-            return (
-                f"the visible pass rate rose from {before['held_out']:.3f} to {row['held_out']:.3f} while "
-                f"the audited one fell from {before['audited']:.3f} to {row['audited']:.3f}"
-            )
+    if not (gates.goodhart and before and "audited" in row and "audited" in before):
+        return None
+    # The verifier sees progress that the audit verifier does not: what rises is skill at the verifier.
+    if row["held_out"] > before["held_out_high"] and row["audited"] < before["audited"]:
+        return (
+            f"the visible pass rate rose from {before['held_out']:.3f} to {row['held_out']:.3f} while "
+            f"the audited one fell from {before['audited']:.3f} to {row['audited']:.3f}"
+        )
     return None
 
 
@@ -396,6 +393,9 @@ def export(wheel: Flywheel) -> None:
     """Write the final data in every format that the recipe asks for."""
     for component in wheel.recipe.exports:
         exporter = wheel.make("exporter", component)
-        path = wheel.place(f"exports/{component.name.replace('/', '-')}")
-        report = export_rounds(wheel.path, exporter, path)
-        wheel.ledger.add_event("exported", name=component.name, **unstructure(report))
+        target = wheel.place(f"exports/{exporter.name}{exporter.suffix}")
+        report = export_run(wheel.path, exporter, target)
+        files = [path.relative_to(wheel.path).as_posix() for path in report.files]
+        wheel.ledger.add_event(
+            "exported", name=exporter.name, rows=report.count, files=files, skipped=report.skipped
+        )
