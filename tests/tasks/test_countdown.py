@@ -18,6 +18,7 @@ from orbiter.verify.arithmetic import evaluate, numbers, parse
         ([2, 3], 1, "3-2"),
         ([3, 8], 24, "3*8"),
         ([1, 5, 5, 5], 24, "5*5-1"),
+        ([1, 2, 8], 4, "8/(1*2)"),
         ([1, 1], 5, None),
         ([2, 4], 3, None),
     ],

@@ -21,6 +21,7 @@ class Listed(Environment):
         self.size = None if endless else len(self.prompts)
 
     def task(self, index, *, seed):
+        assert self.size is None or 0 <= index < self.size
         prompt = self.prompts[index % len(self.prompts)]
         return self.make_task(prompt, prompt, answer="x", drawn_at=index)
 

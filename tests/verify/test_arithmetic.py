@@ -86,6 +86,7 @@ def test_bounds(text, reason):
 def test_the_longest_and_deepest_that_is_allowed():
     assert evaluate(parse("1+" * 199 + "1")) == 200
     assert evaluate(parse("(" * 40 + "1" + ")" * 40)) == 1
+    assert evaluate(parse("+".join(["(1)"] * 60))) == 60
 
 
 def test_division_by_zero():

@@ -98,6 +98,12 @@ def test_all_that_pass_fully_reach_the_full_score(weights):
     assert verifier.verify(TASK, TRAJECTORY).outcome is PASS
 
 
+@given(st.floats(0.01, 1), st.lists(st.floats(0.001, 1000), min_size=1, max_size=8))
+def test_a_mean_of_equal_scores_reaches_them(score, weights):
+    verifier = Weighted([Says(PASS, score)] * len(weights), weights=weights, threshold=score)
+    assert verifier.verify(TASK, TRAJECTORY).outcome is PASS
+
+
 def test_a_part_that_raises_is_invalid():
     class Broken(Verifier):
         name = "broken"
