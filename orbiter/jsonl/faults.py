@@ -80,7 +80,9 @@ def _fault_inside(value: Any, path: str, depth: int) -> RecordError | None:
         items = value.items()
     else:
         return next(
-            filter(None, (fault_of_value(v, f"{path}[{i}]", depth + 1) for i, v in enumerate(value))),
+            filter(
+                None, (fault_of_value(v, f"{path}[{i}]", depth + 1) for i, v in enumerate(value))
+            ),
             None,
         )
     seen = set()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import numpy as np
 import orjson
@@ -20,14 +20,18 @@ T = TypeVar("T")
 MAX_LINE_BYTES = 1_000_000
 """Longest line, without its newline, that is read or written unless told otherwise."""
 
-_BLOCK_SIZE = 1 << 20
+_BLOCK_SIZE = 1 << 18
 _KEY_END = re.compile(rb'(?:(?<!\\)|(?<=\\\\))"[ \t\r\n]*:')
 _SUSPECT = 1 << 40
 
 
+@overload
+def read(path: str | Path, *, max_line_bytes: int = ...) -> Iterator[Trajectory]: ...
+@overload
+def read(path: str | Path, cls: type[T], *, max_line_bytes: int = ...) -> Iterator[T]: ...
 def read(
-    path: str | Path, cls: type[T] = Trajectory, *, max_line_bytes: int = MAX_LINE_BYTES
-) -> Iterator[T]:
+    path: str | Path, cls: type[Any] = Trajectory, *, max_line_bytes: int = MAX_LINE_BYTES
+) -> Iterator[Any]:
     """Yield the records of a file.
 
     Args:
@@ -85,8 +89,9 @@ def decode(data: bytes, *, marks: int, source: str | None, line: int | None) -> 
     if not sound:
         fault = fault_of_line(data) or fault
     if fault is not None:
-        fault_at = {"source": source, "line": line, "field": fault.field, "hint": fault.hint}
-        raise RecordError(fault.problem, **fault_at)
+        raise RecordError(
+            fault.problem, source=source, line=line, field=fault.field, hint=fault.hint
+        )
     return row  # type: ignore[return-value]
 
 
@@ -116,15 +121,10 @@ def lines(path: str | Path, *, max_line_bytes: int) -> Iterator[tuple[int, int, 
     except OSError as error:
         raise RecordError(f"cannot be read: {error.strerror}", source=source) from None
     with file:
-        end = b""
-        while not end:
-            block = file.read(_BLOCK_SIZE)
-            end = b"" if block or not rest else b"\n"
-            if not block and not end:
-                break
-            head, newline, tail = (block + end).rpartition(b"\n")
-            whole, rest = (rest + head + newline, tail) if newline else (b"", rest + tail)
-            for line, marks in _split(whole):
+        while block := file.read(_BLOCK_SIZE):
+            block = rest + block
+            *whole, rest = block.split(b"\n")
+            for line, marks in zip(whole, _key_marks(block, whole)):
                 number += 1
                 if len(line) > max_line_bytes:
                     raise too_long(max_line_bytes).at(source, number)
@@ -132,6 +132,8 @@ def lines(path: str | Path, *, max_line_bytes: int) -> Iterator[tuple[int, int, 
                 offset += len(line) + 1
             if len(rest) > max_line_bytes:
                 raise too_long(max_line_bytes).at(source, number + 1)
+    if rest:
+        yield number + 1, offset, rest, _key_marks(rest, [rest])[0]
 
 
 def too_long(limit: int) -> RecordError:
@@ -141,11 +143,12 @@ def too_long(limit: int) -> RecordError:
     )
 
 
-def _split(block: bytes) -> Iterator[tuple[bytes, int]]:
-    codes = np.frombuffer(block, np.uint8)
-    ends = np.flatnonzero(codes == ord("\n"))
-    marks = np.diff(np.searchsorted(_key_ends(codes), ends), prepend=0)
-    return zip(block.split(b"\n"), marks.tolist())
+def _key_marks(block: bytes, whole: Sequence[bytes]) -> list[int]:
+    """Return for each of the lines at the beginning of a block how many keys its text can hold at most."""
+    key_ends = _key_ends(np.frombuffer(block, np.uint8))
+    line_ends = np.cumsum([len(line) + 1 for line in whole], dtype=np.int64)
+    counts: list[int] = np.diff(np.searchsorted(key_ends, line_ends), prepend=0).tolist()
+    return counts
 
 
 def _key_ends(codes: np.ndarray[Any, np.dtype[np.uint8]]) -> Any:

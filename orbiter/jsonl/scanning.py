@@ -132,7 +132,9 @@ _ATOM = str | int | float | bool | None  # what a field that was null in one row
 
 
 def _keys(row: dict[str, Any]) -> Any:
-    return {key: _keys(item) if isinstance(item, dict) else item is None for key, item in row.items()}
+    return {
+        key: _keys(item) if isinstance(item, dict) else item is None for key, item in row.items()
+    }
 
 
 def _size(row: dict[str, Any]) -> int:
