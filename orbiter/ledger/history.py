@@ -13,6 +13,7 @@ from orbiter.errors import LedgerError
 from orbiter.ledger.account import Account
 from orbiter.ledger.attempt import KEY_FIELDS, Attempt, AttemptKey, Decision
 from orbiter.ledger.journal import Journal
+from orbiter.ledger.lines import damaged
 from orbiter.ledger.section import Section
 from orbiter.ledger.state import State
 from orbiter.records import Verdict
@@ -205,7 +206,10 @@ class History:
     def _row(self, name: str, number: int) -> dict[str, Any]:
         if not self._journals:
             raise LedgerError(f"run {str(self.path)!r} is closed")
-        row: dict[str, Any] = orjson.loads(self._journals[name].line(number))
+        try:
+            row: dict[str, Any] = orjson.loads(self._journals[name].line(number))
+        except orjson.JSONDecodeError as error:
+            raise damaged(f"{name}.jsonl", number, error) from None
         return row
 
     def _attempt(self, number: int) -> Attempt:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -87,9 +90,28 @@ def encode(row: dict[str, Any], *, what: object) -> bytes:
         RecordError: The row holds something that JSON cannot.
     """
     try:
-        return orjson.dumps(row)
+        line = orjson.dumps(row)
     except (TypeError, ValueError) as error:
         raise RecordError(f"row of {what} cannot be written as JSON: {error}") from None
+    # orjson writes NaN and infinity as null. Only a line with a null that is not the score can hide one.
+    nulls = 1 if "score" in row and row["score"] is None else 0
+    if line.count(b"null") > nulls and (path := _non_finite(row)):
+        raise RecordError(f"row of {what} must hold finite numbers, got another in {path!r}")
+    return line
+
+
+def _non_finite(value: Any, path: str = "") -> str | None:
+    """Return the path of the first number in plain data that is NaN or infinite."""
+    if isinstance(value, float):
+        return None if math.isfinite(value) else path
+    items: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, Mapping):
+        items = value.items()
+    elif isinstance(value, list | tuple):
+        items = enumerate(value)
+    return next(
+        (p for key, item in items if (p := _non_finite(item, f"{path}.{key}".lstrip(".")))), None
+    )
 
 
 def decode(line: bytes, cls: type[T], *, source: str, number: int) -> T:
@@ -99,9 +121,20 @@ def decode(line: bytes, cls: type[T], *, source: str, number: int) -> T:
         LedgerError: The line was damaged after it was committed.
     """
     try:
-        return msgspec.json.decode(line, type=cls)
+        made: T = _decoder(cls).decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise LedgerError(
-            f"{source} line {number} is damaged: {error}",
-            hint="restore the file from a copy; orbiter never leaves out a committed line in silence",
-        ) from None
+        raise damaged(source, number, error) from None
+    return made
+
+
+def damaged(source: str, number: int, error: Exception) -> LedgerError:
+    """Return the error for a committed line that can no longer be read."""
+    return LedgerError(
+        f"{source} line {number} is damaged: {error}",
+        hint="restore the file from a copy; orbiter never leaves out a committed line in silence",
+    )
+
+
+@functools.cache
+def _decoder(cls: type[T]) -> msgspec.json.Decoder[T]:
+    return msgspec.json.Decoder(cls)

@@ -22,6 +22,8 @@ class RunLock:
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
         except BlockingIOError:
             holder = os.pread(self._fd, 32, 0).decode(errors="replace").strip()
             self.release()
@@ -33,10 +35,8 @@ class RunLock:
             self.release()
             raise LedgerError(
                 f"run {folder.name!r} cannot be locked: {error.strerror}",
-                hint="keep runs on a file system that supports flock",
+                hint="keep runs on a file system with flock and with space left",
             ) from error
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
         _held.add(self)
 
     def release(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import orjson
@@ -37,12 +37,18 @@ class State:
         self._sections: dict[tuple[int, str, str], Section] = {}
         self._order: dict[tuple[int, str], list[tuple[str, str]]] = {}
         self.events: dict[str, list[int]] = {}
+        self._loaders: dict[str, Callable[[bytes, int], None]] = {
+            "rounds": self._load_event,
+            "attempts": self._load_attempt,
+            "verdicts": self._load_verdict,
+            "decisions": self._load_decision,
+        }
 
     def load(self, name: str, line: bytes, number: int) -> None:
         """Take in line ``number`` of one of the four files."""
-        getattr(self, f"_load_{name}")(line, number)
+        self._loaders[name](line, number)
 
-    def _load_rounds(self, line: bytes, number: int) -> None:
+    def _load_event(self, line: bytes, number: int) -> None:
         event = decode(line, EventLine, source="rounds.jsonl", number=number).event
         self.add_event(event, number)
         if event == "planned":
@@ -54,27 +60,27 @@ class State:
                 hint="open it with the version of orbiter that wrote it",
             )
 
-    def _load_attempts(self, line: bytes, number: int) -> None:
+    def _load_attempt(self, line: bytes, number: int) -> None:
         row = decode(line, AttemptLine, source="attempts.jsonl", number=number)
         section, slot = self._loaded(row, "attempts.jsonl", number)
         _once(section.attempt_lines[slot], "attempts.jsonl", number)
         section.add_attempt(slot, number, error=row.error, token_count=row.token_count)
 
-    def _load_verdicts(self, line: bytes, number: int) -> None:
+    def _load_verdict(self, line: bytes, number: int) -> None:
         row = decode(line, VerdictLine, source="verdicts.jsonl", number=number)
         section, slot = self._loaded(row, "verdicts.jsonl", number)
         verifier = (row.verifier, row.version)
         _once(section.verdict_line(slot, verifier), "verdicts.jsonl", number)
         section.add_verdict(slot, number, verifier=verifier, outcome=row.outcome, reason=row.reason)
 
-    def _load_decisions(self, line: bytes, number: int) -> None:
+    def _load_decision(self, line: bytes, number: int) -> None:
         row = decode(line, DecisionLine, source="decisions.jsonl", number=number)
         section, slot = self._loaded(row, "decisions.jsonl", number)
         _once(section.decision_lines[slot], "decisions.jsonl", number)
         section.add_decision(slot, number, decision=row.decision, reason=row.reason)
 
     def _loaded(self, row: KeyLine, source: str, number: int) -> tuple[Section, int]:
-        found = self.find(row.key)
+        found = self.find(row)
         made = source == "attempts.jsonl" or (found and found[0].attempt_lines[found[1]])
         if found is None or not made:
             raise LedgerError(
@@ -102,7 +108,7 @@ class State:
         section = self._sections.get((round, engine, env))
         return len(section.slots.get(task_id, ())) if section is not None else 0
 
-    def find(self, key: AttemptKey) -> tuple[Section, int] | None:
+    def find(self, key: AttemptKey | KeyLine) -> tuple[Section, int] | None:
         """Return the section and slot of an attempt, or None if it is not planned."""
         section = self._sections.get((key.round, key.engine, key.env))
         slot = section.slot(key.task_id, key.attempt) if section is not None else None

@@ -1,3 +1,4 @@
+import math
 import os
 import resource
 import signal
@@ -231,13 +232,32 @@ def test_a_verdict_may_not_rename_its_attempt(ledger, make_attempt):
         ledger.add_verdicts([(key, attrs.evolve(PASS, extra={"task_id": "other"}))])
 
 
-def test_what_json_cannot_hold_is_refused_and_named(run_dir, ledger, make_attempt):
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (object(), "cannot be written as JSON: Type is not JSON serializable: object"),
+        ("\ud800", "cannot be written as JSON: str is not valid UTF-8: surrogates not allowed"),
+        (2**64, "cannot be written as JSON: Integer exceeds 64-bit range"),
+        ([1.0, {"y": math.nan}], "must hold finite numbers, got another in 'metadata.x.1.y'"),
+        (-math.inf, "must hold finite numbers, got another in 'metadata.x'"),
+    ],
+)
+def test_what_json_cannot_hold_is_refused_and_named(run_dir, ledger, make_attempt, value, message):
     keys = planned(ledger)
     bad = make_attempt(keys[1])
-    bad = attrs.evolve(bad, trajectory=attrs.evolve(bad.trajectory, metadata={"x": object()}))
-    with pytest.raises((RecordError, TypeError)):
+    bad = attrs.evolve(bad, trajectory=attrs.evolve(bad.trajectory, metadata={"x": value}))
+    with pytest.raises(RecordError) as caught:
         ledger.add_attempts([make_attempt(keys[0]), bad])
+    assert caught.value.message == f"row of {keys[1]} {message}"
     assert lines(run_dir, "attempts") == []
+
+
+def test_nulls_and_the_word_null_are_taken(ledger, make_attempt):
+    (key, *_) = planned(ledger)
+    made = make_attempt(key, "null null")
+    made = attrs.evolve(made, trajectory=attrs.evolve(made.trajectory, metadata={"x": [None, 1.5]}))
+    ledger.add_attempts([made])
+    assert list(ledger.attempts()) == [made]
 
 
 def test_events_are_found_by_name_and_value(run_dir):
@@ -335,13 +355,13 @@ def test_another_process_is_refused_and_a_killed_one_frees_the_run(run_dir):
             signal.pause()
         finally:
             os._exit(1)
-    os.read(reader, 1)
+    os.close(writer)
+    assert os.read(reader, 1) == b"x"
     with pytest.raises(RunLockedError, match=f"run 'run' is locked by process {child}"):
         Ledger.open(run_dir)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     os.close(reader)
-    os.close(writer)
     Ledger.open(run_dir).close()
 
 
@@ -354,13 +374,16 @@ def test_a_forked_worker_neither_keeps_the_lock_nor_writes(run_dir, make_attempt
     child = os.fork()
     if child == 0:
         os.close(held)
+        said = "the child wrote"
         try:
             with ledger:
                 ledger.add_attempts([make_attempt(keys[1])])
         except LedgerError as error:
-            os.write(ready, error.message.encode())
+            said = error.message
+        os.write(ready, said.encode())
         os.read(hold, 1)  # until the parent is done
         os._exit(0)
+    os.close(ready)
     said = os.read(done, 1000).decode()
     assert said == (
         f"run {str(run_dir)!r} must be written by the process that opened it, {os.getpid()}, got {child}"
@@ -370,7 +393,7 @@ def test_a_forked_worker_neither_keeps_the_lock_nor_writes(run_dir, make_attempt
         assert [attempt.key for attempt in again.attempts()] == [keys[0]]
     os.close(held)
     os.waitpid(child, 0)
-    for fd in (hold, done, ready):
+    for fd in (hold, done):
         os.close(fd)
 
 
@@ -452,6 +475,19 @@ def test_a_damaged_file_is_an_error_never_a_silent_loss(run_dir, make_attempt, n
     assert file.read_bytes() == before
     with pytest.raises(LedgerError):
         History.open(run_dir)
+
+
+def test_damage_in_a_text_is_noticed_when_it_is_read(run_dir, make_attempt):
+    with Ledger.open(run_dir) as ledger:
+        keys = planned(ledger)
+        ledger.add_attempts([make_attempt(key) for key in keys])
+        file = run_dir / "attempts.jsonl"
+        first, *rest = file.read_bytes().splitlines(keepends=True)
+        file.write_bytes(b"".join([first, rest[0].replace(b"answer", b"answ\xff\xff"), *rest[1:]]))
+        attempts = ledger.attempts()
+        assert next(attempts).key == keys[0]
+        with pytest.raises(LedgerError, match=r"attempts\.jsonl line 2 is damaged"):
+            next(attempts)
 
 
 def test_a_missing_file_is_an_error(run_dir):
