@@ -11,6 +11,7 @@ runner will do. Hypothesis strategies for the records are in :mod:`orbiter.testi
 
 from orbiter.testing.backend import check_backend
 from orbiter.testing.environment import check_environment
+from orbiter.testing.evolution import check_evolution
 from orbiter.testing.policy import check_policy
 from orbiter.testing.synthesiser import check_synthesiser
 from orbiter.testing.trainer import check_trainer
@@ -20,6 +21,7 @@ from orbiter.testing.verifier import check_verifier
 __all__ = [
     "check_backend",
     "check_environment",
+    "check_evolution",
     "check_policy",
     "check_strategy",
     "check_synthesiser",

@@ -31,6 +31,7 @@ def play(allocator, outcome, *, shuffle=None):
     waves = []
     while wave := allocator.next_wave():
         waves.append(wave)
+        assert allocator.spent <= allocator.budget
         for task, attempt in shuffle(wave) if shuffle else wave:
             allocator.record(task, attempt, outcome(task, attempt))
     return waves
