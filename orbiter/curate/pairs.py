@@ -64,13 +64,15 @@ def best_of_n_pairs(
     if not 0.0 <= min_margin <= 1.0:
         raise ConfigError(f"min_margin must be in [0, 1], got {min_margin!r}")
     pairs: list[Pair] = []
-    for rows in _by_prompt(attempts):
-        passed, failed = _labelled(rows)
-        if not passed:
+    for group in _by_prompt(attempts):
+        rows = _distinct(group)
+        best = max(filter(_passed, rows), key=_score, default=None)
+        if best is None:
             continue
-        best = min(passed, key=lambda row: -_score(row))
-        near = [row for row in failed if _score(best) - _score(row) >= min_margin]
-        pairs += [_pair(best, row) for row in _by_turns(near)[:max_pairs_per_task]]
+        worse = [
+            row for row in rows if not _passed(row) and _score(best) - _score(row) >= min_margin
+        ]
+        pairs += [_pair(best, row) for row in _by_turns(worse)[:max_pairs_per_task]]
     return pairs
 
 
@@ -80,12 +82,7 @@ def unpaired_preferences(attempts: Sequence[Trajectory]) -> list[UnpairedPrefere
     What cannot enter a pair (invalid, unjudged, cut off, contradictory) is left out here too. The order is that of the
     attempts within each prompt, prompts in order of arrival.
     """
-    rows: list[UnpairedPreference] = []
-    for group in _by_prompt(attempts):
-        passed, failed = _labelled(group)
-        labels = {id(row): True for row in passed} | {id(row): False for row in failed}
-        rows += [_unpaired(row, labels[id(row)]) for row in group if id(row) in labels]
-    return rows
+    return [_unpaired(row) for group in _by_prompt(attempts) for row in _distinct(group)]
 
 
 def _by_prompt(attempts: Iterable[Trajectory]) -> list[list[Trajectory]]:
@@ -96,28 +93,26 @@ def _by_prompt(attempts: Iterable[Trajectory]) -> list[list[Trajectory]]:
     return list(groups.values())
 
 
-def _labelled(rows: Sequence[Trajectory]) -> tuple[list[Trajectory], list[Trajectory]]:
-    """Return the first row of each distinct passing answer, and of each distinct failing one."""
-    sides: dict[Outcome, dict[bytes, Trajectory]] = {Outcome.PASS: {}, Outcome.FAIL: {}}
+def _distinct(rows: Iterable[Trajectory]) -> list[Trajectory]:
+    """Return the first row of each answer that passed or failed, without the answers that did both."""
+    first: dict[bytes, Trajectory] = {}
+    doubtful: set[bytes] = set()
     for row in rows:
         if row.verdict is None or row.verdict.outcome is Outcome.INVALID:
             continue
         if is_truncated(row) or not response(row):
             continue
-        sides[row.verdict.outcome].setdefault(response_key(row), row)
-    passed, failed = sides[Outcome.PASS], sides[Outcome.FAIL]
-    both = passed.keys() & failed.keys()
-    return (
-        [row for key, row in passed.items() if key not in both],
-        [row for key, row in failed.items() if key not in both],
-    )
+        key = response_key(row)
+        if _passed(first.setdefault(key, row)) != _passed(row):
+            doubtful.add(key)
+    return [row for key, row in first.items() if key not in doubtful]
 
 
 def _by_turns(rows: Iterable[Trajectory]) -> list[Trajectory]:
     """Return the rows in rounds over their reasons, the highest score of each reason first."""
     turns: dict[str, int] = {}
     order: list[tuple[int, Trajectory]] = []
-    for row in sorted(rows, key=lambda row: -_score(row)):
+    for row in sorted(rows, key=_score, reverse=True):
         turn = turns.get(_reason(row), 0)
         turns[_reason(row)] = turn + 1
         order.append((turn, row))
@@ -137,11 +132,11 @@ def _pair(best: Trajectory, other: Trajectory) -> Pair:
     )
 
 
-def _unpaired(row: Trajectory, label: bool) -> UnpairedPreference:
+def _unpaired(row: Trajectory) -> UnpairedPreference:
     return UnpairedPreference(
         prompt=row.prompt,
         completion=response(row),
-        label=label,
+        label=_passed(row),
         env=row.env,
         task_id=row.task_id,
         metadata={"id": row.id, "score": _score(row), "reason": _reason(row)},
@@ -151,6 +146,10 @@ def _unpaired(row: Trajectory, label: bool) -> UnpairedPreference:
 
 def _tools(row: Trajectory) -> dict[str, Any]:
     return {"tools": unstructure(row.tools)} if row.tools else {}
+
+
+def _passed(row: Trajectory) -> bool:
+    return row.verdict is not None and row.verdict.outcome is Outcome.PASS
 
 
 def _score(row: Trajectory) -> float:

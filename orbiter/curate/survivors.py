@@ -66,7 +66,7 @@ def survivors(
     for positions in grouped(attempts).values():
         fit = [i for i in positions if unfit[i] is None]
         seen: set[bytes] = set()
-        for i in sorted(fit, key=lambda i: -_score(attempts[i])):
+        for i in sorted(fit, key=lambda i: _score(attempts[i]), reverse=True):
             answer = response_key(attempts[i])
             if answer in seen:
                 decisions[i] = Decision(Fate.DUPLICATE, "same answer to the task")

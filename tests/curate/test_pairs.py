@@ -158,6 +158,13 @@ def test_labels_are_the_verdicts_and_answers_distinct(rows):
         assert outcomes == {"pass" if item.label else "fail"}
 
 
+def test_attempt_given_twice_is_one_label():
+    assert len(unpaired_preferences([attempt("3", FAIL)] * 2)) == 1
+    assert unpaired_preferences([attempt("3", FAIL), attempt("3", PASS)]) == []
+    same = attempt("3", FAIL)
+    assert len(unpaired_preferences([same, same])) == 1
+
+
 def test_unpaired_rows_come_back_as_they_were():
     (row,) = unpaired_preferences([attempt("3", FAIL)])
     assert row == UnpairedPreference(
