@@ -159,7 +159,7 @@ class Answerer:
             Exception
         ) as error:  # a template is a program of the model's author, and may refuse a conversation
             return f"chat template refused the prompt: {type(error).__name__}: {error}"[:300]
-        return list(encoded["input_ids"])
+        return list(encoded["input_ids"]) or "the chat template made no text of the prompt"
 
     def _decode(
         self, bucket: list[_Prompt], sampling: Sampling, cancelled: threading.Event

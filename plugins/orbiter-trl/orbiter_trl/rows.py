@@ -57,7 +57,8 @@ class TokenRows:
     def alarms(self, *, context: int | None, max_length: int | None) -> list[str]:
         """Return a sentence for each thing that looks wrong."""
         count = len(self.lengths)
-        over = sum(n > context for n in self.lengths) if context is not None else 0
+        kept = self.lengths if max_length is None else [min(n, max_length) for n in self.lengths]
+        over = 0 if context is None else sum(n > context for n in kept)
         found = (
             (self.truncated_count, f"are longer than max_length={max_length} and were cut"),
             (self.dropped_count, "carry no loss and were left out (loss mask all 0)"),

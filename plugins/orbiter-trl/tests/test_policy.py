@@ -204,8 +204,9 @@ def test_tool_calls_are_parsed_where_the_tokenizer_says_how(nano):
 def test_a_template_that_refuses_a_prompt_fails_that_prompt_alone(nano):
     answerer = Answerer.open(str(nano))
     answerer.tokenizer.chat_template = "{% if messages[0]['content'] == '2' %}{{ raise_exception('no twos') }}{% endif %}<|assistant|>"
-    good, bad = answerer.answer([ask("1"), ask("2")], Sampling(max_new_tokens=1))
+    good, empty, bad = answerer.answer([ask("1"), ask(""), ask("2")], Sampling(max_new_tokens=1))
     assert good.error is None
+    assert empty == Completion.failed("the chat template made no text of the prompt")
     assert bad.error == "chat template refused the prompt: TemplateError: no twos"
 
 

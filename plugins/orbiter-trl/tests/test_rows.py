@@ -102,8 +102,15 @@ def test_what_is_cut_left_out_or_untrained_is_counted(tokenizer):
     assert found.alarms(context=10, max_length=9) == [
         "2 of 3 rows are longer than max_length=9 and were cut",
         "1 of 3 rows carry no loss and were left out (loss mask all 0)",
-        "2 of 3 rows are longer than the model's context of 10 tokens",
     ]
+
+
+def test_rows_beyond_the_context_are_an_alarm(tokenizer):
+    found = tokenised([talk("u12", "a12"), talk("u12345678", "a1")], tokenizer)
+    assert found.alarms(context=12, max_length=None) == [
+        "1 of 2 rows are longer than the model's context of 12 tokens"
+    ]
+    assert found.alarms(context=13, max_length=None) == []
 
 
 def test_good_rows_raise_no_alarm(tokenizer):
