@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from orbiter.errors import ConfigError, did_you_mean
+from orbiter.errors import ConfigError, LifecycleError, did_you_mean
 from orbiter.hookspecs import MetricsEvent
 from orbiter.plugin import plugin_manager, registry
 from orbiter.records import Task
@@ -17,6 +17,8 @@ from orbiter.train.lifecycle import TrainerState
 from orbiter.train.rewards import RewardSpec, check_rewards
 from orbiter.train.trainer import Trainer
 from orbiter.train.training_data import write_training_data
+
+T = TypeVar("T")
 
 
 class ModelTrainer(Trainer):
@@ -121,7 +123,7 @@ class ModelTrainer(Trainer):
             options=self.options,
             on_metrics=self._announce,
         )
-        self._known_backend().check(self._job)
+        self._checked(self._backend).check(self._job)
         return True
 
     async def train(self, dataset: Any = None) -> TrainMetrics:
@@ -133,6 +135,10 @@ class ModelTrainer(Trainer):
             dataset: What to train on; default: what the trainer was made with.
         """
         if dataset is not None:
+            if self.state is not TrainerState.CREATED:
+                raise LifecycleError(
+                    f"{type(self).__name__} must be created to take a dataset, got {self.state.value}"
+                )
             self.dataset = dataset
         if self.state is TrainerState.TRAINING:  # called by run()
             return await self._train()
@@ -143,7 +149,9 @@ class ModelTrainer(Trainer):
     async def evaluate(self) -> TrainMetrics:
         """Return what the backend measured on ``eval_data``; None where it measured nothing."""
         if self.result is None:
-            raise ConfigError("evaluate must come after train, got a trainer without a result")
+            raise LifecycleError(
+                f"{type(self).__name__} must be trained to be evaluated, got {self.state.value}"
+            )
         measured = self.result.metrics.extra
         return TrainMetrics(
             loss=measured.get("eval_loss"),
@@ -153,20 +161,23 @@ class ModelTrainer(Trainer):
         )
 
     async def _train(self) -> TrainMetrics:
-        if self._job is None:
-            raise ConfigError("train must come after the checks, got a trainer without a job")
+        backend, job = self._checked(self._backend), self._checked(self._job)
         # In a thread, so that the event loop of a notebook or a server stays alive for hours of training.
-        self.result = await asyncio.to_thread(self._known_backend().train, self._job)
+        self.result = await asyncio.to_thread(backend.train, job)
         return self.result.metrics
 
-    def _known_backend(self) -> Backend:
-        if self._backend is None:
-            raise ConfigError("backend must be looked up by check_agent first, got none")
-        return self._backend
+    def _checked(self, found: T | None) -> T:
+        """Return what a check has made; a subclass that overrides the check may have left it out."""
+        if found is None:
+            raise LifecycleError(
+                f"{type(self).__name__} must find its backend and make its job in its checks, got none",
+                hint="a check that is overridden must call super()",
+            )
+        return found
 
     def _data_kind(self) -> type:
         """Return the records that the algorithm trains on."""
-        return self._known_backend().algorithms[self.algorithm]
+        return self._checked(self._backend).algorithms[self.algorithm]
 
     def _file(self, data: str | Path | Sequence[Any], name: str) -> Path:
         if isinstance(data, str | Path):

@@ -14,6 +14,9 @@ from orbiter.train.config import TrainConfig, check_fields, whole
 from orbiter.train.model_trainer import ModelTrainer
 from orbiter.train.rewards import RewardSpec, check_rewards
 
+DEFAULT_MODEL = "Qwen/Qwen2.5-0.5B-Instruct"
+"""The model of verl's quick start."""
+
 
 class VeRLAlgorithm(enum.StrEnum):
     """How the policy's gradient is estimated."""
@@ -79,7 +82,7 @@ class VeRLTrainer(ModelTrainer):
     Args:
         config: Hyperparameters; default: ``VeRLConfig()``.
         rewards: At least one reward; an output gets their weighted sum.
-        model: Model id or folder to start from.
+        model: Model id or folder to start from; default: :data:`DEFAULT_MODEL`.
         dataset: JSONL file of tasks, or tasks, trajectories or a TrajectoryDataset, whose prompts are used.
         output_dir: Folder of the checkpoint and the metrics; default: ``runs/<algorithm>``.
         eval_data: What to evaluate on, as ``dataset``.
@@ -93,7 +96,7 @@ class VeRLTrainer(ModelTrainer):
         config: VeRLConfig | None = None,
         *,
         rewards: Iterable[RewardSpec],
-        model: str | Path | None = None,
+        model: str | Path = DEFAULT_MODEL,
         dataset: Any = None,
         output_dir: str | Path | None = None,
         eval_data: Any = None,
