@@ -60,9 +60,9 @@ class ScriptedPolicy(Policy):
         self.accuracy = _check_accuracy(accuracy, what="accuracy")
         self.seed = seed
 
-    async def complete(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:  # noqa: ARG002
-        """Answer each request by the rule; the sampling has no effect."""
-        return [self._answer(request) for request in requests]
+    async def complete(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
+        """Answer each request by the rule; of the sampling only the bound on length counts, a character being a token."""
+        return [self._answer(request, sampling.max_new_tokens) for request in requests]
 
     def load(self, checkpoint: Path) -> None:
         """Take the accuracy from ``scripted.json`` in the folder, so that a rehearsed loop can improve."""
@@ -75,7 +75,7 @@ class ScriptedPolicy(Policy):
             ) from None
         self.accuracy = _check_accuracy(accuracy, what=f"accuracy in {path}")
 
-    def _answer(self, request: Request) -> Completion:
+    def _answer(self, request: Request, max_length: int) -> Completion:
         right = self._right_answer(request)
         if right is None:
             return Completion.failed("no scripted answer for this prompt")
@@ -85,6 +85,8 @@ class ScriptedPolicy(Policy):
             self.seed, request.seed, request.env, request.task_id, _prompt(request), request.attempt
         )
         text = right if stream.random() < self.accuracy else corrupted(right, stream)
+        if len(text) > max_length:
+            return Completion.of(text[:max_length], token_count=max_length, finish_reason="length")
         return Completion.of(text, token_count=len(text))
 
     def _right_answer(self, request: Request) -> str | Completion | None:

@@ -24,7 +24,9 @@ class Environment(ABC):
                 return self.make_task(index, f"double {number}", answer=str(2 * number))
 
     Contract: ``task(index, seed=seed)`` depends on its arguments and on the constructor's alone, so that the same
-    (env, seed, index) gives the same task and id for ever. It is called from any process, in any order, many times.
+    (env, seed, index) gives the same task and id for ever. It is called from any process, in any order, many times. Tasks with
+    different prompts have different ids, whatever their seeds: where the seed changes the prompt, the id says the seed or, better,
+    what the prompt asks. Draw from :func:`orbiter.tasks.item_stream` to have a random stream per task.
     """
 
     name: str
@@ -43,7 +45,8 @@ class Environment(ABC):
     def demonstrate(self, task: Task) -> str | None:
         """Return a right answer as the policy should write it, or None if the environment knows none.
 
-        The default is the task's reference answer, if that is text.
+        The default is the task's reference answer, if that is text. The scripted policy asks with a task that has no reference
+        answer, so that an environment which can should answer from the prompt or the id.
         """
         return task.answer if isinstance(task.answer, str) else None
 

@@ -8,6 +8,7 @@ from orbiter.generate.replay import ReplayPolicy
 from orbiter.plugin import registry
 from orbiter.records import Message, Trajectory
 from orbiter.tasks.jsonl import JsonlEnvironment
+from orbiter.testing import check_policy
 from orbiter.verify.verifier import judge
 
 SOLVED = [
@@ -142,6 +143,11 @@ async def test_with_an_environment_on_the_same_file(file):
         )
         outcomes.append(judge(verifier, task, trajectory).score)
     assert outcomes == [0.0, 1.0]
+
+
+def test_contract(file):
+    path = file(SOLVED)
+    check_policy(lambda: ReplayPolicy(path, **MAPPED), [asking("1+1?"), asking("2+2?")])
 
 
 @pytest.mark.parametrize(

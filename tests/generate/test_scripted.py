@@ -12,6 +12,7 @@ from orbiter.plugin import registry
 from orbiter.records import Message
 from orbiter.tasks import TaskStream
 from orbiter.tasks.sorting import Sorting
+from orbiter.testing import check_policy
 
 
 def asking(prompt, attempt=0, seed=0):
@@ -100,6 +101,21 @@ async def test_seeds_and_attempts_differ():
     assert len(set(await texts(policy, by_seed))) > 10
     other = ScriptedPolicy(environment="sorting", accuracy=0.5, seed=1)
     assert await texts(policy, by_seed) != await texts(other, by_seed)
+
+
+async def test_a_long_answer_is_cut():
+    policy = ScriptedPolicy(answers={"a": "12345"})
+    [cut] = await policy.complete([asking("a")], Sampling(max_new_tokens=3))
+    assert cut == Completion.of("123", token_count=3, finish_reason="length")
+    [whole] = await policy.complete([asking("a")], Sampling(max_new_tokens=5))
+    assert whole == Completion.of("12345", token_count=5)
+
+
+def test_contract():
+    requests = requests_for(TaskStream(Sorting(), seed=0).take(12), 2)
+    check_policy(
+        lambda: ScriptedPolicy(environment="sorting", accuracy=0.5), requests, stochastic=True
+    )
 
 
 async def test_a_checkpoint_changes_the_accuracy(tmp_path):

@@ -9,6 +9,7 @@ from orbiter.tasks.addition import Addition
 from orbiter.tasks.countdown import Countdown
 from orbiter.tasks.reversal import Reversal
 from orbiter.tasks.sorting import Sorting
+from orbiter.testing import check_environment
 from orbiter.verify.verifier import judge
 
 ENVIRONMENTS = [
@@ -107,6 +108,16 @@ def test_task_rows_come_back_as_they_were(environment):
 def test_stream_gives_distinct_prompts(environment):
     tasks = TaskStream(environment, seed=0).take(40, allow_fewer=True)
     assert len({task.prompt for task in tasks}) == len(tasks) > 20
+
+
+@every_environment
+def test_contract(environment):
+    check_environment(lambda: environment)
+
+
+@pytest.mark.parametrize("cls", [Sorting, Addition, Reversal, Countdown])
+def test_contract_in_a_fresh_process(cls):
+    check_environment(cls, count=3, fresh_process=True)
 
 
 def answered(task, text):
