@@ -72,7 +72,7 @@ def orbiter_register(registry: Registry) -> None:
 
 
 @hookspec(firstresult=True)
-def orbiter_load_records(source: str) -> Iterable[Trajectory] | None:  # type: ignore[empty-body]
+def orbiter_load_records(source: str) -> Iterable[Trajectory] | None:
     """Return the trajectories behind ``source`` (a path or an address), or None if it is not yours.
 
     Called for sources that are not JSONL files; the first plugin that returns something wins.

@@ -12,7 +12,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from orbiter.errors import OrbiterError, OrbiterWarning, UserCodeError, did_you_mean
 
@@ -110,7 +110,7 @@ def _show_warning(
     category: type[Warning],
     filename: str,
     lineno: int,
-    _file: object = None,
+    file: TextIO | None = None,  # noqa: ARG001  # the signature is that of warnings.showwarning
     line: str | None = None,
 ) -> None:
     """Print our own warnings as one line; leave other libraries' out unless asked for."""

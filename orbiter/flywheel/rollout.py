@@ -9,7 +9,6 @@ from time import perf_counter
 import attrs
 from attrs import define, field, frozen
 
-from orbiter.convert import unstructure
 from orbiter.errors import OrbiterError, PolicyError, UserCodeError
 from orbiter.flywheel.allocation import Allocator
 from orbiter.generate.policy import Completion, Policy, Request, Sampling
@@ -81,7 +80,8 @@ class Rollout:
         self.plan, self.policy, self.verifier, self.ledger = plan, policy, verifier, ledger
         self.result = RolloutResult()
         self._tasks = {(t.env, t.task_id): t for t in plan.tasks}
-        self._sampling = unstructure(plan.sampling)
+        # Every parameter, defaults too: a row must say how it was sampled whatever later defaults are.
+        self._sampling = attrs.asdict(plan.sampling)
 
     async def run(self) -> RolloutResult:
         """Ask, judge and record until the plan is complete."""
