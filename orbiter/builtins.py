@@ -28,6 +28,16 @@ NAMES: dict[str, dict[str, str]] = {
         "replay": "orbiter.generate.replay:ReplayPolicy",
         "scripted": "orbiter.generate.scripted:ScriptedPolicy",
     },
+    "synthesiser": {
+        "template": "orbiter.generate.templates:TemplateSynthesiser",
+    },
+    "strategy": {
+        "default": "orbiter.train.dataset:DefaultStrategy",
+    },
+    "trainer": {
+        "model": "orbiter.train.model_trainer:ModelTrainer",
+        "verl": "orbiter.train.verl:VeRLTrainer",
+    },
     "exporter": {
         "llama-factory": "orbiter.curate.export.sharegpt:LlamaFactory",
         "ms-swift": "orbiter.curate.export.ms_swift:MsSwift",
