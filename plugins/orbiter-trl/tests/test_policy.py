@@ -203,7 +203,7 @@ def test_tool_calls_are_parsed_where_the_tokenizer_says_how(nano):
 
 def test_a_template_that_refuses_a_prompt_fails_that_prompt_alone(nano):
     answerer = Answerer.open(str(nano))
-    answerer.tokenizer.chat_template = "{% if messages[0]['content'] == '2' %}{{ raise_exception('no twos') }}{% endif %}<|assistant|>"
+    answerer.tokenizer.chat_template = "{% if messages[0]['content'] == '2' %}{{ raise_exception('no twos') }}{% endif %}{{ messages[0]['content'] }}"
     good, empty, bad = answerer.answer([ask("1"), ask(""), ask("2")], Sampling(max_new_tokens=1))
     assert good.error is None
     assert empty == Completion.failed("the chat template made no text of the prompt")
