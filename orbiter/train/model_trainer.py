@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,7 +27,8 @@ class ModelTrainer(Trainer):
         result = await trainer.run()
         print(trainer.result.checkpoint, result.train_metrics.loss)
 
-    A backend that is not installed is reported while validating, with its install line.
+    A backend that is not installed is reported while validating, with its install line. The backend trains in the calling
+    thread, so that an interrupt stops it; the event loop waits until it is done.
 
     Args:
         model: Model id or folder to start from.
@@ -162,8 +162,8 @@ class ModelTrainer(Trainer):
 
     async def _train(self) -> TrainMetrics:
         backend, job = self._checked(self._backend), self._checked(self._job)
-        # In a thread, so that the event loop of a notebook or a server stays alive for hours of training.
-        self.result = await asyncio.to_thread(backend.train, job)
+        # Not in a thread: there, an interrupt would leave the training running behind the user's back.
+        self.result = backend.train(job)
         return self.result.metrics
 
     def _checked(self, found: T | None) -> T:

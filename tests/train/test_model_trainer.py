@@ -89,7 +89,7 @@ async def test_a_run_trains_with_the_backend(trainer, backend, tmp_path):
     )
     assert backend.rows == [TRAJECTORY.to_row()]
     assert len(job.eval_data.read_text().splitlines()) == 2
-    assert backend.thread is not threading.main_thread()
+    assert backend.thread is threading.current_thread()
 
 
 async def test_nothing_measured_is_none(trainer):
