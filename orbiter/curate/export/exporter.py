@@ -80,7 +80,6 @@ class Exporter(ABC):
         """
         path = Path(path)
         skipped: dict[str, int] = {}
-        path.parent.mkdir(parents=True, exist_ok=True)
         count, files = self.save(self._rows(records, skipped), path)
         return ExportReport(count=count, files=files, skipped=skipped)
 

@@ -24,7 +24,6 @@ from orbiter.curate.export.chat import (
     wrong,
 )
 from orbiter.curate.export.exporter import Exporter
-from orbiter.curate.export.whole_file import whole_file
 from orbiter.curate.pairs import UnpairedPreference
 from orbiter.errors import ConfigError
 from orbiter.records import Message, Pair, Trajectory
@@ -106,8 +105,8 @@ class LlamaFactory(ShareGpt):
 
         count = jsonl.write(path, watched())
         info[self.dataset_name or path.stem] = _entry(path.name, keys)
-        with whole_file(info_path) as part:
-            part.write_bytes(orjson.dumps(info, option=orjson.OPT_INDENT_2) + b"\n")
+        with jsonl.replace_file(info_path) as file:
+            file.write(orjson.dumps(info, option=orjson.OPT_INDENT_2) + b"\n")
         return count, (path, info_path)
 
 

@@ -10,6 +10,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orbiter import jsonl
 from orbiter.curate.export.chat import (
     answer_text,
     check_ends_with_assistant,
@@ -20,7 +21,6 @@ from orbiter.curate.export.chat import (
     wrong,
 )
 from orbiter.curate.export.exporter import Exporter
-from orbiter.curate.export.whole_file import whole_file
 from orbiter.errors import MissingPluginError
 from orbiter.records import Message, Task, Trajectory
 
@@ -86,7 +86,7 @@ class Verl(Exporter):
         schema = _schema(pyarrow, is_rl=first is None or "prompt" in first)
         remaining = chain([] if first is None else [first], rows)
         count = 0
-        with whole_file(path) as part, parquet.ParquetWriter(part, schema) as writer:
+        with jsonl.replace_file(path) as file, parquet.ParquetWriter(file, schema) as writer:
             while group := list(islice(remaining, ROWS_PER_GROUP)):
                 writer.write_table(pyarrow.Table.from_pylist(group, schema=schema))
                 count += len(group)

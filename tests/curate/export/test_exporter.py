@@ -3,7 +3,6 @@ import pytest
 from orbiter import jsonl
 from orbiter.curate.export import Exporter, ExportReport
 from orbiter.curate.export.chat import check_tool_order, plain_text, tool_calls, tools_of, wrong
-from orbiter.curate.export.whole_file import whole_file
 from orbiter.errors import ConfigError, RecordError
 from orbiter.plugin import registry
 from orbiter.records import Message, Pair, Task, Trajectory
@@ -89,23 +88,6 @@ def test_every_exporter_is_registered_under_its_own_name():
         exporter = registry().create("exporter", name, {"skip_unfit": True})
         assert isinstance(exporter, Exporter)
         assert (exporter.name, exporter.skip_unfit) == (name, True)
-
-
-def test_file_appears_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "out.bin"
-    with whole_file(path) as part:
-        part.write_bytes(b"first")
-        assert not path.exists()
-
-    def torn():
-        with whole_file(path) as part:
-            part.write_bytes(b"second, torn")
-            raise KeyError
-
-    with pytest.raises(KeyError):
-        torn()
-    assert path.read_bytes() == b"first"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_text_parts_are_joined_and_others_refused():
