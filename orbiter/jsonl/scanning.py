@@ -62,12 +62,37 @@ class _Typed:
     extra: Mapping[str, Any] = attrs.field(factory=dict)
 
 
+@attrs.frozen
+class _Shape:
+    """A msgspec type made from a row: its keys, all required and no others, in the row and in each message.
+
+    A line that decodes into it has ``row_keys`` different keys, and ``message_keys`` more in every message.
+    """
+
+    keys: Any
+    row_keys: int
+    message_keys: int
+    decode: Callable[[bytes], Any]
+
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> _Shape | None:
+        """Return the shape of a sound row, or None if it would leave keys uncounted."""
+        first, *others = row["messages"] or [{}]
+        rest = row | {"messages": None}
+        if any(first.keys() != other.keys() for other in others):
+            return None
+        if key_count(row) != _size(rest) + len(first) * len(row["messages"]):
+            return None
+        known = {**_HEAD_TYPES, "messages": list[_type_of(first, {})]}  # type: ignore[misc]
+        decoder = msgspec.json.Decoder(_type_of(row, known))
+        return cls((_keys(rest), first.keys()), _size(rest), len(first), decoder.decode)
+
+
 class _Shapes:
     """Proves of most lines, without decoding them whole, that they are sound and repeat no key.
 
-    A shape is a msgspec type made from a row: its keys, all required and no others. A line that decodes into a shape
-    has therefore a known number of different keys. When its text has no more places where a key could end, none is
-    given twice. A line that nothing is proven of is no error: it is decoded whole.
+    A line that decodes into the shape of an earlier one has a known number of different keys. When its text has no more
+    places where a key could end, none is given twice. A line that nothing is proven of is no error: it is decoded whole.
     """
 
     _LIMIT = 4
@@ -77,42 +102,29 @@ class _Shapes:
 
     def match(self, line: bytes, marks: int) -> Any:
         """Return an object with env, task_id and score, or None when nothing is proven."""
-        for place, shape in enumerate(self._known):
+        for shape in self._known:
             try:
                 row = shape.decode(line)
                 if not line.isascii():
                     line.decode()  # msgspec passes over the text of most fields unread
             except (ValueError, RecursionError):
                 continue
-            if marks == shape.key_count + sum(map(len, row.messages)):
-                if place:
-                    self._known.insert(0, self._known.pop(place))
+            if marks == shape.row_keys + shape.message_keys * len(row.messages):
+                if shape is not self._known[0]:
+                    self._known.remove(shape)
+                    self._known.insert(0, shape)
                 return row
         return None
 
     def learn(self, row: dict[str, Any]) -> None:
-        """Remember the shape of a sound row, unless it is known or leaves keys uncounted."""
-        rest = row | {"messages": None}
-        keys = _keys(rest)
-        if any(shape.keys == keys for shape in self._known) or key_count(rest) != _size(rest):
-            return
-        shape = _Shape(keys, _size(rest), msgspec.json.Decoder(_type_of(row, _HEAD_TYPES)).decode)
-        self._known = [shape, *self._known[: self._LIMIT - 1]]
+        """Remember the shape of a sound row."""
+        shape = _Shape.of(row)
+        if shape and all(shape.keys != known.keys for known in self._known):
+            self._known = [shape, *self._known[: self._LIMIT - 1]]
 
 
-@attrs.frozen
-class _Shape:
-    keys: Any
-    key_count: int
-    decode: Callable[[bytes], Any]
-
-
-_HEAD_TYPES: dict[str, Any] = {
-    "messages": list[dict[str, msgspec.Raw]],
-    "env": str,
-    "task_id": str,
-    "score": int | float | None,
-}
+_HEAD_TYPES: dict[str, Any] = {"env": str, "task_id": str, "score": int | float | None}
+_ATOM = str | int | float | bool | None  # what a field that was null in one row may be in the next
 
 
 def _type_of(row: dict[str, Any], known: Mapping[str, Any]) -> type[msgspec.Struct]:
@@ -126,9 +138,6 @@ def _type_of(row: dict[str, Any], known: Mapping[str, Any]) -> type[msgspec.Stru
             name, kind = f"field_{place}", _ATOM if item is None else msgspec.Raw
         fields.append((name, kind, msgspec.field(name=key)))
     return msgspec.defstruct("Row", fields, forbid_unknown_fields=True, gc=False)
-
-
-_ATOM = str | int | float | bool | None  # what a field that was null in one row may be in the next
 
 
 def _keys(row: dict[str, Any]) -> Any:
