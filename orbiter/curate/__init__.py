@@ -1,4 +1,4 @@
-"""What is kept: survivors, pairs, duplicates, contamination, splits, and the formats that trainers read.
+"""What is kept: quality, survivors, pairs, duplicates, contamination, splits, and the formats that trainers read.
 
 survivors           distinct passing answers, with a decision for every attempt
 best_of_n_pairs     the best passing answer against each failing one
@@ -20,6 +20,13 @@ from orbiter.curate.decision import ACCEPTED, Decision, Fate, Funnel
 from orbiter.curate.export import Exporter, ExportReport
 from orbiter.curate.near_dedup import Deduplicated, near_dedup
 from orbiter.curate.pairs import UnpairedPreference, best_of_n_pairs, unpaired_preferences
+from orbiter.curate.quality import (
+    Filtered,
+    FilterReport,
+    exact_dedup,
+    filter_file,
+    filter_quality,
+)
 from orbiter.curate.splits import Splits, split_rows
 from orbiter.curate.survivors import Survivors, survivors
 
@@ -32,6 +39,8 @@ __all__ = [
     "ExportReport",
     "Exporter",
     "Fate",
+    "FilterReport",
+    "Filtered",
     "Funnel",
     "HeldOutIndex",
     "Splits",
@@ -39,6 +48,9 @@ __all__ = [
     "UnpairedPreference",
     "best_of_n_pairs",
     "decontaminate",
+    "exact_dedup",
+    "filter_file",
+    "filter_quality",
     "near_dedup",
     "split_rows",
     "survivors",
