@@ -89,6 +89,8 @@ class OpenAIPolicy(Policy):
             raise ConfigError(
                 f"timeout_s and retry_wait_s must be above 0, got {timeout_s!r} and {retry_wait_s!r}"
             )
+        if extra is not None and not isinstance(extra, Mapping):
+            raise ConfigError(f"extra must be fields of the request body, got {extra!r}")
         self._model, self._extra = model, dict(extra or {})
         self._key = _key(api_key_env)
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
@@ -222,7 +224,7 @@ class OpenAIPolicy(Policy):
             raise _Retry(f"answer is no chat completion: {field}{self._excerpt(data)}") from None
         if message.role != "assistant":
             raise _Retry(f"answer is no chat completion: its role is {message.role!r}")
-        if finish not in _FINISH:
+        if not isinstance(finish, str) or finish not in _FINISH:
             return Completion.failed(self._redact(f"server finished with {finish!r}"))
         if message.content is None and not message.tool_calls:
             message = evolve(message, content="")

@@ -187,7 +187,7 @@ async def test_an_empty_answer_is_an_answer(ask):
     assert completion.messages == (Message("assistant", ""),)
 
 
-@pytest.mark.parametrize("finish", ["content_filter", None, "strange"])
+@pytest.mark.parametrize("finish", ["content_filter", None, "strange", ["stop"], 7])
 async def test_an_answer_that_is_not_whole_is_none(ask, finish):
     [completion] = await ask(json_of(chat("hel", finish)))
     assert completion == Completion.failed(f"server finished with {finish!r}")
@@ -458,6 +458,7 @@ def test_base_url_must_hold_no_secret(base_url):
         ({"concurrency": 0}, "concurrency must be an integer >= 1, got 0"),
         ({"concurrency": 1.5}, "concurrency must be an integer >= 1, got 1.5"),
         ({"retries": -1}, "retries must be an integer >= 0, got -1"),
+        ({"extra": "top_k"}, "extra must be fields of the request body, got 'top_k'"),
         ({"timeout_s": 0}, "timeout_s and retry_wait_s must be above 0, got 0 and 0.5"),
     ],
 )
