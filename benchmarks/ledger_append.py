@@ -120,13 +120,19 @@ def compare(title: str, ways: dict[str, Callable[[Path], int]], parent: Path) ->
         print(f"  {name:<48} {value:>12,.0f} rows/s  {value / reference:>7.3f}")
 
 
+def resident_mb() -> float:
+    """Return the resident memory of this process in MB."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 1e6
+
+
 def measure_opening(folder: Path) -> None:
     """Print what a run of many attempts costs to open, to walk and to index. Runs in a process of its own, for its memory."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = resident_mb()
     started = perf_counter()
     with Ledger.open(folder / "run") as ledger:
         opened = perf_counter() - started
-        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+        grown = resident_mb() - before
         started = perf_counter()
         account = ledger.account()
         accounted = perf_counter() - started
@@ -139,7 +145,7 @@ def measure_opening(folder: Path) -> None:
     indexed = perf_counter() - started
     size = (folder / "run" / "attempts.jsonl").stat().st_size
     print(f"\na run of {account.generated:,} attempts, {size / 1e6:,.0f} MB")
-    print(f"  open     {opened:8.2f} s   {grown / 1024:,.0f} MB of memory")
+    print(f"  open     {opened:8.2f} s   {grown:,.0f} MB of memory")
     print(f"  account  {accounted:8.3f} s")
     print(f"  read all {walked:8.2f} s")
     print(f"  index    {indexed:8.2f} s")

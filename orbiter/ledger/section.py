@@ -1,6 +1,6 @@
 """The planned attempts of one round, engine and environment, and where their lines are.
 
-A million attempts cost some 20 MB: a few small numbers per attempt in arrays, never its messages.
+An attempt costs about 100 bytes: a few small numbers in arrays, and a share of its task's name, never its messages.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Section:
         self._verifiers: list[tuple[str, str]] = []
         self._record = bytearray()  # which verifier gave the verdict of record, counted from 1
         self._outcomes = bytearray()
-        self._counts: Counter[Outcome] = Counter()
+        self._valid: Counter[Outcome] = Counter()
         self._invalid: Counter[str] = Counter()
         self._unanswered: dict[int, str] = {}  # why an attempt has no answer
         self._decisions: dict[str, Counter[str]] = {}
@@ -72,7 +72,6 @@ class Section:
         if not self._record[slot]:
             self._record[slot] = self._verifiers.index(verifier) + 1
             if slot in self._unanswered:
-                self._counts[Outcome.INVALID] -= 1
                 self._invalid[self._unanswered[slot]] -= 1
             self._judge(slot, outcome, reason)
 
@@ -83,9 +82,10 @@ class Section:
 
     def _judge(self, slot: int, outcome: Outcome, reason: str) -> None:
         self._outcomes[slot] = _CODES[outcome]
-        self._counts[outcome] += 1
         if outcome is Outcome.INVALID:
             self._invalid[reason] += 1
+        else:
+            self._valid[outcome] += 1
 
     def is_pending(self, slot: int) -> bool:
         """Return whether the attempt waits for generation or a verdict."""
@@ -118,8 +118,8 @@ class Section:
         return Account(
             planned=sum(len(slots) for slots in self.slots.values()),
             generated=len(self.attempt_lines) - self.attempt_lines.count(0),
-            passed=self._counts[Outcome.PASS],
-            failed=self._counts[Outcome.FAIL],
+            passed=self._valid[Outcome.PASS],
+            failed=self._valid[Outcome.FAIL],
             invalid=dict(+self._invalid),
             pending=self._outcomes.count(_PENDING),
             decisions={name: dict(reasons) for name, reasons in self._decisions.items()},

@@ -210,6 +210,24 @@ def test_a_second_verdict_is_kept_beside_the_verdict_of_record(run_dir, make_att
         assert (ledger.account().passed, ledger.account().failed) == (1, 0)
 
 
+def test_attempts_of_one_round_may_have_verdicts_of_record_by_different_verifiers(
+    run_dir, make_attempt
+):
+    first, second = PASS, attrs.evolve(FAIL, version="2")
+    with Ledger.open(run_dir) as ledger:
+        keys = planned(ledger)[:4]
+        ledger.plan(1, "policy", TASKS, samples=3)
+        ledger.add_attempts([make_attempt(key) for key in keys])
+        ledger.add_verdicts([(keys[0], first), (keys[1], second), (keys[2], first)])
+        ledger.plan(1, "policy", TASKS, samples=4)
+        ledger.add_verdicts([(keys[3], second), (keys[2], second)])
+        ledger.add_decisions([(key, Decision("accepted")) for key in keys])
+    with Ledger.open(run_dir) as ledger:
+        assert [ledger.verdict_of(key) for key in keys] == [first, second, first, second]
+        assert [ledger.decision_of(key).version for key in keys] == ["1", "2", "1", "2"]
+        assert ledger.verdicts_of(keys[2]) == [first, second]
+
+
 def test_an_attempt_without_an_answer_is_invalid_until_a_verdict_says_otherwise(
     run_dir, make_attempt
 ):
@@ -395,6 +413,27 @@ def test_a_forked_worker_neither_keeps_the_lock_nor_writes(run_dir, make_attempt
     os.waitpid(child, 0)
     for fd in (hold, done):
         os.close(fd)
+
+
+def test_a_worker_that_outlives_its_run_does_not_keep_it_locked(run_dir):
+    ledger = Ledger.open(run_dir)
+    hold, held = os.pipe()
+    alive, lives = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(held)
+        os.write(lives, b"x")
+        os.read(hold, 1)
+        os._exit(0)
+    try:
+        assert os.read(alive, 1) == b"x"
+        ledger.close()
+        Ledger.open(run_dir).close()
+    finally:
+        os.close(held)
+        os.waitpid(child, 0)
+        for fd in (hold, alive, lives):
+            os.close(fd)
 
 
 def test_a_closed_ledger_says_so(run_dir):
