@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import perf_counter
@@ -102,14 +103,18 @@ class Flywheel:
     def policy(self) -> Policy:
         """The policy, made on first use: a finished run never loads a model."""
         if self._policy is None:
-            options = dict(self.recipe.policy.extra)
-            model = self.recipe.model
-            if model is not None and model.id is not None and "model" not in options:
-                options["model"] = model.id
-            self._policy = registry().create(
-                "policy", self.recipe.policy.name, options, base_dir=self.base_dir
-            )
+            self._policy = self._make_policy()
         return self._policy
+
+    def _make_policy(self) -> Policy:
+        """Make the policy; one that takes a ``model`` is given the recipe's, unless it names its own."""
+        spec, model = self.recipe.policy, self.recipe.model
+        options = dict(spec.extra)
+        if model is not None and model.id is not None and "model" not in options:
+            factory = registry().get("policy", spec.name, base_dir=self.base_dir)
+            if "model" in inspect.signature(factory).parameters:
+                options["model"] = model.id
+        return registry().create("policy", spec.name, options, base_dir=self.base_dir)  # type: ignore[no-any-return]
 
     def stream(self, split: str) -> TaskStream:
         """Return the run's tasks of a split: ``train`` or ``held_out``."""
@@ -252,6 +257,8 @@ class Flywheel:
 
     def _claim_folder(self) -> None:
         """Save the recipe with the run, or check that it is the one that made the run."""
+        for draft in self.path.rglob(".*.tmp"):
+            draft.unlink()  # what a killed process was writing; the lock says that nobody writes it now
         if self.ledger.last_event("run_started") is not None:
             self._compare(unstructure(self.recipe), self.ledger.last_event("run_started") or {})
         else:
