@@ -117,11 +117,12 @@ def test_accumulated_batches_are_one_large_batch(job):
 
 @pytest.mark.parametrize("changes", [{}, {"precision": "bf16"}, {"gradient_checkpointing": True}])
 def test_epochs_pass_over_every_row(job, changes):
-    result = TrlBackend().train(
-        job(count=10, config=TrainConfig(epochs=2, batch_size=4, **changes))
-    )
+    one = job(count=10, config=TrainConfig(epochs=2, batch_size=4, log_every=4, **changes))
+    result = TrlBackend().train(one)
     assert result.token_count == 2 * 10 * 3
     assert result.metrics.steps == 2 * 3
+    # The last step is logged, whatever log_every is.
+    assert [row["step"] for row in metrics_of(one)] == [4, 6]
 
 
 def test_a_finished_job_is_not_trained_again(job):
