@@ -117,17 +117,16 @@ class Ledger(History):
     def _tell_repairs(self) -> None:
         if not self._journals["rounds"]:
             self.add_event("ledger_created", format=FORMAT)
-        for name, journal in self._journals.items():
-            if journal.torn:
-                warnings.warn(
-                    f"{name}.jsonl of run {str(self.path)!r}: line {journal.torn_line} was cut off, since its "
-                    f"writer was killed in the middle of it ({journal.torn} bytes, never committed)",
-                    LedgerWarning,
-                    stacklevel=3,
-                )
-                self.add_event(
-                    "tail_cut", file=f"{name}.jsonl", line=journal.torn_line, bytes=journal.torn
-                )
+        torn = [(f"{name}.jsonl", j) for name, j in self._journals.items() if j.torn]
+        for file, journal in torn:
+            self.add_event("tail_cut", file=file, line=journal.torn_line, bytes=journal.torn)
+        for file, journal in torn:
+            warnings.warn(
+                f"{file} of run {str(self.path)!r}: line {journal.torn_line} was cut off, since its "
+                f"writer was killed in the middle of it ({journal.torn} bytes, never committed)",
+                LedgerWarning,
+                stacklevel=3,
+            )
 
     def close(self) -> None:
         """Write what waits and let another process have the run."""

@@ -456,6 +456,19 @@ def test_a_folder_without_a_run_is_left_alone(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_several_torn_files_are_all_recorded_even_if_warnings_are_errors(run_dir, make_attempt):
+    with Ledger.open(run_dir) as ledger:
+        ledger.add_attempts([make_attempt(key) for key in planned(ledger)])
+    for name in ("attempts", "verdicts", "decisions"):
+        with (run_dir / f"{name}.jsonl").open("ab") as file:
+            file.write(b'{"half')
+    with pytest.raises(LedgerWarning):
+        Ledger.open(run_dir)
+    with Ledger.open(run_dir) as ledger:
+        cut = [(e["file"], e["line"], e["bytes"]) for e in ledger.events("tail_cut")]
+    assert cut == [("attempts.jsonl", 7, 6), ("verdicts.jsonl", 1, 6), ("decisions.jsonl", 1, 6)]
+
+
 def test_a_torn_line_of_each_file_is_cut_and_named(run_dir, make_attempt):
     with Ledger.open(run_dir) as ledger:
         keys = planned(ledger)
