@@ -292,8 +292,7 @@ def fit_prior(counts: Iterable[tuple[int, int]]) -> BetaPrior:
     if not tally:
         return BetaPrior()
     tally.update([(1, 0), (0, 1)])
-    # Sorted, so that rounding does not depend on the order in which results came in.
-    rows = np.array([(s, f, tasks) for (s, f), tasks in sorted(tally.items())], dtype=float)
+    rows = np.array([(s, f, tasks) for (s, f), tasks in tally.items()], dtype=float)
     logit, log_strength = 0.0, math.log(2)
     reach_logit, reach_strength = 9.0, 6.0
     for _ in range(_REFINEMENTS):

@@ -219,6 +219,14 @@ def test_where_many_answers_are_right_the_false_positive_rate_stays_unknown():
     assert result.g.value is None
 
 
+def test_a_reference_that_is_not_what_is_demonstrated_labels_nothing_as_wrong():
+    class Worded(Doubling):
+        def demonstrate(self, task):
+            return f"It is {task.answer}."
+
+    assert [a.correct for a in labelled_answers(Worded(), count=5, seed=0)] == [True] * 5
+
+
 def test_a_labeller_of_ones_own_can_tell():
     def adds_up(task, answer):
         parts = answer.split("+")
