@@ -132,6 +132,22 @@ async def test_the_seed_chooses():
     assert ends[0] == ends[1] != ends[2]
 
 
+async def test_of_equals_the_first_ever_is_the_best():
+    class Flat(Climb):
+        async def evaluate(self, candidate):
+            return 1.0
+
+    result = await pipeline(Flat(), elite_count=0).run([7, 8])
+    assert (result.best_candidate, result.best_score) == (7, 1.0)
+    assert 7 not in result.population
+
+
+async def test_every_epoch_draws_anew():
+    config = {"epochs": 6, "population_size": 50, "mutation_rate": 0.5, "elite_count": 0}
+    result = await pipeline(**config).run([0])
+    assert len({record.evaluated_count for record in result.history[1:]}) > 1
+
+
 async def test_the_phases_are_walked_and_announced():
     class Recorder:
         def __init__(self):

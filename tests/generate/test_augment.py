@@ -240,6 +240,12 @@ class TestSplit:
         parts = split_dataset(data, [0.8, 0.1, 0.1], group=lambda item: item["g"])
         assert [len(part) for part in parts] == [80, 10, 10]
 
+    def test_a_large_group_is_placed_while_there_is_room(self):
+        data = [{"g": min(n, 8)} for n in range(16)]
+        for seed in range(10):
+            parts = split_dataset(data, [0.5, 0.5], seed=seed, group="g")
+            assert [len(part) for part in parts] == [8, 8]
+
     def test_the_seed_chooses(self):
         data = list(range(100))
         splits = [split_dataset(data, seed=seed) for seed in (0, 0, 1)]
