@@ -3,7 +3,7 @@ import sys
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, find, given, settings
 
 from orbiter.records import Message, Outcome, Pair, Task, Trajectory, TrajectoryItem, Verdict
 from orbiter.testing import strategies
@@ -33,26 +33,21 @@ def test_records_survive_the_way_through_json(make, cls):
     assert len(seen) > 20
 
 
-def test_every_outcome_and_every_shape_of_a_message_comes_up():
-    outcomes, shapes = set(), set()
-
-    @settings(deadline=None, max_examples=80, derandomize=True)
-    @given(strategies.trajectories())
-    def check(trajectory):
-        shapes.add(("scored", trajectory.score is not None))
-        if trajectory.verdict:
-            outcomes.add(trajectory.verdict.outcome)
-        for message in trajectory.messages:
-            shapes.add((message.role, type(message.content).__name__, bool(message.tool_calls)))
-
-    check()
-    assert outcomes == set(Outcome)
-    assert {("scored", True), ("scored", False), ("assistant", "str", True)} <= shapes
-    assert {
-        ("tool", "str", False),
-        ("system", "list", False),
-        ("assistant", "NoneType", True),
-    } <= shapes
+@pytest.mark.parametrize(
+    ("strategy", "wanted"),
+    [
+        *((strategies.verdicts(), lambda v, o=outcome: v.outcome is o) for outcome in Outcome),
+        (strategies.messages(role="assistant"), lambda m: m.tool_calls and m.content is None),
+        (strategies.messages(role="assistant"), lambda m: m.tool_calls and m.content),
+        (strategies.messages(role="assistant"), lambda m: isinstance(m.content, list)),
+        (strategies.messages(), lambda m: m.role == "tool" and m.extra),
+        (strategies.trajectories(), lambda t: t.score is None),
+        (strategies.trajectories(), lambda t: t.score and len(t.messages) > 2),
+    ],
+)
+def test_every_shape_comes_up(strategy, wanted):
+    quickly = settings(max_examples=500, phases=[Phase.generate], derandomize=True, deadline=None)
+    assert wanted(find(strategy, wanted, settings=quickly))
 
 
 @settings(deadline=None, max_examples=20)
