@@ -9,7 +9,8 @@ import orjson
 import pytest
 
 from orbiter.errors import ConfigError, LedgerError, LedgerWarning, RecordError, RunLockedError
-from orbiter.ledger import Account, AttemptKey, Decision, History, Ledger
+from orbiter.ledger import Account, AttemptKey, Decision, History, Ledger, RunIndex
+from orbiter.ledger.journal import DiskFile
 from orbiter.records import Message, Trajectory, Verdict
 
 TASKS = [("sorting", "b"), ("adding", "a"), ("sorting", "a")]
@@ -210,16 +211,19 @@ def test_a_second_verdict_is_kept_beside_the_verdict_of_record(run_dir, make_att
         assert (ledger.account().passed, ledger.account().failed) == (1, 0)
 
 
-def test_attempts_of_one_round_may_have_verdicts_of_record_by_different_verifiers(
+def test_attempts_of_one_task_may_have_verdicts_of_record_by_different_verifiers(
     run_dir, make_attempt
 ):
     first, second = PASS, attrs.evolve(FAIL, version="2")
     with Ledger.open(run_dir) as ledger:
-        keys = planned(ledger)[:4]
-        ledger.plan(1, "policy", TASKS, samples=3)
-        ledger.add_attempts([make_attempt(key) for key in keys])
+        ledger.plan(1, "policy", [("e", "t")], samples=3)
+        ledger.add_attempts([make_attempt(key) for key in ledger.pending()])
+        keys = [attempt.key for attempt in ledger.attempts()]
         ledger.add_verdicts([(keys[0], first), (keys[1], second), (keys[2], first)])
-        ledger.plan(1, "policy", TASKS, samples=4)
+        ledger.plan(1, "policy", [("e", "t")], samples=4)  # the plan grows after the first verdicts
+        (key,) = ledger.pending()
+        ledger.add_attempts([make_attempt(key)])
+        keys.append(key)
         ledger.add_verdicts([(keys[3], second), (keys[2], second)])
         ledger.add_decisions([(key, Decision("accepted")) for key in keys])
     with Ledger.open(run_dir) as ledger:
@@ -560,6 +564,35 @@ def test_a_run_that_goes_on_can_be_looked_at(run_dir, make_attempt):
             assert list(history.attempts()) == [make_attempt(keys[0])]
         assert (run_dir / "attempts.jsonl").read_bytes().endswith(b'{"half')
         os.truncate(run_dir / "attempts.jsonl", ledger._journals["attempts"].size)
+
+
+def test_looking_while_another_process_writes_always_finds_files_that_belong_together(
+    run_dir, make_attempt, monkeypatch
+):
+    Ledger.open(run_dir).close()
+    monkeypatch.setattr(DiskFile, "sync", lambda self: None)  # as many writes as can be
+    child = os.fork()
+    if child == 0:
+        try:
+            with Ledger.open(run_dir) as ledger:
+                for number in range(400):
+                    ledger.plan(number, "policy", TASKS[:1], samples=1)
+                    (key,) = ledger.pending(number)
+                    ledger.add_attempts([make_attempt(key)])
+                    ledger.add_verdicts([(key, PASS)])
+                    ledger.add_decisions([(key, Decision("accepted"))])
+            os._exit(0)
+        finally:
+            os._exit(1)
+    looks = 0
+    while os.waitpid(child, os.WNOHANG) == (0, 0):
+        with History.open(run_dir) as history, RunIndex(run_dir) as index:
+            assert history.account().pending <= 1
+            assert index.count().get((), 0) >= history.account().generated
+        looks += 1
+    assert looks > 2
+    with History.open(run_dir) as history:
+        assert history.account().decided("accepted") == 400
 
 
 def test_rows_of_a_dataset_are_recorded_by_their_line(run_dir, make_attempt):
