@@ -130,7 +130,8 @@ class EvolutionStrategy(ABC):
             scores: Their scores.
         """
         best = sorted(range(len(population)), key=lambda i: -scores[i])
-        kept = max(1, int(len(population) * self.selection_ratio))
+        # 100 * 0.29 is a little below 29 in floating point.
+        kept = max(1, int(len(population) * self.selection_ratio + 1e-9))
         return [population[i] for i in best[:kept]]
 
     @abstractmethod

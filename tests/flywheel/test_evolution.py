@@ -419,3 +419,9 @@ def test_the_config_is_checked(options, message):
     with pytest.raises(ConfigError) as caught:
         pipeline(**options)
     assert caught.value.message == message
+
+
+async def test_the_share_is_not_one_short_by_rounding():
+    strategy = Climb()
+    strategy.selection_ratio = 0.29
+    assert len(await strategy.select(list(range(100)), [0.0] * 100)) == 29
