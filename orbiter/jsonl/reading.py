@@ -9,6 +9,7 @@ from typing import Any, TypeVar, overload
 
 import numpy as np
 import orjson
+from attrs import frozen
 
 from orbiter.convert import structure
 from orbiter.errors import RecordError
@@ -20,7 +21,9 @@ T = TypeVar("T")
 MAX_LINE_BYTES = 1_000_000
 """Longest line, without its newline, that is read or written unless told otherwise."""
 
-_BLOCK_SIZE = 1 << 18
+_BLOCK_SIZE = (
+    112 * 1024
+)  # below what malloc maps afresh each time: page faults cost more than the calls saved
 _KEY_END = re.compile(rb'(?:(?<!\\)|(?<=\\\\))"[ \t\r\n]*:')
 _SUSPECT = 1 << 40
 
@@ -56,8 +59,10 @@ def read_objects(
         RecordError: A line is malformed; names file, line and field.
     """
     source = str(path)
-    for number, _, line, marks in lines(path, max_line_bytes=max_line_bytes):
-        yield number, decode(line, marks=marks, source=source, line=number)
+    for block in blocks(path, max_line_bytes=max_line_bytes):
+        pairs = zip(block.lines, block.marks, strict=True)
+        for number, (line, marks) in enumerate(pairs, start=block.number):
+            yield number, decode(line, marks=marks, source=source, line=number)
 
 
 def loads(data: bytes, *, source: str | None = None, line: int | None = None) -> dict[str, Any]:
@@ -112,28 +117,50 @@ def key_count(value: Any, depth: int = 1) -> int:
     return count
 
 
-def lines(path: str | Path, *, max_line_bytes: int) -> Iterator[tuple[int, int, bytes, int]]:
-    """Yield number, offset, bytes and upper bound of the number of keys of every line."""
-    number, offset, rest = 0, 0, b""
+@frozen
+class Block:
+    """Some lines of a file, one after the other.
+
+    Args:
+        number: Number of the first line, counted from 1.
+        offset: Where the first line begins in the file, in bytes.
+        lines: The lines without their newlines.
+        marks: For each line, how many keys its text can hold at most.
+    """
+
+    number: int
+    offset: int
+    lines: list[bytes]
+    marks: list[int]
+
+
+def blocks(path: str | Path, *, max_line_bytes: int) -> Iterator[Block]:
+    """Yield the lines of a file, many at a time.
+
+    Raises:
+        RecordError: The file cannot be read, or a line is too long; the lines before it were yielded.
+    """
+    number, offset, rest = 1, 0, b""
     source = str(path)
     try:
         file = open(path, "rb", buffering=0)  # noqa: SIM115  # closed below; the try is for opening alone
     except OSError as error:
         raise RecordError(f"cannot be read: {error.strerror}", source=source) from None
     with file:
-        while block := file.read(_BLOCK_SIZE):
-            block = rest + block
-            *whole, rest = block.split(b"\n")
-            for line, marks in zip(whole, _key_marks(block, whole)):
-                number += 1
-                if len(line) > max_line_bytes:
-                    raise too_long(max_line_bytes).at(source, number)
-                yield number, offset, line, marks
-                offset += len(line) + 1
-            if len(rest) > max_line_bytes:
-                raise too_long(max_line_bytes).at(source, number + 1)
-    if rest:
-        yield number + 1, offset, rest, _key_marks(rest, [rest])[0]
+        while True:
+            data = file.read(_BLOCK_SIZE)
+            text = rest + data if data or not rest else rest + b"\n"
+            *lines, rest = text.split(b"\n")
+            long = [place for place, line in enumerate(lines) if len(line) > max_line_bytes]
+            del lines[long[0] if long else len(lines) :]
+            if lines:
+                yield Block(number, offset, lines, _key_marks(text, lines))
+                number += len(lines)
+                offset += sum(map(len, lines)) + len(lines)
+            if long or len(rest) > max_line_bytes:
+                raise too_long(max_line_bytes).at(source, number)
+            if not data:
+                return
 
 
 def too_long(limit: int) -> RecordError:

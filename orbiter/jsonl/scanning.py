@@ -10,7 +10,7 @@ import attrs
 import msgspec
 
 from orbiter.convert import structure
-from orbiter.jsonl.reading import MAX_LINE_BYTES, decode, key_count, lines
+from orbiter.jsonl.reading import MAX_LINE_BYTES, blocks, decode, key_count
 
 
 class Head(msgspec.Struct, frozen=True, gc=False):
@@ -44,13 +44,17 @@ def scan(path: str | Path, *, max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[
     """
     source = str(path)
     shapes = _Shapes()
-    for number, offset, line, marks in lines(path, max_line_bytes=max_line_bytes):
-        row: Any = shapes.match(line, marks)
-        if row is None:
-            whole = decode(line, marks=marks, source=source, line=number)
-            row = structure(whole, _Typed, source=source, line=number)
-            shapes.learn(whole)
-        yield Head(number, offset, row.env, row.task_id, row.score, line)
+    for block in blocks(path, max_line_bytes=max_line_bytes):
+        number, offset = block.number, block.offset
+        for line, marks in zip(block.lines, block.marks, strict=True):
+            row: Any = shapes.match(line, marks)
+            if row is None:
+                whole = decode(line, marks=marks, source=source, line=number)
+                row = structure(whole, _Typed, source=source, line=number)
+                shapes.learn(whole)
+            yield Head(number, offset, row.env, row.task_id, row.score, line)
+            number += 1
+            offset += len(line) + 1
 
 
 @attrs.frozen
