@@ -74,6 +74,8 @@ def test_rewards_get_their_task_and_are_summed_by_weight(job, tasks):
     known = tasks(20)
     assert len(seen) == 4 * 16
     assert all(task in known for task in seen)
+    # Four prompts a step, none twice in a pass over the tasks.
+    assert len({task.task_id for task in seen}) == 16
     # Samples of one prompt stand side by side.
     assert all(seen[i : i + 4].count(seen[i]) == 4 for i in range(0, len(seen), 4))
     for row in metrics_of(one):
