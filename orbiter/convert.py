@@ -12,7 +12,7 @@ import functools
 import math
 import reprlib
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin
 
@@ -58,11 +58,15 @@ def show(value: object) -> str:
 
 
 class _Wrong(Exception):
-    """A value breaks a rule; carries the text that becomes a RecordError."""
+    """A value breaks a rule; carries the text and the hint that become a RecordError."""
+
+    def __init__(self, problem: str, hint: str | None = None) -> None:
+        super().__init__(problem)
+        self.hint = hint
 
 
-def _reject(rule: str, value: object) -> _Wrong:
-    return _Wrong(f"must be {rule}, got {show(value)}")
+def _reject(rule: str, value: object, hint: str | None = None) -> _Wrong:
+    return _Wrong(f"must be {rule}, got {show(value)}", hint)
 
 
 def _is_object(value: object) -> bool:
@@ -70,7 +74,9 @@ def _is_object(value: object) -> bool:
 
 
 def _exactly(cls: type) -> Hook:
-    def hook(value: Any, _: Any) -> Any:
+    def hook(value: Any, wanted: Any) -> Any:
+        if wanted is not cls:  # cattrs goes by the class tree, where an enum of strings is a string
+            return _enum(value, wanted)
         if type(value) is not cls:
             raise _reject(_RULES[cls], value)
         return value
@@ -83,7 +89,8 @@ def _number(value: Any, _: Any) -> float:
         if not math.isfinite(value):
             raise _reject("a finite number", value)
     elif type(value) is not int:
-        raise _reject("a number", value)
+        hint = {str: "write numbers without quotes", bool: "write 1 or 0"}.get(type(value))
+        raise _reject("a number", value, hint)
     return value  # type: ignore[no-any-return]  # an int stays an int, so that a row comes back as it was
 
 
@@ -273,7 +280,7 @@ def structure(
 
 def _explain(error: BaseException) -> tuple[str, str, str | None]:
     """Return the problem, the field path and a hint for the first failure inside ``error``."""
-    path = ""
+    path, parent = "", None
     while True:
         # The notes of one error were added from the inside out.
         for note in reversed(getattr(error, "__notes__", ())):
@@ -283,9 +290,9 @@ def _explain(error: BaseException) -> tuple[str, str, str | None]:
                 path = join_path(path, note.index)
         if not isinstance(error, BaseValidationError):
             break
-        error = error.exceptions[0]
-    if isinstance(error, KeyError) and error.args and path.endswith(str(error.args[0])):
-        return "is missing", path, None
+        parent, error = error, error.exceptions[0]
+    if isinstance(error, KeyError) and parent is not None and path.endswith(str(error.args[0])):
+        return "is missing", path, f"required: {', '.join(_required(parent.cl))}"
     if isinstance(error, ForbiddenExtraKeysError):
         key = sorted(error.extra_fields, key=str)[0]
         known = [a.name for a in attrs.fields(error.cl)]
@@ -296,8 +303,18 @@ def _explain(error: BaseException) -> tuple[str, str, str | None]:
         )
     if isinstance(error, RecordError):
         return error.problem, join_path(path, error.field) if error.field else path, error.hint
+    hint = error.hint if isinstance(error, _Wrong) else None
     text = error.args[0] if error.args and isinstance(error.args[0], str) else str(error)
-    return text or type(error).__name__, path, None
+    return text or type(error).__name__, path, hint
+
+
+def _required(cls: type) -> list[str]:
+    fields = attrs.fields(attrs.resolve_types(cls))
+    return [
+        a.name + (" (may be null)" if type(None) in get_args(a.type) else "")
+        for a in fields
+        if a.default is attrs.NOTHING
+    ]
 
 
 def join_path(path: str, step: object) -> str:
@@ -319,61 +336,55 @@ def unstructure(value: Any) -> Any:
         raise RecordError("must be nested less deep, got a value beyond Python's limit") from None
 
 
-_ATOMS = frozenset({str, int, float, bool, type(None)})
-
-
 def _plain(value: Any) -> Any:
-    cls = type(value)
-    if cls in _ATOMS:
-        return value
-    if _is_object(value):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+    return _plainer(type(value))(value)
+
+
+def _make_plainer(cls: type) -> Callable[[Any], Any]:
+    """Return the function that makes plain data of the values of one class."""
+    if issubclass(cls, enum.Enum):
+        return lambda value: value.value
+    if issubclass(cls, Path):
+        return str
+    if issubclass(cls, Mapping):
+        return lambda value: {key: _plain(item) for key, item in value.items()}
+    if issubclass(cls, list | tuple):
+        return lambda value: [_plain(item) for item in value]
     if attrs.has(cls):
-        return _plain_row(value, cls)
-    if isinstance(value, enum.Enum):
-        return value.value
-    if isinstance(value, Path):
-        return str(value)
-    return value
+        return _row_maker(cls)
+    return lambda value: value
 
 
-def _plain_row(value: Any, cls: type) -> dict[str, Any]:
-    row: dict[str, Any] = {}
-    for name, default, factory in _fields_of(cls):
-        item = getattr(value, name)
-        if item is default:
-            continue
-        if factory is not None:
-            default = factory()
-        if type(item) is type(default) and item == default:
-            continue
-        row[name] = _plain(item)
-    extra = getattr(value, "extra", None)
-    if extra:
-        _check_extra(extra, cls)
-        row.update(_plain(extra))
-    return row
+_plainer: Callable[[Any], Callable[[Any], Any]] = functools.cache(_make_plainer)
 
 
-@functools.cache
-def _fields_of(cls: type) -> tuple[tuple[str, Any, Callable[[], Any] | None], ...]:
-    """Return name, default and factory of default of every field but ``extra``."""
-    fields = []
-    for a in attrs.fields(cls):
-        factory = a.default.factory if isinstance(a.default, attrs.Factory) else None  # type: ignore[arg-type]
-        if a.name != "extra":
-            fields.append((a.name, a.default, factory))
-    return tuple(fields)
+def _row_maker(cls: type) -> Callable[[Any], dict[str, Any]]:
+    fields = [
+        (a.name, a.default, a.default.factory if isinstance(a.default, attrs.Factory) else None)  # type: ignore[arg-type]
+        for a in attrs.fields(cls)
+        if a.name != "extra"
+    ]
+    known = {name for name, _, _ in fields}
 
+    def make(value: Any) -> dict[str, Any]:
+        row: dict[str, Any] = {}
+        for name, default, factory in fields:
+            item = getattr(value, name)
+            if item is default:
+                continue
+            if factory is not None:
+                default = factory()
+            if type(item) is not type(default) or item != default:
+                row[name] = _plain(item)
+        extra = getattr(value, "extra", None)
+        if extra:
+            if clash := sorted(known.intersection(extra)):
+                raise RecordError(
+                    f"must not hold the known key {clash[0]!r} of {cls.__name__}",
+                    field="extra",
+                    hint=f"set the field {clash[0]!r} itself",
+                )
+            row.update(_plain(extra))
+        return row
 
-def _check_extra(extra: Iterable[str], cls: type) -> None:
-    known = {name for name, _, _ in _fields_of(cls)}
-    for key in extra:
-        if key in known:
-            raise RecordError(
-                f"must not hold the known key {key!r} of {cls.__name__}",
-                field="extra",
-                hint=f"set the field {key!r} itself",
-            )
+    return make

@@ -93,7 +93,9 @@ class Message(_Row):
         if isinstance(self.content, str):
             return self.content
         parts = self.content or ()
-        return "".join(p["text"] for p in parts if isinstance(p, Mapping) and p.get("type") == "text")
+        return "".join(
+            p["text"] for p in parts if isinstance(p, Mapping) and p.get("type") == "text"
+        )
 
 
 @frozen
