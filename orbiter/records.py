@@ -25,7 +25,11 @@ ROLES = ("system", "developer", "user", "assistant", "tool")
 
 def content_hash(value: object) -> str:
     """Return 16 hexadecimal digits that depend on the JSON content alone, not on key order."""
-    data = orjson.dumps(unstructure(value), option=orjson.OPT_SORT_KEYS)
+    return _hash(unstructure(value))
+
+
+def _hash(plain: object) -> str:
+    data = orjson.dumps(plain, option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(data, digest_size=8).hexdigest()
 
 
@@ -251,7 +255,8 @@ class Trajectory(_Row):
     def to_row(self) -> dict[str, Any]:
         """Return the JSON object, with ``id``; a row that came with an id of another kind keeps that."""
         row = super().to_row()
-        row.setdefault("id", self.id)
+        if "id" not in row:
+            row["id"] = _hash([self.env, self.task_id, row.get("messages", [])])
         return row
 
     def steps(self) -> Iterator[TrajectoryItem]:
