@@ -143,7 +143,6 @@ class Attempt:
     def to_row(self) -> dict[str, Any]:
         """Return the line: the trajectory's own row, and the fields of the attempt."""
         row = self.trajectory.to_row()
-        row["score"] = None
         row["token_count"] = self.token_count
         if self.error is not None:
             row["error"] = self.error
@@ -159,6 +158,7 @@ class Attempt:
             RecordError: A field is missing or has the wrong type.
         """
         own = {n: row[n] for n in ("finish_reason", *_BESIDE_TRAJECTORY) if n in row}
+        # The id is a hash of the rest; left in, it would be computed again only to be compared.
         rest = {n: item for n, item in row.items() if n not in ("id", *_BESIDE_TRAJECTORY)}
         try:
             return cls(key=AttemptKey.of(row), trajectory=Trajectory.from_row(rest), **own)

@@ -595,6 +595,28 @@ def test_looking_while_another_process_writes_always_finds_files_that_belong_tog
         assert history.account().decided("accepted") == 400
 
 
+def test_what_is_written_while_sizes_are_taken_is_not_half_seen(run_dir, make_attempt, monkeypatch):
+    stat = Path.stat
+    with Ledger.open(run_dir) as ledger:
+
+        def stat_while_writing(path: Path, **more: object):
+            size = stat(path, **more)
+            if path.suffix == ".jsonl":
+                (key,) = planned(ledger, samples=1, round=stat_while_writing.round)[:1]
+                stat_while_writing.round += 1
+                ledger.add_attempts([make_attempt(key)])
+                ledger.add_verdicts([(key, PASS)])
+                ledger.add_decisions([(key, Decision("accepted"))])
+            return size
+
+        stat_while_writing.round = 0
+        monkeypatch.setattr(Path, "stat", stat_while_writing)
+        with History.open(run_dir) as history:
+            seen = history.account()
+        with RunIndex(run_dir) as index:
+            assert index.count()[()] > seen.generated > 0
+
+
 def test_rows_of_a_dataset_are_recorded_by_their_line(run_dir, make_attempt):
     with Ledger.open(run_dir) as ledger:
         keys = planned(ledger)

@@ -20,7 +20,7 @@ ROUNDS = (1, 2, 3)
 def run(run_dir, make_attempt) -> Path:
     """Round n keeps attempt 0 of tasks 0 and 1; each dataset holds all that was kept so far; ckpt-n starts from ckpt-(n-1).
 
-    ``side`` is trained on round 1's data from nothing.
+    ``side`` is trained on round 1's data from nothing, and ``late`` goes on from it with a failed attempt of round 3.
     """
     kept = []
     with Ledger.open(run_dir) as ledger:
@@ -40,6 +40,10 @@ def run(run_dir, make_attempt) -> Path:
                 f"ckpt-{number}", round=number, base=f"ckpt-{number - 1}", dataset=f"data-{number}"
             )
         ledger.add_checkpoint("side", round=1, base=None, dataset="data-1")
+        (run_dir / "failed").write_text("one row")
+        failed = ledger.attempt_of(key(3, 0, attempt=1)).trajectory
+        ledger.add_dataset("failed", [failed], round=3)
+        ledger.add_checkpoint("late", round=3, base="side", dataset="failed")
     return run_dir
 
 
@@ -102,15 +106,15 @@ def test_flipped_labels_taint_what_was_built_on_them(run):
             [
                 (key(2, 0), Verdict.failed("wrong after all", **later)),
                 (key(2, 1), Verdict.passed(**later)),
-                (key(1, 0, attempt=1), Verdict.passed(**later)),
+                (key(3, 0, attempt=1), Verdict.passed(**later)),
             ]
         )
     with RunIndex(run) as index:
         taint = trace_taint(index, **later)
         assert taint.judged == 3
         assert [(f.attempt.key, f.before, f.after) for f in taint.flips] == [
-            (key(1, 0, attempt=1), "fail", "pass"),
             (key(2, 0), "pass", "fail"),
+            (key(3, 0, attempt=1), "fail", "pass"),
         ]
         assert [(d.path, count) for d, count in taint.datasets] == [("data-2", 1), ("data-3", 1)]
         assert paths(taint.checkpoints) == ["ckpt-2", "ckpt-3"]
@@ -125,4 +129,4 @@ def test_a_taint_at_the_root_reaches_every_descendant(run):
         )
     with RunIndex(run) as index:
         taint = trace_taint(index, verifier="second", version="1")
-        assert paths(taint.checkpoints) == ["ckpt-1", "ckpt-2", "ckpt-3", "side"]
+        assert paths(taint.checkpoints) == ["ckpt-1", "ckpt-2", "ckpt-3", "side", "late"]
