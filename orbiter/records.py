@@ -67,7 +67,8 @@ def _one_of_roles(_: object, attribute: attrs.Attribute[str], value: str) -> Non
 def _finite(_: object, attribute: attrs.Attribute[Any], value: float | None) -> None:
     if value is None:
         return
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or (isinstance(value, float) and not math.isfinite(value)):
         raise RecordError(f"must be a finite number, got {value!r}", field=attribute.name)
 
 

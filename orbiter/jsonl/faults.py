@@ -116,7 +116,7 @@ def _whole_number(digits: str) -> int:
 
 
 def _syntax(error: json.JSONDecodeError, text: str) -> RecordError:
-    what = error.msg[:1].lower() + error.msg[1:].removesuffix(" starting at")
+    what = error.msg[:1].lower() + error.msg[1:].removesuffix(" starting at").removesuffix(" at")
     hint = None
     if error.pos >= len(text.rstrip()) or "nterminated" in error.msg:
         hint = "the line ends too early; its writer may have been stopped"

@@ -87,8 +87,11 @@ class _Shape:
             return None
         if key_count(row) != _size(rest) + len(first) * len(row["messages"]):
             return None
-        known = {**_HEAD_TYPES, "messages": list[_type_of(first, {})]}  # type: ignore[misc]
-        decoder = msgspec.json.Decoder(_type_of(row, known))
+        try:
+            known = {**_HEAD_TYPES, "messages": list[_type_of(first, {})]}  # type: ignore[misc]
+            decoder = msgspec.json.Decoder(_type_of(row, known))
+        except ValueError:  # msgspec takes no field whose name holds a quote or a control character
+            return None
         return cls((_keys(rest), first.keys()), _size(rest), len(first), decoder.decode)
 
 
