@@ -122,6 +122,9 @@ def load_game(name: str) -> Game:
             f"game must be a game of OpenSpiel, got {name!r}{did_you_mean(short, pyspiel.registered_names())}",
             hint=f"with a notation of their own: {', '.join(KNOWN)}; all: pyspiel.registered_names()",
         )
+    # A game's name may come from a file of tasks, which must not choose what is read from the disk.
+    if "file" in parameters:
+        raise ConfigError(f"game must not be read from a file, got {name!r}")
     known = KNOWN.get(short)
     spec = f"{short}({known.parameters})" if known and known.parameters and not parameters else name
     try:

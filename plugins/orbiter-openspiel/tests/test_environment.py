@@ -88,6 +88,14 @@ def test_prompt_and_id_name_each_other():
     assert all(t.task_id.startswith(f"openspiel:{t.metadata['game']}:") for t in tasks)
 
 
+def test_a_demonstration_depends_on_the_task_alone():
+    # Several moves are right; which one is shown must not depend on the instance or on what was asked before.
+    environment, fresh = tic_tac_toe(), tic_tac_toe()
+    tasks = [environment.task(index, seed=0) for index in range(60)]
+    shown = [environment.demonstrate(task) for task in tasks]
+    assert [fresh.demonstrate(Task.from_row(t.to_row())) for t in reversed(tasks)] == shown[::-1]
+
+
 def test_instructions_explain_the_notation():
     task = OpenSpielEnvironment(game="tic_tac_toe", instructions=True).task(0, seed=0)
     assert [message.role for message in task.messages] == ["system", "user"]

@@ -96,6 +96,23 @@ def test_notation(name, history, prompt, moves):
     assert [game.move(state, action) for action in state.legal_actions()] == moves
 
 
+def test_moves_that_openspiel_names_alike_are_told_apart():
+    class Alike:
+        """A position with three actions of two names."""
+
+        def current_player(self):
+            return 0
+
+        def legal_actions(self):
+            return [3, 5, 8]
+
+        def action_to_string(self, player, action):
+            return {3: "turn\n left", 5: "stay", 8: "turn left"}[action]
+
+    notation = load_game("pig").notation
+    assert notation.moves(Alike()) == {3: "turn left #3", 5: "stay", 8: "turn left #8"}
+
+
 def test_nim_names_pile_and_count():
     game = load_game("nim")
     state = game.start()
@@ -132,6 +149,8 @@ def test_a_prompt_hides_what_the_player_cannot_see(name):
         ("stones_and_gems", "list its chance outcomes"),
         ("", "must be a game of OpenSpiel"),
         ("negotiation", "list its chance outcomes"),
+        ("efg_game(filename=/etc/hostname)", "must not be read from a file"),
+        ("misere(game=efg_game(filename=/etc/hostname))", "must not be read from a file"),
         (7, "must be text"),
     ],
 )
