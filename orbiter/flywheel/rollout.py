@@ -51,16 +51,46 @@ class RolloutPlan:
         return AttemptKey(self.round, self.engine, task.env, task.task_id, attempt)
 
 
+class BusyClock:
+    """Wall time during which at least one of several overlapping pieces of work was under way."""
+
+    def __init__(self) -> None:
+        self._under_way, self._since, self._total_s = 0, 0.0, 0.0
+
+    @property
+    def total_s(self) -> float:
+        """Seconds so far."""
+        return self._total_s + (perf_counter() - self._since if self._under_way else 0.0)
+
+    def __enter__(self) -> None:
+        if self._under_way == 0:
+            self._since = perf_counter()
+        self._under_way += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._under_way -= 1
+        if self._under_way == 0:
+            self._total_s += perf_counter() - self._since
+
+
 @define
 class RolloutResult:
-    """What a rollout gave: the judged trajectories in identity order, and where the time went (seconds)."""
+    """What a rollout gave: the judged trajectories in identity order, and where the time went.
+
+    Args:
+        judged: Attempts with their verdicts.
+        token_count: Generated tokens.
+        generate_s: Wall time with an answer under way, in seconds.
+        verify_s: Time spent judging, in seconds; it may overlap with generating.
+        work_s: Wall time with either under way. What a stage takes beyond that is the framework's own.
+    """
 
     # Not shown: asyncio takes the repr of a finished task, and this one would be millions of characters.
     judged: dict[AttemptKey, Trajectory] = field(factory=dict, repr=False)
     token_count: int = 0
     generate_s: float = 0.0
     verify_s: float = 0.0
-    record_s: float = 0.0
+    work_s: float = 0.0
 
     def outcomes(self, outcome: Outcome) -> int:
         """Return how many verdicts have this outcome."""
@@ -71,7 +101,7 @@ class Rollout:
     """Runs one plan; whatever the ledger holds already is not asked again.
 
     Batches are cut from the whole plan, so a resumed rollout asks the same batches; of a batch that was only partly
-    durable, the missing attempts are added.
+    durable, the missing attempts are added. While one batch is answered, the one before is judged and recorded.
     """
 
     def __init__(
@@ -79,6 +109,7 @@ class Rollout:
     ) -> None:
         self.plan, self.policy, self.verifier, self.ledger = plan, policy, verifier, ledger
         self.result = RolloutResult()
+        self._generating, self._working = BusyClock(), BusyClock()
         self._tasks = {(t.env, t.task_id): t for t in plan.tasks}
         # Every parameter, defaults too: a row must say how it was sampled whatever later defaults are.
         self._sampling = attrs.asdict(plan.sampling)
@@ -86,13 +117,12 @@ class Rollout:
     async def run(self) -> RolloutResult:
         """Ask, judge and record until the plan is complete."""
         plan = self.plan
-        started = perf_counter()
         self._recall()
         for wave in self._waves():
             self._plan(wave)
             await self._run_wave(wave)
-        spent = perf_counter() - started
-        self.result.generate_s += spent - self.result.verify_s - self.result.record_s
+        self.result.generate_s += self._generating.total_s
+        self.result.work_s += self._working.total_s
         position = {(t.env, t.task_id): i for i, t in enumerate(plan.tasks)}
         in_order = sorted(
             self.result.judged.items(),
@@ -103,16 +133,14 @@ class Rollout:
 
     def _recall(self) -> None:
         """Take back what is durable; judge attempts whose verdict was lost."""
-        started = perf_counter()
         plan, unjudged = self.plan, []
         for attempt in self.ledger.attempts(plan.round, plan.engine):
             verdict = self.ledger.verdict_of(attempt.key)
-            self.result.token_count += attempt.token_count or 0
+            self.result.token_count += attempt.token_count
             if verdict is None:
                 unjudged.append(attempt)
             else:
                 self.result.judged[attempt.key] = _judged(attempt, verdict)
-        self.result.record_s += perf_counter() - started
         if unjudged:
             self._judge(unjudged)
 
@@ -134,22 +162,21 @@ class Rollout:
 
     def _plan(self, wave: list[tuple[Task, int]]) -> None:
         """Make the wave's plan durable; attempts of a task are numbered without gaps, so its highest one says it all."""
-        started = perf_counter()
         most: dict[tuple[str, str], int] = {}
         for task, attempt in wave:
             most[task.env, task.task_id] = max(most.get((task.env, task.task_id), 0), attempt + 1)
         for samples in sorted(set(most.values())):
             tasks = [task for task, n in most.items() if n == samples]
             self.ledger.plan(self.plan.round, self.plan.engine, tasks, samples=samples)
-        self.result.record_s += perf_counter() - started
 
     async def _run_wave(self, wave: list[tuple[Task, int]]) -> None:
         size = max(1, self.policy.batch_size)
-        batches = iter([wave[i : i + size] for i in range(0, len(wave), size)])
+        asked = [(self.plan.key(task, n), task) for task, n in wave]
+        batches = iter([asked[i : i + size] for i in range(0, len(asked), size)])
 
         async def worker() -> None:
             for batch in batches:
-                if any(self.plan.key(*item) not in self.result.judged for item in batch):
+                if any(key not in self.result.judged for key, _ in batch):
                     await self._run_batch(batch)
 
         workers = [asyncio.ensure_future(worker()) for _ in range(max(1, self.policy.concurrency))]
@@ -160,36 +187,35 @@ class Rollout:
                 w.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
 
-    async def _run_batch(self, batch: list[tuple[Task, int]]) -> None:
-        plan = self.plan
-        requests = [
-            Request(
-                messages=task.messages,
-                env=task.env,
-                task_id=task.task_id,
-                attempt=n,
-                seed=item_seed(plan.seed, plan.round, plan.engine, task.env, task.task_id, n),
-                tools=task.tools,
-            )
-            for task, n in batch
-        ]
-        completions = await self._complete(requests)
-        started = perf_counter()
+    async def _run_batch(self, batch: list[tuple[AttemptKey, Task]]) -> None:
+        requests = [self._request(key, task) for key, task in batch]
+        with self._generating, self._working:
+            completions = await self._complete(requests)
         fresh = [
             Attempt(
-                key=plan.key(task, n),
+                key=key,
                 trajectory=self._trajectory(task, request, completion),
                 finish_reason=completion.finish_reason,
                 token_count=completion.token_count,
                 error=completion.error,
             )
-            for (task, n), request, completion in zip(batch, requests, completions)
-            if plan.key(task, n) not in self.result.judged
+            for (key, task), request, completion in zip(batch, requests, completions)
+            if key not in self.result.judged
         ]
         self.ledger.add_attempts(fresh)
-        self.result.token_count += sum(attempt.token_count or 0 for attempt in fresh)
-        self.result.record_s += perf_counter() - started
+        self.result.token_count += sum(attempt.token_count for attempt in fresh)
         self._judge(fresh)
+
+    def _request(self, key: AttemptKey, task: Task) -> Request:
+        plan = self.plan
+        return Request(
+            messages=task.messages,
+            env=task.env,
+            task_id=task.task_id,
+            attempt=key.attempt,
+            seed=item_seed(plan.seed, plan.round, plan.engine, task.env, task.task_id, key.attempt),
+            tools=task.tools,
+        )
 
     async def _complete(self, requests: list[Request]) -> list[Completion]:
         name = self.policy.name
@@ -230,8 +256,9 @@ class Rollout:
 
     def _judge(self, attempts: list[Attempt]) -> None:
         started = perf_counter()
-        verdicts = [self._verdict(attempt) for attempt in attempts]
-        judged = perf_counter()
+        with self._working:
+            verdicts = [self._verdict(attempt) for attempt in attempts]
+        self.result.verify_s += perf_counter() - started
         self.ledger.add_verdicts((a.key, v) for a, v in zip(attempts, verdicts))
         for attempt, verdict in zip(attempts, verdicts):
             self.result.judged[attempt.key] = _judged(attempt, verdict)
@@ -244,8 +271,6 @@ class Rollout:
                 verdicts=tuple(verdicts),
             ),
         )
-        self.result.verify_s += judged - started
-        self.result.record_s += perf_counter() - judged
 
     def _verdict(self, attempt: Attempt) -> Verdict:
         if attempt.error is not None:

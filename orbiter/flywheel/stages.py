@@ -155,7 +155,9 @@ def _roll_out(wheel: Flywheel, plan: RolloutPlan, *, verifier: Verifier) -> Roll
     started = perf_counter()
     policy = wheel.ready_policy()
     rollout = Rollout(plan, policy=policy, verifier=verifier, ledger=wheel.ledger)
-    rollout.result.generate_s += perf_counter() - started  # loading the model is part of generating
+    loading_s = perf_counter() - started  # part of generating
+    rollout.result.generate_s += loading_s
+    rollout.result.work_s += loading_s
     return wheel.wait_for(rollout.run())  # type: ignore[no-any-return]
 
 
@@ -175,6 +177,7 @@ def _rollout_facts(result: RolloutResult) -> dict[str, Any]:
         "tokens": result.token_count,
         "generate_s": round(result.generate_s, 4),
         "verify_s": round(result.verify_s, 4),
+        "work_s": round(result.work_s, 4),
     }
 
 

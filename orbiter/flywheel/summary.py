@@ -80,18 +80,19 @@ def _alarms(made: Mapping[str, Any]) -> list[str]:
 
 
 def _costs(stages: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Return seconds by kind of work; ``own_s`` is what is neither generating, verifying nor training."""
+    """Return seconds by kind of work; ``own_s`` is the time in which nothing was generated, verified or trained."""
     total = sum(facts.get("seconds", 0.0) for facts in stages.values())
     generate_s = sum(facts.get("generate_s", 0.0) for facts in stages.values())
     verify_s = sum(facts.get("verify_s", 0.0) for facts in stages.values())
     train_s = sum(facts.get("train_s", 0.0) for facts in stages.values())
+    work_s = sum(facts.get("work_s", 0.0) for facts in stages.values())
     tokens = sum(facts.get("tokens", 0) for facts in stages.values())
     return {
         "seconds": round(total, 3),
         "generate_s": round(generate_s, 3),
         "verify_s": round(verify_s, 3),
         "train_s": round(train_s, 3),
-        "own_s": round(total - generate_s - verify_s - train_s, 3),
+        "own_s": round(total - work_s - train_s, 3),
         "tokens": tokens,
         "tokens_per_s": round(tokens / generate_s, 1) if generate_s > 0 and tokens else None,
     }

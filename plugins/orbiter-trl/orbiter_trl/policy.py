@@ -39,6 +39,8 @@ class TransformersPolicy(Policy):
     """
 
     name = "transformers"
+    concurrency = 2
+    """One batch is decoded while the next waits, so that the decoding thread never waits for the caller."""
 
     def __init__(
         self,
