@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
@@ -181,6 +183,11 @@ class Flywheel:
             self._use(self.stage(0, "teach", stages.teach).get("checkpoint"))
         self.stage(0, "evaluate", stages.evaluate)
         self.stage(0, "round", stages.summarise)
+        with _settled_garbage():
+            return self._turn()
+
+    def _turn(self) -> str | None:
+        recipe = self.recipe
         for number in range(1, recipe.rounds + 1):
             self.stage(number, "generate", stages.generate)
             self.stage(number, "curate", stages.curate)
@@ -318,3 +325,18 @@ class Flywheel:
                 self._runner.close()
                 self._runner = None
             self._policy = None
+
+
+@contextmanager
+def _settled_garbage() -> Iterator[None]:
+    """Keep the garbage collector from walking through all objects of the loaded libraries in the middle of every round.
+
+    There are half a million of them after torch and its like, they live as long as the process, and one walk takes as long as
+    curating a round.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()

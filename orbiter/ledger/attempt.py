@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,8 @@ from orbiter.records import Trajectory
 
 KEY_FIELDS = ("round", "engine", "env", "task_id", "attempt")
 """The fields that name an attempt, in every file of the ledger."""
+
+_key_values = operator.attrgetter(*KEY_FIELDS)
 
 DECISIONS = ("accepted", "rejected", "invalid", "duplicate", "contaminated", "truncated")
 """What curation can decide about an attempt."""
@@ -67,7 +70,7 @@ class AttemptKey:
 
     def to_row(self) -> dict[str, Any]:
         """Return the five fields that begin a line of verdicts.jsonl or decisions.jsonl."""
-        return {name: getattr(self, name) for name in KEY_FIELDS}
+        return dict(zip(KEY_FIELDS, _key_values(self)))
 
     @classmethod
     def of(cls, row: Mapping[str, Any] | Trajectory) -> AttemptKey:
@@ -120,6 +123,8 @@ class Attempt:
             )
         if self.error == "":
             raise RecordError("must say why there is no answer, got ''", field="error")
+        if self._is_marked():
+            return
         own = {"engine": key.engine, "attempt": key.attempt, "finish_reason": self.finish_reason}
         named = {"round": given.round, "env": given.env, "task_id": given.task_id}
         named |= {name: given.extra[name] for name in own if name in given.extra}
@@ -139,6 +144,17 @@ class Attempt:
         if given.round is None or any(name not in given.extra for name in own):
             marked = attrs.evolve(given, round=key.round, extra={**given.extra, **own})
             object.__setattr__(self, "trajectory", marked)
+
+    def _is_marked(self) -> bool:
+        """Return whether the trajectory names this attempt already, and nothing else; then no check below can fail."""
+        row, extra, key = self.trajectory, self.trajectory.extra, self.key
+        return (
+            (row.round, row.env, row.task_id) == (key.round, key.env, key.task_id)
+            and extra.get("engine") == key.engine
+            and extra.get("attempt") == key.attempt
+            and extra.get("finish_reason") == self.finish_reason
+            and not any(name in extra for name in _BESIDE_TRAJECTORY)
+        )
 
     def to_row(self) -> dict[str, Any]:
         """Return the line: the trajectory's own row, and the fields of the attempt."""

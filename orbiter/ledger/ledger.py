@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import re
@@ -239,19 +240,26 @@ class Ledger(History):
         rows: dict[Hashable, _Row] = {}
         for key, decided in decisions:
             section, slot = self._find(key, made=True)
-            verifier, version = section.verifier_of_record(slot) or ("", "")
-            decision = Decision(str(decided.decision), decided.reason, verifier, version)
+            by = section.verifier_of_record(slot) or ("", "")
+            row = self._decision_row(str(decided.decision), decided.reason, *by)
             self._take(
                 "decisions",
                 rows,
                 identity=key,
-                line=encode(key.to_row() | unstructure(decision), what=key),
+                line=encode(key.to_row() | row, what=key),
                 recorded=section.decision_lines[slot],
-                note=lambda number, s=section, n=slot, d=decision: s.add_decision(  # type: ignore[misc]
-                    n, number, decision=d.decision, reason=d.reason
+                note=lambda number, s=section, n=slot, d=decided: s.add_decision(  # type: ignore[misc]
+                    n, number, decision=str(d.decision), reason=d.reason
                 ),
             )
         self._add("decisions", rows)
+
+    @staticmethod
+    @functools.lru_cache(maxsize=1024)
+    def _decision_row(decision: str, reason: str, verifier: str, version: str) -> dict[str, Any]:
+        """Return what a line says after the key; a round has thousands of decisions and a handful of kinds."""
+        row: dict[str, Any] = unstructure(Decision(decision, reason, verifier, version))
+        return row
 
     def add_event(self, event: str, **fields: Any) -> None:
         """Record an event in rounds.jsonl, with the time; all rows that wait are written before it."""
