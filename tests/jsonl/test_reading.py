@@ -1,3 +1,4 @@
+import io
 import json
 
 import orjson
@@ -132,17 +133,26 @@ def test_a_line_of_the_greatest_length_is_taken(tmp_path):
         list(jsonl.read_objects(path, max_line_bytes=999))
 
 
-def test_an_endless_line_is_refused_before_it_is_read_whole(tmp_path, monkeypatch):
-    path = tmp_path / "rows.jsonl"
-    path.write_bytes(b"{}\n" + b"x" * 100_000)
+def test_an_endless_line_is_refused_before_it_is_read_whole(monkeypatch):
+    class Endless(io.BytesIO):
+        taken = 0
+
+        def read(self, size):
+            self.taken += size
+            assert self.taken < 1000
+            return b"x" * size
+
     monkeypatch.setattr(reading, "_BLOCK_SIZE", 100)
-    taken = []
-    monkeypatch.setattr(
-        reading, "_key_marks", lambda text, lines: taken.append(len(text)) or [1] * len(lines)
-    )
-    with pytest.raises(RecordError, match="line 2: line must be at most 500 bytes long"):
-        list(reading.blocks(path, max_line_bytes=500))
-    assert sum(taken) < 1000
+    monkeypatch.setattr(reading, "open", lambda *args, **more: Endless(), raising=False)
+    with pytest.raises(RecordError, match="line 1: line must be at most 500 bytes long"):
+        list(reading.blocks("endless.jsonl", max_line_bytes=500))
+
+
+def test_a_repeated_key_is_found_behind_any_number_of_blanks():
+    for count in (1, 63, 64, 65, 200):
+        line = b'{"a":1,"a"' + b" " * count + b":2}"
+        (marks,) = reading._key_marks(line + b"\n", [line])
+        assert marks == 2
 
 
 def test_the_deepest_nesting_is_read_and_one_more_is_not():
