@@ -121,8 +121,10 @@ def test_observer_that_raises_is_switched_off_and_the_others_go_on(monkeypatch):
 @pytest.mark.slow
 def test_smallest_third_party_plugin_is_built_installed_and_seen(tmp_path):
     subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
-        + ["--target", str(tmp_path), str(HELLO)],
+        [
+            *(sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation"),
+            *("--target", str(tmp_path), str(HELLO)),
+        ],
         check=True,
     )
     script = (

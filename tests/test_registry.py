@@ -72,9 +72,14 @@ def test_name_of_a_first_party_plugin_that_is_missing_gives_its_install_line():
 
 def test_names_added_by_a_block_that_raises_are_taken_back():
     registry = Registry()
-    with pytest.raises(ZeroDivisionError), registry.owned_by("acme"):
-        registry.add("verifier", "thing", Thing)
-        1 / 0  # noqa: B018
+
+    def fail_half_way():
+        with registry.owned_by("acme"):
+            registry.add("verifier", "thing", Thing)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_half_way()
     assert registry.entries() == []
 
 

@@ -37,7 +37,8 @@ def test_recipe_holds_defaults_options_and_sampling(recipe_file):
 
 def test_overrides_replace_and_make_sections(recipe_file):
     recipe = load_recipe(
-        recipe_file(SMALL), ["rounds=2", "policy.temperature=0", "generate.tasks=7", "environment.length=6"]
+        recipe_file(SMALL),
+        ["rounds=2", "policy.temperature=0", "generate.tasks=7", "environment.length=6"],
     )
     assert (recipe.rounds, recipe.policy.temperature, recipe.generate.tasks) == (2, 0, 7)
     assert recipe.environment.extra["length"] == 6
@@ -49,7 +50,10 @@ def test_number_without_a_point_but_an_exponent_is_a_number(recipe_file):
 
 
 def test_inputs_fill_in_and_keep_their_type(recipe_file):
-    text = SMALL.replace("length: 4", "length: ${inputs.size}\n  note: n${inputs.size}") + "inputs: {size: null}\n"
+    text = (
+        SMALL.replace("length: 4", "length: ${inputs.size}\n  note: n${inputs.size}")
+        + "inputs: {size: null}\n"
+    )
     recipe = load_recipe(recipe_file(text), ["inputs.size=5"])
     assert recipe.environment.extra == {"length": 5, "note": "n5"}
     with pytest.raises(RecordError) as error:
@@ -58,7 +62,10 @@ def test_inputs_fill_in_and_keep_their_type(recipe_file):
 
 
 def test_resolved_recipe_loads_back_equal(recipe_file):
-    text = SMALL + "model: {id: m}\ntrain: {learning_rate: 2e-3, lora: {rank: 4}}\nexports: [{name: trl-sft}]\n"
+    text = (
+        SMALL
+        + "model: {id: m}\ntrain: {learning_rate: 2e-3, lora: {rank: 4}}\nexports: [{name: trl-sft}]\n"
+    )
     recipe = load_recipe(recipe_file(text))
     dumped = dump_recipe(recipe)
     assert load_recipe(recipe_file(dumped)) == recipe
@@ -70,19 +77,34 @@ def test_resolved_recipe_loads_back_equal(recipe_file):
     ("text", "message"),
     [
         ("round: 3\n", "line 9: field 'round' is unknown; did you mean 'rounds'?"),
-        ("curate: {max_per_tsk: 3}\n", "line 9: field 'curate.max_per_tsk' is unknown; did you mean 'max_per_task'?"),
+        (
+            "curate: {max_per_tsk: 3}\n",
+            "line 9: field 'curate.max_per_tsk' is unknown; did you mean 'max_per_task'?",
+        ),
         ("rounds: three\n", "line 9: field 'rounds' must be an integer, got 'three'"),
         ("rounds: 0\n", "line 9: field 'rounds' must be >= 1, got 0"),
         ("rounds: true\n", "line 9: field 'rounds' must be an integer, got True"),
         ("rounds: 2\nrounds: 3\n", "line 10: is not valid YAML: key 'rounds' stands here twice"),
-        ("rounds: [\n", "line 10: is not valid YAML: expected the node content, but found '<stream end>'"),
-        ("model: {}\n", "line 9: field 'model' must have either id (a hub id or folder) or name (a model maker)"),
+        (
+            "rounds: [\n",
+            "line 10: is not valid YAML: expected the node content, but found '<stream end>'",
+        ),
+        (
+            "model: {}\n",
+            "line 9: field 'model' must have either id (a hub id or folder) or name (a model maker)",
+        ),
         ("evaluate:\n  share: 2\n", "line 10: field 'evaluate.share' must be in [0, 1], got 2"),
-        ("curate:\n  keep: all\n", "line 10: field 'curate.keep' must be one of survivors, none, got 'all'"),
+        (
+            "curate:\n  keep: all\n",
+            "line 10: field 'curate.keep' must be one of survivors, none, got 'all'",
+        ),
         ("exports: [{}]\n", "line 9: field 'exports[0].name' is missing"),
         ("exports: trl\n", "line 9: field 'exports' must be a list, got 'trl'"),
         ("train: {backend: trl}\n", ": field 'model' must be given, since there is a train stage"),
-        ("model: {id: m}\ntrain: {learning_rate: -1}\n", "line 10: field 'train' learning_rate must be >= 0, got -1"),
+        (
+            "model: {id: m}\ntrain: {learning_rate: -1}\n",
+            "line 10: field 'train' learning_rate must be >= 0, got -1",
+        ),
         ("7: x\n", "line 9: is not valid YAML: key 7 must be text"),
         ("seed: .nan\n", "line 9: field 'seed' must be an integer, got nan"),
     ],
@@ -102,7 +124,10 @@ def test_wrong_field_is_named_with_its_line(recipe_file, text, message):
         ("rounds=x", "override 'rounds': field 'rounds' must be an integer, got 'x'"),
         ("ronds=3", "override 'ronds': field 'ronds' is unknown; did you mean 'rounds'?"),
         ("name.x=3", "override 'name.x=3' goes into 'name', which is not a section"),
-        ("name=../up", "override 'name': field 'name' must be 1 to 100 letters, digits, '_', '.' and '-', got '../up'"),
+        (
+            "name=../up",
+            "override 'name': field 'name' must be 1 to 100 letters, digits, '_', '.' and '-', got '../up'",
+        ),
     ],
 )
 def test_wrong_override_is_named(recipe_file, override, message):
