@@ -138,7 +138,9 @@ def compare(source: Path, rows: int) -> float:
             best[name] = min(best[name], seconds)
     assert kept["plain json"] == kept["orbiter"], kept
     for name, seconds in best.items():
-        print(f"  {name:12} {seconds:7.2f} s  {seconds / rows * 1e6:6.1f} us/row  kept {kept[name]}")
+        print(
+            f"  {name:12} {seconds:7.2f} s  {seconds / rows * 1e6:6.1f} us/row  kept {kept[name]}"
+        )
     ratio = best["plain json"] / best["orbiter"]
     print(f"  ratio        {ratio:7.2f}")
     return ratio

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from orbiter.generate.pipeline import SynthesisConfig
 
 
-class DataSynthesiser(ABC):
+class DataSynthesiser(ABC):  # noqa: B024  # either method may be the one that a subclass has
     """Makes data from nothing (``generate``), from other data (``synthesise``), or both.
 
     A subclass overrides at least one of the two; the pipeline calls ``synthesise``. A small complete subclass:
@@ -28,12 +28,15 @@ class DataSynthesiser(ABC):
         super().__init_subclass__(**more)
         own = (cls.generate, cls.synthesise)
         if own == (DataSynthesiser.generate, DataSynthesiser.synthesise):
-            raise TypeError(f"{cls.__name__} must override generate(count) or synthesise(source, config)")
+            raise TypeError(
+                f"{cls.__name__} must override generate(count) or synthesise(source, config)"
+            )
 
-    async def generate(self, count: int) -> list[Any]:
+    async def generate(self, count: int) -> list[Any]:  # noqa: ARG002  # for those that override it
         """Return up to ``count`` new items; fewer, with a warning, when there are no more distinct ones."""
         raise ConfigError(
-            f"{type(self).__name__} cannot generate from nothing", hint="give it source data: synthesise(source, config)"
+            f"{type(self).__name__} cannot generate from nothing",
+            hint="give it source data: synthesise(source, config)",
         )
 
     async def synthesise(self, source: Sequence[Any], config: SynthesisConfig) -> list[Any]:
