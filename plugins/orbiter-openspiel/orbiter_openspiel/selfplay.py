@@ -40,12 +40,14 @@ class PlayedGame:
     Args:
         index: Number of the game.
         history: Every action, chance outcomes included.
+        seats: Who took each action; negative for chance.
         returns: Utility per seat.
         outcomes: Per seat 1 for a win, 0.5 for a draw of all, 0 for a loss.
     """
 
     index: int
     history: list[int]
+    seats: list[int]
     returns: list[float]
     outcomes: tuple[float, ...]
 
@@ -170,7 +172,7 @@ class SelfPlaySynthesiser(DataSynthesiser):
         }
         players = [started[name] for name in self.teachers]
         chance: random.Random | None = None
-        state, history = self.game.start(), []
+        state, history, seats = self.game.start(), [], []
         while (seat := state.current_player()) != TERMINAL:
             if seat < 0:
                 chance = chance or item_stream(
@@ -182,15 +184,16 @@ class SelfPlaySynthesiser(DataSynthesiser):
                 action = players[seat](state)
             state.apply_action(action)
             history.append(action)
+            seats.append(seat)
         returns = state.returns()
-        return PlayedGame(index, history, returns, _outcomes(returns))
+        return PlayedGame(index, history, seats, returns, _outcomes(returns))
 
     def _rows_of(self, played: PlayedGame) -> Iterator[dict[str, Any]]:
         """Yield the kept rows of a game, as they stand in JSONL."""
         scores = self._scores(played)
         if self.keep == "winners" and max(scores) < 1.0:
             return
-        messages, plies = self._write_down(played.history)
+        messages, plies = self._write_down(played)
         for seat, score in enumerate(scores):
             if (self.keep == "winners" and score < 1.0) or not messages[seat]:
                 continue
@@ -203,15 +206,12 @@ class SelfPlaySynthesiser(DataSynthesiser):
                 key = self.game.notation.key(pair[0]["content"])
                 yield self._row(played, seat, key, pair, score, played.history[:ply])
 
-    def _write_down(
-        self, history: Sequence[int]
-    ) -> tuple[list[list[dict[str, str]]], list[list[int]]]:
+    def _write_down(self, played: PlayedGame) -> tuple[list[list[dict[str, str]]], list[list[int]]]:
         """Return per seat its messages, user and assistant in turn, and how many actions came before each turn."""
         messages: list[list[dict[str, str]]] = [[] for _ in self.teachers]
         plies: list[list[int]] = [[] for _ in self.teachers]
         state, prompt, move = self.game.start(), self.game.notation.prompt, self.game.notation.move
-        for ply, action in enumerate(history):
-            seat = state.current_player()
+        for ply, (seat, action) in enumerate(zip(played.seats, played.history)):
             if seat >= 0:
                 messages[seat] += (
                     {"role": "user", "content": prompt(state)},
