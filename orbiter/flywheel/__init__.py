@@ -1,6 +1,25 @@
 """The loop: recipes, rounds, stages, gates, and the mathematics of yield."""
 
-from orbiter.flywheel.flywheel import Flywheel, RunResult
-from orbiter.flywheel.recipe import Recipe, load_recipe
+from __future__ import annotations
 
-__all__ = ["Flywheel", "Recipe", "RunResult", "load_recipe"]
+from typing import TYPE_CHECKING
+
+from orbiter.lazy import homes, lazy_names
+
+if TYPE_CHECKING:
+    from orbiter.flywheel.flywheel import Flywheel as Flywheel
+    from orbiter.flywheel.flywheel import RunResult as RunResult
+    from orbiter.flywheel.recipe import Recipe as Recipe
+    from orbiter.flywheel.recipe import load_recipe as load_recipe
+
+HOMES = homes(
+    {
+        "orbiter.flywheel.flywheel": "Flywheel RunResult",
+        "orbiter.flywheel.recipe": "Recipe load_recipe",
+    }
+)
+
+__all__ = sorted(HOMES)
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_names(__name__, HOMES)

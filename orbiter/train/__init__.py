@@ -5,10 +5,10 @@ A name is imported when it is first used, so that ``import orbiter.train`` costs
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-# The names are written twice, because a type checker reads imports alone; a test holds the two together.
+from orbiter.lazy import homes, lazy_names
+
 if TYPE_CHECKING:
     # isort: off
     from orbiter.flywheel.evolution import (
@@ -63,9 +63,8 @@ if TYPE_CHECKING:
     )
     # isort: on
 
-_HOMES = {
-    name: module
-    for module, names in {
+HOMES = homes(
+    {
         "orbiter.flywheel.evolution": "EvolutionConfig EvolutionPhase EvolutionPipeline EvolutionResult EvolutionStrategy",
         "orbiter.generate.augment": "augment_add_noise augment_swap_io deduplicate filter_by_score split_dataset",
         "orbiter.generate.pipeline": "SynthesisConfig SynthesisPipeline SynthesisResult",
@@ -80,21 +79,10 @@ _HOMES = {
         "orbiter.train.rewards": "Rewards RewardSpec combine_rewards",
         "orbiter.train.trainer": "Trainer TrainerResult",
         "orbiter.train.verl": "VeRLAlgorithm VeRLConfig VeRLTrainer",
-    }.items()
-    for name in names.split()
-}
+    }
+)
 
-__all__ = sorted(_HOMES)
+__all__ = sorted(HOMES)
 
-
-if not TYPE_CHECKING:  # a checker that sees __getattr__ takes any name for good
-
-    def __getattr__(name: str) -> Any:
-        if name not in _HOMES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = globals()[name] = getattr(import_module(_HOMES[name]), name)
-        return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_names(__name__, HOMES)

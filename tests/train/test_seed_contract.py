@@ -265,22 +265,6 @@ def test_every_name_is_public(name):
     assert value.__doc__
 
 
-def test_the_names_for_type_checkers_are_the_names():
-    tree = ast.parse(Path(orbiter.train.__file__).read_text(encoding="utf-8"))
-    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-    found = {a.asname: node.module for node in imports for a in node.names if a.asname}
-    assert found == orbiter.train._HOMES
-    assert sorted(found) == orbiter.train.__all__
-    assert set(orbiter.train.__all__) <= set(dir(orbiter.train))
-
-
-def test_an_unknown_name_is_an_attribute_error():
-    with pytest.raises(
-        AttributeError, match=r"module 'orbiter.train' has no attribute 'VerlTrainer'"
-    ):
-        _ = orbiter.train.VerlTrainer
-
-
 @pytest.mark.parametrize("then", ["", "from orbiter.train import *"])
 def test_importing_it_loads_no_training_library(then):
     code = f"""
@@ -295,4 +279,4 @@ print(sorted(heavy & set(sys.modules)), len([m for m in sys.modules if m.startsw
     ).stdout
     loaded, count = out.rsplit(maxsplit=1)
     assert loaded == "[]"
-    assert (int(count) == 1) == (then == "")
+    assert (int(count) == 2) == (then == "")  # itself and orbiter.lazy
