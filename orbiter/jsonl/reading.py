@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
@@ -170,12 +171,12 @@ def too_long(limit: int) -> RecordError:
     )
 
 
-def _key_marks(block: bytes, whole: Sequence[bytes]) -> list[int]:
-    """Return for each of the lines at the beginning of a block how many keys its text can hold at most."""
-    key_ends = _key_ends(np.frombuffer(block, np.uint8))
-    line_ends = np.cumsum([len(line) + 1 for line in whole], dtype=np.int64)
-    counts: list[int] = np.diff(np.searchsorted(key_ends, line_ends), prepend=0).tolist()
-    return counts
+def _key_marks(text: bytes, lines: Sequence[bytes]) -> list[int]:
+    """Return for each of the lines at the beginning of a text how many keys it can hold at most."""
+    line_ends = np.fromiter(accumulate(len(line) + 1 for line in lines), np.int64, len(lines))
+    marks = np.searchsorted(_key_ends(np.frombuffer(text, np.uint8)), line_ends)
+    marks[1:] -= marks[:-1]
+    return marks.tolist()  # type: ignore[no-any-return]
 
 
 def _key_ends(codes: np.ndarray[Any, np.dtype[np.uint8]]) -> Any:
@@ -185,10 +186,11 @@ def _key_ends(codes: np.ndarray[Any, np.dtype[np.uint8]]) -> Any:
     inside a string.
     """
     colons = np.flatnonzero(codes == ord(":"))
-    first, second = (codes.take(colons - back, mode="clip") for back in (1, 2))
-    single = (second == ord("\\")) & (codes.take(colons - 3, mode="clip") != ord("\\"))
-    ends = (first == ord('"')) & ~single
-    for place in np.flatnonzero(first <= ord(" ")).tolist():
+    before = codes.take(colons - 1, mode="clip")
+    ends = before == ord('"')
+    escaped = np.flatnonzero(ends & (codes.take(colons - 2, mode="clip") == ord("\\")))
+    ends[escaped] = codes.take(colons[escaped] - 3, mode="clip") == ord("\\")
+    for place in np.flatnonzero(before <= ord(" ")).tolist():
         ends[place] = _follows_quote(codes, int(colons[place]))
     return colons[ends]
 

@@ -88,8 +88,9 @@ class _Shape:
         if key_count(row) != _size(rest) + len(first) * len(row["messages"]):
             return None
         try:
-            known = {**_HEAD_TYPES, "messages": list[_type_of(first, {})]}  # type: ignore[misc]
-            decoder = msgspec.json.Decoder(_type_of(row, known))
+            message = _type_of(first, known=dict.fromkeys(first, msgspec.Raw))
+            known = {**_HEAD_TYPES, "messages": list[message]}  # type: ignore[valid-type]
+            decoder = msgspec.json.Decoder(_type_of(row, known=known))
         except ValueError:  # msgspec takes no field whose name holds a quote or a control character
             return None
         return cls((_keys(rest), first.keys()), _size(rest), len(first), decoder.decode)
@@ -131,25 +132,27 @@ class _Shapes:
 
 
 _HEAD_TYPES: dict[str, Any] = {"env": str, "task_id": str, "score": int | float | None}
-_ATOM = str | int | float | bool | None  # what a field that was null in one row may be in the next
+_ATOM = str | int | float | bool | None
 
 
-def _type_of(row: dict[str, Any], known: Mapping[str, Any]) -> type[msgspec.Struct]:
+def _type_of(row: dict[str, Any], *, known: Mapping[str, Any]) -> type[msgspec.Struct]:
     fields = []
     for place, (key, item) in enumerate(row.items()):
+        name = key if key in _HEAD_TYPES or key == "messages" else f"field_{place}"
         if key in known:
-            name, kind = key, known[key]
+            kind = known[key]
         elif isinstance(item, dict):
-            name, kind = f"field_{place}", _type_of(item, {})
+            kind = _type_of(item, known={})
         else:
-            name, kind = f"field_{place}", _ATOM if item is None else msgspec.Raw
+            kind = msgspec.Raw if isinstance(item, list) else _ATOM
         fields.append((name, kind, msgspec.field(name=key)))
     return msgspec.defstruct("Row", fields, forbid_unknown_fields=True, gc=False)
 
 
 def _keys(row: dict[str, Any]) -> Any:
     return {
-        key: _keys(item) if isinstance(item, dict) else item is None for key, item in row.items()
+        key: _keys(item) if isinstance(item, dict) else isinstance(item, list)
+        for key, item in row.items()
     }
 
 
