@@ -65,4 +65,4 @@ class MyPolicy(Policy):
             carry, rest = divmod(2 * int(digit) + carry, 10)
             out = str(rest) + out
             carry = 0 if carry and stream.random() < self.forget_rate else carry
-        return out.lstrip("0")
+        return out.lstrip("0") or "0"
