@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import frozen
 
-from orbiter.errors import LedgerError
+from orbiter.errors import ConfigError, did_you_mean
 from orbiter.flywheel import odds
 from orbiter.flywheel.engines import POLICY
 from orbiter.ledger import Account, History
@@ -41,7 +41,7 @@ def read_account(run: Path) -> RunAccount:
     """Return the account of a run, also of one that is going on.
 
     Raises:
-        LedgerError: The folder holds no run, or its sums are not conserved.
+        LedgerError: The folder holds no run, its files are damaged, or its sums are not conserved.
     """
     with History.open(run) as ledger:
         started = ledger.last_event("run_started") or {}
@@ -68,14 +68,14 @@ def find_run(name: str, *, runs_dir: Path) -> Path:
     """Return the folder of a run that is given as a path or as a name.
 
     Raises:
-        LedgerError: There is no such run.
+        ConfigError: There is no such run.
     """
     for path in (Path(name), runs_dir / name):
         if (path / "rounds.jsonl").is_file():
             return path
     have = sorted(p.parent.name for p in runs_dir.glob("*/rounds.jsonl"))
-    raise LedgerError(
-        f"run must be a run's folder or its name, got {name!r}",
+    raise ConfigError(
+        f"run must be a run's folder or its name, got {name!r}{did_you_mean(name, have)}",
         hint=f"runs in {str(runs_dir)!r}: {', '.join(have) or 'none'}",
     )
 

@@ -15,6 +15,7 @@ from attrs import frozen
 from orbiter import jsonl
 from orbiter.errors import ConfigError
 from orbiter.flywheel import odds, stages
+from orbiter.flywheel.demonstrations import demonstrations
 from orbiter.flywheel.flywheel import Flywheel
 from orbiter.flywheel.recipe import Train
 from orbiter.generate.policy import Completion, Request
@@ -185,7 +186,7 @@ def _train_seconds(wheel: Flywheel, model: str) -> float | None:
     if backend.algorithms.get(spec.algorithm) is not Trajectory:
         return None
     try:
-        rows = stages.demonstrations(wheel, min(64, spec.batch_size * 2))
+        rows = demonstrations(wheel, min(64, spec.batch_size * 2))
     except ConfigError:
         return None
     folder = Path(tempfile.mkdtemp(prefix="orbiter-probe-"))

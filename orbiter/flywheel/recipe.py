@@ -111,11 +111,12 @@ class Teach(Train):
 
     Args:
         demonstrations: How many.
-        synthesiser: Engine that makes them; default: the environment demonstrates its own training tasks.
+        synthesisers: Engines that make them, in equal parts; their rows must pass the verifier and answer no held-out
+            prompt. Default: the environment demonstrates its own training tasks.
     """
 
     demonstrations: int = field(default=60, validator=_at_least(1))
-    synthesiser: Component | None = None
+    synthesisers: tuple[Component, ...] = ()
 
 
 @frozen(kw_only=True)

@@ -17,13 +17,14 @@ from orbiter.curate.near_dedup import near_dedup
 from orbiter.curate.pairs import best_of_n_pairs
 from orbiter.curate.survivors import survivors
 from orbiter.errors import BudgetExceededError, ConfigError, OrbiterError
+from orbiter.flywheel.demonstrations import demonstrations
 from orbiter.flywheel.engines import HELD_OUT, POLICY
 from orbiter.flywheel.export import export_run
 from orbiter.flywheel.rollout import Rollout, RolloutPlan, RolloutResult
 from orbiter.flywheel.summary import summarise_round
 from orbiter.hookspecs import MetricsEvent
 from orbiter.plugin import plugin_manager, registry
-from orbiter.records import Message, Outcome, Task, Trajectory
+from orbiter.records import Outcome, Task, Trajectory
 from orbiter.tasks.streams import item_seed
 from orbiter.train.backend import Backend, TrainJob
 from orbiter.train.rewards import RewardSpec
@@ -73,42 +74,14 @@ def teach(wheel: Flywheel, number: int) -> dict[str, Any]:
         return {}
     rows = demonstrations(wheel, spec.demonstrations)
     path = kept_path(0)
+    if not rows:
+        raise ConfigError(
+            "teach stage must have demonstrations, and no row of its synthesisers is fit"
+        )
     jsonl.write(wheel.place(path), rows)
     wheel.kept[0] = rows
     wheel.ledger.add_dataset(path, rows, round=number)
     return _train(wheel, number, spec, path) | {"demonstrations": len(rows)}
-
-
-def demonstrations(wheel: Flywheel, count: int) -> list[Trajectory]:
-    """Return demonstrations that passed the verifier; one that does not is a fault of the environment."""
-    spec = wheel.recipe.teach
-    if spec is not None and spec.synthesiser is not None:
-        engine = wheel.make("synthesiser", spec.synthesiser)
-        return [attrs.evolve(row, round=0) for row in wheel.wait_for(engine.generate(count))]
-    rows = []
-    for task in wheel.stream("train").take(count):
-        answer = wheel.environment.demonstrate(task)
-        if answer is None:
-            raise ConfigError(
-                f"environment {wheel.environment.name!r} cannot demonstrate task {task.task_id!r}",
-                hint="leave the teach stage out, or name a synthesiser in it",
-            )
-        row = Trajectory(
-            messages=(*task.messages, Message("assistant", answer)),
-            env=task.env,
-            task_id=task.task_id,
-            score=None,
-            generator="demonstration",
-            round=0,
-        )
-        verdict = judge(wheel.verifier, task, row)
-        if verdict.outcome is not Outcome.PASS:
-            raise ConfigError(
-                f"environment {wheel.environment.name!r} demonstrates {answer!r} for task {task.task_id!r}, "
-                f"but verifier {wheel.verifier.name!r} says {verdict.outcome.value}: {verdict.reason}"
-            )
-        rows.append(attrs.evolve(row, score=verdict.score, verdict=verdict))
-    return rows
 
 
 def generate(wheel: Flywheel, number: int) -> dict[str, Any]:
@@ -136,7 +109,7 @@ def _plan(wheel: Flywheel, number: int) -> RolloutPlan:
 def round_tasks(wheel: Flywheel, number: int) -> list[Task]:
     """Return the tasks of a round: the next ones of the stream, from its start again when it has no more."""
     spec, teach = wheel.recipe.generate, wheel.recipe.teach
-    first = teach.demonstrations if teach is not None and teach.synthesiser is None else 0
+    first = teach.demonstrations if teach is not None and not teach.synthesisers else 0
     stream = wheel.stream("train")
     start = first if spec.reuse_tasks else first + (number - 1) * spec.tasks
     tasks = stream.take(spec.tasks, start=start, allow_fewer=True)

@@ -1,0 +1,88 @@
+"""Demonstrations for the cold start: right answers, confirmed by the verifier, none of them to a held-out task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import attrs
+
+from orbiter.errors import ConfigError
+from orbiter.records import Message, Outcome, Task, Trajectory, content_hash
+from orbiter.tasks.splits import is_held_out
+from orbiter.verify.verifier import judge
+
+if TYPE_CHECKING:
+    from orbiter.flywheel.flywheel import Flywheel
+    from orbiter.flywheel.recipe import Component
+
+REACH = 64
+"""How many rows of an engine are looked at, per demonstration wanted, before it counts as exhausted."""
+
+
+def demonstrations(wheel: Flywheel, count: int) -> list[Trajectory]:
+    """Return up to ``count`` demonstrations: of the recipe's engines in equal parts, or of the environment itself.
+
+    Raises:
+        ConfigError: The environment knows no answers, or its own verifier does not pass them.
+    """
+    teach = wheel.recipe.teach
+    engines = teach.synthesisers if teach is not None else ()
+    if not engines:
+        tasks = wheel.stream("train").take(count)
+        return [_confirmed(wheel, task) for task in tasks]
+    rows: list[Trajectory] = []
+    for i, engine in enumerate(engines):
+        share = count // len(engines) + (i < count % len(engines))
+        rows += _made_by(wheel, engine, share)
+    return rows
+
+
+def _confirmed(wheel: Flywheel, task: Task) -> Trajectory:
+    """Return the environment's demonstration of a task; one that the verifier does not pass is a fault of the environment."""
+    answer = wheel.environment.demonstrate(task)
+    if answer is None:
+        raise ConfigError(
+            f"environment {wheel.environment.name!r} cannot demonstrate task {task.task_id!r}",
+            hint="leave the teach stage out, or name synthesisers in it",
+        )
+    row = Trajectory(
+        messages=(*task.messages, Message("assistant", answer)),
+        env=task.env,
+        task_id=task.task_id,
+        score=None,
+        generator="demonstration",
+        round=0,
+    )
+    verdict = judge(wheel.verifier, task, row)
+    if verdict.outcome is not Outcome.PASS:
+        raise ConfigError(
+            f"environment {wheel.environment.name!r} demonstrates {answer!r} for task {task.task_id!r}, "
+            f"but verifier {wheel.verifier.name!r} says {verdict.outcome.value}: {verdict.reason}"
+        )
+    return attrs.evolve(row, score=verdict.score, verdict=verdict)
+
+
+def _made_by(wheel: Flywheel, engine: Component, count: int) -> list[Trajectory]:
+    """Return distinct rows of an engine that pass the verifier and answer no held-out prompt."""
+    synthesiser = wheel.make("synthesiser", engine)
+    asked = count
+    while True:
+        made = wheel.wait_for(synthesiser.generate(asked))
+        rows = list(_fit(wheel, made))[:count]
+        if len(rows) == count or len(made) < asked or asked >= REACH * count:
+            return rows
+        asked *= 2
+
+
+def _fit(wheel: Flywheel, made: Iterable[Trajectory]) -> Iterator[Trajectory]:
+    share, seen = wheel.recipe.evaluate.share, set()
+    for row in made:
+        task = Task(row.env, row.task_id, row.prompt, tools=row.tools, metadata=row.metadata)
+        key = content_hash(row.messages)
+        if key in seen or (share > 0 and is_held_out(task, share=share)):
+            continue
+        seen.add(key)
+        verdict = judge(wheel.verifier, task, row)
+        if verdict.outcome is Outcome.PASS:
+            yield attrs.evolve(row, score=verdict.score, verdict=verdict, round=0)
