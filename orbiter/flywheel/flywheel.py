@@ -88,6 +88,7 @@ class Flywheel:
         self._streams: dict[str, TaskStream] = {}
         self._checkpoint: Path | None = None
         self._loaded = False
+        self._worked, self._state = False, ""
 
     def make(self, kind: str, component: Component) -> Any:
         """Return the instance that a component of the recipe names."""
@@ -166,10 +167,10 @@ class Flywheel:
         """
         with self, Ledger.open(self.path) as self.ledger:
             self._claim_folder()
-            finished = self.ledger.last_event("run_done")
-            if finished is not None and finished.get("rounds", 0) >= self.recipe.rounds:
-                return self._result(stopped=finished.get("stopped"), was_finished=True)
+            finished = self.ledger.last_event("run_done") is not None
             stopped = self._rounds()
+            if finished and not self._worked:
+                return self._result(stopped=stopped, was_finished=True)
             stages.export(self)
             self.ledger.add_event("run_done", rounds=self.recipe.rounds, stopped=stopped)
             return self._result(stopped=stopped)
@@ -194,9 +195,10 @@ class Flywheel:
             if recipe.train is not None:
                 self._use(self.stage(number, "train", stages.train).get("checkpoint"))
             self.stage(number, "evaluate", stages.evaluate)
-            summary = self.stage(number, "round", stages.summarise)
-            if reason := summary.get("stop"):
-                return str(reason)
+            self.stage(number, "round", stages.summarise)
+            # Asked anew each time, so that a stopped run goes on when its gates are opened.
+            if reason := stages.stop_reason(self, number):
+                return reason
         return None
 
     def stage(
@@ -208,8 +210,9 @@ class Flywheel:
             return done
         plugin_manager().notify(
             "orbiter_on_state",
-            StateEvent(subject=self.recipe.name, old="", new=f"round {number}: {name}"),
+            StateEvent(subject=self.recipe.name, old=self._state, new=f"round {number}: {name}"),
         )
+        self._worked, self._state = True, f"round {number}: {name}"
         started = perf_counter()
         fields = work(self, number)
         fields.setdefault("seconds", round(perf_counter() - started, 4))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -338,23 +338,20 @@ STAGES = ("audit", "model", "teach", "generate", "curate", "train", "evaluate")
 
 
 def summarise(wheel: Flywheel, number: int) -> dict[str, Any]:
-    """Sum the round up, and say whether the run stops here."""
+    """Sum the round up."""
     facts = {name: done for name in STAGES if (done := wheel.done(number, name)) is not None}
     before = wheel.done(number - 1, "round") if number > 0 else None
-    row = summarise_round(number, facts, before=before, audit=wheel.done(0, "audit") or {})
-    if reason := _stop_reason(wheel, row, before):
-        row["stop"] = reason
-    return row
+    return summarise_round(number, facts, before=before, audit=wheel.done(0, "audit") or {})
 
 
-def _stop_reason(
-    wheel: Flywheel, row: Mapping[str, Any], before: Mapping[str, Any] | None
-) -> str | None:
+def stop_reason(wheel: Flywheel, number: int) -> str | None:
+    """Return why the run stops after a round by its gates, or None."""
     gates = wheel.recipe.gates
+    row, before = wheel.done(number, "round") or {}, wheel.done(number - 1, "round") or {}
     rate = row.get("held_out")
     if gates.stop_at is not None and rate is not None and rate >= gates.stop_at:
         return f"held-out pass rate {rate:.3f} reached {gates.stop_at}"
-    if not (gates.goodhart and before and "audited" in row and "audited" in before):
+    if not (gates.goodhart and "audited" in row and "audited" in before):
         return None
     # The verifier sees progress that the audit verifier does not: what rises is skill at the verifier.
     if row["held_out"] > before["held_out_high"] and row["audited"] < before["audited"]:

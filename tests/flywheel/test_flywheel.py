@@ -226,6 +226,10 @@ def test_run_stops_at_the_wanted_pass_rate(wheel):
     result = wheel("gates.stop_at=0.1", "rounds=4").run()
     assert result.stopped.startswith("held-out pass rate")
     assert len(result.rounds) == 2
+    again = wheel("gates.stop_at=0.1", "rounds=4").run()
+    assert (again.was_finished, again.stopped) == (True, result.stopped)
+    opened = wheel("rounds=4").run()
+    assert (opened.was_finished, opened.stopped, len(opened.rounds)) == (False, None, 5)
 
 
 GATE = """
