@@ -130,6 +130,18 @@ class LedgerError(OrbiterError, RuntimeError):
     """The files of a run cannot be read or written as they must."""
 
 
+class DamagedRunError(LedgerError):
+    """The files of a run cannot be understood: a line is damaged, a file is lost, or another version wrote them."""
+
+    exit_code = 2
+
+
+class RunAccessError(LedgerError):
+    """The folder of a run cannot be read, made, written or locked by this process."""
+
+    exit_code = 3
+
+
 class RunLockedError(LedgerError):
     """Another process is working on this run."""
 
@@ -142,6 +154,12 @@ class BudgetExceededError(OrbiterError, RuntimeError):
 
 class UserCodeError(OrbiterError, RuntimeError):
     """Code that the user supplied raised; the message names it, ``__cause__`` holds the original."""
+
+
+class UserCodeLoadError(UserCodeError):
+    """Code that the user supplied raised before any run: a file on import, or a constructor on its options."""
+
+    exit_code = 2
 
 
 class OrbiterWarning(UserWarning):

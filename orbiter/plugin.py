@@ -18,7 +18,7 @@ import pluggy
 from attrs import frozen
 
 from orbiter import hookspecs
-from orbiter.errors import PluginLoadError, PluginWarning, did_you_mean
+from orbiter.errors import ConfigError, PluginLoadError, PluginWarning, did_you_mean
 from orbiter.registry import Entry, Registry
 
 GROUP = "orbiter"
@@ -110,19 +110,31 @@ class PluginManager:
         self, name: str, target: str, *, owner: str, dist: str, version: str | None = None
     ) -> None:
         error: str | None = None
+        module: Any = None
         try:
             module = EntryPoint(name, target, GROUP).load()
             with self.registry.owned_by(owner):
                 self._pm.register(module, name=name)
+                self._check_hooks(module)
         except BaseException as caught:
             if isinstance(caught, KeyboardInterrupt):
                 raise
-            if self._pm.has_plugin(name):
+            if self._pm.get_plugin(name) is module:
                 self._pm.unregister(name=name)
-            error = f"{type(caught).__name__}: {caught}"
+            error = " ".join(f"{type(caught).__name__}: {caught}".split())
             self._set_aside(name, error, cause=caught)
         entries = tuple(e for e in self.registry.entries() if e.owner == owner and error is None)
         self.plugins.append(PluginInfo(name, dist, version or _version(dist), entries, error))
+
+    def _check_hooks(self, plugin: Any) -> None:
+        """Refuse a plugin that nothing would ever call, or one with a hook that does not exist."""
+        callers = self._pm.get_hookcallers(plugin) or []
+        known = [name for name in dir(hookspecs) if name.startswith("orbiter_")]
+        for caller in callers:
+            if not caller.has_spec():
+                raise ConfigError(f"unknown hook {caller.name!r}{did_you_mean(caller.name, known)}")
+        if not callers:
+            raise ConfigError("none of its functions is marked with @orbiter.hookimpl")
 
     def _set_aside(self, name: str, why: str, *, cause: BaseException | None = None) -> None:
         if self._strict:

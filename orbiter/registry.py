@@ -2,7 +2,7 @@
 
 The full name is ``owner/name``: the distribution without its ``orbiter-`` prefix, then the name. The bare name is an
 alias while only one owner provides it; with two, asking for the bare name is an error that lists both.
-A ``file.py:Class`` is accepted wherever a name is.
+A ``file.py:Class`` is accepted wherever a name is; inside the options of another component it is relative to the same folder.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 from attrs import frozen
 
+from orbiter.convert import show
 from orbiter.errors import (
     ConfigError,
     MissingPluginError,
@@ -26,7 +28,7 @@ from orbiter.errors import (
     OrbiterError,
     PluginLoadError,
     UnknownNameError,
-    UserCodeError,
+    UserCodeLoadError,
     did_you_mean,
 )
 
@@ -45,18 +47,35 @@ KINDS = (
 )
 """The kinds of things that have names."""
 
+CLASSES: Mapping[str, str] = {
+    "environment": "orbiter.tasks.environment:Environment",
+    "verifier": "orbiter.verify.verifier:Verifier",
+    "policy": "orbiter.generate.policy:Policy",
+    "synthesiser": "orbiter.generate.synthesiser:DataSynthesiser",
+    "strategy": "orbiter.train.dataset:TrajectoryStrategy",
+    "evolution": "orbiter.flywheel.evolution:EvolutionStrategy",
+    "trainer": "orbiter.train.trainer:Trainer",
+    "backend": "orbiter.train.backend:Backend",
+    "exporter": "orbiter.curate.export.exporter:Exporter",
+}
+"""What a component of a kind must be an instance of; the other kinds are functions."""
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 
 KNOWN_PLUGINS: Mapping[tuple[str, str], str] = {
     ("backend", "trl"): "orbiter-trl",
     ("backend", "verl"): "orbiter-verl",
     ("policy", "transformers"): "orbiter-trl",
+    ("model", "nano"): "orbiter-trl",
     ("environment", "openspiel"): "orbiter-openspiel",
+    ("verifier", "game_move"): "orbiter-openspiel",
     ("synthesiser", "selfplay"): "orbiter-openspiel",
-    ("verifier", "math"): "orbiter-math",
     ("verifier", "gsm8k"): "orbiter-math",
 }
 """First-party plugins by what they add, so that a missing one is named with its install line."""
+
+_folder: ContextVar[Path] = ContextVar("orbiter_folder", default=Path())
+"""Where a ``file.py`` is looked for while a component is made: its own options may name further files."""
 
 
 @frozen
@@ -185,7 +204,14 @@ class Registry:
         )
 
     def get(self, kind: str, name: str, *, base_dir: Path | None = None) -> Any:
-        """Return the class or function behind a name, or behind ``file.py:Class`` (relative to ``base_dir``)."""
+        """Return the class or function behind a name, or behind ``file.py:Class`` (relative to ``base_dir``).
+
+        Raises:
+            UnknownNameError: Nothing has that name.
+            NameClashError: A bare name has several owners.
+            ConfigError: There is no such file, or no such name in it.
+            UserCodeLoadError: The file raised while it was imported.
+        """
         if ".py:" in name:
             return load_from_file(name, base_dir=base_dir)
         return self.find(kind, name).load()
@@ -204,24 +230,86 @@ class Registry:
             kind: One of :data:`KINDS`.
             name: Bare name, full name, or ``file.py:Class``.
             options: Keyword arguments of its constructor.
-            base_dir: Folder that a ``file.py`` is relative to; default: the current one.
+            base_dir: Folder that a ``file.py`` is relative to, here and in the options; default: that of the component
+                which is being made, or else the current one.
 
         Raises:
-            ConfigError: An option is unknown or missing.
-            UserCodeError: The constructor raised.
+            ConfigError: An option is unknown or missing, or what is made is of another kind.
+            UserCodeLoadError: The constructor raised.
         """
-        factory = self.get(kind, name, base_dir=base_dir)
-        options = dict(options or {})
-        check_options(factory, options, what=f"{kind} {name!r}")
-        try:
-            return factory(**options)
-        except OrbiterError:
-            raise
-        except Exception as error:
-            raise UserCodeError(
-                f"{kind} {name!r} cannot be made: {type(error).__name__}: {error}",
-                hint=f"its options were {options!r}",
-            ) from error
+        what = f"{kind} {name!r}"
+        with _looking_in(base_dir):
+            factory = self.get(kind, name)
+            cls = _class_of(kind)
+            _check_factory(factory, cls, what=what)
+            options = dict(options or {})
+            check_options(factory, options, what=what)
+            try:
+                made = factory(**options)
+            except OrbiterError:
+                raise
+            except Exception as error:
+                raise UserCodeLoadError(
+                    f"{what} cannot be made: {type(error).__name__}: {error}",
+                    hint=f"its options were {show(options)}",
+                ) from error
+        _check_made(made, cls, what=what)
+        return made
+
+
+@contextmanager
+def _looking_in(folder: Path | None) -> Iterator[None]:
+    """Look for files in ``folder`` inside the block; None leaves it as it is."""
+    token = _folder.set(_folder.get() if folder is None else folder)
+    try:
+        yield
+    finally:
+        _folder.reset(token)
+
+
+def _class_of(kind: str) -> type | None:
+    """Return the class of a kind's components, imported now, since its room stands to the right of this one."""
+    if kind not in CLASSES:
+        return None
+    module, _, attr = CLASSES[kind].partition(":")
+    cls: type = getattr(importlib.import_module(module), attr)
+    return cls
+
+
+def _check_factory(factory: Any, cls: type | None, *, what: str) -> None:
+    """Refuse, before anything is made, what cannot make a ``cls``."""
+    if not callable(factory):
+        raise ConfigError(f"{what} must be a class or a function, got {show(factory)}")
+    if cls is None or not isinstance(factory, type):
+        return
+    if not issubclass(factory, cls):
+        raise _not_a(cls, f"the class {factory.__name__}", what=what)
+    if inspect.isabstract(factory):
+        missing = ", ".join(sorted(getattr(factory, "__abstractmethods__", ())))
+        raise ConfigError(
+            f"{what} must define {missing}, got the class {factory.__name__} without",
+            hint="it is abstract: only a class with all its methods can be used",
+        )
+
+
+def _check_made(made: Any, cls: type | None, *, what: str) -> None:
+    if cls is None:
+        return
+    if not isinstance(made, cls):
+        raise _not_a(cls, show(made), what=what)
+    if "name" in inspect.get_annotations(cls) and not isinstance(getattr(made, "name", None), str):
+        raise ConfigError(
+            f"{what} must have a name, got {show(getattr(made, 'name', None))}",
+            hint=f"add the line  name = ...  to the class {type(made).__name__}",
+        )
+
+
+def _not_a(cls: type, got: str, *, what: str) -> ConfigError:
+    article = "an" if cls.__name__[0] in "AEIOU" else "a"
+    return ConfigError(
+        f"{what} must be {article} {cls.__name__}, got {got}",
+        hint=f"derive the class from {cls.__module__}.{cls.__name__}",
+    )
 
 
 def check_options(factory: Any, options: Mapping[str, Any], *, what: str) -> None:
@@ -245,7 +333,9 @@ def check_options(factory: Any, options: Mapping[str, Any], *, what: str) -> Non
             parameter.KEYWORD_ONLY,
         )
         if required and key not in options:
-            raise ConfigError(f"{what} needs the option {key!r}")
+            raise ConfigError(
+                f"{what} needs the option {key!r}", hint=f"its options: {', '.join(known)}"
+            )
 
 
 def load_from_file(spec: str, *, base_dir: Path | None = None) -> Any:
@@ -253,12 +343,15 @@ def load_from_file(spec: str, *, base_dir: Path | None = None) -> Any:
 
     Raises:
         ConfigError: There is no such file, or no such name in it.
-        UserCodeError: The file raised while it was imported.
+        UserCodeLoadError: The file raised while it was imported.
     """
     file, _, attr = spec.rpartition(":")
-    path = (base_dir or Path()) / file
+    path = (_folder.get() if base_dir is None else base_dir) / file
     if not path.is_file():
-        raise ConfigError(f"file {str(path)!r} of {spec!r} does not exist")
+        raise ConfigError(
+            f"file {str(path)!r} of {spec!r} does not exist",
+            hint="a file.py:Class is relative to the folder of the recipe that names it",
+        )
     path = path.resolve()
     # One file is one module, under a name of its own, so that its classes are the same ones on a second look-up.
     module_name = "orbiter_user_" + re.sub(r"\W", "_", str(path))
@@ -271,12 +364,15 @@ def load_from_file(spec: str, *, base_dir: Path | None = None) -> Any:
         sys.modules[module_name] = module
         try:
             module_spec.loader.exec_module(module)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             del sys.modules[module_name]
-            raise UserCodeError(
+            raise UserCodeLoadError(
                 f"{path} cannot be imported: {type(error).__name__}: {error}"
             ) from error
     if not hasattr(module, attr):
         names = [n for n in vars(module) if not n.startswith("_")]
-        raise ConfigError(f"{path} has no {attr!r}{did_you_mean(attr, names)}")
+        raise ConfigError(
+            f"{path} has no {attr!r}{did_you_mean(attr, names)}",
+            hint=f"it has: {', '.join(names) or 'nothing'}",
+        )
     return getattr(module, attr)

@@ -8,7 +8,7 @@ from orbiter.errors import (
     NameClashError,
     PluginLoadError,
     UnknownNameError,
-    UserCodeError,
+    UserCodeLoadError,
 )
 from orbiter.registry import KINDS, Registry, load_from_file
 
@@ -111,26 +111,26 @@ def test_string_target_is_imported_on_first_use_and_says_what_is_missing():
 
 
 def test_create_checks_options_by_name():
-    registry = make("thing")
-    assert registry.create("verifier", "thing", {"size": 3}).size == 3
+    registry = make("thing", kind="model")
+    assert registry.create("model", "thing", {"size": 3}).size == 3
     with pytest.raises(ConfigError, match="has no option 'sise'; did you mean 'size'"):
-        registry.create("verifier", "thing", {"sise": 3})
+        registry.create("model", "thing", {"sise": 3})
 
 
 def test_constructor_that_raises_is_named_as_user_code():
-    with pytest.raises(UserCodeError, match="RuntimeError: out of cheese"):
-        make("thing").create("verifier", "thing", {"broken": True})
+    with pytest.raises(UserCodeLoadError, match="RuntimeError: out of cheese"):
+        make("thing", kind="model").create("model", "thing", {"broken": True})
 
 
 def test_class_from_a_file(tmp_path):
     file = tmp_path / "mine.py"
     file.write_text("class Mine:\n    def __init__(self, size): self.size = size\n")
     registry = Registry()
-    made = registry.create("environment", "mine.py:Mine", {"size": 2}, base_dir=tmp_path)
+    made = registry.create("model", "mine.py:Mine", {"size": 2}, base_dir=tmp_path)
     assert made.size == 2
     assert type(made) is load_from_file("mine.py:Mine", base_dir=tmp_path)
     with pytest.raises(ConfigError, match="needs the option 'size'"):
-        registry.create("environment", "mine.py:Mine", {}, base_dir=tmp_path)
+        registry.create("model", "mine.py:Mine", {}, base_dir=tmp_path)
     with pytest.raises(ConfigError, match="has no 'Main'; did you mean 'Mine'"):
         load_from_file("mine.py:Main", base_dir=tmp_path)
     with pytest.raises(ConfigError, match="does not exist"):
@@ -139,7 +139,7 @@ def test_class_from_a_file(tmp_path):
 
 def test_file_that_raises_on_import_is_user_code(tmp_path):
     (tmp_path / "bad.py").write_text("1 / 0\n")
-    with pytest.raises(UserCodeError, match="ZeroDivisionError"):
+    with pytest.raises(UserCodeLoadError, match="ZeroDivisionError"):
         load_from_file("bad.py:X", base_dir=tmp_path)
 
 

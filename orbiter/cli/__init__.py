@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Sequence
 from typing import NoReturn, TextIO
 
+from orbiter.cli.text import one_line
 from orbiter.errors import OrbiterError, OrbiterWarning, UserCodeError, did_you_mean
 
 COMMANDS = {
@@ -29,11 +30,15 @@ COMMANDS = {
 """Command to what it does; the module is ``orbiter.cli.<command>_command``."""
 
 
+_WRONG_PATHS = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError)
+"""What the system says when a path is wrong; whatever else it refuses, it lacks something."""
+
+
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, suggests the nearest choice, and exits with 2."""
+    """Says what is wrong in one line, where to read on in a second, and exits with 2."""
 
     def error(self, message: str) -> NoReturn:
-        print(f"{self.prog}: error: {message}\n  see {self.prog} --help", file=sys.stderr)
+        _complain(message, hint=f"see {self.prog} --help")
         sys.exit(2)
 
 
@@ -53,12 +58,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"unknown command {name!r}{did_you_mean(name, COMMANDS)}; known: {', '.join(COMMANDS)}"
         )
     for command, what in COMMANDS.items():
-        sub = commands.add_parser(command, help=what, description=what[0].upper() + what[1:] + ".")
+        sub = commands.add_parser(
+            command, help=what, description=what[0].upper() + what[1:] + ".", allow_abbrev=False
+        )
         if command == name:
             module = importlib.import_module(f"orbiter.cli.{command}_command")
             module.add_arguments(sub)
     options, rest = parser.parse_known_args(arguments)
-    _take_rest(parser, options, rest)
+    _take_rest(commands.choices.get(options.command, parser), options, rest)
     if options.version:
         import orbiter
 
@@ -67,17 +74,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.command is None:
         parser.print_help()
         return 2
-    warnings.showwarning = _show_warning
-    return _guarded(options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", OrbiterWarning)
+        warnings.showwarning = _show_warning
+        return _guarded(options)
 
 
-def _take_rest(parser: _Parser, options: argparse.Namespace, rest: list[str]) -> None:
+def _take_rest(
+    parser: argparse.ArgumentParser, options: argparse.Namespace, rest: list[str]
+) -> None:
     """Take field=value arguments that stand after a flag, where argparse does not look for them."""
+    flags = [flag for action in parser._actions for flag in action.option_strings]
     for argument in rest:
         if argument.startswith("-") or not hasattr(options, "overrides"):
-            parser.prog = f"orbiter {options.command}" if options.command else parser.prog
-            parser.error(f"unknown argument {argument!r}")
+            parser.error(f"unknown argument {argument!r}{did_you_mean(argument, flags)}")
         options.overrides.append(argument)
+
+
+def _complain(message: str, *, hint: str | None = None, kind: str = "error") -> None:
+    """Print one line that says what is wrong and where, and one that says what to do."""
+    print(f"orbiter: {kind}: {one_line(message)}", file=sys.stderr)
+    if hint:
+        print(f"  {one_line(hint)}", file=sys.stderr)
 
 
 def _guarded(options: argparse.Namespace) -> int:
@@ -86,10 +104,9 @@ def _guarded(options: argparse.Namespace) -> int:
     try:
         return int(module.main(options))
     except OrbiterError as error:
-        print(f"orbiter: error: {error}", file=sys.stderr)
+        _complain(error.message, hint=error.hint)
         if isinstance(error, UserCodeError) and error.__cause__ is not None:
-            frame = traceback.extract_tb(error.__cause__.__traceback__)[-1]
-            print(f"  raised at {frame.filename}:{frame.lineno}", file=sys.stderr)
+            print(f"  raised at {_place(error.__cause__)}", file=sys.stderr)
         if os.environ.get("ORBITER_TRACEBACK"):
             traceback.print_exc()
         return error.exit_code
@@ -98,11 +115,22 @@ def _guarded(options: argparse.Namespace) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        print(f"orbiter: error: {error}", file=sys.stderr)
-        return 1
+        what = f"{str(error.filename)!r}: " if error.filename is not None else ""
+        wrong_path = isinstance(error, _WRONG_PATHS)
+        hint = "give another path" if wrong_path else "once it is mended, the same command goes on"
+        _complain(f"{what}{(error.strerror or str(error)).lower()}", hint=hint)
+        return 2 if wrong_path else 3
     except KeyboardInterrupt:
         print("\norbiter: interrupted", file=sys.stderr)
         return 130
+
+
+def _place(error: BaseException) -> str:
+    """Return the file and line where an error was raised."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "an unknown place"
 
 
 def _show_warning(
@@ -115,6 +143,6 @@ def _show_warning(
 ) -> None:
     """Print our own warnings as one line; leave other libraries' out unless asked for."""
     if issubclass(category, OrbiterWarning):
-        print(f"orbiter: warning: {message}", file=sys.stderr)
+        _complain(str(message), kind="warning")
     elif os.environ.get("ORBITER_TRACEBACK"):
         print(warnings.formatwarning(message, category, filename, lineno, line), file=sys.stderr)

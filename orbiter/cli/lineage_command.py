@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Print where it comes from and what was built on it."""
+    from orbiter.errors import UnknownNameError, did_you_mean
     from orbiter.flywheel.account import find_run
     from orbiter.ledger import RunIndex
 
@@ -31,8 +32,14 @@ def main(options: argparse.Namespace) -> int:
         path = next((p for p in known if p in (wanted, f"{wanted}/checkpoint")), None)
         if path is not None:
             _print_checkpoint(index, path)
-        else:
+        elif index.find(id=wanted, limit=1):
             _print_row(index, wanted)
+        else:
+            raise UnknownNameError(
+                f"run {str(run)!r} has no checkpoint and no row {options.of!r}"
+                f"{did_you_mean(wanted, known)}",
+                hint=f"checkpoints: {', '.join(known) or 'none'}; a row is given by its id",
+            )
     return 0
 
 

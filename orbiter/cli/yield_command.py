@@ -18,9 +18,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that every command on a run takes."""
     parser.add_argument("run", help="the run's folder or name")
+    add_runs_argument(parser)
+
+
+def add_runs_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the argument that says where runs are."""
     parser.add_argument(
-        "--runs", type=Path, default=Path("runs"), help="folder of runs (default: runs)"
+        "--runs", type=_folder, default=Path("runs"), help="folder of runs (default: runs)"
     )
+
+
+def _folder(given: str) -> Path:
+    path = Path(given)
+    if path.exists() and not path.is_dir():
+        raise argparse.ArgumentTypeError(f"must be a folder, got {given!r}")
+    return path
 
 
 def main(options: argparse.Namespace) -> int:

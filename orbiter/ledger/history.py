@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import orjson
 
-from orbiter.errors import LedgerError
+from orbiter.errors import DamagedRunError, LedgerError, RunAccessError
 from orbiter.ledger.account import Account
 from orbiter.ledger.attempt import KEY_FIELDS, Attempt, AttemptKey, Decision
 from orbiter.ledger.journal import Journal
@@ -39,14 +39,16 @@ class History:
         """Read what the run's folder holds at this moment.
 
         Raises:
-            LedgerError: The folder holds no run, or a committed line is damaged.
+            LedgerError: The folder holds no run.
+            DamagedRunError: A committed line or a file is damaged or missing.
+            RunAccessError: The folder cannot be read.
         """
         history = cls(Path(path))
         try:
             history._load(read_only=True)
         except OSError as error:
             history._release()
-            raise LedgerError(f"run {str(path)!r} cannot be read: {error}") from error
+            raise RunAccessError(f"run {str(path)!r} cannot be read: {error}") from error
         except BaseException:
             history._release()
             raise
@@ -78,7 +80,7 @@ class History:
             raise LedgerError(f"folder {str(self.path)!r} holds no run")
         for name, file in files.items():
             if not file.exists():
-                raise LedgerError(
+                raise DamagedRunError(
                     f"{name}.jsonl of run {str(self.path)!r} is missing",
                     hint="restore it from a copy",
                 )

@@ -17,7 +17,7 @@ from typing import Any, Self
 import msgspec
 from attrs import frozen
 
-from orbiter.errors import ConfigError, LedgerError, did_you_mean
+from orbiter.errors import ConfigError, DamagedRunError, LedgerError, did_you_mean
 from orbiter.ledger.attempt import AttemptKey
 from orbiter.ledger.lines import DecisionLine, EventLine, IndexedLine, VerdictLine, decode
 from orbiter.records import Outcome, Verdict
@@ -274,7 +274,7 @@ class RunIndex:
             (key.round, key.engine, key.env, key.task_id, key.attempt),
         ).fetchone()
         if row is None:
-            raise LedgerError(
+            raise DamagedRunError(
                 f"the files of run {str(self.path)!r} do not belong together: no attempt {key}"
             )
         return int(row[0])

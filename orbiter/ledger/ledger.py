@@ -14,7 +14,7 @@ from time import monotonic
 from typing import Any, Protocol, Self
 
 from orbiter.convert import unstructure
-from orbiter.errors import ConfigError, LedgerError, LedgerWarning, RecordError
+from orbiter.errors import ConfigError, LedgerError, LedgerWarning, RecordError, RunAccessError
 from orbiter.ledger.attempt import KEY_FIELDS, Attempt, AttemptKey, Decision
 from orbiter.ledger.history import FILES, History
 from orbiter.ledger.lines import encode
@@ -85,6 +85,7 @@ class Ledger(History):
 
         Raises:
             RunLockedError: Another process works on this run.
+            RunAccessError: The folder cannot be made, read or written.
             LedgerError: There is no ledger, or a committed line is damaged.
         """
         if commit_rows < 1:
@@ -99,7 +100,7 @@ class Ledger(History):
             ledger._tell_repairs()
         except OSError as error:
             ledger._release()
-            raise LedgerError(f"run {str(path)!r} cannot be opened: {error}") from error
+            raise RunAccessError(f"run {str(path)!r} cannot be opened: {error}") from error
         except BaseException:
             ledger._release()
             raise

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 import orjson
 
-from orbiter.errors import LedgerError, RecordError
+from orbiter.errors import DamagedRunError, RecordError
 from orbiter.ledger.attempt import AttemptKey
 from orbiter.records import Outcome
 
@@ -118,7 +118,7 @@ def decode(line: bytes, cls: type[T], *, source: str, number: int) -> T:
     """Return the typed fields of a committed line.
 
     Raises:
-        LedgerError: The line was damaged after it was committed.
+        DamagedRunError: The line was damaged after it was committed.
     """
     try:
         made: T = _decoder(cls).decode(line)
@@ -127,9 +127,9 @@ def decode(line: bytes, cls: type[T], *, source: str, number: int) -> T:
     return made
 
 
-def damaged(source: str, number: int, error: Exception) -> LedgerError:
+def damaged(source: str, number: int, error: Exception) -> DamagedRunError:
     """Return the error for a committed line that can no longer be read."""
-    return LedgerError(
+    return DamagedRunError(
         f"{source} line {number} is damaged: {error}",
         hint="restore the file from a copy; orbiter never leaves out a committed line in silence",
     )

@@ -7,7 +7,7 @@ import os
 import weakref
 from pathlib import Path
 
-from orbiter.errors import LedgerError, RunLockedError
+from orbiter.errors import RunAccessError, RunLockedError
 
 
 class RunLock:
@@ -33,7 +33,7 @@ class RunLock:
             ) from None
         except OSError as error:
             self.release()
-            raise LedgerError(
+            raise RunAccessError(
                 f"run {folder.name!r} cannot be locked: {error.strerror}",
                 hint="keep runs on a file system with flock and with space left",
             ) from error

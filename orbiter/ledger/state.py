@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from orbiter.errors import LedgerError
+from orbiter.errors import DamagedRunError
 from orbiter.ledger.account import Account, total
 from orbiter.ledger.attempt import AttemptKey
 from orbiter.ledger.lines import (
@@ -29,7 +29,7 @@ class State:
     """The plan of a run and the whereabouts of its lines, made by loading every committed line once.
 
     Raises:
-        LedgerError: While loading, for a damaged line, a second line of one thing, or a line about an attempt that
+        DamagedRunError: While loading, for a damaged line, a second line of one thing, or a line about an attempt that
             was never planned or made.
     """
 
@@ -55,7 +55,7 @@ class State:
             plan = decode(line, PlanLine, source="rounds.jsonl", number=number)
             self.plan(plan.round, plan.engine, plan.tasks, plan.samples)
         elif event == "ledger_created" and (found := orjson.loads(line).get("format")) != FORMAT:
-            raise LedgerError(
+            raise DamagedRunError(
                 f"format of a ledger must be {FORMAT}, got {found!r}",
                 hint="open it with the version of orbiter that wrote it",
             )
@@ -83,7 +83,7 @@ class State:
         found = self.find(row)
         made = source == "attempts.jsonl" or (found and found[0].attempt_lines[found[1]])
         if found is None or not made:
-            raise LedgerError(
+            raise DamagedRunError(
                 f"{source} line {number} names an attempt that was never "
                 f"{'planned' if found is None else 'made'}: {row.key}",
                 hint="the files of a run belong together; restore them from one copy",
@@ -137,7 +137,7 @@ class State:
 
 def _once(recorded: int, source: str, number: int) -> None:
     if recorded:
-        raise LedgerError(
+        raise DamagedRunError(
             f"{source} line {number} records again what line {recorded} records",
             hint="the file was changed by hand or by two programs; restore it from a copy",
         )
