@@ -11,14 +11,17 @@ import importlib
 import logging
 import os
 import warnings
+from collections.abc import Iterator
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any
 
 import pluggy
 from attrs import frozen
 
-from orbiter import hookspecs
+from orbiter import hookspecs, jsonl
 from orbiter.errors import ConfigError, PluginLoadError, PluginWarning, did_you_mean
+from orbiter.records import Trajectory
 from orbiter.registry import Entry, Registry
 
 GROUP = "orbiter"
@@ -164,3 +167,25 @@ def plugin_manager() -> PluginManager:
 def registry() -> Registry:
     """Return the registry of this process, with every plugin loaded."""
     return plugin_manager().registry
+
+
+def load_records(source: str | Path) -> Iterator[Trajectory]:
+    """Yield the trajectories behind a source: a JSONL file, or whatever a plugin knows how to read.
+
+    Args:
+        source: A path, or an address that a plugin's ``orbiter_load_records`` understands.
+
+    Raises:
+        ConfigError: It is no file, and no plugin reads it.
+        RecordError: A row is malformed; names file, line and field.
+    """
+    if str(source).endswith(".jsonl") and Path(source).is_file():
+        return jsonl.read(source, Trajectory)
+    loaded = plugin_manager().hook.orbiter_load_records(source=str(source))
+    if loaded is not None:
+        return iter(loaded)
+    if not Path(source).is_file():
+        raise ConfigError(
+            f"source must be a file or an address that a plugin reads, got {str(source)!r}"
+        )
+    return jsonl.read(source, Trajectory)

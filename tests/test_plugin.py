@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from orbiter import hookimpl
-from orbiter.errors import PluginLoadError, PluginWarning, UnknownNameError
+from orbiter import hookimpl, jsonl
+from orbiter.errors import ConfigError, PluginLoadError, PluginWarning, UnknownNameError
 from orbiter.hookspecs import RoundEvent
-from orbiter.plugin import PluginManager
+from orbiter.plugin import PluginManager, load_records, plugin_manager
+from orbiter.records import Trajectory
 
 HELLO = Path(__file__).parent.parent / "examples" / "orbiter-hello"
 
@@ -25,13 +26,13 @@ def install(folder: Path, name: str, code: str) -> None:
 
 
 GOOD = """
-    from orbiter import hookimpl
+    from orbiter import hookimpl, jsonl
     @hookimpl
     def orbiter_register(registry):
         registry.add("verifier", "polite", "orbiter.records:Verdict")
 """
 HALF = """
-    from orbiter import hookimpl
+    from orbiter import hookimpl, jsonl
     @hookimpl
     def orbiter_register(registry):
         registry.add("verifier", "half", "orbiter.records:Verdict")
@@ -116,6 +117,33 @@ def test_observer_that_raises_is_switched_off_and_the_others_go_on(monkeypatch):
         manager.notify("orbiter_on_round", RoundEvent(run="r", round=1))
     manager.notify("orbiter_on_round", RoundEvent(run="r", round=2))
     assert (good.seen, bad.seen) == ([1, 2], [1])
+
+
+class Tape:
+    @hookimpl
+    def orbiter_load_records(self, source):
+        if not source.startswith("tape:"):
+            return None
+        row = {
+            "messages": [{"role": "user", "content": "hi"}],
+            "env": "e",
+            "task_id": "1",
+            "score": None,
+        }
+        return [Trajectory.from_row(row)] * int(source.removeprefix("tape:"))
+
+
+def test_records_come_from_a_file_or_from_the_first_plugin_that_reads_the_source(tmp_path):
+    tape = Tape()
+    plugin_manager().register(tape)
+    try:
+        rows = list(load_records("tape:2"))
+        jsonl.write(tmp_path / "rows.jsonl", rows)
+        assert list(load_records(tmp_path / "rows.jsonl")) == rows
+        with pytest.raises(ConfigError, match="a plugin reads, got 'disk:2'"):
+            load_records("disk:2")
+    finally:
+        plugin_manager().unregister(tape)
 
 
 @pytest.mark.slow

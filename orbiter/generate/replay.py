@@ -11,7 +11,8 @@ from attrs import frozen
 from orbiter.errors import ConfigError, RecordError, did_you_mean
 from orbiter.generate.policy import Completion, Policy, Request, Sampling
 from orbiter.jsonl import read_objects
-from orbiter.records import Message, Trajectory
+from orbiter.plugin import load_records
+from orbiter.records import Message
 
 
 @frozen
@@ -33,7 +34,7 @@ class ReplayPolicy(Policy):
         ReplayPolicy("solutions.jsonl", prompt_key="question", solution_key="solution")
 
     Args:
-        path: The file.
+        path: The file; or, for trajectories, any source that a plugin reads.
         solution_key: Key of the text of a solution, inside an object per model, whose own key is the model's name.
         prompt_key: Key of the text by which a row is found: that of the task's last user message.
         models: The models whose solutions are given, in the order of attempts; default: all, in the order of the row. A row may
@@ -54,9 +55,9 @@ class ReplayPolicy(Policy):
         prompt_key: str = "prompt",
         models: Sequence[str] | None = None,
     ) -> None:
-        self.path = Path(path)
-        if not self.path.is_file():
-            raise ConfigError(f"path must be a file of recordings, got {str(path)!r}")
+        self.source = str(path)
+        if solution_key is not None and not Path(path).is_file():
+            raise ConfigError(f"path must be a file of recordings, got {self.source!r}")
         if solution_key is None and models is not None:
             raise ConfigError("models must go with solution_key, got models alone")
         self._solution_key, self._prompt_key = solution_key, prompt_key
@@ -86,23 +87,20 @@ class ReplayPolicy(Policy):
         return Completion(messages=recording.messages[size:], model=recording.model)
 
     def _read(self) -> dict[tuple[str, ...], list[_Recording]]:
-        read = self._read_trajectory if self._solution_key is None else self._read_mapped
         found: dict[tuple[str, ...], list[_Recording]] = {}
-        for line, row in read_objects(self.path):
-            try:
-                read(row, found)
-            except RecordError as error:
-                raise error.at(str(self.path), line) from None
+        if self._solution_key is None:
+            for row in load_records(self.source):
+                recording = _Recording(row.messages, row.model)
+                found.setdefault((row.env, row.task_id), []).append(recording)
+        else:
+            for line, mapped in read_objects(self.source):
+                try:
+                    self._read_mapped(mapped, found)
+                except RecordError as error:
+                    raise error.at(self.source, line) from None
         if not any(found.values()):
-            raise RecordError("must hold at least one recording, got none", source=str(self.path))
+            raise RecordError("must hold at least one recording, got none", source=self.source)
         return found
-
-    def _read_trajectory(
-        self, row: Mapping[str, Any], found: dict[tuple[str, ...], list[_Recording]]
-    ) -> None:
-        trajectory = Trajectory.from_row(row)
-        recording = _Recording(trajectory.messages, trajectory.model)
-        found.setdefault((trajectory.env, trajectory.task_id), []).append(recording)
 
     def _read_mapped(
         self, row: Mapping[str, Any], found: dict[tuple[str, ...], list[_Recording]]

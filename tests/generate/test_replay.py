@@ -191,7 +191,7 @@ def test_malformed_rows(file, rows, options, message):
 
 
 def test_options(file):
-    with pytest.raises(ConfigError, match="path must be a file of recordings, got '/no/such'"):
+    with pytest.raises(ConfigError, match="source must be a file or an address that a plugin reads, got '/no/such'"):
         ReplayPolicy("/no/such")
     with pytest.raises(ConfigError, match="models must go with solution_key, got models alone"):
         ReplayPolicy(file([recorded("a")]), models=["m"])
