@@ -216,6 +216,25 @@ class Registry:
             return load_from_file(name, base_dir=base_dir)
         return self.find(kind, name).load()
 
+    def check(
+        self,
+        kind: str,
+        name: str,
+        options: Mapping[str, Any],
+        *,
+        base_dir: Path | None = None,
+    ) -> Any:
+        """Return the class or function behind a name if it can take the options; make nothing yet.
+
+        Raises:
+            ConfigError: An option is unknown or missing, or the class is of another kind.
+        """
+        what = f"{kind} {name!r}"
+        factory = self.get(kind, name, base_dir=base_dir)
+        _check_factory(factory, _class_of(kind), what=what)
+        check_options(factory, options, what=what)
+        return factory
+
     def create(
         self,
         kind: str,
@@ -237,13 +256,9 @@ class Registry:
             ConfigError: An option is unknown or missing, or what is made is of another kind.
             UserCodeLoadError: The constructor raised.
         """
-        what = f"{kind} {name!r}"
+        what, cls, options = f"{kind} {name!r}", _class_of(kind), dict(options or {})
         with _looking_in(base_dir):
-            factory = self.get(kind, name)
-            cls = _class_of(kind)
-            _check_factory(factory, cls, what=what)
-            options = dict(options or {})
-            check_options(factory, options, what=what)
+            factory = self.check(kind, name, options)
             try:
                 made = factory(**options)
             except OrbiterError:
@@ -314,11 +329,8 @@ def _not_a(cls: type, got: str, *, what: str) -> ConfigError:
 
 def check_options(factory: Any, options: Mapping[str, Any], *, what: str) -> None:
     """Raise ConfigError unless ``options`` fit the signature of ``factory``."""
-    try:
-        parameters = inspect.signature(factory).parameters
-    except (TypeError, ValueError):
-        return
-    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+    parameters = parameters_of(factory)
+    if parameters is None or any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return
     known = [n for n, p in parameters.items() if p.kind is not p.VAR_POSITIONAL]
     for key in options:
@@ -336,6 +348,14 @@ def check_options(factory: Any, options: Mapping[str, Any], *, what: str) -> Non
             raise ConfigError(
                 f"{what} needs the option {key!r}", hint=f"its options: {', '.join(known)}"
             )
+
+
+def parameters_of(factory: Any) -> Mapping[str, inspect.Parameter] | None:
+    """Return the parameters of a class or function, or None if it does not tell."""
+    try:
+        return inspect.signature(factory).parameters
+    except (TypeError, ValueError):
+        return None
 
 
 def load_from_file(spec: str, *, base_dir: Path | None = None) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +16,7 @@ from attrs import frozen
 
 from orbiter import jsonl
 from orbiter.convert import unstructure
-from orbiter.errors import ConfigError
+from orbiter.errors import ConfigError, OrbiterError, UserCodeLoadError
 from orbiter.flywheel import stages
 from orbiter.flywheel.engines import POLICY
 from orbiter.flywheel.provenance import provenance
@@ -27,6 +26,8 @@ from orbiter.hookspecs import RoundEvent, StateEvent
 from orbiter.ledger import AttemptKey, Ledger
 from orbiter.plugin import plugin_manager, registry
 from orbiter.records import Trajectory
+from orbiter.registry import parameters_of
+from orbiter.tasks.component import make_component
 from orbiter.tasks.environment import Environment
 from orbiter.tasks.splits import TaskStream
 from orbiter.tasks.streams import item_seed
@@ -94,13 +95,23 @@ class Flywheel:
         """Return the instance that a component of the recipe names."""
         return registry().create(kind, component.name, component.extra, base_dir=self.base_dir)
 
+    def check(self, kind: str, component: Component) -> None:
+        """See that a component of the recipe exists and takes its options, without making it."""
+        registry().check(kind, component.name, component.extra, base_dir=self.base_dir)
+
     def _make_verifier(self) -> Verifier:
         if self.recipe.verifier is not None:
             return self.make("verifier", self.recipe.verifier)  # type: ignore[no-any-return]
-        given = self.environment.verifier()
-        if isinstance(given, str):
-            return registry().create("verifier", given, base_dir=self.base_dir)  # type: ignore[no-any-return]
-        return given
+        try:
+            given = self.environment.verifier()
+        except OrbiterError:
+            raise
+        except Exception as error:
+            raise UserCodeLoadError(
+                f"environment {self.environment.name!r} raised in verifier(): "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        return make_component("verifier", given, Verifier, base_dir=self.base_dir)  # type: ignore[type-abstract]
 
     @property
     def policy(self) -> Policy:
@@ -115,7 +126,7 @@ class Flywheel:
         options = dict(spec.extra)
         if model is not None and model.id is not None and "model" not in options:
             factory = registry().get("policy", spec.name, base_dir=self.base_dir)
-            if "model" in inspect.signature(factory).parameters:
+            if "model" in (parameters_of(factory) or ()):
                 options["model"] = model.id
         return registry().create("policy", spec.name, options, base_dir=self.base_dir)  # type: ignore[no-any-return]
 
@@ -165,7 +176,13 @@ class Flywheel:
             RunLockedError: Another process works on this run.
             OrbiterError: A stage failed; what was durable before stays so.
         """
-        with self, Ledger.open(self.path) as self.ledger:
+        with self:
+            if not self.place("rounds.jsonl").exists():
+                stages.check(self)
+            return self._run()
+
+    def _run(self) -> RunResult:
+        with Ledger.open(self.path) as self.ledger:
             self._claim_folder()
             finished = self.ledger.last_event("run_done") is not None
             stopped = self._rounds()

@@ -20,10 +20,9 @@ from orbiter.flywheel.flywheel import Flywheel
 from orbiter.flywheel.recipe import Train
 from orbiter.generate.policy import Completion, Request
 from orbiter.ledger import History
-from orbiter.plugin import registry
 from orbiter.records import Outcome, Task, Trajectory, Verdict
 from orbiter.tasks.streams import item_seed
-from orbiter.train.backend import Backend, TrainJob
+from orbiter.train.backend import TrainJob
 from orbiter.verify.verifier import judge
 
 TRAIN_STEPS = 3
@@ -182,7 +181,7 @@ def _train_seconds(wheel: Flywheel, model: str) -> float | None:
     spec = recipe.train or recipe.teach
     if spec is None:
         return None
-    backend: Backend = registry().create("backend", spec.backend)
+    backend = stages.make_backend(wheel, spec)
     if backend.algorithms.get(spec.algorithm) is not Trajectory:
         return None
     try:

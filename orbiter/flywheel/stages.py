@@ -16,14 +16,15 @@ from orbiter.curate.decision import Decision, Fate, Funnel
 from orbiter.curate.near_dedup import near_dedup
 from orbiter.curate.pairs import best_of_n_pairs
 from orbiter.curate.survivors import survivors
-from orbiter.errors import BudgetExceededError, ConfigError, OrbiterError
+from orbiter.errors import BudgetExceededError, ConfigError, OrbiterError, did_you_mean
 from orbiter.flywheel.demonstrations import demonstrations
 from orbiter.flywheel.engines import HELD_OUT, POLICY
 from orbiter.flywheel.export import export_run
+from orbiter.flywheel.recipe import Component
 from orbiter.flywheel.rollout import Rollout, RolloutPlan, RolloutResult
 from orbiter.flywheel.summary import summarise_round
 from orbiter.hookspecs import MetricsEvent
-from orbiter.plugin import plugin_manager, registry
+from orbiter.plugin import plugin_manager
 from orbiter.records import Outcome, Task, Trajectory
 from orbiter.tasks.streams import item_seed
 from orbiter.train.backend import Backend, TrainJob
@@ -34,6 +35,21 @@ from orbiter.verify.verifier import Verifier, judge
 if TYPE_CHECKING:
     from orbiter.flywheel.flywheel import Flywheel
     from orbiter.flywheel.recipe import ModelSpec, Train
+
+
+def check(wheel: Flywheel) -> None:
+    """See that the parts of later stages can be had, so that a recipe that names a wrong one fails and leaves nothing behind."""
+    recipe = wheel.recipe
+    wheel.ready_policy()
+    for spec in (recipe.teach, recipe.train):
+        if spec is not None:
+            make_backend(wheel, spec)
+    if recipe.model is not None and recipe.model.name is not None:
+        wheel.check("model", _model_maker(wheel, recipe.model, wheel.place("checkpoints/base")))
+    for component in recipe.teach.synthesisers if recipe.teach is not None else ():
+        wheel.check("synthesiser", component)
+    for component in recipe.exports:
+        wheel.make("exporter", component)
 
 
 def audit(wheel: Flywheel, number: int) -> dict[str, Any]:
@@ -59,12 +75,16 @@ def model(wheel: Flywheel, number: int) -> dict[str, Any]:
 
 def make_model(wheel: Flywheel, spec: ModelSpec, path: Path) -> Path:
     """Make the model that a maker's spec names in a folder, with the characters that the environment uses."""
-    options = {"seed": item_seed(wheel.recipe.seed, "model") % 2**31, **spec.extra}
+    path.parent.mkdir(exist_ok=True)
+    wheel.make("model", _model_maker(wheel, spec, path))
+    return path
+
+
+def _model_maker(wheel: Flywheel, spec: ModelSpec, path: Path) -> Component:
+    options = {"path": path, "seed": item_seed(wheel.recipe.seed, "model") % 2**31, **spec.extra}
     if wheel.environment.chars is not None:
         options.setdefault("chars", wheel.environment.chars)
-    path.parent.mkdir(exist_ok=True)
-    registry().create("model", str(spec.name), {"path": path, **options})
-    return path
+    return Component(name=str(spec.name), extra=options)
 
 
 def teach(wheel: Flywheel, number: int) -> dict[str, Any]:
@@ -256,12 +276,7 @@ def train(wheel: Flywheel, number: int) -> dict[str, Any]:
 
 
 def _train(wheel: Flywheel, number: int, spec: Train, dataset: str) -> dict[str, Any]:
-    backend: Backend = registry().create("backend", spec.backend)
-    if spec.algorithm not in backend.algorithms:
-        raise ConfigError(
-            f"algorithm must be one of {', '.join(backend.algorithms)} with backend {spec.backend!r}, "
-            f"got {spec.algorithm!r}"
-        )
+    backend = make_backend(wheel, spec)
     start = _start_model(wheel, spec)
     data = wheel.place(dataset)
     rewards: tuple[RewardSpec, ...] = ()
@@ -297,6 +312,18 @@ def _train(wheel: Flywheel, number: int, spec: Train, dataset: str) -> dict[str,
         "train_s": round(train_s, 4),
         "alarms": list(result.alarms),
     }
+
+
+def make_backend(wheel: Flywheel, spec: Train) -> Backend:
+    """Return the backend of a training stage, which knows its algorithm."""
+    backend: Backend = wheel.make("backend", Component(name=spec.backend))
+    known = list(backend.algorithms)
+    if spec.algorithm not in known:
+        raise ConfigError(
+            f"algorithm must be one of {', '.join(known)} with backend {spec.backend!r}, "
+            f"got {spec.algorithm!r}{did_you_mean(spec.algorithm, known)}"
+        )
+    return backend
 
 
 def _start_model(wheel: Flywheel, spec: Train) -> str:
