@@ -4,6 +4,7 @@ import collections.abc
 import importlib
 import inspect
 import re
+import tomllib
 import types
 import typing
 from pathlib import Path
@@ -228,3 +229,12 @@ def test_every_warning_is_listed():
         if inspect.isclass(cls) and issubclass(cls, Warning)
     }
     assert set(table) == classes
+
+
+def test_the_rooms_stand_in_the_order_that_the_contract_holds():
+    root = REFERENCE.parents[1]
+    contracts = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["importlinter"]
+    layers = [layer.removeprefix("orbiter.") for layer in contracts["contracts"][0]["layers"]]
+    page = (root / "docs/explanation/design.md").read_text()
+    (chain,) = (block for block in re.findall(r"```text\n(.*?)```", page, re.S) if " < " in block)
+    assert re.findall(r"\w+", chain) == layers[::-1]
