@@ -12,6 +12,7 @@ runner will do. Hypothesis strategies for the records are in :mod:`orbiter.testi
 from orbiter.testing.backend import check_backend
 from orbiter.testing.environment import check_environment
 from orbiter.testing.evolution import check_evolution
+from orbiter.testing.exporter import check_exporter
 from orbiter.testing.policy import check_policy
 from orbiter.testing.synthesiser import check_synthesiser
 from orbiter.testing.trainer import check_trainer
@@ -22,6 +23,7 @@ __all__ = [
     "check_backend",
     "check_environment",
     "check_evolution",
+    "check_exporter",
     "check_policy",
     "check_strategy",
     "check_synthesiser",

@@ -81,7 +81,8 @@ def _check_labelled(contract: Contract, verifier: Verifier, item: LabelledAnswer
     contract.clause(
         "right answers pass" if item.correct else "wrong answers do not pass",
         passed == item.correct,
-        f"{shown(item.answer)} for {task.task_id!r} got {verdict.outcome.value}: {verdict.reason}",
+        f"{shown(item.answer)} for {task.task_id!r} got {verdict.outcome.value}"
+        + (f": {verdict.reason}" if verdict.reason else ""),
     )
     return verdict
 

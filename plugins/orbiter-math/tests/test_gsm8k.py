@@ -8,8 +8,6 @@ from orbiter_math.statements import statements
 
 from orbiter.plugin import registry
 from orbiter.records import Message, Outcome, Task, Trajectory
-from orbiter.testing import check_verifier
-from orbiter.verify.audit import LabelledAnswer
 from orbiter.verify.verifier import judge
 
 WORKED = "She sells 16 - 3 - 4 = <<16-3-4=9>>9 eggs.\nShe makes 9 * 2 = $<<9*2=18>>18 a day.\n"
@@ -157,12 +155,6 @@ def test_the_reference_solution_passes_as_an_answer():
 
 def test_details_hold_what_was_stated():
     assert verdict_on("A: 41\nA: 42 eggs").details == {"answers": ["41", "42 eggs"]}
-
-
-def test_contract():
-    task = Task("gsm8k", "gsm8k:1", (Message("user", "q"),), answer="#### 42")
-    right, wrong = LabelledAnswer(task, "A: 42", True), LabelledAnswer(task, "A: 41", False)
-    check_verifier(Gsm8kVerifier, [right, wrong])
 
 
 def test_it_arrives_as_a_plugin():

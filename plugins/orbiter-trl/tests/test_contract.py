@@ -1,53 +1,140 @@
-"""The checks that any author of a policy or backend can run."""
+"""Each name of the plugin keeps its contract, and a planted bad one of each kind does not."""
 
+import functools
+import hashlib
+
+import pytest
 from orbiter_trl.backend import TrlBackend
 from orbiter_trl.policy import TransformersPolicy
 
 from orbiter.generate.policy import Request, Sampling
+from orbiter.plugin import registry
 from orbiter.records import Message
-from orbiter.testing import check_backend, check_policy
+from orbiter.testing import check_backend, check_policy, check_trainer
 from orbiter.train.backend import TrainJob
 from orbiter.train.config import TrainConfig
+from orbiter.train.model_trainer import ModelTrainer
 from orbiter.train.rewards import RewardSpec
 
+CONFIG = TrainConfig(max_steps=2, batch_size=4, log_every=1)
+REQUESTS = [Request(messages=(Message("user", "copy " + "1" * n),), seed=n) for n in range(1, 12)]
+SAMPLING = Sampling(max_new_tokens=8)
 
-def test_the_policy_keeps_its_contract(nano):
-    requests = [
-        Request(messages=(Message("user", "copy " + "1" * n),), seed=n) for n in range(1, 12)
-    ]
-    check_policy(
-        lambda: TransformersPolicy(nano),
-        requests,
-        sampling=Sampling(max_new_tokens=8),
-        stochastic=True,
+
+@pytest.fixture
+def sft(nano, rows, write, tmp_path):
+    """A job of two steps of supervised fine-tuning."""
+    return TrainJob(
+        algorithm="sft",
+        model=str(nano),
+        data=write(rows(12)),
+        output_dir=folder(tmp_path),
+        config=CONFIG,
     )
 
 
-def test_the_backend_keeps_its_contract_for_sft(nano, rows, write, tmp_path):
+@pytest.fixture
+def grpo(nano, tasks, write, tmp_path):
+    """A job of two steps of GRPO."""
+    return TrainJob(
+        algorithm="grpo",
+        model=str(nano),
+        data=write(tasks(6)),
+        output_dir=folder(tmp_path),
+        config=CONFIG,
+        rewards=(RewardSpec(name="short", fn=lambda output: 1 / (1 + len(output))),),
+        options={"num_generations": 2, "max_completion_length": 4},
+    )
+
+
+def folder(tmp_path):
     (tmp_path / "out").mkdir()
-    check_backend(
-        TrlBackend,
-        TrainJob(
-            algorithm="sft",
-            model=str(nano),
-            data=write(rows(12)),
-            output_dir=tmp_path / "out",
-            config=TrainConfig(max_steps=2, batch_size=4, log_every=1),
-        ),
+    return tmp_path / "out"
+
+
+def check_transformers(ask):
+    make = functools.partial(registry().create, "policy", "transformers", {"model": ask("nano")})
+    check_policy(make, REQUESTS, sampling=SAMPLING, stochastic=True)
+
+
+def check_trl(algorithm, ask):
+    job = ask(algorithm)
+    check_backend(functools.partial(registry().create, "backend", "trl"), job)
+
+
+def check_nano(ask):
+    """Check what holds for whatever makes a model: the same arguments give the same files."""
+    options = {"hidden_size": 16, "layers": 1, "heads": 2, "chars": "0123"}
+    make = registry().get("model", "nano")
+    folders = [make(ask("tmp_path") / name, **options) for name in ("one", "two")]
+    one, two = (
+        {path.name: hashlib.sha256(path.read_bytes()).digest() for path in folder.iterdir()}
+        for folder in folders
+    )
+    assert one == two
+    assert any(name.endswith(".safetensors") for name in one)
+
+
+CHECKS = {
+    ("policy", "transformers"): {"": check_transformers},
+    ("backend", "trl"): {
+        algorithm: functools.partial(check_trl, algorithm) for algorithm in TrlBackend.algorithms
+    },
+    ("model", "nano"): {"": check_nano},
+}
+"""(kind, name) to what checks it, given a function that gets a fixture; of a backend, one check per algorithm."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "check",
+    [
+        pytest.param(check, id="-".join(filter(None, (*name, way))))
+        for name, checks in CHECKS.items()
+        for way, check in checks.items()
+    ],
+)
+def test_a_name_keeps_its_contract(check, request):
+    check(request.getfixturevalue)
+
+
+def test_every_name_is_checked():
+    assert {(e.kind, e.name) for e in registry().entries() if e.owner == "trl"} == set(CHECKS)
+
+
+@pytest.mark.slow
+def test_a_trainer_with_the_backend_keeps_its_contract(nano, rows, tmp_path):
+    check_trainer(
+        lambda: ModelTrainer(nano, data=rows(12), config=CONFIG, output_dir=tmp_path / "run")
     )
 
 
-def test_the_backend_keeps_its_contract_for_grpo(nano, tasks, write, tmp_path):
-    (tmp_path / "out").mkdir()
-    check_backend(
-        TrlBackend,
-        TrainJob(
-            algorithm="grpo",
-            model=str(nano),
-            data=write(tasks(6)),
-            output_dir=tmp_path / "out",
-            config=TrainConfig(max_steps=2, batch_size=4, log_every=1),
-            rewards=(RewardSpec(name="short", fn=lambda output: 1 / (1 + len(output))),),
-            options={"num_generations": 2, "max_completion_length": 4},
-        ),
-    )
+class ForgetfulPolicy(TransformersPolicy):
+    """Samples from a seed of its own."""
+
+    asked = 0
+
+    async def complete(self, requests, sampling):
+        self.asked += 1
+        return await super().complete(
+            [Request(messages=r.messages, seed=self.asked) for r in requests], sampling
+        )
+
+
+class WritingBackend(TrlBackend):
+    """Writes before it is asked to train."""
+
+    def check(self, job):
+        super().check(job)
+        job.output_dir.mkdir(parents=True, exist_ok=True)
+        (job.output_dir / "checked").write_text("yes")
+
+
+def test_a_planted_bad_policy_fails(nano):
+    with pytest.raises(AssertionError, match="breaks 'same answers again'"):
+        check_policy(lambda: ForgetfulPolicy(nano), REQUESTS, sampling=SAMPLING)
+
+
+def test_a_planted_bad_backend_fails(sft):
+    with pytest.raises(AssertionError, match=r"breaks 'check': .* must write nothing"):
+        check_backend(WritingBackend, sft)

@@ -1,0 +1,399 @@
+"""Each built-in passes the conformance kit, and one planted bad implementation per kind fails it."""
+
+import asyncio
+import functools
+import itertools
+import json
+import threading
+from pathlib import Path
+
+import attrs
+import pytest
+from aiohttp import web
+
+from orbiter import hookimpl, jsonl
+from orbiter.builtins import NAMES
+from orbiter.curate import UnpairedPreference
+from orbiter.curate.export.trl import TrlSft
+from orbiter.errors import ConfigError
+from orbiter.generate import Request, Sampling
+from orbiter.generate.scripted import ScriptedPolicy
+from orbiter.generate.templates import TemplateSynthesiser
+from orbiter.plugin import plugin_manager, registry
+from orbiter.records import Message, Pair, Task, Trajectory, Verdict
+from orbiter.tasks.sorting import Sorting
+from orbiter.testing import (
+    check_environment,
+    check_exporter,
+    check_policy,
+    check_strategy,
+    check_synthesiser,
+    check_trainer,
+    check_verifier,
+)
+from orbiter.train.backend import Backend, TrainResult
+from orbiter.train.config import TrainMetrics
+from orbiter.train.dataset import DefaultStrategy
+from orbiter.train.model_trainer import ModelTrainer
+from orbiter.train.rewards import RewardSpec
+from orbiter.verify.audit import LabelledAnswer, labelled_answers
+from orbiter.verify.exact import ExactVerifier
+
+PLUGINS = Path(__file__).parents[2] / "plugins"
+USER, ANSWER, WRONG = Message("user", "2+2="), Message("assistant", "4"), Message("assistant", "5")
+SYSTEM = Message("system", "be brief")
+TASK = Task("sums", "sums:0", (SYSTEM, USER), answer="4")
+TRAJECTORY = Trajectory(
+    (SYSTEM, USER, ANSWER), "sums", "sums:0", 1.0, verdict=Verdict.passed(), generator="policy"
+)
+PAIR = Pair((SYSTEM, USER), (ANSWER,), (WRONG,), "sums", "sums:0")
+UNPAIRED = UnpairedPreference((SYSTEM, USER), (WRONG,), False, "sums", "sums:0")
+
+
+def made(kind, name, **options):
+    """Return what makes the component that a recipe gets by this name."""
+    return functools.partial(registry().create, kind, name, options)
+
+
+# --- environments
+
+
+def environments(name, _):
+    check_environment(made("environment", name))
+
+
+def file_of_tasks(folder):
+    jsonl.write(
+        folder / "tasks.jsonl",
+        [attrs.evolve(TASK, task_id=f"sums:{n}", messages=(Message("user", f"{n}+{n}="),), answer=str(2 * n)) for n in range(9)],
+    )  # fmt: skip
+    check_environment(made("environment", "jsonl", path=folder / "tasks.jsonl"))
+    check_environment(made("environment", "jsonl", path=folder / "tasks.jsonl", shuffle=True))
+
+
+# --- verifiers
+
+
+def verdicts(name, reference, *, right, wrong, **options):
+    """Check a verifier on the answers to one task."""
+    task = Task("e", "e:1", (Message("user", "q"),), answer=reference)
+    labelled = [LabelledAnswer(task, answer, True) for answer in right]
+    labelled += [LabelledAnswer(task, answer, False) for answer in wrong]
+    check_verifier(made("verifier", name, **options), labelled)
+
+
+BOTH = ["exact", "numeric"]
+VERIFIERS = {
+    "all_of": {"reference": "42", "right": ["42", " 42 "], "wrong": ["42.0", "41"], "verifiers": BOTH},
+    "any_of": {"reference": "42", "right": ["42", "42.0"], "wrong": ["41", "no"], "verifiers": BOTH},
+    "countdown": {
+        "reference": {"target": 6, "numbers": [2, 3]},
+        "right": ["2*3", "3*2 = 6", "(2)*3"],
+        "wrong": ["3+3", "6", "2*3=7", "2*", "__import__('os')"],
+    },
+    "exact": {"reference": "abc", "right": ["abc", " abc\n"], "wrong": ["abd", "ABC", "ab c", ""]},
+    "numeric": {"reference": "0.5", "right": ["1/2", ".5", "5e-1"], "wrong": ["0.51", "1/2 or 1", "nan"]},
+    "regex": {"reference": None, "right": ["42", "7"], "wrong": ["forty-two", "4 2"], "pattern": "[0-9]+"},
+    "static": {"reference": "42", "right": ["42"], "wrong": ["41", "42 or 41"]},
+    "weighted": {
+        "reference": "42", "right": ["42"], "wrong": ["42.0", "x"], "verifiers": BOTH, "weights": [1, 3]
+    },
+}  # fmt: skip
+
+
+# --- policies
+
+REQUESTS = [
+    Request(messages=(Message("user", f"sort {digits}:"),), env="sorting", attempt=n, seed=n)
+    for n, digits in enumerate(("312", "321", "231", "132", "213", "321"))
+]
+
+
+class ChatServer:
+    """A model server on loopback; what it says depends on the prompt and, unless greedy, on the seed."""
+
+    def __enter__(self):
+        self.loop, ready = asyncio.new_event_loop(), threading.Event()
+        self.thread = threading.Thread(target=self.serve, args=(ready,))
+        self.thread.start()
+        assert ready.wait(10)
+        return self
+
+    def __exit__(self, *_):
+        self.loop.call_soon_threadsafe(self.done.set)
+        self.thread.join()
+
+    def serve(self, ready):
+        with asyncio.Runner(loop_factory=lambda: self.loop) as runner:
+            runner.run(self.main(ready))
+
+    async def main(self, ready):
+        self.done = asyncio.Event()
+        app = web.Application()
+        app.router.add_post("/v1/chat/completions", self.answer)
+        runner = web.AppRunner(app, shutdown_timeout=0.01)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+        ready.set()
+        await self.done.wait()
+        await runner.cleanup()
+
+    async def answer(self, request):
+        asked = await request.json()
+        text = asked["messages"][-1]["content"][::-1]
+        if asked["temperature"] > 0:
+            text += f" {asked['seed']}"
+        message = {"role": "assistant", "content": text}
+        return web.json_response(
+            {"choices": [{"message": message, "finish_reason": "stop"}], "usage": {"completion_tokens": 3}}
+        )  # fmt: skip
+
+
+def asked_over_http(_):
+    with ChatServer() as server:
+        make = made("policy", "openai", base_url=server.url, model="m", retries=0, timeout_s=10)
+        check_policy(make, REQUESTS, stochastic=True)
+        check_policy(make, REQUESTS, sampling=Sampling(temperature=0.0, max_new_tokens=3))
+
+
+def replayed(folder):
+    rows = [
+        Trajectory((*request.messages, Message("assistant", f"{n}")), "sorting", "", None)
+        for n, request in enumerate(REQUESTS)
+    ]
+    jsonl.write(folder / "recorded.jsonl", rows)
+    check_policy(made("policy", "replay", path=folder / "recorded.jsonl"), REQUESTS)
+    solved = {r.messages[-1].text: {"prompt": r.messages[-1].text, "m": {"solution": "123"}} for r in REQUESTS}  # fmt: skip
+    jsonl.write(folder / "solved.jsonl", solved.values())
+    options = {"path": folder / "solved.jsonl", "solution_key": "solution"}
+    check_policy(made("policy", "replay", **options), REQUESTS)
+
+
+def scripted(_):
+    check_policy(made("policy", "scripted", environment="sorting"), REQUESTS)
+    options = {"environment": "sorting", "accuracy": 0.5}
+    check_policy(made("policy", "scripted", **options), REQUESTS, stochastic=True)
+
+
+# --- synthesisers and strategies
+
+
+def templates(_):
+    options = {"templates": ["{x} and {y}", "{x}?"], "variables": {"x": ["p", "q"], "y": ["r", "s", "t"]}}  # fmt: skip
+    for count in (1, 5, 100):
+        check_synthesiser(made("synthesiser", "template", **options), count=count, source=["seed"])
+
+
+# --- trainers
+
+
+class Counting(Backend):
+    """A backend that learns nothing but how many rows there are."""
+
+    name = "verl"
+    algorithms = {"sft": Trajectory, "grpo": Task}  # noqa: RUF012
+
+    def check(self, job):
+        if not job.data.is_file():
+            raise ConfigError(f"data must be a file, got {str(job.data)!r}")
+
+    def train(self, job):
+        rows = list(jsonl.read(job.data, self.algorithms[job.algorithm]))
+        job.on_metrics(1, {"loss": 0.5})
+        metrics = TrainMetrics(loss=0.5, steps=len(rows))
+        return TrainResult(checkpoint=job.output_dir / "checkpoint", metrics=metrics)
+
+
+def model_trainer(folder):
+    check_trainer(made("trainer", "model", model="m", data=[TRAJECTORY], backend=Counting(), output_dir=folder))  # fmt: skip
+
+
+class VerlPlugin:
+    @hookimpl
+    def orbiter_register(self, registry):
+        registry.add("backend", "verl", Counting)
+
+
+def verl_trainer(folder):
+    rewards = [RewardSpec(name="short", fn=lambda output: 1 / (1 + len(output)))]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ORBITER_PLUGINS", "")  # an installed backend of this name would clash
+        plugin_manager.cache_clear()
+        plugin_manager().register(VerlPlugin())
+        try:
+            check_trainer(
+                made("trainer", "verl", rewards=rewards, dataset=[TASK], output_dir=folder)
+            )
+        finally:
+            plugin_manager.cache_clear()
+
+
+# --- exporters
+
+CALL = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a": 2}'}}
+TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
+WITH_TOOL = attrs.evolve(
+    TRAJECTORY,
+    messages=(USER, Message("assistant", tool_calls=(CALL,)), Message("tool", "4", tool_call_id="c1"), ANSWER),
+    tools=(TOOL,),
+)  # fmt: skip
+ODD = attrs.evolve(TRAJECTORY, messages=(USER, Message("assistant", 'é\n"\u2028"\t')))
+NO_ANSWER = attrs.evolve(TRAJECTORY, messages=(USER,))
+TOOL_IN_PAIR = attrs.evolve(PAIR, chosen=(Message("tool", "4", tool_call_id="c1"),))
+TOOL_IN_ANSWER = attrs.evolve(UNPAIRED, completion=(Message("tool", "4", tool_call_id="c1"),))
+NO_PROMPT = attrs.evolve(TASK, messages=(SYSTEM,))
+UNJUDGED = attrs.evolve(TRAJECTORY, verdict=None)
+CALL_OF_USER = attrs.evolve(TASK, messages=(Message("user", "hi", tool_calls=(CALL,)),))
+
+EXPORTERS = {
+    "llama-factory": ([TRAJECTORY, ODD, WITH_TOOL, PAIR, UNPAIRED], [NO_ANSWER, TOOL_IN_PAIR, TOOL_IN_ANSWER]),
+    "ms-swift": ([TRAJECTORY, ODD, WITH_TOOL, PAIR, UNPAIRED, TASK], [NO_ANSWER, TOOL_IN_PAIR, TOOL_IN_ANSWER, CALL_OF_USER]),
+    "openai": ([TRAJECTORY, ODD, WITH_TOOL, PAIR], [NO_ANSWER, TOOL_IN_PAIR]),
+    "sharegpt": ([TRAJECTORY, ODD, WITH_TOOL, PAIR, UNPAIRED], [NO_ANSWER, TOOL_IN_PAIR, TOOL_IN_ANSWER]),
+    "trl-preference": ([PAIR, PAIR], [TOOL_IN_PAIR]),
+    "trl-prompt-completion": ([TRAJECTORY, ODD], [NO_ANSWER, WITH_TOOL]),
+    "trl-prompt-only": ([TASK, attrs.evolve(TASK, answer={"n": [4]})], [NO_PROMPT, CALL_OF_USER]),
+    "trl-sft": ([TRAJECTORY, ODD, WITH_TOOL], [NO_ANSWER]),
+    "trl-unpaired": ([UNPAIRED, TRAJECTORY, ODD], [TOOL_IN_ANSWER, UNJUDGED]),
+    "verl": ([TASK, TRAJECTORY, ODD], [NO_ANSWER, WITH_TOOL, NO_PROMPT]),
+}  # fmt: skip
+
+
+def exported(name, _):
+    records, unfit = EXPORTERS[name]
+    check_exporter(made("exporter", name), records, unfit=unfit)
+
+
+# --- every name
+
+CHECKS = {
+    "environment": {
+        **{
+            name: functools.partial(environments, name)
+            for name in ("addition", "countdown", "reversal", "sorting")
+        },
+        "jsonl": file_of_tasks,
+    },
+    "verifier": {
+        name: lambda _, name=name, case=case: verdicts(name, **case)
+        for name, case in VERIFIERS.items()
+    },
+    "policy": {"openai": asked_over_http, "replay": replayed, "scripted": scripted},
+    "synthesiser": {"template": templates},
+    "strategy": {"default": lambda _: check_strategy(made("strategy", "default"))},
+    "trainer": {"model": model_trainer, "verl": verl_trainer},
+    "exporter": {name: functools.partial(exported, name) for name in EXPORTERS},
+}
+"""Kind to name to what checks it, given an empty folder."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(kind, name) for kind, names in NAMES.items() for name in sorted(names)]
+)
+def test_a_built_in_keeps_its_contract(kind, name, tmp_path):
+    CHECKS[kind][name](tmp_path)
+
+
+def test_every_built_in_name_is_checked():
+    registered = {(e.kind, e.name) for e in registry().entries() if e.owner == "orbiter"}
+    assert {(kind, name) for kind, names in CHECKS.items() for name in names} == registered
+
+
+def test_every_plugin_checks_its_names():
+    for folder in PLUGINS.glob("orbiter-*"):
+        text = (folder / "tests" / "test_contract.py").read_text(encoding="utf-8")
+        assert "def test_every_name_is_checked(" in text, folder.name
+
+
+# --- planted bad ones
+
+
+class DriftingEnvironment(Sorting):
+    """Gives another task each time it is asked."""
+
+    calls = itertools.count()
+
+    def task(self, index, *, seed):
+        return super().task(next(self.calls), seed=seed)
+
+
+class TrustingVerifier(ExactVerifier):
+    """Believes what a trajectory says of itself."""
+
+    def verify(self, task, trajectory):
+        if trajectory.metadata.get("success") is True:
+            return Verdict.passed()
+        return super().verify(task, trajectory)
+
+
+class DisorderlyPolicy(ScriptedPolicy):
+    """Answers as they come, not as they were asked."""
+
+    async def complete(self, requests, sampling):
+        return sorted(
+            await super().complete(requests, sampling), key=lambda c: json.dumps(c.messages[0].text)
+        )
+
+
+class ForgetfulSynthesiser(TemplateSynthesiser):
+    """Draws from a stream that goes on from call to call."""
+
+    async def generate(self, count):
+        self.seed += 1
+        return await super().generate(count)
+
+
+class GuessingStrategy(DefaultStrategy):
+    """Counts what nobody scored as 0."""
+
+    def process(self, item):
+        return attrs.evolve(super().process(item), reward=item.reward or 0.0)
+
+
+class DeafTrainer(ModelTrainer):
+    """Goes on when a check says no."""
+
+    async def _run_checks(self):
+        for check in ("check_agent", "check_dataset", "check_reward", "check_config"):
+            await getattr(self, check)()
+
+
+class LosingExporter(TrlSft):
+    """Leaves out what it has no place for."""
+
+    def row(self, record, *, index):
+        messages = [m for m in record.messages if m.role != "system"]
+        return super().row(attrs.evolve(record, messages=tuple(messages)), index=index)
+
+
+PLANTED = {
+    "environment": (lambda: check_environment(DriftingEnvironment), "same task for ever"),
+    "verifier": (
+        lambda: check_verifier(TrustingVerifier, labelled_answers(Sorting(), count=2, seed=0)),
+        "claims are ignored",
+    ),
+    "policy": (
+        lambda: check_policy(lambda: DisorderlyPolicy(environment="sorting", accuracy=0.0), REQUESTS),
+        "order",
+    ),
+    "synthesiser": (
+        lambda: check_synthesiser(lambda: ForgetfulSynthesiser(["{x}"], {"x": list(range(99))})),
+        "same items again",
+    ),
+    "strategy": (lambda: check_strategy(GuessingStrategy), "unscored stays unscored"),
+    "trainer": (
+        lambda: check_trainer(lambda: DeafTrainer("m", data=__file__, backend=Counting())),
+        "run",
+    ),
+    "exporter": (lambda: check_exporter(LosingExporter, [TRAJECTORY]), "nothing is left out"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_a_planted_bad_one_fails(kind):
+    check, clause = PLANTED[kind]
+    with pytest.raises(AssertionError) as caught:
+        check()
+    assert str(caught.value).startswith(f"{kind} ")
+    assert f" breaks {clause!r}: " in str(caught.value)
