@@ -104,10 +104,10 @@ def filter_file(
     places, report = _choose(
         scan(source), lambda head: (head.offset, len(head.raw)), min_score=min_score, dedup=dedup
     )
-    with replace_file(target) as out, open(source, "rb", buffering=1 << 20) as lines:
+    with replace_file(target) as out, open(source, "rb", buffering=0) as lines:
         for offset, size in places:
-            lines.seek(offset)
-            out.write(lines.read(size) + b"\n")
+            line = os.pread(lines.fileno(), size + 1, offset)
+            out.write(line if line[-1:] == b"\n" else line + b"\n")
         if _state(source) != before:
             raise RecordError("must not change while it is filtered", source=str(source))
     return report

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from itertools import accumulate
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
@@ -22,9 +21,7 @@ T = TypeVar("T")
 MAX_LINE_BYTES = 1_000_000
 """Longest line, without its newline, that is read or written unless told otherwise."""
 
-_BLOCK_SIZE = (
-    112 * 1024
-)  # below what malloc maps afresh each time: page faults cost more than the calls saved
+_BLOCK_SIZE = 1 << 18
 _KEY_END = re.compile(rb'(?:(?<!\\)|(?<=\\\\))"[ \t\r\n]*:')
 _SUSPECT = 1 << 40
 
@@ -124,13 +121,13 @@ class Block:
 
     Args:
         number: Number of the first line, counted from 1.
-        offset: Where the first line begins in the file, in bytes.
+        offsets: Where each line begins in the file, in bytes.
         lines: The lines without their newlines.
         marks: For each line, how many keys its text can hold at most.
     """
 
     number: int
-    offset: int
+    offsets: list[int]
     lines: list[bytes]
     marks: list[int]
 
@@ -147,17 +144,26 @@ def blocks(path: str | Path, *, max_line_bytes: int) -> Iterator[Block]:
         file = open(path, "rb", buffering=0)  # noqa: SIM115  # closed below; the try is for opening alone
     except OSError as error:
         raise RecordError(f"cannot be read: {error.strerror}", source=source) from None
+    # Once a large block was freed, glibc keeps the memory of smaller ones; otherwise every block is paid for in page faults.
+    bytes(32 * _BLOCK_SIZE)
     with file:
         while True:
             data = file.read(_BLOCK_SIZE)
             text = rest + data if data or not rest else rest + b"\n"
             *lines, rest = text.split(b"\n")
-            long = [place for place, line in enumerate(lines) if len(line) > max_line_bytes]
-            del lines[long[0] if long else len(lines) :]
+            sizes = np.fromiter(map(len, lines), np.int64, len(lines))
+            long = np.flatnonzero(sizes > max_line_bytes).tolist()
+            if long:
+                del lines[long[0] :]
+                sizes = sizes[: long[0]]
             if lines:
-                yield Block(number, offset, lines, _key_marks(text, lines))
+                ends = np.cumsum(sizes + 1)
+                marks = np.searchsorted(_key_ends(np.frombuffer(text, np.uint8)), ends)
+                marks[1:] -= marks[:-1]
+                offsets = offset + ends - sizes - 1
+                yield Block(number, offsets.tolist(), lines, marks.tolist())
                 number += len(lines)
-                offset += sum(map(len, lines)) + len(lines)
+                offset += int(ends[-1])
             if long or len(rest) > max_line_bytes:
                 raise too_long(max_line_bytes).at(source, number)
             if not data:
@@ -169,14 +175,6 @@ def too_long(limit: int) -> RecordError:
     return RecordError(
         f"line must be at most {limit} bytes long", hint="shorten the row or raise max_line_bytes"
     )
-
-
-def _key_marks(text: bytes, lines: Sequence[bytes]) -> list[int]:
-    """Return for each of the lines at the beginning of a text how many keys it can hold at most."""
-    line_ends = np.fromiter(accumulate(len(line) + 1 for line in lines), np.int64, len(lines))
-    marks = np.searchsorted(_key_ends(np.frombuffer(text, np.uint8)), line_ends)
-    marks[1:] -= marks[:-1]
-    return marks.tolist()  # type: ignore[no-any-return]
 
 
 def _key_ends(codes: np.ndarray[Any, np.dtype[np.uint8]]) -> Any:

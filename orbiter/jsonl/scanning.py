@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -44,17 +45,16 @@ def scan(path: str | Path, *, max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[
     """
     source = str(path)
     shapes = _Shapes()
+    match = shapes.match
     for block in blocks(path, max_line_bytes=max_line_bytes):
-        number, offset = block.number, block.offset
-        for line, marks in zip(block.lines, block.marks, strict=True):
-            row: Any = shapes.match(line, marks)
+        places = zip(count(block.number), block.offsets, block.lines, block.marks)
+        for number, offset, line, marks in places:
+            row: Any = match(line, marks)
             if row is None:
                 whole = decode(line, marks=marks, source=source, line=number)
                 row = structure(whole, _Typed, source=source, line=number)
                 shapes.learn(whole)
             yield Head(number, offset, row.env, row.task_id, row.score, line)
-            number += 1
-            offset += len(line) + 1
 
 
 @attrs.frozen
@@ -110,7 +110,7 @@ class _Shapes:
 
     def match(self, line: bytes, marks: int) -> Any:
         """Return an object with env, task_id and score, or None when nothing is proven."""
-        for shape in self._known:
+        for place, shape in enumerate(self._known):
             try:
                 row = shape.decode(line)
                 if not line.isascii():
@@ -118,9 +118,8 @@ class _Shapes:
             except (ValueError, RecursionError):
                 continue
             if marks == shape.row_keys + shape.message_keys * len(row.messages):
-                if shape is not self._known[0]:
-                    self._known.remove(shape)
-                    self._known.insert(0, shape)
+                if place:
+                    self._known.insert(0, self._known.pop(place))
                 return row
         return None
 
