@@ -16,8 +16,9 @@ import attrs
 import yaml
 from attrs import field, frozen
 
-from orbiter.convert import structure, unstructure
+from orbiter.convert import show, structure, unstructure
 from orbiter.errors import ConfigError, RecordError
+from orbiter.flywheel.plain_yaml import read_plain_yaml
 from orbiter.generate.policy import Sampling
 from orbiter.train.config import TrainConfig
 
@@ -250,32 +251,6 @@ class Recipe:
                 raise RecordError(f"must be given, since there is a {stage} stage", field="model")
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe YAML that refuses duplicate keys and reads ``2e-3`` as a number."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str):
-                raise yaml.MarkedYAMLError(
-                    problem=f"key {key!r} must be text", problem_mark=key_node.start_mark
-                )
-            if key in seen:
-                raise yaml.MarkedYAMLError(
-                    problem=f"key {key!r} stands here twice", problem_mark=key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep=deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
-    list("-+0123456789."),
-)
-
-
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe file and apply dotted overrides.
 
@@ -291,21 +266,17 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ConfigError(f"recipe {str(path)!r} does not exist") from None
+        raise ConfigError(
+            f"recipe {str(path)!r} does not exist", hint="give the path of a recipe file (YAML)"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"recipe {str(path)!r} cannot be read: {error}") from None
     try:
-        root = yaml.compose(text, Loader=_Loader)
-        data = yaml.load(text, Loader=_Loader)  # noqa: S506  # _Loader is a SafeLoader
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else None
-        raise RecordError(
-            f"is not valid YAML: {error.problem}", source=str(path), line=line
-        ) from None
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ConfigError(f"recipe {str(path)!r} is not valid YAML: {error}") from None
+        root, data = read_plain_yaml(text)
+    except RecordError as error:
+        raise error.at(str(path), error.line) from None
     if not isinstance(data, dict):
-        raise RecordError(f"must be a mapping of fields, got {data!r}", source=str(path))
+        raise RecordError(f"must be a mapping of fields, got {show(data)}", source=str(path))
     changed = [_override(data, item) for item in overrides]
     try:
         return structure(_fill(data, data.get("inputs") or {}, path=str(path)), Recipe)
@@ -328,9 +299,11 @@ def _override(data: dict[str, Any], item: str) -> str:
             hint="example: rounds=3 policy.temperature=0.8",
         )
     try:
-        value = yaml.load(text, Loader=_Loader)  # noqa: S506  # _Loader is a SafeLoader
-    except yaml.YAMLError as error:
-        raise ConfigError(f"value of override {item!r} is not valid YAML: {error}") from None
+        _, value = read_plain_yaml(text)
+    except RecordError as error:
+        raise ConfigError(
+            f"value of override {show(item)} {error.problem}", hint=error.hint
+        ) from None
     *parents, last = key.split(".")
     at = data
     for name in parents:

@@ -106,7 +106,7 @@ def test_resolved_recipe_loads_back_equal(recipe_file):
             "line 10: field 'train' learning_rate must be >= 0, got -1",
         ),
         ("7: x\n", "line 9: is not valid YAML: key 7 must be text"),
-        ("seed: .nan\n", "line 9: field 'seed' must be an integer, got nan"),
+        ("seed: .nan\n", "line 9: is not valid YAML: a number must be finite, got .nan"),
     ],
 )
 def test_wrong_field_is_named_with_its_line(recipe_file, text, message):
