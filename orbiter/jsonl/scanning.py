@@ -73,7 +73,7 @@ class _Shape:
     A line that decodes into it has ``row_keys`` different keys, and ``message_keys`` more in every message.
     """
 
-    keys: Any
+    outline: Any
     row_keys: int
     message_keys: int
     decode: Callable[[bytes], Any]
@@ -93,7 +93,7 @@ class _Shape:
             decoder = msgspec.json.Decoder(_type_of(row, known=known))
         except ValueError:  # msgspec takes no field whose name holds a quote or a control character
             return None
-        return cls((_keys(rest), first.keys()), _size(rest), len(first), decoder.decode)
+        return cls(_outline(row), _size(rest), len(first), decoder.decode)
 
 
 class _Shapes:
@@ -103,10 +103,12 @@ class _Shapes:
     places where a key could end, none is given twice. A line that nothing is proven of is no error: it is decoded whole.
     """
 
-    _LIMIT = 4
+    _TRIED = 4
+    _LEARNED = 32  # a type costs as much as decoding many rows; where every row differs, learning on is a loss
 
     def __init__(self) -> None:
         self._known: list[_Shape] = []
+        self._left = self._LEARNED
 
     def match(self, line: bytes, marks: int) -> Any:
         """Return an object with env, task_id and score, or None when nothing is proven."""
@@ -125,9 +127,11 @@ class _Shapes:
 
     def learn(self, row: dict[str, Any]) -> None:
         """Remember the shape of a sound row."""
-        shape = _Shape.of(row)
-        if shape and all(shape.keys != known.keys for known in self._known):
-            self._known = [shape, *self._known[: self._LIMIT - 1]]
+        if not self._left or any(shape.outline == _outline(row) for shape in self._known):
+            return
+        if shape := _Shape.of(row):
+            self._left -= 1
+            self._known = [shape, *self._known[: self._TRIED - 1]]
 
 
 _HEAD_TYPES: dict[str, Any] = {"env": str, "task_id": str, "score": int | float | None}
@@ -148,11 +152,13 @@ def _type_of(row: dict[str, Any], *, known: Mapping[str, Any]) -> type[msgspec.S
     return msgspec.defstruct("Row", fields, forbid_unknown_fields=True, gc=False)
 
 
-def _keys(row: dict[str, Any]) -> Any:
-    return {
-        key: _keys(item) if isinstance(item, dict) else isinstance(item, list)
-        for key, item in row.items()
-    }
+def _outline(row: dict[str, Any]) -> Any:
+    """Return what of a row its shape depends on."""
+    return _keys(row), [list(message) for message in row["messages"][:1]]
+
+
+def _keys(row: dict[str, Any]) -> dict[str, Any]:
+    return {k: _keys(v) if isinstance(v, dict) else isinstance(v, list) for k, v in row.items()}
 
 
 def _size(row: dict[str, Any]) -> int:

@@ -164,3 +164,32 @@ def test_a_row_with_its_own_keys_line_and_raw_is_no_danger(tmp_path):
     row = copy.deepcopy(ROW) | {"line": 9, "raw": "x", "field_0": 1, "class": {"def": 1}}
     path.write_bytes(orjson.dumps(row) + b"\n" + orjson.dumps(row) + b"\n")
     assert [(h.line, h.raw) for h in jsonl.scan(path)] == [(n, orjson.dumps(row)) for n in (1, 2)]
+
+
+def test_files_whose_rows_all_differ_are_not_learned_for_ever(tmp_path, monkeypatch):
+    made = []
+    type_of = scanning._type_of
+    monkeypatch.setattr(
+        scanning, "_type_of", lambda row, **more: made.append(1) or type_of(row, **more)
+    )
+    path = tmp_path / "rows.jsonl"
+    jsonl.write(path, (ROW | {f"key-{n}": n} for n in range(200)))
+    assert [head.line for head in jsonl.scan(path)] == list(range(1, 201))
+    learned = len(made)
+    jsonl.write(path, (ROW | {f"key-{n}": n} for n in range(32)))
+    made.clear()
+    list(jsonl.scan(path))
+    assert learned == len(made)
+
+
+def test_a_shape_is_learned_once(tmp_path, monkeypatch):
+    learned = []
+    of = scanning._Shape.of
+    monkeypatch.setattr(scanning._Shape, "of", lambda row: learned.append(row) or of(row))
+    path = tmp_path / "rows.jsonl"
+    text = {"messages": [{"role": "user", "content": "a"}], "metadata": {"messages": 3}}
+    # A text that begins with a colon looks like the end of a key: such a row is decoded whole, and its shape is known.
+    colon = {"messages": [{"role": "user", "content": ":b"}]}
+    jsonl.write(path, [ROW | text, ROW | text | colon, ROW | text | colon, ROW | text])
+    assert [head.line for head in jsonl.scan(path)] == [1, 2, 3, 4]
+    assert len(learned) == 1
