@@ -15,12 +15,13 @@ import argparse
 import gc
 import hashlib
 import json
+import math
 import os
 import platform
 import random
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def prose(rng: random.Random, size: int) -> str:
     return "".join(parts).strip()
 
 
-def make_rows(count: int) -> Any:
+def make_rows(count: int) -> Iterator[dict[str, Any]]:
     """Yield rows of mixed lengths, 2 kB on average, four attempts at each task."""
     rng = random.Random(0)
     prompts = [prose(rng, 250) for _ in range(500)]
@@ -119,30 +120,30 @@ def orbiter_filter(source: Path, target: Path) -> int:
     return filter_file(source, target, min_score=MIN_SCORE).kept
 
 
-def timed(work: Callable[..., Any], *args: Any) -> tuple[float, Any]:
-    """Return seconds and result of one call."""
+def timed(work: Callable[..., Any], *args: Any) -> tuple[float, float, Any]:
+    """Return wall seconds, CPU seconds and result of one call."""
     gc.collect()
-    start = time.perf_counter()
+    wall, cpu = time.perf_counter(), time.process_time()
     result = work(*args)
-    return time.perf_counter() - start, result
+    return time.perf_counter() - wall, time.process_time() - cpu, result
 
 
 def compare(source: Path, rows: int) -> float:
     """Print the times of both ways on one file, and return how many times as fast orbiter is."""
     ways = {"plain json": plain_filter, "orbiter": orbiter_filter}
-    best = dict.fromkeys(ways, float("inf"))
-    kept = {}
+    walls, cpus, kept = dict.fromkeys(ways, math.inf), dict.fromkeys(ways, math.inf), {}
     for _ in range(ROUNDS):
         for name, way in ways.items():
-            seconds, kept[name] = timed(way, source, source.with_suffix(f".{name[:5]}"))
-            best[name] = min(best[name], seconds)
+            wall, cpu, kept[name] = timed(way, source, source.with_suffix(f".{name[:5]}"))
+            walls[name], cpus[name] = min(walls[name], wall), min(cpus[name], cpu)
     assert kept["plain json"] == kept["orbiter"], kept
-    for name, seconds in best.items():
-        print(
-            f"  {name:12} {seconds:7.2f} s  {seconds / rows * 1e6:6.1f} us/row  kept {kept[name]}"
+    for name in ways:
+        per_row = (
+            f"{walls[name] / rows * 1e6:5.1f} us/row, CPU {cpus[name] / rows * 1e6:5.1f} us/row"
         )
-    ratio = best["plain json"] / best["orbiter"]
-    print(f"  ratio        {ratio:7.2f}")
+        print(f"  {name:12} {walls[name]:6.2f} s  {per_row}  kept {kept[name]}")
+    ratio = walls["plain json"] / walls["orbiter"]
+    print(f"  ratio        {ratio:6.2f}    of CPU time {cpus['plain json'] / cpus['orbiter']:.2f}")
     return ratio
 
 
@@ -160,14 +161,19 @@ def main() -> int:
         jsonl.write(compact, make_rows(rows))
         print(f"{rows} rows of {compact.stat().st_size / rows:.0f} bytes, as orbiter writes them")
         ratios = [compare(compact, rows)]
-        seconds, _ = timed(lambda: sum(1 for _ in jsonl.read(compact)))
-        print(f"  typed read   {seconds:7.2f} s  {seconds / rows * 1e6:6.1f} us/row")
+        wall, cpu, _ = timed(lambda: sum(1 for _ in jsonl.read(compact)))
+        per_row = f"{wall / rows * 1e6:5.1f} us/row, CPU {cpu / rows * 1e6:5.1f} us/row"
+        print(f"  typed read   {wall:6.2f} s  {per_row}")
         with open(spaced, "w") as file:
             file.writelines(json.dumps(row) + "\n" for row in make_rows(rows))
         print(f"{rows} rows of {spaced.stat().st_size / rows:.0f} bytes, as json.dumps writes them")
         ratios.append(compare(spaced, rows))
-    print(f"least ratio {min(ratios):.2f}, bar {BAR}; load average {os.getloadavg()[0]:.2f}")
-    return min(ratios) < BAR
+    missed = min(ratios) < BAR
+    print(
+        f"least ratio {min(ratios):.2f}, bar {BAR} {'MISSED' if missed else 'held'}, "
+        f"load average {os.getloadavg()[0]:.2f}"
+    )
+    return int(missed)
 
 
 if __name__ == "__main__":
