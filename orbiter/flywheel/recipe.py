@@ -269,8 +269,14 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         raise ConfigError(
             f"recipe {str(path)!r} does not exist", hint="give the path of a recipe file (YAML)"
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"recipe {str(path)!r} cannot be read: {error}") from None
+    except OSError as error:
+        raise ConfigError(f"recipe {str(path)!r} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"recipe {str(path)!r} must be UTF-8, got the byte 0x{error.object[error.start]:02x} "
+            f"at offset {error.start}",
+            hint="convert the file to UTF-8",
+        ) from None
     try:
         root, data = read_plain_yaml(text)
     except RecordError as error:

@@ -142,7 +142,7 @@ def test_missing_and_unreadable_files(tmp_path):
     with pytest.raises(ConfigError, match="cannot be read"):
         load_recipe(tmp_path)
     (tmp_path / "latin.yaml").write_bytes(b"name: caf\xe9\n")
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match="must be UTF-8, got the byte 0xe9 at offset 9"):
         load_recipe(tmp_path / "latin.yaml")
 
 
