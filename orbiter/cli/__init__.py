@@ -115,7 +115,8 @@ def _guarded(options: argparse.Namespace) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        what = f"{str(error.filename)!r}: " if error.filename is not None else ""
+        path = error.filename2 or error.filename  # of a renaming, the place that was wanted
+        what = f"{str(path)!r}: " if path is not None else ""
         wrong_path = isinstance(error, _WRONG_PATHS)
         hint = "give another path" if wrong_path else "once it is mended, the same command goes on"
         _complain(f"{what}{(error.strerror or str(error)).lower()}", hint=hint)

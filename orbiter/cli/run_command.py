@@ -6,6 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from orbiter.cli.yield_command import add_runs_argument
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
@@ -22,12 +24,11 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "overrides",
         nargs="*",
+        default=[],  # or else argparse calls them required
         metavar="field=value",
         help="replace a field, such as policy.temperature=0.8",
     )
-    parser.add_argument(
-        "--runs", type=Path, default=Path("runs"), help="folder of runs (default: runs)"
-    )
+    add_runs_argument(parser)
 
 
 def main(options: argparse.Namespace) -> int:
@@ -55,5 +56,5 @@ def main(options: argparse.Namespace) -> int:
         from orbiter.flywheel.report import write_report
 
         write_report(result.path)
-    print_ending(recipe, result, recipe_path=options.recipe)
+    print_ending(recipe, result, recipe_path=options.recipe, overrides=options.overrides)
     return 0
