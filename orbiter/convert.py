@@ -27,7 +27,7 @@ from cattrs.errors import (
 )
 from cattrs.gen import make_dict_structure_fn
 
-from orbiter.errors import RecordError, did_you_mean
+from orbiter.errors import ConfigError, OrbiterError, RecordError, did_you_mean
 
 T = TypeVar("T")
 Hook = Callable[[Any, Any], Any]
@@ -304,8 +304,13 @@ def _explain(error: BaseException) -> tuple[str, str, str | None]:
         )
     if isinstance(error, RecordError):
         return error.problem, join_path(path, error.field) if error.field else path, error.hint
-    hint = error.hint if isinstance(error, _Wrong) else None
+    hint = error.hint if isinstance(error, _Wrong | OrbiterError) else None
     text = error.args[0] if error.args and isinstance(error.args[0], str) else str(error)
+    if isinstance(error, ConfigError) and parent is not None:
+        # Classes that are also made by hand say "<field> must be ..." themselves.
+        name, must, rule = text.partition(" must ")
+        if must and any(a.name == name for a in attrs.fields(parent.cl)):
+            return f"must {rule}", join_path(path, name), hint
     return text or type(error).__name__, path, hint
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Self
 
 
 class OrbiterError(Exception):
@@ -29,6 +29,12 @@ class OrbiterError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message}\n  {self.hint}" if self.hint else self.message
+
+    def within(self, place: str) -> Self:
+        """Return this error, with the place where it happened before its message."""
+        self.message = f"{place}: {self.message}"
+        self.args = (self.message,)
+        return self
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_rebuild, (type(self), self.args, self.__dict__.copy()))

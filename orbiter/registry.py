@@ -27,6 +27,7 @@ from orbiter.errors import (
     NameClashError,
     OrbiterError,
     PluginLoadError,
+    RecordError,
     UnknownNameError,
     UserCodeLoadError,
     did_you_mean,
@@ -261,8 +262,10 @@ class Registry:
             factory = self.check(kind, name, options)
             try:
                 made = factory(**options)
-            except OrbiterError:
+            except RecordError:  # it names the file and the line
                 raise
+            except OrbiterError as error:
+                raise error.within(what)  # noqa: B904  # the same error
             except Exception as error:
                 raise UserCodeLoadError(
                     f"{what} cannot be made: {type(error).__name__}: {error}",

@@ -319,7 +319,10 @@ def _key(variable: object) -> str | None:
         )
     key = os.environ.get(variable, "").strip()
     if not key:
-        raise ConfigError(f"environment variable {variable} must hold the API key, got nothing")
+        raise ConfigError(
+            f"environment variable {variable} must hold the API key, got nothing",
+            hint=f"export {variable}=...",
+        )
     if not key.isascii() or not key.isprintable():
         raise ConfigError(f"environment variable {variable} must hold a key of printable ASCII")
     return key

@@ -103,7 +103,7 @@ def test_resolved_recipe_loads_back_equal(recipe_file):
         ("train: {backend: trl}\n", ": field 'model' must be given, since there is a train stage"),
         (
             "model: {id: m}\ntrain: {learning_rate: -1}\n",
-            "line 10: field 'train' learning_rate must be >= 0, got -1",
+            "line 10: field 'train.learning_rate' must be >= 0, got -1",
         ),
         ("7: x\n", "line 9: is not valid YAML: key 7 must be text"),
         ("seed: .nan\n", "line 9: is not valid YAML: a number must be finite, got .nan"),

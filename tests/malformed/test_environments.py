@@ -48,7 +48,8 @@ OPTIONS = [
 def test_options(name, options, message):
     with pytest.raises(ConfigError) as caught:
         registry().create("environment", name, options)
-    assert caught.value.message == message
+    place = f"environment {name!r}"
+    assert caught.value.message == (message if message.startswith(place) else f"{place}: {message}")
 
 
 @pytest.mark.parametrize(

@@ -79,10 +79,13 @@ FIELDS = [
     ("model: {id: m, size: 3}", "line 4: field 'model' options go with name, not with id"),
     ("train: {backend: trl}", "field 'model' must be given, since there is a train stage"),
     ("model: {id: m}\ntrain: {learning_rat: 1}", "line 5: field 'train.learning_rat' is unknown"),
-    ("model: {id: m}\ntrain: {lora: {rank: 0}}", "line 5: field 'train.lora' rank must be "),
+    ("model: {id: m}\ntrain: {lora: {rank: 0}}", "line 5: field 'train.lora.rank' must be "),
     ("exports: [trl-sft]", "line 4: field 'exports[0]' must be an object, got 'trl-sft'"),
     ("exports:\n- {name: trl-sft}\n- {}", "line 6: field 'exports[1].name' is missing"),
-    ("inputs: {size: null}\ndescription: ${inputs.size}", "field 'inputs.size' must be given"),
+    (
+        "inputs: {size: null}\ndescription: ${inputs.size}",
+        "line 4: field 'inputs.size' must be given",
+    ),
 ]
 """What is added to a good recipe, and the message after the name of the file."""
 
@@ -104,7 +107,10 @@ OVERRIDES = [
         "policy.temperature=-1",
         "override 'policy.temperature': field 'policy.temperature' must be >= 0",
     ),
-    ("environment.length=0", "length must be an integer in [1, 1000], got 0"),
+    (
+        "environment.length=0",
+        "environment 'sorting': length must be an integer in [1, 1000], got 0",
+    ),
     (
         "environment.lenght=3",
         "environment 'sorting' has no option 'lenght'; did you mean 'length'?",
@@ -113,26 +119,47 @@ OVERRIDES = [
     ("environment.name=nobody/sorting", "unknown environment 'nobody/sorting'"),
     ("environment.name=jsonl", "environment 'jsonl' has no option 'length'"),
     ("environment={name: jsonl}", "environment 'jsonl' needs the option 'path'"),
-    ("environment={name: jsonl, path: no.jsonl}", "path must be a file of tasks, got 'no.jsonl'"),
+    (
+        "environment={name: jsonl, path: no.jsonl}",
+        "environment 'jsonl': path must be a file of tasks, got 'no.jsonl'",
+    ),
     ("verifier.name=exakt", "unknown verifier 'exakt'; did you mean 'exact'?"),
     ("verifier.name=all_of", "verifier 'all_of' needs the option 'verifiers'"),
-    ("verifier={name: all_of, verifiers: []}", "verifiers must be a list of at least one verifier"),
+    (
+        "verifier={name: all_of, verifiers: []}",
+        "verifier 'all_of': verifiers must be a list of at least one verifier",
+    ),
     (
         "verifier={name: all_of, verifiers: [exakt]}",
-        "unknown verifier 'exakt'; did you mean 'exact'?",
+        "verifier 'all_of': unknown verifier 'exakt'; did you mean 'exact'?",
     ),
-    ("verifier={name: all_of, verifiers: [3]}", "verifier must be a Verifier, a name, or a name"),
-    ("verifier={name: regex, pattern: '('}", "pattern "),
+    (
+        "verifier={name: all_of, verifiers: [3]}",
+        "verifier 'all_of': verifier must be a Verifier, a name, or a name",
+    ),
+    (
+        "verifier={name: regex, pattern: '('}",
+        "verifier 'regex': pattern must be a regular expression, got '('",
+    ),
     ("audit_verifier.name=exakt", "unknown verifier 'exakt'; did you mean 'exact'?"),
     ("policy.name=scriptd", "unknown policy 'scriptd'; did you mean 'scripted'?"),
-    ("policy.accuracy=2", "accuracy must be a number in [0, 1], got 2"),
-    ("policy={name: scripted}", "scripted policy must have either an environment or answers"),
-    ("policy={name: scripted, environment: sortin}", "unknown environment 'sortin'"),
-    ("policy={name: replay, path: no.jsonl}", "path must be a file of recordings, got 'no.jsonl'"),
-    ("policy={name: openai, model: m, base_url: nowhere}", "base_url must "),
+    ("policy.accuracy=2", "policy 'scripted': accuracy must be a number in [0, 1], got 2"),
+    (
+        "policy={name: scripted}",
+        "policy 'scripted': scripted policy must have either an environment or answers",
+    ),
+    (
+        "policy={name: scripted, environment: sortin}",
+        "policy 'scripted': unknown environment 'sortin'",
+    ),
+    ("policy={name: replay, path: no.jsonl}", "policy 'replay': source must be a file"),
+    (
+        "policy={name: openai, model: m, base_url: nowhere}",
+        "policy 'openai': base_url must be an http or https address",
+    ),
     (
         "policy={name: openai, model: m, base_url: 'http://127.0.0.1:1/v1', api_key_env: NO_SUCH_KEY}",
-        "environment variable NO_SUCH_KEY must hold the API key, got nothing",
+        "policy 'openai': environment variable NO_SUCH_KEY must hold the API key, got nothing",
     ),
     ("exports=[{name: trl-sfd}]", "unknown exporter 'trl-sfd'; did you mean 'trl-sft'?"),
     ("exports=[{name: trl-sft, colour: red}]", "exporter 'trl-sft' has no option 'colour'"),
@@ -159,6 +186,6 @@ def test_field(refused, tmp_path, text, message):
 @pytest.mark.parametrize(("override", "message"), OVERRIDES)
 def test_override(refused, tmp_path, override, message):
     (tmp_path / "good.yaml").write_text(GOOD)
-    what, todo = refused("run", "good.yaml", override)
+    what, _ = refused("run", "good.yaml", override)
     assert what.startswith(message)
     assert not (tmp_path / "runs").exists()  # so that a corrected recipe may take the name
