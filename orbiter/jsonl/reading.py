@@ -21,7 +21,7 @@ T = TypeVar("T")
 MAX_LINE_BYTES = 1_000_000
 """Longest line, without its newline, that is read or written unless told otherwise."""
 
-_BLOCK_SIZE = 1 << 18
+_BLOCK_SIZE = 1 << 19
 _KEY_END = re.compile(rb'(?:(?<!\\)|(?<=\\\\))"[ \t\r\n]*:')
 _SUSPECT = 1 << 40
 
@@ -145,7 +145,7 @@ def blocks(path: str | Path, *, max_line_bytes: int) -> Iterator[Block]:
     except OSError as error:
         raise RecordError(f"cannot be read: {error.strerror}", source=source) from None
     # Once a large block was freed, glibc keeps the memory of smaller ones; otherwise every block is paid for in page faults.
-    bytes(32 * _BLOCK_SIZE)
+    bytes(16 * _BLOCK_SIZE)
     with file:
         while True:
             data = file.read(_BLOCK_SIZE)
