@@ -71,7 +71,8 @@ class ScriptedPolicy(Policy):
             accuracy = orjson.loads(path.read_bytes())["accuracy"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigError(
-                f"checkpoint of a scripted policy must hold {CHECKPOINT} with an accuracy, got {error!r}"
+                f"checkpoint {str(checkpoint)!r} of a scripted policy must hold {CHECKPOINT} with an accuracy, "
+                f"got {error!r}"
             ) from None
         self.accuracy = _check_accuracy(accuracy, what=f"accuracy in {path}")
 
