@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from math import ceil, floor, log10
 
 from attrs import frozen
 
 WIDTH, HEIGHT = 640, 280
-LEFT, RIGHT, TOP, BOTTOM = 48, 16, 16, 40
+LEFT, RIGHT, TOP, BOTTOM = 60, 16, 16, 44
+MOST_LABELS = 10
+"""Labels of the x axis; of more rounds, every second one has a label, or every third, ..."""
 
 
 @frozen
@@ -69,16 +72,16 @@ def line_chart(
 
 
 def stacked_bars(
-    bars: Mapping[int, Mapping[str, int]], colours: Mapping[str, str], *, label: str
+    bars: Mapping[int, Mapping[str, float]], colours: Mapping[str, str], *, label: str
 ) -> str:
     """Return a chart of one stacked bar per round.
 
     Args:
-        bars: Round to part to count.
+        bars: Round to part to amount.
         colours: Part to colour, bottom part first.
         label: What a reader who cannot see it is told.
     """
-    most = max((sum(parts.values()) for parts in bars.values()), default=0) or 1
+    most = _round_up(max((sum(parts.values()) for parts in bars.values()), default=0))
     xs = sorted(bars) or [0]
     out = _axes(xs, [most * i / 4 for i in range(5)], 0, most, "", bars=True)
     slot = (WIDTH - LEFT - RIGHT) / len(xs)
@@ -86,13 +89,13 @@ def stacked_bars(
         base = 0.0
         for part in colours:
             count = bars.get(x, {}).get(part, 0)
-            if not count:
+            if count <= 0:
                 continue
             top, bottom = _y(base + count, 0, most), _y(base, 0, most)
             out.append(
                 f'<rect x="{LEFT + slot * (i + 0.2):.1f}" y="{top:.1f}" width="{slot * 0.6:.1f}" '
                 f'height="{bottom - top:.1f}" fill="{colours[part]}">'
-                f"<title>{escape(f'round {x}: {count} {part}')}</title></rect>"
+                f"<title>{escape(f'round {x}: {count:g} {part}')}</title></rect>"
             )
             base += count
     used = [(part, c) for part, c in colours.items() if any(b.get(part) for b in bars.values())]
@@ -116,7 +119,8 @@ def _axes(
             f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{escape(f"{tick:g}{unit}")}</text>'
         )
     slot = (WIDTH - LEFT - RIGHT) / len(xs)
-    for i, x in enumerate(xs):
+    every = ceil(len(xs) / MOST_LABELS)
+    for i, x in list(enumerate(xs))[::every]:
         at = LEFT + slot * (i + 0.5) if bars else _x(x, xs)
         parts.append(
             f'<text x="{at:.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{x}</text>'
@@ -125,6 +129,14 @@ def _axes(
         f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 4}" text-anchor="middle">round</text>'
     )
     return parts
+
+
+def _round_up(value: float) -> float:
+    """Return the least of 1, 2, 4, 8, 10, 20, ... that is not below ``value``, so that its quarters are short numbers."""
+    if value <= 0:
+        return 1.0
+    unit: float = 10.0 ** floor(log10(value))
+    return next(unit * step for step in (1, 2, 4, 8, 10) if unit * step >= value)
 
 
 def _x(value: int, xs: Sequence[int]) -> float:

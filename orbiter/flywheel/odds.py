@@ -33,6 +33,7 @@ __all__ = [
     "corrected_pass_rate",
     "estimate_rate",
     "expected_samples",
+    "expected_survivors",
     "from_odds",
     "grow",
     "measured_multiplier",

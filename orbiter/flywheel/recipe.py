@@ -38,6 +38,16 @@ def _share(_: object, attribute: attrs.Attribute[Any], value: float | None) -> N
         raise RecordError(f"must be in [0, 1], got {value!r}", field=attribute.name)
 
 
+def _share_above_0(_: object, attribute: attrs.Attribute[Any], value: float | None) -> None:
+    if value is not None and not 0 < value <= 1:
+        raise RecordError(f"must be in (0, 1], got {value!r}", field=attribute.name)
+
+
+def _share_below_1(_: object, attribute: attrs.Attribute[Any], value: float) -> None:
+    if not 0 <= value < 1:
+        raise RecordError(f"must be in [0, 1), got {value!r}", field=attribute.name)
+
+
 def _choice(*choices: str) -> Any:
     def check(_: object, attribute: attrs.Attribute[Any], value: str) -> None:
         if value not in choices:
@@ -157,7 +167,7 @@ class Curate:
     keep: str = field(default="survivors", validator=_choice("survivors", "none"))
     max_per_task: int = field(default=2, validator=_at_least(1))
     min_score: float = field(default=0.0, validator=_share)
-    near_duplicates: float | None = field(default=None, validator=_share)
+    near_duplicates: float | None = field(default=None, validator=_share_above_0)
     decontaminate: int | None = field(default=13, validator=_at_least(1))
     rounds: int | None = field(default=None, validator=_at_least(1))
     demonstrations: bool = True
@@ -179,7 +189,7 @@ class Evaluate:
     tasks: int = field(default=500, validator=_at_least(0))
     samples: int = field(default=1, validator=_at_least(1))
     temperature: float = field(default=0.0, validator=_at_least(0))
-    share: float = field(default=0.1, validator=_share)
+    share: float = field(default=0.1, validator=_share_below_1)
     audit: int = field(default=200, validator=_at_least(0))
 
 

@@ -1,23 +1,19 @@
-"""The report of a run: one HTML page that needs nothing else.
-
-What a model wrote is untrusted text: every string is escaped, and the page's policy forbids scripts and any request.
-"""
+"""The report of a run: one HTML page that needs nothing else."""
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from html import escape
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from orbiter.flywheel.charts import Line, Point, line_chart, stacked_bars
 from orbiter.flywheel.engines import POLICY
+from orbiter.flywheel.page import Columns, facts, grid, page, show
 from orbiter.jsonl import replace_file
 from orbiter.ledger import History
 from orbiter.records import Message, Outcome, Trajectory, Verdict
-
-Columns = tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...]
 
 COLOURS = {
     "accepted": "#15803d",
@@ -29,29 +25,14 @@ COLOURS = {
 }
 """Decisions, in the order of the funnel's stack."""
 
+TIMES = {"generate": "#2563eb", "verify": "#0d9488", "train": "#d97706", "orbiter": "#94a3b8"}
+"""Kinds of work, in the order of the stack."""
+
 SAMPLES = 5
 """Passes and failures shown of the first and of the last round."""
 
-STYLE = """
-:root { color-scheme: light; --ink: #111827; --soft: #6b7280; --line: #e5e7eb; }
-body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { margin-bottom: 0; } h2 { margin-top: 2.5rem; } .soft { color: var(--soft); }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(11rem, 1fr)); gap: 1rem; margin: 1.5rem 0; }
-.tile { border: 1px solid var(--line); border-radius: .5rem; padding: .75rem 1rem; }
-.tile b { display: block; font-size: 1.4rem; }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(26rem, 1fr)); gap: 2rem; }
-figure { margin: 0; } svg { width: 100%; height: auto; } svg text { font-size: 12px; fill: var(--soft); } .grid { stroke: var(--line); }
-.legend { list-style: none; display: flex; flex-wrap: wrap; gap: 1rem; padding: 0; margin: .25rem 0; font-size: .875rem; }
-.swatch { display: inline-block; width: .8em; height: .8em; margin-right: .4em; border-radius: 2px; }
-.scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { text-align: right; padding: .3rem .6rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th:first-child, td:first-child, .facts td { text-align: left; } .facts { width: auto; } caption { text-align: left; font-weight: 600; padding: .5rem 0; }
-.samples { display: grid; grid-template-columns: repeat(auto-fit, minmax(22rem, 1fr)); gap: 1rem; }
-.sample { border: 1px solid var(--line); border-left-width: 5px; border-radius: .4rem; padding: .5rem .75rem; min-width: 0; }
-.pass { border-left-color: #15803d; } .fail { border-left-color: #b91c1c; } .invalid { border-left-color: #111827; }
-pre { margin: .25rem 0; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .875rem; }
-pre span { color: var(--soft); } .alarm { border-left: 5px solid #d97706; padding-left: .75rem; }
-"""
+TURNS = 12
+"""Messages shown of a sample: the first two and the last ones."""
 
 
 def write_report(run: Path) -> Path:
@@ -73,35 +54,30 @@ def _page(ledger: History) -> str:
     done = ledger.last_event("run_done")
     rows = list(ledger.events("stage_done", stage="round"))
     audit = ledger.last_event("stage_done", stage="audit") or {}
-    recipe = started.get("recipe") or {}
     state = "unfinished" if done is None else (done.get("stopped") or "finished")
+    description = (started.get("recipe") or {}).get("description")
     sections = [
         _tiles(rows),
         _alarms(rows),
         '<div class="charts">',
         _figure("Pass rate by round, with 95 % Wilson intervals", _yield_chart(rows)),
         _figure("What became of the samples", _funnel_chart(rows)),
-        _figure("Odds of a right held-out answer, on a scale of powers of two", _odds_chart(rows)),
+        _figure("Odds of a right held-out answer, as powers of two", _odds_chart(rows)),
+        _figure("Where the time went, in seconds", _time_chart(rows)),
         "</div>",
         "<h2>Rounds</h2>",
         _table(rows),
         _audit(audit),
+        _reasons(rows),
         "<h2>Samples</h2>",
         _samples(ledger, [row["round"] for row in rows if row.get("sampled")]),
         "<h2>Provenance</h2>",
         _provenance(started),
     ]
-    name, description = (
-        escape(str(started.get("name", ""))),
-        escape(str(recipe.get("description", ""))),
-    )
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{name} - orbiter</title><style>{STYLE}</style></head><body>"
-        f'<h1>{name}</h1><p class="soft">{description} &middot; {escape(str(state))}</p>'
-        f"{''.join(sections)}</body></html>\n"
+    return page(
+        str(started.get("name", "")),
+        subtitle=f"{description} · {state}" if description else state,
+        body="".join(sections),
     )
 
 
@@ -123,7 +99,7 @@ def _tiles(rows: Sequence[Mapping[str, Any]]) -> str:
         )
     tiles.append(("time", f"{sum(row['seconds'] for row in rows):,.0f} s"))
     body = "".join(
-        f'<div class="tile"><span class="soft">{escape(name)}</span><b>{escape(value)}</b></div>'
+        f'<div class="tile"><span class="soft">{show(name)}</span><b>{show(value)}</b></div>'
         for name, value in tiles
     )
     return f'<div class="tiles">{body}</div>'
@@ -138,11 +114,11 @@ def _change(rows: Sequence[Mapping[str, Any]], name: str) -> str:
 
 def _alarms(rows: Sequence[Mapping[str, Any]]) -> str:
     alarms = [f"round {row['round']}: {text}" for row in rows for text in row.get("alarms", ())]
-    return "".join(f'<p class="alarm">{escape(text)}</p>' for text in alarms)
+    return "".join(f'<p class="alarm">{show(text)}</p>' for text in alarms)
 
 
 def _figure(title: str, chart: str) -> str:
-    return f"<figure><figcaption><b>{escape(title)}</b></figcaption>{chart}</figure>"
+    return f"<figure><figcaption><b>{show(title)}</b></figcaption>{chart}</figure>"
 
 
 def _points(rows: Iterable[Mapping[str, Any]], name: str) -> list[Point]:
@@ -178,13 +154,20 @@ def _odds_chart(rows: Sequence[Mapping[str, Any]]) -> str:
         return '<p class="soft">nothing was measured on held-out tasks</p>'
     # Whole multiples of 4, so that the four steps of the axis are whole numbers.
     reach = 4 * math.ceil(max(1.0, *(abs(p.y) / 4 for p in measured)))
-    gains = [
-        f"round {row['round']}: g = {row['g']:.2f}" for row in rows if row.get("g") is not None
-    ]
-    chart = line_chart(
+    return line_chart(
         [Line("log2 odds, held out", measured)], label="odds by round", low=-reach, high=reach
     )
-    return f'{chart}<p class="soft">{escape("; ".join(gains))}</p>'
+
+
+def _time_chart(rows: Sequence[Mapping[str, Any]]) -> str:
+    fields = {
+        "generate": "generate_s",
+        "verify": "verify_s",
+        "train": "train_s",
+        "orbiter": "own_s",
+    }
+    bars = {row["round"]: {kind: row[f] for kind, f in fields.items()} for row in rows}
+    return stacked_bars(bars, TIMES, label="seconds by round and kind of work")
 
 
 def _log2_odds(passed: int, valid: int) -> float:
@@ -193,49 +176,45 @@ def _log2_odds(passed: int, valid: int) -> float:
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:
-    columns: Columns = (
+    columns: list[tuple[str, Any]] = [
         ("round", lambda r: str(r["round"])),
         ("yield", lambda r: _rate(r, "yield")),
-        (
-            "kept / sampled",
-            lambda r: f"{r.get('kept', 0)} / {r['sampled']}" if r.get("sampled") else "",
-        ),
-        ("duplicates", lambda r: str((r.get("decisions") or {}).get("duplicate", 0))),
-        ("invalid", lambda r: str(r.get("invalid", 0))),
+        ("kept / sampled", lambda r: _made(r, f"{r.get('kept', 0):,} / {r.get('sampled', 0):,}")),
+        ("duplicates", lambda r: _made(r, f"{(r.get('decisions') or {}).get('duplicate', 0):,}")),
+        ("invalid", lambda r: _made(r, f"{r.get('invalid', 0):,}")),
         ("held-out", lambda r: _rate(r, "held_out")),
-        ("g measured", lambda r: f"{r['g']:.2f}" if r.get("g") is not None else ""),
-        (
-            "g at least, by audit",
-            lambda r: f"{r['g_bound']:.0f}" if r.get("g_bound") is not None else "",
-        ),
-        ("loss", lambda r: f"{r['loss']:.4f}" if r.get("loss") is not None else ""),
-    )
+        ("audited", lambda r: _number(r, "audited", ".3f")),
+        ("odds multiplier g", lambda r: _rate(r, "g", digits=2)),
+        ("loss", lambda r: _number(r, "loss", ".4f")),
+    ]
+    shown = [(name, cell) for name, cell in columns if any(cell(row) for row in rows)]
     costs: Columns = (
         ("round", lambda r: str(r["round"])),
-        ("seconds", lambda r: f"{r['seconds']:.2f}"),
+        ("seconds", lambda r: f"{r['seconds']:,.2f}"),
         ("tokens", lambda r: f"{r.get('tokens', 0):,}"),
-        ("tokens/s", lambda r: f"{r['tokens_per_s']:,.0f}" if r.get("tokens_per_s") else ""),
-        ("generate s", lambda r: f"{r['generate_s']:.2f}"),
-        ("verify s", lambda r: f"{r['verify_s']:.2f}"),
-        ("train s", lambda r: f"{r['train_s']:.2f}"),
-        ("orbiter's own s", lambda r: f"{r['own_s']:.2f}"),
+        ("tokens/s", lambda r: _number(r, "tokens_per_s", ",.0f")),
+        ("generate s", lambda r: f"{r['generate_s']:,.2f}"),
+        ("verify s", lambda r: f"{r['verify_s']:,.2f}"),
+        ("train s", lambda r: f"{r['train_s']:,.2f}"),
+        ("orbiter's own s", lambda r: f"{r['own_s']:,.2f}"),
     )
-    return _grid(columns, rows) + "<h3>Cost</h3>" + _grid(costs, rows)
+    return grid(shown, rows) + "<h3>Cost</h3>" + grid(costs, rows)
 
 
-def _grid(columns: Columns, rows: Sequence[Mapping[str, Any]]) -> str:
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name, _ in columns)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell(row))}</td>" for _, cell in columns) + "</tr>"
-        for row in rows
-    )
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+def _made(row: Mapping[str, Any], text: str) -> str:
+    """Return the text for a round that sampled; nothing, rather than 0, for one that did not."""
+    return text if row.get("sampled") else ""
 
 
-def _rate(row: Mapping[str, Any], name: str) -> str:
+def _number(row: Mapping[str, Any], name: str, form: str) -> str:
+    return "" if row.get(name) is None else format(row[name], form)
+
+
+def _rate(row: Mapping[str, Any], name: str, *, digits: int = 3) -> str:
     if row.get(name) is None:
         return ""
-    return f"{row[name]:.3f} [{row[f'{name}_low']:.3f}, {row[f'{name}_high']:.3f}]"
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    return f"{row[name]:.{digits}f} <small>[{low:.{digits}f}, {high:.{digits}f}]</small>"
 
 
 def _audit(audit: Mapping[str, Any]) -> str:
@@ -247,6 +226,21 @@ def _audit(audit: Mapping[str, Any]) -> str:
         f"{audit['fpr']:.1%} of wrong ones [{audit['fpr_low']:.3f}, {audit['fpr_high']:.3f}]. "
         f"One round multiplies the odds by at most TPR/FPR, which is at least {audit['g_low']:.0f}.</p>"
     )
+
+
+def _reasons(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return why answers of the last round that sampled did not pass, the commonest reason first."""
+    last = next((row for row in reversed(rows) if row.get("reasons")), None)
+    if last is None:
+        return ""
+    ordered: Sequence[Mapping[str, Any]] = [
+        {"reason": reason, "count": count} for reason, count in list(last["reasons"].items())[:10]
+    ]
+    columns: Columns = (
+        ("reason", lambda r: show(r["reason"] or "none given")),
+        ("answers", lambda r: f"{r['count']:,}"),
+    )
+    return f"<h3>Why answers of round {last['round']} did not pass</h3>{grid(columns, ordered)}"
 
 
 def _samples(ledger: History, rounds: Sequence[int]) -> str:
@@ -271,23 +265,23 @@ def _samples(ledger: History, rounds: Sequence[int]) -> str:
 
 
 def _sample(row: Trajectory, verdict: Verdict) -> str:
-    turns = "".join(
-        f"<pre><span>{escape(m.role)}</span> {escape(_said(m))}</pre>" for m in row.messages
-    )
+    messages = [f"<pre><span>{show(m.role)}</span> {_said(m)}</pre>" for m in row.messages]
+    if len(messages) > TURNS:
+        left_out = f'<p class="soft">... {len(messages) - TURNS:,} messages ...</p>'
+        messages = [*messages[:2], left_out, *messages[2 - TURNS :]]
     reason = f": {verdict.reason}" if verdict.reason else ""
     return (
-        f'<div class="sample {verdict.outcome.value}"><span class="soft">{escape(row.task_id)}</span>'
-        f"{turns}<b>{escape(verdict.outcome.value + reason)}</b></div>"
+        f'<div class="sample {verdict.outcome.value}"><span class="soft">{show(row.task_id)}</span>'
+        f"{''.join(messages)}<b>{show(verdict.outcome.value + reason)}</b></div>"
     )
 
 
 def _said(message: Message) -> str:
-    calls = "".join(f"\n{call}" for call in message.tool_calls)
-    return _cut(message.text + calls)
-
-
-def _cut(text: str, limit: int = 2000) -> str:
-    return text if len(text) <= limit else f"{text[:limit]} ... ({len(text)} characters)"
+    calls = "".join(f"\n{json.dumps(call, ensure_ascii=False)}" for call in message.tool_calls)
+    parts = message.content if isinstance(message.content, list) else ()
+    kinds = [part.get("type") for part in parts if isinstance(part, Mapping)]
+    others = "".join(f"\n[{kind}]" for kind in kinds if kind != "text")
+    return show(message.text + others + calls, limit=2000)
 
 
 def _provenance(started: Mapping[str, Any]) -> str:
@@ -302,8 +296,4 @@ def _provenance(started: Mapping[str, Any]) -> str:
     verifier = found.get("verifier") or {}
     rows["verifier"] = " ".join(str(verifier.get(k, "")) for k in ("name", "version", "hash"))
     rows["seed"] = (started.get("recipe") or {}).get("seed", 0)
-    body = "".join(
-        f"<tr><td>{escape(str(name))}</td><td>{escape(str(value))}</td></tr>"
-        for name, value in rows.items()
-    )
-    return f'<div class="scroll"><table class="facts"><tbody>{body}</tbody></table></div>'
+    return facts(rows)

@@ -291,7 +291,10 @@ def _train(wheel: Flywheel, number: int, spec: Train, dataset: str) -> dict[str,
         model=start,
         data=data,
         output_dir=wheel.place(f"checkpoints/round-{number}"),
-        config=attrs.evolve(spec, seed=item_seed(wheel.recipe.seed, "train", number) % 2**31),
+        # The run's seed decides; a seed of the stage's own varies the training alone, and 0 varies nothing.
+        config=attrs.evolve(
+            spec, seed=(item_seed(wheel.recipe.seed, "train", number) ^ spec.seed) % 2**31
+        ),
         rewards=rewards,
         options=spec.options,
         on_metrics=lambda step, metrics: plugin_manager().notify(

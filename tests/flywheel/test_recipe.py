@@ -93,7 +93,7 @@ def test_resolved_recipe_loads_back_equal(recipe_file):
             "model: {}\n",
             "line 9: field 'model' must have either id (a hub id or folder) or name (a model maker)",
         ),
-        ("evaluate:\n  share: 2\n", "line 10: field 'evaluate.share' must be in [0, 1], got 2"),
+        ("evaluate:\n  share: 2\n", "line 10: field 'evaluate.share' must be in [0, 1), got 2"),
         (
             "curate:\n  keep: all\n",
             "line 10: field 'curate.keep' must be one of survivors, none, got 'all'",
