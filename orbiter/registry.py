@@ -97,17 +97,20 @@ class Entry:
         """Return the object, importing it if it is a ``module:attr`` string."""
         if not isinstance(self.target, str):
             return self.target
-        module, _, attr = self.target.partition(":")
+        name, _, attr = self.target.partition(":")
         try:
-            return getattr(importlib.import_module(module), attr)
-        except ImportError as error:
+            module = importlib.import_module(name)
+        except Exception as error:
             raise PluginLoadError(
-                f"{self.kind} {self.full_name!r} cannot be imported from {self.target!r}: {error}",
+                f"{self.kind} {self.full_name!r} cannot be imported from {self.target!r}: "
+                f"{type(error).__name__}: {error}",
                 hint="install what it needs, or correct the target that the plugin registers",
             ) from error
+        try:
+            return getattr(module, attr)
         except AttributeError:
             raise PluginLoadError(
-                f"{self.kind} {self.full_name!r} points to {self.target!r}, but {module} has no {attr!r}"
+                f"{self.kind} {self.full_name!r} points to {self.target!r}, but {name} has no {attr!r}"
             ) from None
 
 

@@ -9,6 +9,7 @@ import argparse
 import atexit
 import gc
 import importlib
+import logging
 import os
 import sys
 import traceback
@@ -78,6 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     # What is left at the end is the system's to clear away: a walk through the objects of torch takes a second.
     atexit.register(gc.freeze)
+    # What is logged is for programs that use orbiter as a library; here the warning beside it is enough.
+    logging.getLogger("orbiter").addHandler(logging.NullHandler())
     with warnings.catch_warnings():
         warnings.simplefilter("always", OrbiterWarning)
         warnings.showwarning = _show_warning
