@@ -1,11 +1,22 @@
 import itertools
+import math
+import random
+import string
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from orbiter import similarity
 from orbiter.errors import ConfigError
-from orbiter.similarity import jaccard, near_duplicates, shingles
+from orbiter.similarity import (
+    MISS_RATE,
+    band_plan,
+    estimate_floor,
+    jaccard,
+    near_duplicates,
+    shingles,
+)
 
 words = st.lists(st.sampled_from(["red", "green", "blue", "cyan"]), max_size=12).map(" ".join)
 
@@ -35,7 +46,7 @@ def test_jaccard(a, b, expected):
     assert jaccard(set(a), set(b)) == expected
 
 
-@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.8, 0.9, 1.0])
+@pytest.mark.parametrize("threshold", [0.05, 0.3, 0.5, 0.8, 1.0])
 @settings(deadline=None, max_examples=30)
 @given(texts=st.lists(words, max_size=12), seed=st.integers(0, 3))
 def test_sketches_find_what_comparing_every_pair_finds(threshold, texts, seed):
@@ -68,3 +79,66 @@ def test_a_lone_surrogate_is_text_like_any_other():
 def test_threshold_out_of_range(threshold):
     with pytest.raises(ConfigError, match=r"threshold must be in \(0, 1\], got"):
         near_duplicates(["a"], threshold=threshold)
+
+
+def letters(stream, size):
+    return "".join(stream.choices(string.ascii_letters, k=size))
+
+
+def pair_at(threshold, stream):
+    """Return two texts that begin alike and are just as similar as the threshold, or a little more."""
+    own = 120
+    shared = math.ceil(2 * own * threshold / (1 - threshold))
+    start = letters(stream, shared + similarity.SHINGLE_SIZE - 1)
+    return start + letters(stream, own), start + letters(stream, own)
+
+
+@pytest.mark.parametrize("threshold", [0.2, 0.4, 0.5, 0.65, 0.7, 0.9])
+def test_pairs_at_the_threshold_are_found(threshold):
+    stream = random.Random(7)
+    pairs = [pair_at(threshold, stream) for _ in range(250)]
+    similarities = [jaccard(shingles(a), shingles(b)) for a, b in pairs]
+    assert all(threshold <= s < threshold + 0.01 for s in similarities)
+    found = near_duplicates([text for pair in pairs for text in pair], threshold=threshold)
+    assert found == [x for n in range(250) for x in (None, 2 * n)]
+
+
+@given(st.floats(0.01, 1))
+def test_bands_miss_a_pair_at_the_threshold_less_often_than_promised(threshold):
+    bands, rows = band_plan(threshold)
+    assert (1 - threshold**rows) ** bands <= MISS_RATE
+    assert bands * rows <= 1024
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.floats(0.01, 1))
+def test_the_floor_loses_a_pair_at_the_threshold_less_often_than_promised(threshold):
+    size = math.prod(band_plan(threshold))
+    most = math.ceil(estimate_floor(threshold, size=size) * size)
+    below = math.fsum(
+        math.comb(size, k) * threshold**k * (1 - threshold) ** (size - k) for k in range(most)
+    )
+    assert below <= MISS_RATE
+
+
+@pytest.mark.parametrize(
+    ("threshold", "rows"), [(1.0, 128), (0.9, 8), (0.7, 4), (0.6, 6), (0.5, 4)]
+)
+def test_a_candidate_shares_rows(threshold, rows):
+    assert band_plan(threshold)[1] == rows
+
+
+@pytest.mark.parametrize("threshold", [0.4, 0.5, 0.6])
+def test_texts_with_a_preamble_in_common_are_seldom_compared_exactly(threshold, monkeypatch):
+    calls = []
+
+    def counting(a, b):
+        calls.append(1)
+        return jaccard(a, b)
+
+    monkeypatch.setattr(similarity, "jaccard", counting)
+    stream = random.Random(0)
+    preamble = letters(stream, 240)
+    texts = [preamble + letters(stream, 300) for _ in range(80)]
+    assert near_duplicates(texts, threshold=threshold) == [None] * 80
+    assert len(calls) < 80
