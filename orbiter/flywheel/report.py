@@ -25,7 +25,7 @@ COLOURS = {
 }
 """Decisions, in the order of the funnel's stack."""
 
-TIMES = {"generate": "#2563eb", "verify": "#0d9488", "train": "#d97706", "orbiter": "#94a3b8"}
+TIMES = {"generate": "#2563eb", "verify": "#0d9488", "train": "#d97706", "the rest": "#94a3b8"}
 """Kinds of work, in the order of the stack."""
 
 SAMPLES = 5
@@ -164,7 +164,7 @@ def _time_chart(rows: Sequence[Mapping[str, Any]]) -> str:
         "generate": "generate_s",
         "verify": "verify_s",
         "train": "train_s",
-        "orbiter": "own_s",
+        "the rest": "own_s",
     }
     bars = {row["round"]: {kind: row[f] for kind, f in fields.items()} for row in rows}
     return stacked_bars(bars, TIMES, label="seconds by round and kind of work")
@@ -196,7 +196,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> str:
         ("generate s", lambda r: f"{r['generate_s']:,.2f}"),
         ("verify s", lambda r: f"{r['verify_s']:,.2f}"),
         ("train s", lambda r: f"{r['train_s']:,.2f}"),
-        ("orbiter's own s", lambda r: f"{r['own_s']:,.2f}"),
+        ("the rest s", lambda r: f"{r['own_s']:,.2f}"),
     )
     return grid(shown, rows) + "<h3>Cost</h3>" + grid(costs, rows)
 
