@@ -1,49 +1,6 @@
-"""The real command line, in this process, and what a refusal must look like."""
+"""What a refusal of the command line must look like."""
 
 import pytest
-from attrs import frozen
-
-from orbiter.cli import main
-
-RECIPE = """\
-name: small
-seed: 3
-rounds: 1
-environment: {name: sorting, length: 4}
-policy:
-  name: scripted
-  accuracy: 0.5
-  environment: {name: sorting, length: 4}
-generate: {tasks: 4, samples: 2}
-evaluate: {tasks: 2, audit: 0}
-"""
-
-
-@frozen
-class Said:
-    """What a command printed, and its exit code."""
-
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def orbiter(capsys, tmp_path, monkeypatch):
-    """Return a function that runs one command in an empty folder that holds a good recipe, ``small.yaml``."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "small.yaml").write_text(RECIPE)
-
-    def run(*arguments):
-        capsys.readouterr()
-        try:
-            code = main([str(a) for a in arguments])
-        except SystemExit as stop:
-            code = stop.code
-        captured = capsys.readouterr()
-        return Said(code, captured.out, captured.err)
-
-    return run
 
 
 @pytest.fixture

@@ -1,0 +1,96 @@
+"""The commands that look at a run: yield, report, export and lineage."""
+
+import json
+
+import pytest
+
+from orbiter import jsonl
+from orbiter.flywheel.account import read_account
+from orbiter.records import Trajectory
+
+
+def test_yield_is_the_account(orbiter, finished):
+    said = orbiter("yield", "small", "--runs", finished)
+    assert (said.code, said.err) == (0, "")
+    total = read_account(finished / "small").total
+    assert total.planned == 2 * 6 * 3 + 3 * 4
+    assert said.out.splitlines()[0].startswith("small  finished  (")
+    assert said.out.splitlines()[-1] == (
+        f"planned {total.planned} = passed {total.passed} + failed {total.failed} + invalid 0 + pending 0"
+    )
+
+
+def test_yield_as_json_adds_up(orbiter, finished):
+    account = json.loads(orbiter("yield", finished / "small", "--json").out)
+    assert account["state"] == "finished"
+    assert [(row["round"], row["engine"]) for row in account["rounds"]] == [
+        *((0, "held_out"), (1, "held_out"), (1, "policy"), (2, "held_out"), (2, "policy"))
+    ]
+    for row in account["rounds"]:
+        assert row["planned"] == row["passed"] + row["failed"] + row["pending"]
+        assert row["yield"] == pytest.approx(row["passed"] / row["planned"])
+
+
+def test_report_is_written_where_it_says(orbiter, copy):
+    (copy / "report.html").unlink()
+    said = orbiter("report", "small")
+    assert (said.code, said.err, said.out) == (0, "", "runs/small/report.html\n")
+    assert (copy / "report.html").read_text().startswith("<!doctype html>")
+
+
+def test_export_to_the_run_and_elsewhere(orbiter, copy, tmp_path):
+    kept = sum(
+        len(list(jsonl.read(copy / f"data/round-{n}-kept.jsonl", Trajectory))) for n in (1, 2)
+    )
+    said = orbiter("export", "small", "trl-sft")
+    assert (said.code, said.err) == (0, "")
+    assert said.out == f"{kept} rows as trl-sft: runs/small/exports/trl-sft.jsonl\n"
+    assert orbiter("export", copy, "trl-sft", "--out", "new/rows.jsonl").code == 0
+    there = (tmp_path / "new/rows.jsonl").read_bytes()
+    assert there == (copy / "exports/trl-sft.jsonl").read_bytes()
+    assert there.count(b"\n") == kept > 0
+
+
+def test_lineage_of_a_row(orbiter, finished):
+    row = next(iter(jsonl.read(finished / "small/data/round-1-kept.jsonl", Trajectory)))
+    said = orbiter("lineage", "small", row.id, "--runs", finished)
+    assert (said.code, said.err) == (0, "")
+    assert "  verdict      pass (exact 1)\n" in said.out
+    assert "  decision     accepted\n" in said.out
+    assert "  in           data/round-1-kept.jsonl\n" in said.out
+
+
+LEARNING = """
+import json
+from orbiter.records import Trajectory
+from orbiter.train.backend import Backend, TrainResult
+from orbiter.train.config import TrainMetrics
+
+class Learning(Backend):
+    name = "learning"
+    algorithms = {"sft": Trajectory}
+    def check(self, job):
+        pass
+    def train(self, job):
+        checkpoint = job.output_dir / "checkpoint"
+        checkpoint.mkdir(parents=True)
+        (checkpoint / "scripted.json").write_text(json.dumps({"accuracy": 1.0}))
+        return TrainResult(checkpoint=checkpoint, metrics=TrainMetrics(loss=0.5, steps=1))
+"""
+
+
+def test_lineage_of_a_checkpoint(orbiter, tmp_path):
+    (tmp_path / "learning.py").write_text(LEARNING)
+    train = ("model.id=m", "train.backend=learning.py:Learning", "rounds=2")
+    assert orbiter("run", "small.yaml", *train, "--no-report").code == 0
+    said = orbiter("lineage", "small", "checkpoints/round-2")
+    assert (said.code, said.err) == (0, "")
+    lines = said.out.splitlines()
+    assert lines[0] == "checkpoint checkpoints/round-2/checkpoint (round 2)"
+    assert lines[1] == "  goes on from checkpoints/round-1/checkpoint"
+    assert "  trained on   data/round-2.jsonl  hash " in said.out
+    second = jsonl.read(tmp_path / "runs/small/data/round-2-kept.jsonl", Trajectory)
+    count = len(list(second))
+    assert lines[-1].split() == (
+        f"{count} rows sampled in round 2 from checkpoints/round-1/checkpoint".split()
+    )
