@@ -10,7 +10,7 @@ from orbiter.tasks import item_seed, item_stream
 from orbiter.tasks.addition import Addition
 from orbiter.testing import check_policy
 from orbiter.verify import judge
-from orbiter.verify.audit import answered
+from orbiter.verify.answer import answered
 from orbiter.verify.exact import ExactVerifier
 
 TASKS, SAMPLES = 400, 16

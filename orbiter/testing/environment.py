@@ -15,7 +15,7 @@ from orbiter.records import Outcome, Task, content_hash
 from orbiter.tasks.component import make_component
 from orbiter.tasks.environment import Environment
 from orbiter.testing.contract import Contract, shown
-from orbiter.verify.audit import answered
+from orbiter.verify.answer import answered
 from orbiter.verify.verifier import Verifier, judge
 
 

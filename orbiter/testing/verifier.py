@@ -8,7 +8,8 @@ import attrs
 
 from orbiter.records import Message, Outcome, Task, Trajectory, Verdict, content_hash
 from orbiter.testing.contract import Contract, shown
-from orbiter.verify.audit import LabelledAnswer, answered
+from orbiter.verify.answer import answered
+from orbiter.verify.audit import LabelledAnswer
 from orbiter.verify.verifier import Verifier, judge
 
 _CLAIMS = {

@@ -17,7 +17,8 @@ from typing import Any
 from attrs import field, frozen
 
 from orbiter.errors import ConfigError
-from orbiter.records import Message, Task, Trajectory, Verdict
+from orbiter.records import Task, Verdict
+from orbiter.verify.answer import answered
 from orbiter.verify.verifier import Verifier, judge
 
 
@@ -97,14 +98,7 @@ class _VerifierReward:
     verifier: Verifier
 
     def __call__(self, output: str, task: Task) -> Verdict:
-        trajectory = Trajectory(
-            messages=(*task.messages, Message("assistant", output)),
-            env=task.env,
-            task_id=task.task_id,
-            score=None,
-            tools=task.tools,
-        )
-        return judge(self.verifier, task, trajectory)
+        return judge(self.verifier, task, answered(task, output))
 
 
 @frozen(kw_only=True)

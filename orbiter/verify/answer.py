@@ -1,17 +1,29 @@
-"""The final answer of a trajectory: what a verifier compares."""
+"""The final answer of a trajectory, which is what a verifier compares; and the trajectory of an answer."""
 
 from __future__ import annotations
 
-from orbiter.records import Trajectory
+from orbiter.records import Message, Task, Trajectory
 
 _OPEN, _CLOSE = "<think>", "</think>"
+
+
+def answered(task: Task, answer: str) -> Trajectory:
+    """Return the unscored trajectory in which the assistant gives this answer to the task."""
+    return Trajectory(
+        messages=(*task.messages, Message("assistant", answer)),
+        env=task.env,
+        task_id=task.task_id,
+        score=None,
+        tools=task.tools,
+    )
 
 
 def final_answer(trajectory: Trajectory, *, thoughts: bool = False) -> str | None:
     """Return the text of the closing assistant turn without its leading thoughts, or None if there is no answer.
 
-    There is none when the last message is not the assistant's, or still calls tools, or when a ``<think>`` block is not
-    closed; with ``thoughts`` they are left in. A ``</think>`` without a ``<think>`` before it closes the block that a chat template opened in the prompt.
+    There is none when the last message is not the assistant's, or still calls tools, or when a ``<think>`` block is not closed.
+    A ``</think>`` without a ``<think>`` before it closes the block that a chat template opened in the prompt. With
+    ``thoughts`` the whole text is returned, closed or not.
     """
     last = trajectory.messages[-1] if trajectory.messages else None
     if last is None or last.role != "assistant" or last.tool_calls:

@@ -8,7 +8,8 @@ from orbiter.records import Message, Task, Verdict
 from orbiter.tasks.countdown import Countdown
 from orbiter.tasks.sorting import Sorting
 from orbiter.testing import check_verifier
-from orbiter.verify.audit import LabelledAnswer, answered, labelled_answers
+from orbiter.verify.answer import answered
+from orbiter.verify.audit import LabelledAnswer, labelled_answers
 from orbiter.verify.combine import AllOf, AnyOf
 from orbiter.verify.countdown import CountdownVerifier
 from orbiter.verify.exact import ExactVerifier

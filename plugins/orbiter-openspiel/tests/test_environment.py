@@ -12,7 +12,7 @@ from orbiter.plugin import registry
 from orbiter.records import Message, Task
 from orbiter.tasks.splits import TaskStream
 from orbiter.testing import check_environment
-from orbiter.verify.audit import answered
+from orbiter.verify.answer import answered
 from orbiter.verify.verifier import judge
 
 
