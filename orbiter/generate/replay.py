@@ -60,6 +60,8 @@ class ReplayPolicy(Policy):
             raise ConfigError(f"path must be a file of recordings, got {self.source!r}")
         if solution_key is None and models is not None:
             raise ConfigError("models must go with solution_key, got models alone")
+        if isinstance(models, str) or not all(isinstance(model, str) for model in models or ()):
+            raise ConfigError(f"models must be a list of names, got {models!r}")
         self._solution_key, self._prompt_key = solution_key, prompt_key
         self._models = None if models is None else tuple(models)
         self._recordings = self._read()

@@ -13,11 +13,12 @@ from orbiter.verify.verifier import Verifier, version_of
 class RegexVerifier(Verifier):
     """Match the whole answer against a regular expression.
 
-    A pattern can take exponential time on a text made for it, so that each match has a time limit; one that runs into it is
+    A pattern can take exponential time on a text made for it, so each match has a time limit. A match that runs into it is
     invalid, as is a text that is too long.
 
     Args:
-        pattern: A regular expression in the syntax of ``re``; it must match the whole text, and ``.`` matches newlines too.
+        pattern: A regular expression of the library ``regex``, whose syntax extends that of ``re``; it must match the whole
+            text, and ``.`` matches newlines too.
         thoughts: Match all that the assistant wrote in its last turn, ``<think>`` blocks included.
         ignore_case: Do not tell upper from lower case.
         max_length: Longest text, in characters, that is matched.

@@ -191,7 +191,16 @@ def test_malformed_rows(file, rows, options, message):
 
 
 def test_options(file):
-    with pytest.raises(ConfigError, match="source must be a file or an address that a plugin reads, got '/no/such'"):
+    with pytest.raises(
+        ConfigError, match="source must be a file or an address that a plugin reads, got '/no/such'"
+    ):
         ReplayPolicy("/no/such")
     with pytest.raises(ConfigError, match="models must go with solution_key, got models alone"):
         ReplayPolicy(file([recorded("a")]), models=["m"])
+
+
+@pytest.mark.parametrize("models", ["large", ["large", 3]])
+def test_models_are_a_list_of_names(file, models):
+    with pytest.raises(ConfigError) as caught:
+        ReplayPolicy(file(SOLVED), **MAPPED, models=models)
+    assert caught.value.message == f"models must be a list of names, got {models!r}"
