@@ -19,7 +19,7 @@ from typing import Any
 import pluggy
 from attrs import frozen
 
-from orbiter import hookspecs, jsonl
+from orbiter import hookspecs
 from orbiter.errors import ConfigError, PluginLoadError, PluginWarning, did_you_mean
 from orbiter.records import Trajectory
 from orbiter.registry import Entry, Registry
@@ -179,6 +179,10 @@ def load_records(source: str | Path) -> Iterator[Trajectory]:
         ConfigError: It is no file, and no plugin reads it.
         RecordError: A row is malformed; names file, line and field.
     """
+    from orbiter import (
+        jsonl,
+    )  # it needs numpy, which whoever only looks a name up should not wait for
+
     if str(source).endswith(".jsonl") and Path(source).is_file():
         return jsonl.read(source, Trajectory)
     loaded = plugin_manager().hook.orbiter_load_records(source=str(source))
