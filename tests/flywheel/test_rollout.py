@@ -1,0 +1,372 @@
+"""A rollout: every planned attempt asked, judged and recorded once, whatever the batches, the order and the interruptions."""
+
+import asyncio
+import contextlib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orbiter import hookimpl
+from orbiter.errors import PolicyError, UserCodeError
+from orbiter.flywheel import rollout
+from orbiter.flywheel.rollout import BusyClock, Rollout, RolloutPlan
+from orbiter.generate import Completion, Policy, Sampling
+from orbiter.ledger import Attempt, AttemptKey, Ledger
+from orbiter.plugin import plugin_manager
+from orbiter.records import Message, Outcome, Task, Trajectory, Verdict
+from orbiter.verify import Verifier
+
+
+class Halves(Policy):
+    """Says 'even' or 'odd' by the request's seed; later batches of a group end first."""
+
+    name = "halves"
+
+    def __init__(self, *, batch_size=4, concurrency=1, stop_at=None, model=None):
+        self.batch_size, self.concurrency, self.stop_at = batch_size, concurrency, stop_at
+        self._model = model
+        self.batches, self.under_way, self.most_under_way = [], 0, 0
+
+    @property
+    def model(self):
+        return self._model
+
+    async def complete(self, requests, sampling):
+        self.batches.append([(r.task_id, r.attempt) for r in requests])
+        number = len(self.batches)
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        try:
+            for _ in range(3 * self.concurrency - number % (self.concurrency + 1)):
+                await asyncio.sleep(0)
+            if self.stop_at is not None and number >= self.stop_at:
+                self.interrupt()
+                await asyncio.sleep(0)
+            return [self.answer(request) for request in requests]
+        finally:
+            self.under_way -= 1
+
+    def answer(self, request):
+        return Completion.of("even" if request.seed % 2 == 0 else "odd", token_count=2)
+
+
+class Even(Verifier):
+    name, version = "even", "1"
+
+    def __init__(self):
+        self.seen = []
+
+    def verify(self, task, trajectory):
+        self.seen.append((task.task_id, trajectory.extra["attempt"]))
+        return Verdict.passed() if trajectory.answer == "even" else Verdict.failed("odd")
+
+
+def make_plan(*, tasks=5, samples=3, **more) -> RolloutPlan:
+    given = {
+        "run": "r",
+        "round": 1,
+        "engine": "policy",
+        "tasks": [Task("env", f"t{n}", (Message("user", f"task {n}"),)) for n in range(tasks)],
+        "samples": samples,
+        "seed": 7,
+        "sampling": Sampling(),
+    }
+    return RolloutPlan(**{**given, **more})
+
+
+def roll_out(folder, plan, policy=None, verifier=None):
+    policy = policy or Halves()
+
+    async def interruptible():
+        policy.interrupt = asyncio.current_task().cancel  # what Ctrl-C does
+        return await made.run()
+
+    with Ledger.open(folder) as ledger:
+        made = Rollout(plan, policy=policy, verifier=verifier or Even(), ledger=ledger)
+        result = asyncio.run(interruptible())
+        account = ledger.account().check()
+    return result, account
+
+
+def every(plan) -> list[tuple[str, int]]:
+    return [(task.task_id, n) for task in plan.tasks for n in range(plan.samples)]
+
+
+def in_ledger(folder) -> dict[AttemptKey, tuple[str, str]]:
+    with Ledger.open(folder) as ledger:
+        return {
+            a.key: (a.trajectory.answer, ledger.verdict_of(a.key).outcome)
+            for a in ledger.attempts()
+        }
+
+
+def test_every_attempt_is_asked_once_in_batches_of_the_policys_size(tmp_path):
+    plan, policy, verifier = make_plan(), Halves(batch_size=4), Even()
+    result, account = roll_out(tmp_path, plan, policy, verifier)
+    assert [len(batch) for batch in policy.batches] == [4, 4, 4, 3]
+    assert [one for batch in policy.batches for one in batch] == verifier.seen == every(plan)
+    assert [(k.task_id, k.attempt) for k in result.judged] == every(plan)
+    assert (account.planned, account.passed + account.failed, account.pending) == (15, 15, 0)
+    assert result.outcomes(Outcome.PASS) == account.passed
+    assert result.token_count == 30
+
+
+@pytest.mark.parametrize("concurrency", [1, 2, 4])
+def test_batches_overlap_up_to_the_policys_bound_and_results_keep_their_order(
+    tmp_path, concurrency
+):
+    plan, policy = make_plan(tasks=8, samples=4), Halves(batch_size=3, concurrency=concurrency)
+    result, _ = roll_out(tmp_path, plan, policy)
+    assert policy.most_under_way == concurrency
+    assert [(k.task_id, k.attempt) for k in result.judged] == every(plan)
+
+
+def test_answers_do_not_depend_on_batches_or_concurrency(tmp_path):
+    plan = make_plan(tasks=8, samples=4)
+    one, _ = roll_out(tmp_path / "a", plan, Halves(batch_size=1))
+    other, _ = roll_out(tmp_path / "b", plan, Halves(batch_size=5, concurrency=3))
+    assert one.judged == other.judged
+    assert len({t.seed for t in one.judged.values()}) == 32
+
+
+def test_rows_say_where_they_come_from(tmp_path):
+    plan = make_plan(tasks=1, samples=2, model="checkpoints/round-0", round=3)
+    result, _ = roll_out(tmp_path, plan)
+    row = list(result.judged.values())[1]
+    assert (row.generator, row.model, row.round) == ("halves", "checkpoints/round-0", 3)
+    assert row.extra == {"engine": "policy", "attempt": 1, "finish_reason": "stop"}
+    assert row.sampling == {
+        "temperature": 1.0, "top_p": 1.0, "top_k": 0, "max_new_tokens": 512, "stop": []
+    }  # fmt: skip
+    assert (row.verdict.verifier, row.verdict.version, row.score) == (
+        "even",
+        "1",
+        row.verdict.score,
+    )
+
+
+def test_a_complete_rollout_asks_nothing_more(tmp_path):
+    plan = make_plan()
+    first, _ = roll_out(tmp_path, plan)
+    policy, verifier = Halves(), Even()
+    second, _ = roll_out(tmp_path, plan, policy, verifier)
+    assert (policy.batches, verifier.seen) == ([], [])
+    assert second.judged == first.judged
+    assert second.token_count == first.token_count
+    assert second.generate_s == 0
+
+
+def attempt_of(plan, task_id, number, text="kept") -> Attempt:
+    key = AttemptKey(plan.round, plan.engine, "env", task_id, number)
+    messages = (Message("user", "?"), Message("assistant", text))
+    trajectory = Trajectory(
+        messages, "env", task_id, None, generator="halves", extra={"attempt": number}
+    )
+    return Attempt(key=key, trajectory=trajectory, token_count=1)
+
+
+def test_a_batch_that_is_half_durable_is_asked_whole_and_only_its_other_half_is_added(tmp_path):
+    plan = make_plan()
+    with Ledger.open(tmp_path) as ledger:
+        ledger.plan(1, "policy", [(t.env, t.task_id) for t in plan.tasks], samples=3)
+        kept = [attempt_of(plan, "t1", 1), attempt_of(plan, "t1", 2)]  # of t1-1, t1-2, t2-0, t2-1
+        ledger.add_attempts(kept)
+        ledger.add_verdicts([(a.key, Verdict.passed("durable")) for a in kept])
+    policy, verifier = Halves(batch_size=4), Even()
+    result, account = roll_out(tmp_path, plan, policy, verifier)
+    assert policy.batches[1] == [("t1", 1), ("t1", 2), ("t2", 0), ("t2", 1)]
+    assert account.generated == 15
+    for attempt in kept:
+        assert result.judged[attempt.key].answer == "kept"
+        assert result.judged[attempt.key].verdict.reason == "durable"
+        assert (attempt.key.task_id, attempt.key.attempt) not in verifier.seen
+    assert len(verifier.seen) == 13
+
+
+def test_a_whole_batch_that_is_durable_is_not_asked_again(tmp_path):
+    plan = make_plan()
+    with Ledger.open(tmp_path) as ledger:
+        ledger.plan(1, "policy", [(t.env, t.task_id) for t in plan.tasks], samples=3)
+        kept = [attempt_of(plan, *where) for where in every(plan)[4:8]]
+        ledger.add_attempts(kept)
+        ledger.add_verdicts([(a.key, Verdict.passed()) for a in kept])
+    policy = Halves(batch_size=4)
+    roll_out(tmp_path, plan, policy)
+    assert policy.batches == [every(plan)[0:4], every(plan)[8:12], every(plan)[12:15]]
+
+
+def test_an_attempt_whose_verdict_was_lost_is_judged_and_not_asked(tmp_path):
+    plan = make_plan(tasks=1)
+    with Ledger.open(tmp_path) as ledger:
+        ledger.plan(1, "policy", [(t.env, t.task_id) for t in plan.tasks], samples=3)
+        ledger.add_attempts([attempt_of(plan, "t0", n, "even") for n in range(3)])
+    policy, verifier = Halves(), Even()
+    result, account = roll_out(tmp_path, plan, policy, verifier)
+    assert (policy.batches, len(verifier.seen)) == ([], 3)
+    assert account.passed == 3 == result.outcomes(Outcome.PASS)
+
+
+@given(
+    batch_size=st.integers(1, 7),
+    concurrency=st.integers(1, 3),
+    stops=st.lists(st.integers(1, 5), max_size=4),
+    survivors=st.none() | st.integers(1, 2),
+)
+@settings(max_examples=20, deadline=None)
+def test_wherever_it_is_interrupted_it_ends_the_same(
+    tmp_path_factory, batch_size, concurrency, stops, survivors
+):
+    plan = make_plan(tasks=4, samples=3, target_survivors=survivors)
+    whole, other = tmp_path_factory.mktemp("whole"), tmp_path_factory.mktemp("other")
+    expected, account = roll_out(whole, plan)
+    for stop in stops:
+        policy = Halves(batch_size=batch_size, concurrency=concurrency, stop_at=stop)
+        try:
+            roll_out(other, plan, policy)
+        except asyncio.CancelledError:
+            assert policy.under_way == 0
+    result, resumed = roll_out(other, plan, Halves(batch_size=batch_size, concurrency=concurrency))
+    assert list(result.judged.items()) == list(expected.judged.items())
+    assert resumed == account
+    assert in_ledger(other) == in_ledger(whole)
+
+
+def test_sampling_stops_at_the_wanted_survivors(tmp_path):
+    plan = make_plan(tasks=6, samples=5, target_survivors=1)
+    result, account = roll_out(tmp_path, plan)
+    passed = {k.task_id for k, t in result.judged.items() if t.verdict.outcome is Outcome.PASS}
+    assert passed == {f"t{n}" for n in range(6)}
+    assert account.planned == len(result.judged) < 30
+    for task in plan.tasks:
+        numbers = [k.attempt for k in result.judged if k.task_id == task.task_id]
+        assert numbers == list(range(len(numbers)))
+
+
+class Mute(Halves):
+    """Has no answer to every second attempt."""
+
+    def answer(self, request):
+        return Completion.failed("busy") if request.attempt % 2 else super().answer(request)
+
+
+def test_an_attempt_without_an_answer_is_invalid_with_its_reason_and_no_verifier_sees_it(tmp_path):
+    verifier = Even()
+    result, account = roll_out(tmp_path, make_plan(samples=2), Mute(), verifier)
+    assert account.invalid == {"no answer: busy": 5}
+    assert {number for _, number in verifier.seen} == {0}
+    lost = [t for k, t in result.judged.items() if k.attempt == 1]
+    assert {t.verdict.outcome for t in lost} == {Outcome.INVALID}
+    assert {t.score for t in lost} == {None}
+    assert result.outcomes(Outcome.INVALID) == 5
+
+
+class Broken(Halves):
+    def __init__(self, error):
+        super().__init__(batch_size=2, concurrency=2)
+        self.error = error
+
+    def answer(self, request):
+        if request.task_id == "t2":
+            raise self.error
+        return super().answer(request)
+
+
+def test_a_policy_that_raises_ends_the_rollout_and_what_was_durable_stays(tmp_path):
+    policy = Broken(ZeroDivisionError("division by zero"))
+    with pytest.raises(UserCodeError, match="'halves' raised ZeroDivisionError: division by zero"):
+        roll_out(tmp_path, make_plan(), policy)
+    assert policy.under_way == 0
+    durable = in_ledger(tmp_path)
+    assert 0 < len(durable) < 15
+    result, account = roll_out(tmp_path, make_plan())
+    assert account.generated == 15
+    assert {k: (t.answer, t.verdict.outcome) for k, t in result.judged.items()}.items() >= (
+        durable.items()
+    )
+
+
+def test_an_error_of_ones_own_is_passed_on_as_it_is(tmp_path):
+    with pytest.raises(PolicyError, match="no such model"):
+        roll_out(tmp_path, make_plan(), Broken(PolicyError("no such model")))
+
+
+@pytest.mark.parametrize(("returned", "got"), [([], "0"), (None, "NoneType"), ("text", "str")])
+def test_a_policy_that_returns_something_else_is_told(tmp_path, returned, got):
+    class Wrong(Halves):
+        async def complete(self, requests, sampling):
+            return returned
+
+    with pytest.raises(PolicyError, match=f"a list of 4 completions, got {got}"):
+        roll_out(tmp_path, make_plan(), Wrong())
+    assert in_ledger(tmp_path) == {}
+
+
+def test_observers_hear_of_every_verdict_once_and_after_it_is_durable(tmp_path):
+    heard = []
+
+    class Listener:
+        @hookimpl
+        def orbiter_on_verdicts(self, event):
+            durable = (tmp_path / "verdicts.jsonl").read_bytes().count(b"\n")
+            heard.append((len(event.verdicts), durable))
+
+    listener = Listener()
+    plugin_manager().register(listener)
+    try:
+        roll_out(tmp_path, make_plan())
+    finally:
+        plugin_manager().unregister(listener)
+    assert [count for count, _ in heard] == [4, 4, 4, 3]
+    assert all(durable >= 4 * (i + 1) or durable == 15 for i, (_, durable) in enumerate(heard))
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Wall time that the test sets."""
+    now = [100.0]
+    monkeypatch.setattr(rollout, "perf_counter", lambda: now[0])
+    return now
+
+
+def test_overlapping_work_counts_once(clock):
+    busy = BusyClock()
+    with busy:
+        clock[0] += 2
+        with busy:
+            clock[0] += 3
+        clock[0] += 1
+    clock[0] += 10
+    assert busy.total_s == 6
+    with busy:
+        clock[0] += 4
+        assert busy.total_s == 10
+    assert busy.total_s == 10
+
+
+def test_work_that_fails_counts_too(clock):
+    busy = BusyClock()
+    with contextlib.suppress(ZeroDivisionError), busy:
+        clock[0] += 5
+        clock[0] /= 0
+    assert busy.total_s == 5
+
+
+def test_times_add_up_to_no_more_than_passed(tmp_path, clock):
+    class Timed(Halves):
+        async def complete(self, requests, sampling):
+            clock[0] += 2
+            return await super().complete(requests, sampling)
+
+    class Slow(Even):
+        def verify(self, task, trajectory):
+            clock[0] += 0.5
+            return super().verify(task, trajectory)
+
+    result, _ = roll_out(tmp_path, make_plan(), Timed(), Slow())
+    assert (result.generate_s, result.verify_s, result.work_s) == (8, 7.5, 15.5)
+
+
+def test_a_finished_result_is_short_to_print(tmp_path):
+    result, _ = roll_out(tmp_path, make_plan(tasks=50))
+    assert len(repr(result)) < 300
