@@ -179,8 +179,9 @@ def load_records(source: str | Path) -> Iterator[Trajectory]:
         ConfigError: It is no file, and no plugin reads it.
         RecordError: A row is malformed; names file, line and field.
     """
-    from orbiter import (
-        jsonl,
+    # It needs numpy, which whoever only looks a name up should not wait for.
+    from orbiter import jsonl
+
     )  # it needs numpy, which whoever only looks a name up should not wait for
 
     if str(source).endswith(".jsonl") and Path(source).is_file():
