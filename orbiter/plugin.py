@@ -182,8 +182,6 @@ def load_records(source: str | Path) -> Iterator[Trajectory]:
     # It needs numpy, which whoever only looks a name up should not wait for.
     from orbiter import jsonl
 
-    )  # it needs numpy, which whoever only looks a name up should not wait for
-
     if str(source).endswith(".jsonl") and Path(source).is_file():
         return jsonl.read(source, Trajectory)
     loaded = plugin_manager().hook.orbiter_load_records(source=str(source))
