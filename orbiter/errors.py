@@ -8,7 +8,8 @@ command line returns: 1 the run failed, 2 the input is wrong, 3 the environment 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Self
 
 
@@ -166,6 +167,23 @@ class UserCodeLoadError(UserCodeError):
     """Code that the user supplied raised before any run: a file on import, or a constructor on its options."""
 
     exit_code = 2
+
+
+@contextmanager
+def user_code(who: str, call: str = "") -> Iterator[None]:
+    """Turn what the user's code raises inside into a UserCodeError that says whose code it was; our own errors pass.
+
+    Args:
+        who: Whose code runs: ``environment 'sorting'``.
+        call: What was asked of it: ``demonstrate``.
+    """
+    try:
+        yield
+    except OrbiterError:
+        raise
+    except Exception as error:
+        where = f" in {call}:" if call else ""
+        raise UserCodeError(f"{who} raised{where} {type(error).__name__}: {error}") from error
 
 
 class OrbiterWarning(UserWarning):

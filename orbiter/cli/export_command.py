@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Write the files and print what they hold."""
+    from orbiter.cli.text import printable
     from orbiter.flywheel.account import find_run
     from orbiter.flywheel.export import export_run
     from orbiter.plugin import registry
@@ -33,5 +34,5 @@ def main(options: argparse.Namespace) -> int:
     report = export_run(run, exporter, target)
     print(f"{report.count} rows as {exporter.name}: {', '.join(map(str, report.files))}")
     for reason, count in report.skipped.items():
-        print(f"left out: {count} x {reason}")
+        print(f"left out: {count} x {printable(reason)}")
     return 0

@@ -231,8 +231,10 @@ def print_ending(
     sampled = sum(row.get("sampled", 0) for row in rounds)
     seconds = sum(row["seconds"] for row in result.rounds)
     if kept:
+        # A policy that counts no tokens does not work for free.
+        counted = f"{tokens / kept:.0f} tokens, " if tokens else ""
         say(
-            f"cost per kept row: {sampled / kept:.2f} samples, {tokens / kept:.0f} tokens, {1000 * seconds / kept:.0f} ms"
+            f"cost per kept row: {sampled / kept:.2f} samples, {counted}{1000 * seconds / kept:.0f} ms"
             f"  ({kept} rows kept of {sampled} samples in {seconds:.0f} s)"
         )
     own = sum(row.get("own_s", 0.0) for row in rounds)

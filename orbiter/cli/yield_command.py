@@ -40,6 +40,7 @@ def main(options: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
+    from orbiter.cli.text import printable
     from orbiter.convert import unstructure
     from orbiter.flywheel.account import find_run, read_account
 
@@ -48,7 +49,7 @@ def main(options: argparse.Namespace) -> int:
         print(json.dumps(unstructure(account), indent=2))
         return 0
     console = Console(highlight=False)
-    console.print(f"{account.name}  {account.state}  ({account.path})", markup=False)
+    console.print(f"{account.name}  {printable(account.state)}  ({account.path})", markup=False)
     table = Table(box=None, pad_edge=False)
     for column in (
         "round",
@@ -75,14 +76,15 @@ def main(options: argparse.Namespace) -> int:
     for model, row in account.by_model.items():
         if len(account.by_model) > 1:
             console.print(
-                f"model {model or '(unnamed)'}: {rate(row)}, {row['invalid']} invalid", markup=False
+                f"model {printable(model) or '(unnamed)'}: {rate(row)}, {row['invalid']} invalid",
+                markup=False,
             )
     reasons: dict[str, int] = {}
     for row in account.rounds:
         for reason, count in row["invalid"].items():
             reasons[reason] = reasons.get(reason, 0) + count
     for reason, count in sorted(reasons.items(), key=lambda kv: -kv[1]):
-        console.print(f"invalid: {count} x {reason}", markup=False)
+        console.print(f"invalid: {count} x {printable(reason)}", markup=False)
     if account.audit.get("tpr") is not None:
         console.print(f"verifier audit: {_audit(account.audit)}", markup=False)
     total = account.total

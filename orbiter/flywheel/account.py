@@ -45,7 +45,6 @@ def read_account(run: Path) -> RunAccount:
     """
     with History.open(run) as ledger:
         started = ledger.last_event("run_started") or {}
-        done = ledger.last_event("run_done")
         audit = ledger.last_event("stage_done", stage="audit") or {}
         rows = [
             _row(ledger, number, engine, audit)
@@ -56,7 +55,7 @@ def read_account(run: Path) -> RunAccount:
         return RunAccount(
             path=run,
             name=started.get("name", run.name),
-            state="unfinished" if done is None else _ending(done),
+            state=state_of(ledger),
             audit={k: v for k, v in audit.items() if k not in ("event", "time", "round", "stage")},
             rounds=tuple(rows),
             total=ledger.account().check(),
@@ -80,7 +79,16 @@ def find_run(name: str, *, runs_dir: Path) -> Path:
     )
 
 
-def _ending(done: Mapping[str, Any]) -> str:
+def state_of(ledger: History) -> str:
+    """Return ``finished``, ``stopped: why``, or ``unfinished``, also for a run that goes on after it had ended."""
+    done: Mapping[str, Any] | None = None
+    for event in ledger.events():
+        if event["event"] == "run_done":
+            done = event
+        elif event["event"] in ("planned", "stage_done"):
+            done = None
+    if done is None:
+        return "unfinished"
     return f"stopped: {done['stopped']}" if done.get("stopped") else "finished"
 
 
@@ -108,11 +116,11 @@ def _row(ledger: History, number: int, engine: str, audit: Mapping[str, Any]) ->
         tpr, fpr = audit.get("tpr"), audit.get("fpr")
         if tpr is not None and fpr is not None and tpr > fpr:
             row["corrected_yield"] = odds.corrected_pass_rate(row["yield"], tpr=tpr, fpr=fpr)
-            # The precision at the upper end of the FPR's interval: what the audit cannot rule out.
+            # At the upper end of the FPR's interval, what the audit cannot rule out, there are fewer right answers too.
             worst = audit.get("fpr_high") or fpr
-            row["precision_low"] = odds.survivor_precision(
-                row["corrected_yield"], tpr=tpr, fpr=worst
-            )
+            if tpr > worst:
+                least = odds.corrected_pass_rate(row["yield"], tpr=tpr, fpr=worst)
+                row["precision_low"] = odds.survivor_precision(least, tpr=tpr, fpr=worst)
     return row
 
 

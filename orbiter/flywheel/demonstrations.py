@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from orbiter.errors import ConfigError
+from orbiter.curate.contamination import HeldOutIndex
+from orbiter.errors import ConfigError, user_code
 from orbiter.records import Message, Outcome, Task, Trajectory, content_hash
 from orbiter.tasks.splits import is_held_out
 from orbiter.verify.verifier import judge
@@ -40,7 +41,8 @@ def demonstrations(wheel: Flywheel, count: int) -> list[Trajectory]:
 
 def _confirmed(wheel: Flywheel, task: Task) -> Trajectory:
     """Return the environment's demonstration of a task; one that the verifier does not pass is a fault of the environment."""
-    answer = wheel.environment.demonstrate(task)
+    with user_code(f"environment {wheel.environment.name!r}", "demonstrate"):
+        answer = wheel.environment.demonstrate(task)
     if answer is None:
         raise ConfigError(
             f"environment {wheel.environment.name!r} cannot demonstrate task {task.task_id!r}",
@@ -68,7 +70,8 @@ def _made_by(wheel: Flywheel, engine: Component, count: int) -> list[Trajectory]
     synthesiser = wheel.make("synthesiser", engine)
     asked = count
     while True:
-        made = wheel.wait_for(synthesiser.generate(asked))
+        with user_code(f"synthesiser {engine.name!r}", f"generate({asked})"):
+            made = wheel.wait_for(synthesiser.generate(asked))
         rows = list(_fit(wheel, made))[:count]
         if len(rows) == count or len(made) < asked or asked >= REACH * count:
             return rows
@@ -76,13 +79,23 @@ def _made_by(wheel: Flywheel, engine: Component, count: int) -> list[Trajectory]
 
 
 def _fit(wheel: Flywheel, made: Iterable[Trajectory]) -> Iterator[Trajectory]:
-    share, seen = wheel.recipe.evaluate.share, set()
+    share, seen, held_out = wheel.recipe.evaluate.share, set(), _held_out(wheel)
     for row in made:
         task = Task(row.env, row.task_id, row.prompt, tools=row.tools, metadata=row.metadata)
         key = content_hash(row.messages)
         if key in seen or (share > 0 and is_held_out(task, share=share)):
             continue
+        if held_out is not None and held_out.find(row) is not None:
+            continue
         seen.add(key)
         verdict = judge(wheel.verifier, task, row)
         if verdict.outcome is Outcome.PASS:
             yield attrs.evolve(row, score=verdict.score, verdict=verdict, round=0)
+
+
+def _held_out(wheel: Flywheel) -> HeldOutIndex | None:
+    """Return what rows are compared with beside the hash of their prompt, which another system message would change."""
+    n, count = wheel.recipe.curate.decontaminate, wheel.recipe.evaluate.tasks
+    if n is None or count == 0:
+        return None
+    return HeldOutIndex(wheel.stream("held_out").take(count, allow_fewer=True), n=n)

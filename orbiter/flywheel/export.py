@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from orbiter import jsonl
+from orbiter.curate.decision import Fate
 from orbiter.curate.export import Exporter, ExportReport
 from orbiter.curate.pairs import UnpairedPreference, best_of_n_pairs, unpaired_preferences
 from orbiter.errors import ConfigError, LedgerError
@@ -57,9 +58,11 @@ def _judged(run: Path) -> list[Trajectory]:
     with History.open(run) as ledger:
         rows = []
         for attempt in ledger.attempts(engine=POLICY):
-            verdict = ledger.verdict_of(attempt.key)
-            if verdict is not None:
-                rows.append(attrs.evolve(attempt.trajectory, score=verdict.score, verdict=verdict))
+            verdict, decision = ledger.verdict_of(attempt.key), ledger.decision_of(attempt.key)
+            # A round that is not curated yet may hold rows that repeat a held-out task.
+            if verdict is None or decision is None or decision.decision == Fate.CONTAMINATED:
+                continue
+            rows.append(attrs.evolve(attempt.trajectory, score=verdict.score, verdict=verdict))
     return rows
 
 

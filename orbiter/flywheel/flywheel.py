@@ -16,7 +16,7 @@ from attrs import frozen
 
 from orbiter import jsonl
 from orbiter.convert import unstructure
-from orbiter.errors import ConfigError, OrbiterError, UserCodeLoadError
+from orbiter.errors import ConfigError, OrbiterError, UserCodeLoadError, user_code
 from orbiter.flywheel import stages
 from orbiter.flywheel.engines import POLICY
 from orbiter.flywheel.provenance import provenance
@@ -184,12 +184,16 @@ class Flywheel:
     def _run(self) -> RunResult:
         with Ledger.open(self.path) as self.ledger:
             self._claim_folder()
-            finished = self.ledger.last_event("run_done") is not None
+            exports = unstructure(self.recipe.exports)
+            done = self.ledger.last_event("run_done")
+            finished = done is not None and done.get("exports") == exports
             stopped = self._rounds()
             if finished and not self._worked:
                 return self._result(stopped=stopped, was_finished=True)
             stages.export(self)
-            self.ledger.add_event("run_done", rounds=self.recipe.rounds, stopped=stopped)
+            self.ledger.add_event(
+                "run_done", rounds=self.recipe.rounds, stopped=stopped, exports=exports
+            )
             return self._result(stopped=stopped)
 
     def _rounds(self) -> str | None:
@@ -264,7 +268,8 @@ class Flywheel:
         """Return the policy with the present checkpoint loaded."""
         policy = self.policy
         if self._checkpoint is not None and not self._loaded:
-            policy.load(self._checkpoint)
+            with user_code(f"policy {policy.name!r}", "load"):
+                policy.load(self._checkpoint)
             self._loaded = True
         return policy
 

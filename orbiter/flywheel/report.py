@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from orbiter.flywheel.account import state_of
 from orbiter.flywheel.charts import Line, Point, line_chart, stacked_bars
 from orbiter.flywheel.engines import POLICY
 from orbiter.flywheel.page import Columns, facts, grid, page, show
@@ -51,10 +52,9 @@ def write_report(run: Path) -> Path:
 
 def _page(ledger: History) -> str:
     started = ledger.last_event("run_started") or {}
-    done = ledger.last_event("run_done")
     rows = list(ledger.events("stage_done", stage="round"))
     audit = ledger.last_event("stage_done", stage="audit") or {}
-    state = "unfinished" if done is None else (done.get("stopped") or "finished")
+    state = state_of(ledger)
     description = (started.get("recipe") or {}).get("description")
     sections = [
         _tiles(rows),
@@ -94,9 +94,9 @@ def _tiles(rows: Sequence[Mapping[str, Any]]) -> str:
     tiles.append(("rows kept", f"{kept:,} of {sampled:,}"))
     if kept:
         tiles.append(("samples per kept row", f"{sampled / kept:.2f}"))
-        tiles.append(
-            ("tokens per kept row", f"{sum(row.get('tokens', 0) for row in made) / kept:,.0f}")
-        )
+        tokens = sum(row.get("tokens", 0) for row in made)
+        if tokens:  # a policy that counts none does not work for free
+            tiles.append(("tokens per kept row", f"{tokens / kept:,.0f}"))
     tiles.append(("time", f"{sum(row['seconds'] for row in rows):,.0f} s"))
     body = "".join(
         f'<div class="tile"><span class="soft">{show(name)}</span><b>{show(value)}</b></div>'
@@ -191,7 +191,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     costs: Columns = (
         ("round", lambda r: str(r["round"])),
         ("seconds", lambda r: f"{r['seconds']:,.2f}"),
-        ("tokens", lambda r: f"{r.get('tokens', 0):,}"),
+        ("tokens", lambda r: f"{r['tokens']:,}" if r.get("tokens") else ""),
         ("tokens/s", lambda r: _number(r, "tokens_per_s", ",.0f")),
         ("generate s", lambda r: f"{r['generate_s']:,.2f}"),
         ("verify s", lambda r: f"{r['verify_s']:,.2f}"),

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from time import perf_counter
 
 import attrs
 from attrs import define, field, frozen
 
-from orbiter.errors import OrbiterError, PolicyError, UserCodeError
+from orbiter.convert import show, unstructure
+from orbiter.errors import BudgetExceededError, LedgerError, PolicyError, user_code
 from orbiter.flywheel.allocation import Allocator
+from orbiter.flywheel.engines import POLICY
 from orbiter.generate.policy import Completion, Policy, Request, Sampling
 from orbiter.hookspecs import VerdictsEvent
 from orbiter.ledger import Attempt, AttemptKey, Ledger
@@ -34,6 +37,7 @@ class RolloutPlan:
         sampling: How to sample.
         target_survivors: See :class:`orbiter.flywheel.recipe.Generate`.
         model: Name of the model for the rows; the same wherever the run's folder lies.
+        max_invalid_rate: Share of the attempts that may be invalid before the rollout is given up.
     """
 
     run: str
@@ -45,6 +49,7 @@ class RolloutPlan:
     sampling: Sampling
     target_survivors: int | None = None
     model: str | None = None
+    max_invalid_rate: float = 1.0
 
     def key(self, task: Task, attempt: int) -> AttemptKey:
         """Return the identity of one attempt."""
@@ -79,7 +84,9 @@ class RolloutResult:
 
     Args:
         judged: Attempts with their verdicts.
+        unanswered: Attempts to which the policy gave no answer, so that nobody can judge them.
         token_count: Generated tokens.
+        timed_token_count: Those of them that were generated in ``generate_s``, by this process.
         generate_s: Wall time with an answer under way, in seconds.
         verify_s: Time spent judging, in seconds; it may overlap with generating.
         work_s: Wall time with either under way. What a stage takes beyond that is the framework's own.
@@ -87,7 +94,9 @@ class RolloutResult:
 
     # Not shown: asyncio takes the repr of a finished task, and this one would be millions of characters.
     judged: dict[AttemptKey, Trajectory] = field(factory=dict, repr=False)
+    unanswered: set[AttemptKey] = field(factory=set, repr=False)
     token_count: int = 0
+    timed_token_count: int = 0
     generate_s: float = 0.0
     verify_s: float = 0.0
     work_s: float = 0.0
@@ -102,6 +111,9 @@ class Rollout:
 
     Batches are cut from the whole plan, so a resumed rollout asks the same batches; of a batch that was only partly
     durable, the missing attempts are added. While one batch is answered, the one before is judged and recorded.
+
+    What would break the budget of invalid attempts is not recorded: a rollout that is gone on with when the cause is mended
+    asks and judges it again, where a recorded one would be invalid for good.
     """
 
     def __init__(
@@ -110,9 +122,10 @@ class Rollout:
         self.plan, self.policy, self.verifier, self.ledger = plan, policy, verifier, ledger
         self.result = RolloutResult()
         self._generating, self._working = BusyClock(), BusyClock()
+        self._invalid: Counter[str] = Counter()
         self._tasks = {(t.env, t.task_id): t for t in plan.tasks}
         # Every parameter, defaults too: a row must say how it was sampled whatever later defaults are.
-        self._sampling = attrs.asdict(plan.sampling)
+        self._sampling = unstructure(attrs.asdict(plan.sampling))
 
     async def run(self) -> RolloutResult:
         """Ask, judge and record until the plan is complete."""
@@ -121,6 +134,7 @@ class Rollout:
         for wave in self._waves():
             self._plan(wave)
             await self._run_wave(wave)
+        self._check_budget((), of=len(self.result.judged))
         self.result.generate_s += self._generating.total_s
         self.result.work_s += self._working.total_s
         position = {(t.env, t.task_id): i for i, t in enumerate(plan.tasks)}
@@ -135,12 +149,18 @@ class Rollout:
         """Take back what is durable; judge attempts whose verdict was lost."""
         plan, unjudged = self.plan, []
         for attempt in self.ledger.attempts(plan.round, plan.engine):
+            if (attempt.key.env, attempt.key.task_id) not in self._tasks:
+                raise LedgerError(
+                    f"environment must give the tasks that it gave when round {plan.round} began, "
+                    f"got none with id {attempt.key.task_id!r}",
+                    hint="restore its data and its code, or start another run with name=...",
+                )
             verdict = self.ledger.verdict_of(attempt.key)
             self.result.token_count += attempt.token_count
             if verdict is None:
                 unjudged.append(attempt)
             else:
-                self.result.judged[attempt.key] = _judged(attempt, verdict)
+                self._take(attempt, verdict)
         if unjudged:
             self._judge(unjudged)
 
@@ -202,9 +222,27 @@ class Rollout:
             for (key, task), request, completion in zip(batch, requests, completions)
             if key not in self.result.judged
         ]
-        self.ledger.add_attempts(fresh)
-        self.result.token_count += sum(attempt.token_count for attempt in fresh)
+        unanswered = [attempt for attempt in fresh if attempt.error is not None]
+        self.ledger.add_attempts(attempt for attempt in fresh if attempt.error is None)
+        self._check_budget(f"no answer: {attempt.error}" for attempt in unanswered)
+        self.ledger.add_attempts(unanswered)
+        token_count = sum(attempt.token_count for attempt in fresh)
+        self.result.token_count += token_count
+        self.result.timed_token_count += token_count
         self._judge(fresh)
+
+    def _check_budget(self, more: Iterable[str], *, of: int | None = None) -> None:
+        """Raise if the invalid attempts, with these reasons for more of them, are too many of all that are planned."""
+        plan, reasons = self.plan, self._invalid + Counter(more)
+        total = len(plan.tasks) * plan.samples if of is None else of
+        if reasons.total() > plan.max_invalid_rate * total:
+            often = "; ".join(f"{count} x {reason}" for reason, count in reasons.most_common(3))
+            what = "attempts" if plan.engine == POLICY else f"{plan.engine} attempts"
+            raise BudgetExceededError(
+                f"invalid {what} of round {plan.round} must be at most {plan.max_invalid_rate:.1%}, "
+                f"got {reasons.total()} of {total}: {often}",
+                hint="mend the cause, or allow more with gates.max_invalid_rate=...; the run goes on from here",
+            )
 
     def _request(self, key: AttemptKey, task: Task) -> Request:
         plan = self.plan
@@ -219,19 +257,18 @@ class Rollout:
 
     async def _complete(self, requests: list[Request]) -> list[Completion]:
         name = self.policy.name
-        try:
+        with user_code(f"policy {name!r}"):
             completions = await self.policy.complete(requests, self.plan.sampling)
-        except OrbiterError:
-            raise
-        except Exception as error:
-            raise UserCodeError(
-                f"policy {name!r} raised {type(error).__name__}: {error}"
-            ) from error
         if not isinstance(completions, list) or len(completions) != len(requests):
             got = len(completions) if isinstance(completions, list) else type(completions).__name__
             raise PolicyError(
                 f"policy {name!r} must return a list of {len(requests)} completions, got {got}"
             )
+        for completion in completions:
+            if not isinstance(completion, Completion):
+                raise PolicyError(
+                    f"policy {name!r} must return completions, got {show(completion)} among them"
+                )
         return completions
 
     def _trajectory(self, task: Task, request: Request, completion: Completion) -> Trajectory:
@@ -259,9 +296,10 @@ class Rollout:
         with self._working:
             verdicts = [self._verdict(attempt) for attempt in attempts]
         self.result.verify_s += perf_counter() - started
+        self._check_budget(v.reason for v in verdicts if v.outcome is Outcome.INVALID)
         self.ledger.add_verdicts((a.key, v) for a, v in zip(attempts, verdicts))
         for attempt, verdict in zip(attempts, verdicts):
-            self.result.judged[attempt.key] = _judged(attempt, verdict)
+            self._take(attempt, verdict)
         plugin_manager().notify(
             "orbiter_on_verdicts",
             VerdictsEvent(
@@ -283,6 +321,11 @@ class Rollout:
             self.verifier, self._tasks[attempt.key.env, attempt.key.task_id], attempt.trajectory
         )
 
-
-def _judged(attempt: Attempt, verdict: Verdict) -> Trajectory:
-    return attrs.evolve(attempt.trajectory, score=verdict.score, verdict=verdict)
+    def _take(self, attempt: Attempt, verdict: Verdict) -> None:
+        """Take an attempt whose verdict is durable into the result."""
+        row = attrs.evolve(attempt.trajectory, score=verdict.score, verdict=verdict)
+        self.result.judged[attempt.key] = row
+        if attempt.error is not None:
+            self.result.unanswered.add(attempt.key)
+        if verdict.outcome is Outcome.INVALID:
+            self._invalid[verdict.reason] += 1

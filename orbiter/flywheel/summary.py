@@ -87,6 +87,8 @@ def _costs(stages: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     train_s = sum(facts.get("train_s", 0.0) for facts in stages.values())
     work_s = sum(facts.get("work_s", 0.0) for facts in stages.values())
     tokens = sum(facts.get("tokens", 0) for facts in stages.values())
+    # What an interrupted stage had generated before took none of the time that is known.
+    timed = sum(facts.get("timed_tokens", 0) for facts in stages.values())
     return {
         "seconds": round(total, 3),
         "generate_s": round(generate_s, 3),
@@ -94,5 +96,5 @@ def _costs(stages: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         "train_s": round(train_s, 3),
         "own_s": round(total - work_s - train_s, 3),
         "tokens": tokens,
-        "tokens_per_s": round(tokens / generate_s, 1) if generate_s > 0 and tokens else None,
+        "tokens_per_s": round(timed / generate_s, 1) if generate_s > 0 and timed else None,
     }

@@ -12,7 +12,7 @@ from itertools import islice
 
 import orjson
 
-from orbiter.errors import ConfigError, OrbiterError, UserCodeError
+from orbiter.errors import ConfigError, user_code
 from orbiter.records import Task
 from orbiter.tasks.environment import Environment
 
@@ -175,15 +175,9 @@ class TaskStream:
         self._indices.append(index)
 
     def _make(self, index: int) -> Task:
-        try:
+        call = f"task({index}, seed={self.seed})"
+        with user_code(f"environment {self.environment.name!r}", call):
             task = self.environment.task(index, seed=self.seed)
-        except OrbiterError:
-            raise
-        except Exception as error:
-            raise UserCodeError(
-                f"environment {self.environment.name!r} raised in task({index}, seed={self.seed}): "
-                f"{type(error).__name__}: {error}"
-            ) from error
         if not isinstance(task, Task):
             raise ConfigError(
                 f"task({index}) of environment {self.environment.name!r} must be a Task, got {task!r}"

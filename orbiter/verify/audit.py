@@ -16,11 +16,12 @@ from typing import Any
 import attrs
 from attrs import frozen
 
-from orbiter.errors import ConfigError
+from orbiter.errors import ConfigError, user_code
 from orbiter.intervals import Estimate, Interval, check_confidence, estimate_rate
-from orbiter.records import Message, Outcome, Task, Trajectory, Verdict
+from orbiter.records import Outcome, Task, Trajectory, Verdict
 from orbiter.tasks.environment import Environment
 from orbiter.tasks.streams import item_stream
+from orbiter.verify.answer import answered
 from orbiter.verify.verifier import Verifier, judge
 
 IsRight = Callable[[Task, str], "bool | None"]
@@ -239,15 +240,18 @@ def labelled_answers(
     label = is_right or reference_label(environment)
     if environment.size is not None:
         count = min(count, environment.size)
-    tasks = [environment.task(index, seed=seed) for index in range(count)]
-    shown = [
-        (task, answer) for task in tasks if (answer := environment.demonstrate(task)) is not None
-    ]
+    who = f"environment {environment.name!r}"
+    with user_code(who, "task"):
+        tasks = [environment.task(index, seed=seed) for index in range(count)]
+    with user_code(who, "demonstrate"):
+        answers = [environment.demonstrate(task) for task in tasks]
+    shown = [(task, answer) for task, answer in zip(tasks, answers) if answer is not None]
     if not shown:
         raise ConfigError(
             f"environment {environment.name!r} must demonstrate right answers to be audited with, "
             f"got none for {count} tasks",
-            hint="implement demonstrate(task), or audit with labelled answers of your own",
+            hint="implement demonstrate(task), audit with labelled answers of your own, or, in a recipe, turn the audit off "
+            "with evaluate.audit=0",
         )
     labelled = []
     for index, (task, answer) in enumerate(shown):
@@ -309,17 +313,6 @@ def corruptions(
             text = before + stream.choice(alphabet) + after
         if text != answer:
             yield text
-
-
-def answered(task: Task, answer: str) -> Trajectory:
-    """Return the unscored trajectory in which the assistant gives this answer to the task."""
-    return Trajectory(
-        messages=(*task.messages, Message("assistant", answer)),
-        env=task.env,
-        task_id=task.task_id,
-        score=None,
-        tools=task.tools,
-    )
 
 
 def _same_loosely(one: str, other: str) -> bool:

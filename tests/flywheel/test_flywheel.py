@@ -213,7 +213,7 @@ def test_too_many_invalid_verdicts_stop_the_run_and_a_larger_budget_goes_on(whee
     text = RECIPE.replace(
         "accuracy: 0.5\n  environment: {name: sorting, length: 5}", "answers: {nothing: x}"
     )
-    with pytest.raises(BudgetExceededError, match=r"got 120 of 120: 120 x no answer: no scripted"):
+    with pytest.raises(BudgetExceededError, match=r"held_out .*got 20 of 20: 20 x no answer: no "):
         wheel(text=text).run()
     with pytest.raises(BudgetExceededError):
         wheel(text=text).run()
@@ -341,6 +341,48 @@ def test_exports_and_pairs_of_a_run(wheel, tmp_path):
         result.path, registry().create("exporter", "trl-prompt-only"), tmp_path / "t.jsonl"
     )
     assert tasks.count == 60
+
+
+def test_export_added_to_a_finished_run_is_written(wheel):
+    wheel().run()
+    text = RECIPE + "exports: [{name: trl-sft}]\n"
+    result = wheel(text=text).run()
+    assert not result.was_finished
+    assert count_lines(result.path / "exports/trl-sft.jsonl") > 0
+    assert wheel(text=text).run().was_finished
+
+
+def test_exports_that_would_overwrite_each_other_are_refused(wheel):
+    text = RECIPE + "exports: [{name: trl-sft}, {name: trl-sft, skip_unfit: true}]\n"
+    with pytest.raises(ConfigError, match=r"got two for 'trl-sft\.jsonl'"):
+        wheel(text=text).run()
+    assert not wheel(text=text).path.exists()
+
+
+def test_finished_run_that_goes_on_is_unfinished_until_it_ends_again(wheel, monkeypatch):
+    path = wheel().run().path
+    assert read_account(path).state == "finished"
+
+    async def interrupted(self, requests, sampling):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ScriptedPolicy, "complete", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            wheel("rounds=3").run()
+    assert read_account(path).state == "unfinished"
+    wheel("rounds=3").run()
+    assert read_account(path).state == "finished"
+
+
+def test_least_precision_is_that_of_the_worst_verifier_the_audit_allows(wheel):
+    account = read_account(wheel("policy.accuracy=0.1").run().path)
+    fpr, tpr = account.audit["fpr_high"], account.audit["tpr"]
+    for row in account.rounds:
+        # Wrong survivors are a share fpr * (1 - p) / yield of all, where p solves yield = p tpr + (1 - p) fpr.
+        p = max(0.0, (row["yield"] - fpr) / (tpr - fpr))
+        expected = p * tpr / (p * tpr + (1 - p) * fpr)
+        assert row["precision_low"] == pytest.approx(expected)
 
 
 def test_train_stage_needs_a_model_and_a_known_algorithm(wheel):
