@@ -192,6 +192,10 @@ class Evaluate:
     share: float = field(default=0.1, validator=_share_below_1)
     audit: int = field(default=200, validator=_at_least(0))
 
+    def __attrs_post_init__(self) -> None:
+        if self.share == 0 and self.tasks > 0:
+            raise RecordError("must be above 0 unless tasks is 0, got 0", field="share")
+
 
 @frozen(kw_only=True)
 class Gates:

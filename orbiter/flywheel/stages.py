@@ -42,6 +42,11 @@ def check(wheel: Flywheel) -> None:
     """See that the parts of later stages can be had, so that a recipe that names a wrong one fails and leaves nothing behind."""
     recipe = wheel.recipe
     wheel.ready_policy()
+    if recipe.evaluate.tasks and not wheel.stream("held_out").take(1, allow_fewer=True):
+        raise ConfigError(
+            f"environment {wheel.environment.name!r} must have a held-out task, got none",
+            hint="hold more out with evaluate.share=..., or measure nothing with evaluate.tasks=0",
+        )
     for spec in (recipe.teach, recipe.train):
         if spec is not None:
             make_backend(wheel, spec)

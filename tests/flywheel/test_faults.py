@@ -2,7 +2,14 @@
 
 import pytest
 
-from orbiter.errors import BudgetExceededError, LedgerError, PolicyError, UserCodeError
+from orbiter.errors import (
+    BudgetExceededError,
+    ConfigError,
+    LedgerError,
+    PolicyError,
+    RecordError,
+    UserCodeError,
+)
 from orbiter.flywheel import Flywheel, load_recipe
 from orbiter.flywheel.account import read_account
 from orbiter.flywheel.summary import summarise_round
@@ -138,3 +145,16 @@ def test_environment_that_changed_under_a_run_is_refused(wheel, tmp_path):
     (tmp_path / "new-ids").touch()
     with pytest.raises(LedgerError, match="environment must give the tasks that it gave"):
         wheel("evaluate.tasks=0").run()
+
+
+def test_environment_too_small_to_hold_anything_out_is_refused_before_the_run(wheel, tmp_path):
+    (tmp_path / "mine.py").write_text(PARTS.replace('"doubling"\n', '"doubling"\n    size = 2\n'))
+    with pytest.raises(ConfigError, match="must have a held-out task, got none"):
+        wheel("evaluate.share=0.01").run()
+    assert not wheel("evaluate.share=0.01").path.exists()
+
+
+def test_measuring_on_a_share_of_nothing_is_refused_with_the_recipe(wheel):
+    with pytest.raises(RecordError, match="above 0 unless tasks is 0"):
+        wheel("evaluate.share=0")
+    wheel("evaluate.share=0", "evaluate.tasks=0")
