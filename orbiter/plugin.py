@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pluggy
@@ -68,8 +69,9 @@ class PluginManager:
             self._pm.register(plugin)
 
     def unregister(self, plugin: Any) -> None:
-        """Take the observers of a plugin object away again; its names stay."""
-        self._pm.unregister(plugin)
+        """Take the observers of a plugin object away again, if it still has them; its names stay."""
+        if self._pm.is_registered(plugin):
+            self._pm.unregister(plugin)
 
     def notify(self, hook: str, event: object) -> None:
         """Give ``event`` to every observer of ``hook``; one that raises is logged and switched off."""
@@ -77,10 +79,13 @@ class PluginManager:
             try:
                 implementation.function(event)
             except Exception as error:
-                self._pm.unregister(implementation.plugin)
-                log.exception("observer %s of plugin %s raised", hook, implementation.plugin_name)
+                plugin = implementation.plugin
+                self._pm.unregister(plugin)
+                is_module = isinstance(plugin, ModuleType)
+                name = implementation.plugin_name if is_module else type(plugin).__name__
+                log.exception("observer %s of plugin %s raised", hook, name)
                 warnings.warn(
-                    f"plugin {implementation.plugin_name!r} is switched off: its {hook} raised "
+                    f"plugin {name!r} is switched off: its {hook} raised "
                     f"{type(error).__name__}: {error}",
                     PluginWarning,
                     stacklevel=2,

@@ -18,7 +18,7 @@ from orbiter.flywheel import odds, stages
 from orbiter.flywheel.demonstrations import demonstrations
 from orbiter.flywheel.flywheel import Flywheel
 from orbiter.flywheel.recipe import Train
-from orbiter.generate.policy import Completion, Request
+from orbiter.generate.policy import Completion, Request, ask
 from orbiter.ledger import History
 from orbiter.records import Outcome, Task, Trajectory, Verdict
 from orbiter.tasks.streams import item_seed
@@ -118,8 +118,8 @@ def sample(wheel: Flywheel, tasks: list[Task], *, samples: int = 1) -> tuple[lis
     started = perf_counter()
     completions: list[Completion] = []
     for i in range(0, len(requests), size):
-        coroutine = policy.complete(requests[i : i + size], wheel.recipe.policy.sampling)
-        completions += wheel.wait_for(coroutine)
+        asked_now = requests[i : i + size]
+        completions += wheel.wait_for(ask(policy, asked_now, wheel.recipe.policy.sampling))
     out = [
         Sample(task=t, completion=c, verdict=_verdict(wheel, t, c))
         for t, c in zip(asked, completions)

@@ -10,11 +10,11 @@ from time import perf_counter
 import attrs
 from attrs import define, field, frozen
 
-from orbiter.convert import show, unstructure
-from orbiter.errors import BudgetExceededError, LedgerError, PolicyError, user_code
+from orbiter.convert import unstructure
+from orbiter.errors import BudgetExceededError, LedgerError
 from orbiter.flywheel.allocation import Allocator
 from orbiter.flywheel.engines import POLICY
-from orbiter.generate.policy import Completion, Policy, Request, Sampling
+from orbiter.generate.policy import Completion, Policy, Request, Sampling, ask
 from orbiter.hookspecs import VerdictsEvent
 from orbiter.ledger import Attempt, AttemptKey, Ledger
 from orbiter.plugin import plugin_manager
@@ -210,7 +210,7 @@ class Rollout:
     async def _run_batch(self, batch: list[tuple[AttemptKey, Task]]) -> None:
         requests = [self._request(key, task) for key, task in batch]
         with self._generating, self._working:
-            completions = await self._complete(requests)
+            completions = await ask(self.policy, requests, self.plan.sampling)
         fresh = [
             Attempt(
                 key=key,
@@ -254,22 +254,6 @@ class Rollout:
             seed=item_seed(plan.seed, plan.round, plan.engine, task.env, task.task_id, key.attempt),
             tools=task.tools,
         )
-
-    async def _complete(self, requests: list[Request]) -> list[Completion]:
-        name = self.policy.name
-        with user_code(f"policy {name!r}"):
-            completions = await self.policy.complete(requests, self.plan.sampling)
-        if not isinstance(completions, list) or len(completions) != len(requests):
-            got = len(completions) if isinstance(completions, list) else type(completions).__name__
-            raise PolicyError(
-                f"policy {name!r} must return a list of {len(requests)} completions, got {got}"
-            )
-        for completion in completions:
-            if not isinstance(completion, Completion):
-                raise PolicyError(
-                    f"policy {name!r} must return completions, got {show(completion)} among them"
-                )
-        return completions
 
     def _trajectory(self, task: Task, request: Request, completion: Completion) -> Trajectory:
         return Trajectory(

@@ -9,7 +9,8 @@ from typing import Any
 
 from attrs import field, frozen
 
-from orbiter.errors import ConfigError
+from orbiter.convert import show
+from orbiter.errors import ConfigError, PolicyError, user_code
 from orbiter.records import Message
 
 
@@ -140,3 +141,27 @@ class Policy(ABC):
 
     async def aclose(self) -> None:  # noqa: B027  # optional: most policies hold nothing open
         """Release connections and memory. Called once, at the end of a run."""
+
+
+async def ask(
+    policy: Policy, requests: Sequence[Request], sampling: Sampling
+) -> Sequence[Completion]:
+    """Return what a policy answers, one completion per request; whoever calls a policy calls it through this.
+
+    Raises:
+        UserCodeError: The policy raised.
+        PolicyError: It returned something else than one completion per request.
+    """
+    with user_code(f"policy {policy.name!r}"):
+        completions = await policy.complete(requests, sampling)
+    if not isinstance(completions, list) or len(completions) != len(requests):
+        got = len(completions) if isinstance(completions, list) else type(completions).__name__
+        raise PolicyError(
+            f"policy {policy.name!r} must return a list of {len(requests)} completions, got {got}"
+        )
+    for completion in completions:
+        if not isinstance(completion, Completion):
+            raise PolicyError(
+                f"policy {policy.name!r} must return completions, got {show(completion)} among them"
+            )
+    return completions

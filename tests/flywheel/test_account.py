@@ -1,0 +1,155 @@
+import pytest
+
+from orbiter.errors import OrbiterError
+from orbiter.flywheel import Flywheel, load_recipe, odds
+from orbiter.flywheel.account import find_run, read_account
+from orbiter.ledger import AttemptKey, Ledger
+from orbiter.ledger.attempt import Attempt, Decision
+from orbiter.records import Message, Trajectory, Verdict
+
+RECIPE = """\
+name: small
+seed: 3
+rounds: 2
+environment: {name: sorting, length: 5}
+policy: {name: scripted, accuracy: 0.5, environment: {name: sorting, length: 5}}
+generate: {tasks: 20, samples: 4}
+evaluate: {tasks: 10, audit: 40}
+"""
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("account")
+    (folder / "recipe.yaml").write_text(RECIPE)
+    recipe = load_recipe(folder / "recipe.yaml")
+    return read_account(Flywheel(recipe, runs_dir=folder, base_dir=folder).run().path)
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write a run of one round by hand: task and attempt to verdict and decision (None: not yet)."""
+
+    def make(rows, *, tasks=2, samples=3, audit=None, done=None, model="m"):
+        with Ledger.open(tmp_path / "run") as ledger:
+            ledger.add_event("run_started", name="by-hand")
+            if audit is not None:
+                ledger.add_event("stage_done", round=0, stage="audit", **audit)
+            names = [("env", f"t{n}") for n in range(tasks)]
+            ledger.plan(1, "policy", names, samples=samples)
+            for (task, number), (verdict, decision) in rows.items():
+                key = AttemptKey(1, "policy", "env", f"t{task}", number)
+                messages = (Message("user", "?"), Message("assistant", str(number)))
+                row = Trajectory(messages, "env", key.task_id, None, model=model)
+                ledger.add_attempts([Attempt(key=key, trajectory=row, token_count=5)])
+                if verdict is not None:
+                    ledger.add_verdicts([(key, verdict)])
+                if decision is not None:
+                    ledger.add_decisions([(key, Decision(decision))])
+            if done is not None:
+                ledger.add_event("run_done", **done)
+        return read_account(tmp_path / "run")
+
+    return make
+
+
+PASSED, FAILED = Verdict.passed(), Verdict.failed("wrong")
+LOST = Verdict.invalid("timeout")
+
+
+def test_sums_are_conserved_by_row_and_in_all(account):
+    assert (account.name, account.state) == ("small", "finished")
+    assert [(r["round"], r["engine"]) for r in account.rounds] == [
+        (0, "held_out"),
+        (1, "held_out"),
+        (1, "policy"),
+        (2, "held_out"),
+        (2, "policy"),
+    ]
+    for name in ("planned", "passed", "failed", "pending"):
+        assert sum(row[name] for row in account.rounds) == getattr(account.total, name)
+    for row in account.rounds:
+        assert row["planned"] == row["passed"] + row["failed"] + row["pending"]
+        if row["engine"] == "policy":
+            assert sum(row["decisions"].values()) == row["planned"] == 80
+
+
+def test_yield_comes_with_its_interval_and_the_audit(account):
+    row = account.rounds[2]
+    interval = odds.wilson(row["passed"], 80)
+    assert row["yield"] == row["passed"] / 80
+    assert (row["yield_low"], row["yield_high"]) == (interval.low, interval.high)
+    assert (account.audit["tpr"], account.audit["fpr"]) == (1.0, 0.0)
+    assert row["corrected_yield"] == row["yield"]
+    assert 0.5 < row["precision_low"] < 1
+    assert "time" not in account.audit
+
+
+def test_invalid_and_pending_are_in_no_yield(write):
+    account = write(
+        {
+            (0, 0): (PASSED, "accepted"),
+            (0, 1): (FAILED, "rejected"),
+            (0, 2): (LOST, "invalid"),
+            (1, 0): (PASSED, None),
+            (1, 1): (None, None),
+        }
+    )
+    (row,) = account.rounds
+    assert (row["planned"], row["passed"], row["failed"]) == (6, 2, 1)
+    assert (row["invalid"], row["pending"]) == ({"timeout": 1}, 2)
+    assert row["yield"] == 2 / 3
+    assert row["decisions"] == {"accepted": 1, "rejected": 1, "invalid": 1}
+    assert row["tokens"] == 25
+    model = account.by_model["m"]
+    assert (model["passed"], model["failed"], model["yield"]) == (2, 1, 2 / 3)
+
+
+def test_nothing_valid_is_no_yield_and_never_0(write):
+    account = write({(0, 0): (LOST, None), (0, 1): (LOST, None)}, audit={"tpr": 1.0, "fpr": 0.1})
+    (row,) = account.rounds
+    assert not [name for name in row if "yield" in name or "precision" in name]
+    assert "yield" not in account.by_model["m"]
+
+
+def test_yield_is_corrected_by_what_the_verifier_gets_wrong(write):
+    rows = {(n, k): (PASSED if (n + k) % 2 else FAILED, None) for n in range(4) for k in range(4)}
+    audit = {"tpr": 0.9, "fpr": 0.2, "fpr_high": 0.3}
+    (row,) = write(rows, tasks=4, samples=4, audit=audit).rounds
+    assert row["yield"] == 0.5
+    assert row["corrected_yield"] == pytest.approx((0.5 - 0.2) / (0.9 - 0.2))
+    assert row["precision_low"] < row["corrected_yield"] * 0.9 / 0.5
+
+
+def test_a_verifier_that_knows_nothing_corrects_nothing(write):
+    (row,) = write({(0, 0): (PASSED, None)}, audit={"tpr": 0.5, "fpr": 0.5}).rounds
+    assert row["yield"] == 1
+    assert "corrected_yield" not in row
+
+
+@pytest.mark.parametrize(
+    ("done", "state"),
+    [
+        (None, "unfinished"),
+        ({"rounds": 1, "stopped": None}, "finished"),
+        ({"rounds": 1, "stopped": "held-out pass rate 0.9"}, "stopped: held-out pass rate 0.9"),
+    ],
+)
+def test_state_of_a_run(write, done, state):
+    assert write({}, done=done).state == state
+
+
+def test_a_run_is_found_by_its_folder_and_by_its_name(write, tmp_path):
+    write({})
+    assert find_run(str(tmp_path / "run"), runs_dir=tmp_path / "elsewhere") == tmp_path / "run"
+    assert find_run("run", runs_dir=tmp_path) == tmp_path / "run"
+
+
+def test_an_unknown_run_is_named_beside_those_that_are_there(write, tmp_path):
+    write({})
+    with pytest.raises(OrbiterError, match="folder or its name, got 'rum'") as caught:
+        find_run("rum", runs_dir=tmp_path)
+    assert "run" in caught.value.hint
+    with pytest.raises(OrbiterError) as caught:
+        find_run("rum", runs_dir=tmp_path / "empty")
+    assert "none" in caught.value.hint

@@ -1,0 +1,147 @@
+"""The probe: what ``orbiter plan`` says, and that it leaves nothing behind."""
+
+import tempfile
+
+import pytest
+
+from orbiter.cli import main
+from orbiter.errors import PolicyError, UserCodeError
+from orbiter.flywheel import Flywheel, load_recipe, odds
+from orbiter.flywheel.probe import estimate, expected_kept, probing, sample
+from orbiter.records import Outcome
+
+RECIPE = """\
+name: planned
+rounds: 3
+environment: {name: sorting, length: 5}
+policy: {name: scripted, accuracy: 0.4, environment: {name: sorting, length: 5}}
+generate: {tasks: 50, samples: 4}
+curate: {max_per_task: 2}
+evaluate: {tasks: 20, samples: 2}
+"""
+PARTS = """
+from orbiter.generate.policy import Completion, Policy
+
+class Bad(Policy):
+    name, batch_size = "bad", 4
+    def __init__(self, *, how):
+        self.how = how
+    async def complete(self, requests, sampling):
+        if self.how == "raises":
+            raise RuntimeError("no idea")
+        if self.how == "short":
+            return [Completion.of("1")]
+        return [Completion.failed("no room") for _ in requests]
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    """The recipe's file."""
+    (tmp_path / "parts.py").write_text(PARTS)
+    path = tmp_path / "recipe.yaml"
+    path.write_text(RECIPE)
+    return path
+
+
+@pytest.fixture
+def wheel(recipe, tmp_path):
+    def make(*overrides, text=RECIPE):
+        recipe.write_text(text)
+        return Flywheel(
+            load_recipe(recipe, overrides), runs_dir=tmp_path / "runs", base_dir=tmp_path
+        )
+
+    return make
+
+
+def bad(how: str) -> str:
+    scripted = "{name: scripted, accuracy: 0.4, environment: {name: sorting, length: 5}}"
+    return RECIPE.replace(scripted, f"{{name: parts.py:Bad, how: {how}}}")
+
+
+def test_the_estimate_counts_what_the_run_will_sample(wheel):
+    made = wheel()
+    found = estimate(made, tasks=16)
+    assert found.samples == 3 * 50 * 4 + 4 * 20 * 2
+    assert found.probed == 32
+    assert found.tokens == found.samples * 5  # a character is a token
+    assert found.train_s is None
+    assert found.seconds == found.sample_s > 0
+
+
+def test_the_estimate_agrees_with_the_run(wheel):
+    found = estimate(wheel(), tasks=50)
+    rows = wheel().run().rounds
+    made = sum(row.get("sampled", 0) for row in rows) + sum(row["held_out_valid"] for row in rows)
+    assert made == found.samples
+    assert sum(row["tokens"] for row in rows) == found.tokens
+    interval = found.pass_rate_interval
+    assert interval.low <= 0.4 <= interval.high
+    for row in rows[1:]:
+        assert row["kept"] <= 50 * 2
+        # Right answers to one task are all the same, so one of them is kept.
+        assert row["kept"] == pytest.approx(
+            50 * odds.expected_survivors(found.pass_rate, samples=4, cap=1), rel=0.25
+        )
+
+
+def test_expected_rows_grow_with_the_pass_rate_up_to_the_cap(wheel):
+    made = wheel()
+    assert expected_kept(made, 0.0) == 0
+    assert expected_kept(made, 1.0) == 50 * 2
+    assert expected_kept(made, 0.3) < expected_kept(made, 0.4)
+
+
+def test_the_probe_leaves_nothing_behind(wheel, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    estimate(wheel(), tasks=4)
+    assert list((tmp_path / "temporary").iterdir()) == []
+    assert not (tmp_path / "runs").exists()
+
+
+def test_answers_of_the_probe_are_not_those_of_the_run(wheel):
+    made = wheel()
+    with probing(made) as model:
+        assert model == "scripted"
+        tasks = made.stream("train").take(3)
+        samples, seconds = sample(made, tasks, samples=2)
+    assert [s.task for s in samples] == [t for t in tasks for _ in range(2)]
+    assert seconds >= 0
+    assert {s.verdict.outcome for s in samples} <= {Outcome.PASS, Outcome.FAIL}
+
+
+def test_nothing_valid_is_no_pass_rate_and_never_0(wheel):
+    found = estimate(wheel(text=bad("failed")), tasks=4)
+    assert (found.pass_rate, found.pass_rate_interval, found.kept_per_round) == (None, None, None)
+
+
+def test_a_policy_that_fails_in_the_probe_is_named(wheel):
+    with pytest.raises(UserCodeError, match="'bad' raised RuntimeError: no idea"):
+        estimate(wheel(text=bad("raises")), tasks=4)
+    with pytest.raises(PolicyError, match=r"a list of 2 completions, got 1"):
+        estimate(wheel(text=bad("short")), tasks=4)
+
+
+def test_the_command_says_what_a_run_costs(recipe, tmp_path, capsys):
+    assert main(["plan", str(recipe), "--runs", str(tmp_path / "runs"), "--probe", "8"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "planned: 3 rounds of 50 tasks x 4 samples"
+    assert lines[1].split()[:2] == ["samples", "760"]
+    assert lines[2].split()[:2] == ["tokens", "3,800"]
+    assert lines[3].split()[0] == "time"
+    assert lines[4].split()[:4] == ["probe", "16", "answers,", "pass"]
+    assert "rows a round at the probed pass rate; at most 20 at 0.1" in lines[5]
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_command_says_when_nothing_was_valid(recipe, tmp_path, capsys):
+    recipe.write_text(bad("failed"))
+    assert main(["plan", str(recipe), "--runs", str(tmp_path), "--probe", "4"]) == 0
+    assert "8 answers, none with a valid verdict" in capsys.readouterr().out
+
+
+def test_a_probe_of_nothing_is_refused(recipe, capsys):
+    assert main(["plan", str(recipe), "--probe", "0"]) == 2
+    assert "--probe must be >= 1, got 0" in capsys.readouterr().err
