@@ -94,3 +94,30 @@ def test_lineage_of_a_checkpoint(orbiter, tmp_path):
     assert lines[-1].split() == (
         f"{count} rows sampled in round 2 from checkpoints/round-1/checkpoint".split()
     )
+
+
+def test_what_a_server_calls_itself_cannot_steer_the_terminal(orbiter, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from orbiter.generate.policy import Completion, Policy\n"
+        "class Liar(Policy):\n"
+        "    name = 'liar'\n"
+        "    async def complete(self, requests, sampling):\n"
+        "        return [self.answer(r) for r in requests]\n"
+        "    def answer(self, r):\n"
+        "        if r.attempt == 1:\n"
+        "            return Completion.failed('\\x1b[2Jgone')\n"
+        "        right = ''.join(sorted(r.messages[-1].text[5:-1]))\n"
+        "        return Completion.of(right, model=f'\\x1b[31m{r.attempt}')\n"
+    )
+    (tmp_path / "recipe.yaml").write_text(
+        "name: liar\nrounds: 1\nenvironment: {name: sorting, length: 4}\n"
+        "policy: {name: mine.py:Liar}\ngenerate: {tasks: 3, samples: 3}\n"
+        "evaluate: {tasks: 0, audit: 0}\ngates: {max_invalid_rate: 1}\n"
+    )
+    assert orbiter("run", tmp_path / "recipe.yaml", "--plain", "--no-report").code == 0
+    row = next(iter(jsonl.read(tmp_path / "runs/liar/data/round-1-kept.jsonl", Trajectory)))
+    for command in (["yield", "liar"], ["lineage", "liar", row.id]):
+        said = orbiter(*command)
+        assert (said.code, said.err) == (0, "")
+        assert "\\x1b[31m" in said.out
+        assert "\x1b" not in said.out
