@@ -25,7 +25,7 @@ ENVIRONMENTS = [
 ]
 
 every_environment = pytest.mark.parametrize(
-    "environment", ENVIRONMENTS, ids=lambda e: f"{e.name}-{id(e) % 97}"
+    "environment", ENVIRONMENTS, ids=[f"{e.name}-{n}" for n, e in enumerate(ENVIRONMENTS)]
 )
 
 
