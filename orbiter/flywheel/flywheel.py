@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,13 @@ from attrs import frozen
 
 from orbiter import jsonl
 from orbiter.convert import unstructure
-from orbiter.errors import ConfigError, OrbiterError, UserCodeLoadError, user_code
+from orbiter.errors import (
+    ConfigError,
+    LedgerWarning,
+    OrbiterError,
+    UserCodeLoadError,
+    user_code,
+)
 from orbiter.flywheel import stages
 from orbiter.flywheel.engines import POLICY
 from orbiter.flywheel.provenance import provenance
@@ -293,6 +300,7 @@ class Flywheel:
             draft.unlink()  # what a killed process was writing; the lock says that nobody writes it now
         if self.ledger.last_event("run_started") is not None:
             self._compare(unstructure(self.recipe), self.ledger.last_event("run_started") or {})
+            self._note_changes()
         else:
             self.ledger.add_event(
                 "run_started",
@@ -303,6 +311,22 @@ class Flywheel:
             )
         with jsonl.replace_file(self.place("recipe.yaml")) as file:
             file.write(dump_recipe(self.recipe).encode())
+
+    def _note_changes(self) -> None:
+        """Record and tell when other code than before goes on with the run: its rows are then not all of one making."""
+        before = self.ledger.last_event("provenance_changed") or self.ledger.last_event(
+            "run_started"
+        )
+        found, now = (before or {}).get("provenance") or {}, provenance(self.verifier)
+        changed = sorted(key for key in now.keys() | found.keys() if now.get(key) != found.get(key))
+        if not changed:
+            return
+        self.ledger.add_event("provenance_changed", changed=changed, provenance=now)
+        warnings.warn(
+            f"run {str(self.path)!r} goes on with other versions than it began with: {', '.join(changed)} changed",
+            LedgerWarning,
+            stacklevel=2,
+        )
 
     def _compare(self, now: dict[str, Any], started: Mapping[str, Any]) -> None:
         before = started.get("recipe") or {}

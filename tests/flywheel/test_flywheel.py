@@ -385,6 +385,16 @@ def test_least_precision_is_that_of_the_worst_verifier_the_audit_allows(wheel):
         assert row["precision_low"] == pytest.approx(expected)
 
 
+def test_run_that_goes_on_with_another_verifier_says_so_once(wheel, tmp_path):
+    (tmp_path / "mine.py").write_text(GATE)
+    text = RECIPE + "verifier: {name: mine.py:Long}\n"
+    wheel(text=text).run()
+    (tmp_path / "mine.py").write_text(GATE.replace('"long", "1"', '"long", "2"'))
+    with pytest.warns(LedgerWarning, match="goes on with other versions .*: verifier changed"):
+        wheel("rounds=3", text=text).run()
+    wheel("rounds=4", text=text).run()
+
+
 def test_train_stage_needs_a_model_and_a_known_algorithm(wheel):
     text = RECIPE + "model: {id: somewhere}\ntrain: {backend: trl, algorithm: sftt}\n"
     pytest.importorskip("orbiter_trl")
