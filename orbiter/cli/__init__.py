@@ -47,7 +47,14 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _main(list(sys.argv[1:] if argv is None else argv))
+    except KeyboardInterrupt:
+        print("\norbiter: interrupted", file=sys.stderr)
+        return 130
+
+
+def _main(arguments: list[str]) -> int:
     parser = _Parser(
         prog="orbiter",
         description="The loop of LLM post-training: generate, verify, account, curate, train, again.",
@@ -128,9 +135,6 @@ def _guarded(options: argparse.Namespace) -> int:
         hint = "give another path" if wrong_path else "once it is mended, the same command goes on"
         _complain(f"{what}{(error.strerror or str(error)).lower()}", hint=hint)
         return 2 if wrong_path else 3
-    except KeyboardInterrupt:
-        print("\norbiter: interrupted", file=sys.stderr)
-        return 130
 
 
 def _place(error: BaseException) -> str:

@@ -6,6 +6,8 @@ import signal
 
 import pytest
 
+from orbiter.cli import main
+
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("end_to_end")]
 
 SLOW = """\
@@ -102,6 +104,15 @@ def test_stopped_in_generation_the_same_command_goes_on(
     assert attempts.read_bytes().startswith(before[: before.rindex(b"\n") + 1])
     assert data_of(tmp_path / "runs/slow") == expected
     assert "round 2  yield" in again.output
+
+
+def test_ctrl_c_before_the_command_has_begun_is_no_traceback(slow, monkeypatch, capsys):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("orbiter.cli.importlib.import_module", interrupted)
+    assert main(["run", str(slow)]) == 130
+    assert capsys.readouterr().err == "\norbiter: interrupted\n"
 
 
 def test_ctrl_c_on_a_terminal_leaves_the_table_and_says_how_to_go_on(start, slow, line_count):
