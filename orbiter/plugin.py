@@ -92,7 +92,7 @@ class PluginManager:
                 )
 
     def _load_installed(self) -> None:
-        points = sorted(entry_points(group=GROUP), key=lambda p: p.name)
+        points = sorted(entry_points(group=GROUP), key=lambda p: (p.name, _dist_of(p)))
         chosen = os.environ.get("ORBITER_PLUGINS")
         wanted = None if chosen is None else [n.strip() for n in chosen.split(",") if n.strip()]
         names = [p.name for p in points]

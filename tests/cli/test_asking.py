@@ -35,7 +35,10 @@ def test_preview_never_prints_control_characters(orbiter, tmp_path):
     (tmp_path / "rows.jsonl").write_text('{"q": "\\u001b[2Jx", "answer": "\\u0007"}\n')
     said = orbiter(
         *("preview", "small.yaml", "policy={name: scripted, answers: {}}"),
-        *("environment={name: jsonl, path: rows.jsonl, prompt_key: q}", "evaluate.share=0"),
+        *(
+            "environment={name: jsonl, path: rows.jsonl, prompt_key: q}",
+            "evaluate={tasks: 0, share: 0}",
+        ),
     )
     assert said.code == 0, said
     assert "\\x1b[2Jx" in said.out

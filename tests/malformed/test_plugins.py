@@ -125,13 +125,15 @@ def test_name_of_two_plugins_must_be_given_in_full(orbiter, refused, site):
 
 
 def test_two_plugins_of_one_name_keep_the_first(orbiter, site):
-    folder = site(hasty=GOOD, kindly=GOOD)
+    watching = "\n    @hookimpl\n    def orbiter_on_round(event): print('hasty saw', event.round)\n"
+    folder = site(hasty=GOOD + watching, kindly=GOOD)
     (folder / "kindly-1.2.dist-info" / "entry_points.txt").write_text("[orbiter]\nhasty = kindly\n")
     os.environ["ORBITER_PLUGINS"] = "hasty"  # the fixture's monkeypatch puts it back
     said = orbiter("run", "small.yaml", "verifier.name=polite", "--no-report")
     assert said.code == 0, said
     assert len(said.err.splitlines()) == 1
     assert "plugin 'hasty' failed to load: ValueError: " in said.err
+    assert "hasty saw 1" in said.out
 
 
 TARGETS = [

@@ -40,6 +40,11 @@ TEXTS = [
         " line 1: is not valid YAML: the tag 'tag:yaml",
     ),
     ("when: !!timestamp 2020-13-45\n", " line 1: is not valid YAML: the tag "),
+    ("seed: !!int x\n", " line 1: is not valid YAML: 'x' cannot be read as !!int"),
+    (
+        f"a: &a {40 * '['}{40 * ']'}\nb: {40 * '['}*a{40 * ']'}\n",
+        " line 1: must be nested at most 64 levels deep",
+    ),
     ("seed: .inf\n", " line 1: is not valid YAML: a number must be finite, got .inf"),
     (
         "seed: 123456789012345678901\n",
@@ -463,6 +468,17 @@ def test_algorithm_that_the_backend_does_not_know(refused, parts):
         "algorithm must be one of sft with backend 'learning.py:Learning', got 'sfd'; "
         "did you mean 'sft'?"
     )
+
+
+def test_later_parts_are_looked_at_before_the_run_leaves_anything(refused, parts, tmp_path):
+    (parts / "learning.py").write_text(LEARNING)
+    recipe, learning = "elsewhere/recipe.yaml", "backend: 'learning.py:Learning'"
+    teach = f"teach={{{learning}, synthesisers: [{{name: nobody}}]}}"
+    assert refused("run", recipe, "model.id=m", teach)[0] == "unknown synthesiser 'nobody'"
+    model = "model={name: 'parts.py:make_good', colour: red}"
+    what, _ = refused("run", recipe, model, f"train={{{learning}}}")
+    assert what.startswith("model 'parts.py:make_good' has no option 'path'")
+    assert not (tmp_path / "runs").exists()
 
 
 def test_model_folder_that_does_not_exist(refused):
