@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
+import warnings
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import attrs
 
 from orbiter.curate.contamination import HeldOutIndex
-from orbiter.errors import ConfigError, user_code
+from orbiter.errors import ConfigError, OrbiterWarning, user_code
+from orbiter.plugin import registry
 from orbiter.records import Message, Outcome, Task, Trajectory, content_hash
 from orbiter.tasks.splits import is_held_out
+from orbiter.tasks.streams import item_seed
 from orbiter.verify.verifier import judge
 
 if TYPE_CHECKING:
@@ -35,8 +39,24 @@ def demonstrations(wheel: Flywheel, count: int) -> list[Trajectory]:
     rows: list[Trajectory] = []
     for i, engine in enumerate(engines):
         share = count // len(engines) + (i < count % len(engines))
-        rows += _made_by(wheel, engine, share)
+        rows += _made_by(wheel, _seeded(wheel, engine, i), share)
+    if len(rows) < count:
+        warnings.warn(
+            f"teach.demonstrations is {count}, but the synthesisers have {len(rows)} distinct rows that pass the verifier "
+            "and answer no held-out prompt",
+            OrbiterWarning,
+            stacklevel=2,
+        )
     return rows
+
+
+def _seeded(wheel: Flywheel, engine: Component, number: int) -> Component:
+    """Give an engine that takes a seed one from the run's, unless the recipe gives it one."""
+    factory = registry().get("synthesiser", engine.name, base_dir=wheel.base_dir)
+    if "seed" in engine.extra or "seed" not in inspect.signature(factory).parameters:
+        return engine
+    seed = item_seed(wheel.recipe.seed, "synthesiser", number) % 2**31
+    return attrs.evolve(engine, extra={**engine.extra, "seed": seed})
 
 
 def _confirmed(wheel: Flywheel, task: Task) -> Trajectory:

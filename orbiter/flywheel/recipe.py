@@ -20,9 +20,10 @@ from orbiter.convert import show, structure, unstructure
 from orbiter.errors import ConfigError, RecordError
 from orbiter.flywheel.plain_yaml import read_plain_yaml
 from orbiter.generate.policy import Sampling
+from orbiter.ledger.ledger import RUN_NAME
 from orbiter.train.config import TrainConfig
 
-RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+_SECRET = re.compile(r"(?:.*_)?(?:api_key|password|secret|access_token)")
 
 
 def _at_least(minimum: float) -> Any:
@@ -255,6 +256,7 @@ class Recipe:
     exports: tuple[Component, ...] = ()
 
     def __attrs_post_init__(self) -> None:
+        self._refuse_secrets()
         if not RUN_NAME.fullmatch(self.name):
             raise RecordError(
                 f"must be 1 to 100 letters, digits, '_', '.' and '-', got {self.name!r}",
@@ -263,6 +265,23 @@ class Recipe:
         for stage in ("teach", "train"):
             if getattr(self, stage) is not None and self.model is None:
                 raise RecordError(f"must be given, since there is a {stage} stage", field="model")
+
+    def _refuse_secrets(self) -> None:
+        """A recipe is saved with its run and shown in errors, so what it holds is no secret."""
+        parts: dict[str, Component | PolicySpec | None] = {
+            "environment": self.environment,
+            "policy": self.policy,
+            "verifier": self.verifier,
+            "audit_verifier": self.audit_verifier,
+        }
+        for place, part in parts.items():
+            for key in part.extra if part is not None else ():
+                if _SECRET.fullmatch(key):
+                    raise RecordError(
+                        "must not be in a recipe, which is saved with the run",
+                        field=f"{place}.{key}",
+                        hint="let the part read it from the environment, and name the variable: api_key_env",
+                    )
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:

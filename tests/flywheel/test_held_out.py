@@ -97,6 +97,7 @@ def test_preferences_wait_until_their_round_is_curated(make, tmp_path):
         export_run(result.path, registry().create("exporter", "trl-preference"), tmp_path / "p")
 
 
+@pytest.mark.filterwarnings("ignore:teach.demonstrations is:orbiter.errors.OrbiterWarning")
 def test_synthesised_rows_do_not_bring_held_out_prompts_under_another_system_message(make):
     wheel = make()
     with wheel:

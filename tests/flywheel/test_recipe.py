@@ -149,3 +149,11 @@ def test_missing_and_unreadable_files(tmp_path):
 def test_yaml_tags_build_no_objects(recipe_file):
     with pytest.raises((RecordError, ConfigError), match="is not valid YAML"):
         load_recipe(recipe_file("name: !!python/object/apply:os.system ['true']\n"))
+
+
+@pytest.mark.parametrize("key", ["api_key", "hub_api_key", "password", "client_secret"])
+def test_secret_in_a_recipe_is_refused_and_not_repeated(recipe_file, key):
+    with pytest.raises(RecordError) as error:
+        load_recipe(recipe_file(SMALL), [f"policy.{key}=hunter2"])
+    assert f"policy.{key}" in str(error.value)
+    assert "hunter2" not in str(error.value)
