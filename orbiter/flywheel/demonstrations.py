@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import warnings
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -28,6 +29,8 @@ REACH = 64
 def demonstrations(wheel: Flywheel, count: int) -> list[Trajectory]:
     """Return up to ``count`` demonstrations: of the recipe's engines in equal parts, or of the environment itself.
 
+    What an engine cannot give is made up by those after it.
+
     Raises:
         ConfigError: The environment knows no answers, or its own verifier does not pass them.
     """
@@ -38,7 +41,7 @@ def demonstrations(wheel: Flywheel, count: int) -> list[Trajectory]:
         return [_confirmed(wheel, task) for task in tasks]
     rows: list[Trajectory] = []
     for i, engine in enumerate(engines):
-        share = count // len(engines) + (i < count % len(engines))
+        share = math.ceil((count - len(rows)) / (len(engines) - i))
         rows += _made_by(wheel, _seeded(wheel, engine, i), share)
     if len(rows) < count:
         warnings.warn(

@@ -123,7 +123,7 @@ class Teach(Train):
 
     Args:
         demonstrations: How many.
-        synthesisers: Engines that make them, in equal parts; their rows must pass the verifier and answer no held-out
+        synthesisers: Engines that make them, in equal parts, the later ones making up for what the earlier cannot give; their rows must pass the verifier and answer no held-out
             prompt. Default: the environment demonstrates its own training tasks.
     """
 
