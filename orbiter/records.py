@@ -29,7 +29,10 @@ def content_hash(value: object) -> str:
 
 
 def _hash(plain: object) -> str:
-    data = orjson.dumps(plain, option=orjson.OPT_SORT_KEYS)
+    try:
+        data = orjson.dumps(plain, option=orjson.OPT_SORT_KEYS)
+    except TypeError as error:
+        raise RecordError(f"record must be JSON data, got: {error}") from None
     return hashlib.blake2b(data, digest_size=8).hexdigest()
 
 

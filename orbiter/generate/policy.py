@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import attrs
 from attrs import field, frozen
 
-from orbiter.convert import show
+from orbiter.convert import show, unstructure
 from orbiter.errors import ConfigError, PolicyError, user_code
+from orbiter.jsonl.faults import fault_of_value
 from orbiter.records import Message
 
 
@@ -148,6 +150,8 @@ async def ask(
 ) -> Sequence[Completion]:
     """Return what a policy answers, one completion per request; whoever calls a policy calls it through this.
 
+    An answer that no row can hold, such as half of a character, is no answer: its completion says why.
+
     Raises:
         UserCodeError: The policy raised.
         PolicyError: It returned something else than one completion per request.
@@ -164,4 +168,20 @@ async def ask(
             raise PolicyError(
                 f"policy {policy.name!r} must return completions, got {show(completion)} among them"
             )
-    return completions
+    return [_recordable(completion) for completion in completions]
+
+
+def _recordable(completion: Completion) -> Completion:
+    for message in completion.messages:
+        try:
+            if not isinstance(message.content, str) or message.tool_calls or message.extra:
+                fault = fault_of_value(unstructure(message))
+            else:  # the common case, and a fast way to see that it is sound
+                message.content.encode()
+                continue
+        except UnicodeEncodeError:
+            fault = fault_of_value(unstructure(message))
+        if fault is not None:
+            error = f"answer cannot be recorded: {fault.message}"
+            return attrs.evolve(completion, messages=(), finish_reason="error", error=error)
+    return completion

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 
 import pytest
 from hypothesis import given, settings
@@ -259,6 +260,31 @@ def test_an_attempt_without_an_answer_is_invalid_with_its_reason_and_no_verifier
     assert {t.verdict.outcome for t in lost} == {Outcome.INVALID}
     assert {t.score for t in lost} == {None}
     assert result.outcomes(Outcome.INVALID) == 5
+
+
+class Unwritable(Halves):
+    """Gives answers to some tasks that no line of JSON can hold."""
+
+    def answer(self, request):
+        call = {"type": "function", "function": {"name": "f", "arguments": {"x": math.nan}}}
+        return {
+            "t1": Completion.of("a\ud83d", token_count=2),
+            "t2": Completion(messages=(Message("assistant", None, tool_calls=(call,)),)),
+            "t3": Completion.of("whole: \U0001f600"),
+        }.get(request.task_id) or super().answer(request)
+
+
+def test_an_answer_that_no_row_can_hold_is_no_answer(tmp_path):
+    result, account = roll_out(tmp_path, make_plan(samples=1), Unwritable())
+    assert account.invalid == {
+        "no answer: answer cannot be recorded: field 'content' must be whole characters, "
+        "got half of a surrogate pair": 1,
+        "no answer: answer cannot be recorded: field 'tool_calls[0].function.arguments.x' "
+        "must be a finite number, got nan": 1,
+    }
+    answers = {k.task_id: t.answer for k, t in result.judged.items()}
+    assert answers["t3"] == "whole: \U0001f600"
+    assert (answers["t1"], answers["t2"]) == ("", "")
 
 
 class Broken(Halves):
