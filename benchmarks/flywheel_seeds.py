@@ -5,7 +5,8 @@
 
 Runs each recipe of examples/recipes over the seeds 0, 1, 2, ..., one run at a time on one thread, then its control: the same
 steps on the demonstrations alone (``curate.keep=none``). A run adds one line to the results file when it is done, and is not
-done again: stop at any point and call again. Lines belong to the settings that made them; other settings start anew.
+done again: stop at any point and call again. A line belongs to the settings that made it; when a recipe changes, its runs are
+made again and the table leaves the old lines out.
 """
 
 from __future__ import annotations
@@ -35,9 +36,6 @@ VERSIONS = ("orbiter-train", "torch", "transformers", "trl", "numpy")
 CONTROL = ("curate.keep=none", "generate.tasks=1", "generate.samples=1")
 """The control trains on no answer, so that it need not sample any: what it scores is the same without."""
 
-Key = tuple[str, str, int]
-"""Recipe, ``survivors`` or ``none``, and seed."""
-
 
 def main() -> None:
     """Do the runs that the results file lacks, and print the table."""
@@ -53,7 +51,7 @@ def main() -> None:
         for name in options.recipes:
             for keep, count in (("survivors", options.seeds), ("none", options.control_seeds)):
                 for seed in range(count):
-                    run_once(options.results, (name, keep, seed))
+                    run_once(options.results, name, keep=keep, seed=seed)
     print(table(read_rows(options.results)))
 
 
@@ -67,15 +65,12 @@ def machine() -> dict[str, Any]:
     }
 
 
-def run_once(results: Path, key: Key) -> None:
+def run_once(results: Path, name: str, *, keep: str, seed: int) -> None:
     """Make one run in a temporary folder and append its line, unless the results have it."""
-    name, keep, seed = key
-    path, overrides = RECIPES / f"{name}.yaml", CONTROL if keep == "none" else ()
-    settings = fingerprint(path, overrides)
-    if any((*key_of(row), row["settings"]) == (*key, settings) for row in read_rows(results)):
+    run = {"recipe": name, "keep": keep, "seed": seed, "settings": fingerprint(name, keep)}
+    if any(run.items() <= row.items() for row in read_rows(results)):
         return
-    row = {"recipe": name, "keep": keep, "seed": seed, "settings": settings}
-    row |= measure(load_recipe(path, [f"seed={seed}", *overrides]))
+    row = run | measure(load_recipe(path_of(name), [f"seed={seed}", *changes(keep)]))
     results.parent.mkdir(parents=True, exist_ok=True)
     with results.open("a", encoding="utf-8") as file:
         file.write(json.dumps(row | machine()) + "\n")
@@ -84,6 +79,16 @@ def run_once(results: Path, key: Key) -> None:
         f"{row['cpu_s']:.0f} s CPU, {row['wall_s']:.0f} s wall, load {row['load']:.1f}",
         flush=True,
     )
+
+
+def path_of(name: str) -> Path:
+    """Return the file of a recipe."""
+    return RECIPES / f"{name}.yaml"
+
+
+def changes(keep: str) -> tuple[str, ...]:
+    """Return the overrides that make a run the control, or none."""
+    return CONTROL if keep == "none" else ()
 
 
 def measure(recipe: Recipe) -> dict[str, Any]:
@@ -108,11 +113,11 @@ def measure(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def fingerprint(path: Path, overrides: Sequence[str]) -> str:
+def fingerprint(name: str, keep: str) -> str:
     """Return 12 hexadecimal digits of what a recipe says, but for its seed and what no result depends on."""
-    plain = yaml.safe_load(path.read_text(encoding="utf-8"))
+    plain = yaml.safe_load(path_of(name).read_text(encoding="utf-8"))
     kept = {k: v for k, v in plain.items() if k not in ("name", "description", "seed")}
-    text = json.dumps([kept, *overrides], sort_keys=True)
+    text = json.dumps([kept, *changes(keep)], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
 
@@ -123,37 +128,22 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def key_of(row: dict[str, Any]) -> Key:
-    """Return which run a line is of."""
-    return row["recipe"], row["keep"], row["seed"]
-
-
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Return a Markdown table: per recipe and settings, the median pass rate of each round with its range over seeds."""
-    groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    """Return a Markdown table: per recipe, the median pass rate of each round with its range over seeds."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in rows:
-        groups.setdefault((row["recipe"], row["keep"], row["settings"]), []).append(row)
+        if row["settings"] == fingerprint(row["recipe"], row["keep"]):
+            groups.setdefault((row["recipe"], row["keep"]), []).append(row)
     width = max((len(row["held_out"]) for row in rows), default=0)
     rounds = [f"round {n}" if n else "cold" for n in range(width)]
-    head = [
-        "recipe",
-        "trains on",
-        "settings",
-        "seeds",
-        "rose",
-        "rose by 0.3",
-        *rounds,
-        "CPU s",
-        "wall s",
-    ]
+    head = ["recipe", "trains on", "seeds", "rose", "by 0.3", *rounds, "CPU s", "wall s"]
     lines = [head, ["---"] * len(head)]
-    for (name, keep, settings), members in groups.items():
+    for (name, keep), members in groups.items():
         gains = [row["held_out"][-1] - row["held_out"][0] for row in members]
         lines.append(
             [
                 name,
                 "what passed" if keep == "survivors" else "demonstrations",
-                settings,
                 str(len(members)),
                 str(sum(gain > 0 for gain in gains)),
                 str(sum(gain >= 0.3 for gain in gains)),
