@@ -30,7 +30,8 @@ def summarise_round(
     row |= _rate("yield", made)
     row |= {k: kept[k] for k in ("kept", "decisions", "pairs", "rows", "dataset") if k in kept}
     row |= _held_out(stages.get("evaluate", {}), before)
-    row["g_bound"] = audit.get("g_low")
+    # Without a wrong answer of known label the bound would be 1, which says nothing.
+    row["g_bound"] = audit.get("g_low") if audit.get("fpr") is not None else None
     row["g_forecast"] = audit.get("g")
     row |= {
         k: trained[k] for k in ("loss", "steps", "checkpoint", "trained_tokens") if k in trained
