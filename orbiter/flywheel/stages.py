@@ -299,8 +299,8 @@ def _train(wheel: Flywheel, number: int, spec: Train, dataset: str) -> dict[str,
             "orbiter_on_metrics", MetricsEvent(run=wheel.recipe.name, step=step, metrics=metrics)
         ),
     )
-    backend.check(job)
     started = perf_counter()
+    backend.check(job)
     result = backend.train(job)
     train_s = perf_counter() - started
     path = result.checkpoint.relative_to(wheel.path).as_posix()
