@@ -11,6 +11,7 @@ from attrs import frozen
 from orbiter.errors import ConfigError, did_you_mean
 from orbiter.flywheel import odds
 from orbiter.flywheel.engines import POLICY
+from orbiter.flywheel.summary import fair_counts
 from orbiter.ledger import Account, History
 
 
@@ -94,7 +95,11 @@ def state_of(ledger: History) -> str:
 
 def _row(ledger: History, number: int, engine: str, audit: Mapping[str, Any]) -> dict[str, Any]:
     account = ledger.account(number, engine=engine).check()
-    valid = account.passed + account.failed
+    counts: Mapping[str, Any] = {"passed": account.passed, "failed": account.failed}
+    if engine == POLICY:
+        done = ledger.last_event("stage_done", round=number, stage="generate")
+        counts = counts if done is None else fair_counts(done)
+    valid = counts["passed"] + counts["failed"]
     row: dict[str, Any] = {
         "round": number,
         "engine": engine,
@@ -107,9 +112,9 @@ def _row(ledger: History, number: int, engine: str, audit: Mapping[str, Any]) ->
         "tokens": account.token_count,
     }
     if valid:
-        interval = odds.wilson(account.passed, valid)
+        interval = odds.wilson(counts["passed"], valid)
         row |= {
-            "yield": account.passed / valid,
+            "yield": counts["passed"] / valid,
             "yield_low": interval.low,
             "yield_high": interval.high,
         }

@@ -139,7 +139,8 @@ class Generate:
         tasks: Tasks per round; fresh ones each round until the environment has no more.
         samples: Answers per task.
         target_survivors: Sample a task only until it has so many survivors, and spend the rest where survivors are
-            likelier; None samples every task equally. Never more than ``tasks * samples`` in all.
+            likelier; None samples every task equally. Never more than ``tasks * samples`` in all. The yield is then
+            that of the first attempts, since hard tasks are asked more often than easy ones.
         reuse_tasks: Ask the same tasks every round.
     """
 

@@ -113,7 +113,13 @@ def generate(wheel: Flywheel, number: int) -> dict[str, Any]:
     """Sample answers to this round's tasks and judge them."""
     result = _roll_out(wheel, _plan(wheel, number), verifier=wheel.verifier)
     wheel.remember(number, result.judged)
-    return _rollout_facts(result)
+    facts = _rollout_facts(result)
+    if wheel.recipe.generate.target_survivors is not None:
+        # Hard tasks were asked more often than easy ones; the first attempts alone are a fair sample of the pass rate.
+        first = [t.verdict for key, t in result.judged.items() if key.attempt == 0]
+        facts["first_passed"] = sum(v is not None and v.outcome is Outcome.PASS for v in first)
+        facts["first_failed"] = sum(v is not None and v.outcome is Outcome.FAIL for v in first)
+    return facts
 
 
 def _plan(wheel: Flywheel, number: int) -> RolloutPlan:

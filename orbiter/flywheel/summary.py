@@ -27,7 +27,7 @@ def summarise_round(
     trained = stages.get("train") or stages.get("teach") or {}
     row: dict[str, Any] = {"round": number}
     row |= {k: made[k] for k in ("sampled", "passed", "failed", "invalid", "reasons") if k in made}
-    row |= _rate("yield", made)
+    row |= _rate("yield", fair_counts(made))
     row |= {k: kept[k] for k in ("kept", "decisions", "pairs", "rows", "dataset") if k in kept}
     row |= _held_out(stages.get("evaluate", {}), before)
     # Without a wrong answer of known label the bound would be 1, which says nothing.
@@ -39,6 +39,13 @@ def summarise_round(
     row["alarms"] = [*trained.get("alarms", ()), *_alarms(made)]
     row |= _costs(stages)
     return row
+
+
+def fair_counts(made: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the counts that a yield is made of: those of the first attempts where adaptive sampling chose the others."""
+    if "first_passed" not in made:
+        return made
+    return {"passed": made["first_passed"], "failed": made["first_failed"]}
 
 
 def _rate(name: str, facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -214,6 +214,18 @@ def test_adaptive_sampling_keeps_as_much_for_no_more(wheel):
     ) == (data_of(adaptive.path))
 
 
+def test_yield_of_adaptive_sampling_is_that_of_the_first_attempts(wheel):
+    """All attempts together would understate it: a task is asked again only while it fails."""
+    result = wheel("generate.samples=6", "generate.target_survivors=1", "generate.tasks=60").run()
+    for row, counted in zip(
+        result.rounds[1:], (r for r in read_account(result.path).rounds if r["engine"] == "policy")
+    ):
+        everything = row["passed"] / (row["passed"] + row["failed"])
+        assert row["yield"] == counted["yield"]
+        assert row["yield_low"] < 0.5 < row["yield_high"]  # the scripted accuracy
+        assert everything != row["yield"]
+
+
 def test_too_many_invalid_verdicts_stop_the_run_and_a_larger_budget_goes_on(wheel):
     text = RECIPE.replace(
         "accuracy: 0.5\n  environment: {name: sorting, length: 5}", "answers: {nothing: x}"
