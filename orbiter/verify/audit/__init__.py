@@ -1,0 +1,33 @@
+"""How often a verifier is wrong: answers of known label, and what it says of them.
+
+The share of right answers that it passes (TPR) and the share of wrong ones (FPR) decide what a round of training can gain: the
+odds of a right answer grow by at most g = TPR / FPR.
+
+:mod:`~orbiter.verify.audit.answers` makes labelled answers from an environment's demonstrations, :mod:`~orbiter.verify.audit.probes`
+attacks of every family that audits know, :mod:`~orbiter.verify.audit.labelled` reads them from a file.
+:mod:`~orbiter.verify.audit.confusion` counts, :mod:`~orbiter.verify.audit.bounds` compares with what was promised, and
+:mod:`~orbiter.verify.audit.stability` asks whether the same answer gets the same verdict again.
+"""
+
+from orbiter.verify.answer import answered
+from orbiter.verify.audit.answers import (
+    LabelledAnswer,
+    corruptions,
+    labelled_answers,
+    reference_label,
+)
+from orbiter.verify.audit.confusion import Audit, Confusion, Disagreement, audit, self_audit, tally
+
+__all__ = [
+    "Audit",
+    "Confusion",
+    "Disagreement",
+    "LabelledAnswer",
+    "answered",
+    "audit",
+    "corruptions",
+    "labelled_answers",
+    "reference_label",
+    "self_audit",
+    "tally",
+]

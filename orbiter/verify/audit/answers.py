@@ -1,0 +1,169 @@
+"""Answers of known label, made from an environment's own demonstrations."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+
+from attrs import frozen
+
+from orbiter.errors import ConfigError, user_code
+from orbiter.records import Task, Trajectory
+from orbiter.tasks.environment import Environment
+from orbiter.tasks.streams import item_stream
+from orbiter.verify.answer import answered
+
+IsRight = Callable[[Task, str], "bool | None"]
+"""Says whether an answer is right, or None if it cannot tell."""
+
+_NUMBER = re.compile(r"[-+]?[0-9]{1,300}(\.[0-9]{1,300})?")
+
+
+@frozen
+class LabelledAnswer:
+    """An answer that is known to be right or wrong.
+
+    Args:
+        task: The task.
+        answer: The answer: text, or a whole trajectory.
+        correct: Whether it is right.
+        family: What kind of answer it is; an audit counts each family apart.
+    """
+
+    task: Task
+    answer: str | Trajectory
+    correct: bool
+    family: str = "labelled"
+
+    @property
+    def trajectory(self) -> Trajectory:
+        """The answer as an unscored trajectory."""
+        if isinstance(self.answer, Trajectory):
+            return self.answer
+        return answered(self.task, self.answer)
+
+
+def labelled_answers(
+    environment: Environment, *, count: int, seed: int, is_right: IsRight | None = None
+) -> list[LabelledAnswer]:
+    """Return right answers, demonstrated by the environment, and wrong ones made from them.
+
+    Per task: the demonstration (right); the demonstration with one character deleted, doubled, swapped with its neighbour or
+    replaced (wrong); and the demonstration of another task (wrong). A wrong one is kept only if ``is_right`` says False. Where
+    many answers are right (countdown, say) a corruption may be right too, and the default label cannot tell: then there are no
+    wrong answers here and the FPR stays unknown, unless ``is_right`` is given.
+
+    Args:
+        environment: Where tasks and right answers come from.
+        count: Number of tasks, from 1 on; a smaller environment gives all it has.
+        seed: Selects the tasks and the corruptions.
+        is_right: Labels a corrupted answer; default :func:`reference_label`.
+
+    Raises:
+        ConfigError: The environment demonstrates none of the tasks.
+    """
+    label = is_right or reference_label(environment)
+    shown = demonstrated(environment, count=count, seed=seed)
+    labelled = []
+    for index, (task, answer) in enumerate(shown):
+        labelled.append(LabelledAnswer(task, answer, True, "gold"))
+        stream = item_stream("audit", seed, index)
+        other = shown[stream.randrange(len(shown))][1]
+        edits = corruptions(answer, stream, chars=environment.chars)
+        for family, wrong in (("one edit", edits), ("another task's gold", iter([other]))):
+            text = next((text for text in wrong if label(task, text) is False), None)
+            if text is not None:
+                labelled.append(LabelledAnswer(task, text, False, family))
+    return labelled
+
+
+def demonstrated(environment: Environment, *, count: int, seed: int) -> list[tuple[Task, str]]:
+    """Return the first tasks of a stream that the environment demonstrates, with the demonstrations.
+
+    Args:
+        environment: Where they come from.
+        count: Tasks that are looked at, from 1 on; a smaller environment gives all it has.
+        seed: Selects the stream.
+
+    Raises:
+        ConfigError: It demonstrates none of them.
+        UserCodeError: It raised.
+    """
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise ConfigError(f"count must be an integer >= 1, got {count!r}")
+    if environment.size is not None:
+        count = min(count, environment.size)
+    who = f"environment {environment.name!r}"
+    with user_code(who, "task"):
+        tasks = [environment.task(index, seed=seed) for index in range(count)]
+    with user_code(who, "demonstrate"):
+        answers = [environment.demonstrate(task) for task in tasks]
+    shown = [(task, answer) for task, answer in zip(tasks, answers) if answer is not None]
+    if not shown:
+        raise ConfigError(
+            f"environment {environment.name!r} must demonstrate right answers to be audited with, "
+            f"got none for {count} tasks",
+            hint="implement demonstrate(task), audit with labelled answers of your own, or, in a recipe, turn the audit off "
+            "with evaluate.audit=0",
+        )
+    return shown
+
+
+def reference_label(environment: Environment) -> IsRight:
+    """Return a labeller that trusts ``task.answer`` where the environment demonstrates just that.
+
+    It says True for the reference itself, False for a text that differs from a one-word reference by more than white space,
+    case or the way a number is written, and None for all else: a longer reference may be worked out, and stay right with an edit
+    in its reasoning; where the demonstration is not the reference, other right answers may exist.
+    """
+
+    def label(task: Task, answer: str) -> bool | None:
+        reference = task.answer
+        if not isinstance(reference, str) or environment.demonstrate(task) != reference:
+            return None
+        if answer == reference:
+            return True
+        one_word = len(reference.split()) == 1
+        return False if one_word and not same_loosely(answer, reference) else None
+
+    return label
+
+
+def corruptions(
+    answer: str, stream: random.Random, *, chars: str | None = None, tries: int = 16
+) -> Iterator[str]:
+    """Yield texts that are one edit away from ``answer``, and never ``answer`` itself.
+
+    Args:
+        answer: What is edited.
+        stream: Where the choice of edits comes from.
+        chars: Characters to put in; default: those of the answer, and digits if it has any.
+        tries: Most texts; edits that change nothing use up a try.
+    """
+    alphabet = sorted(set(chars or answer or "?"))
+    if chars is None and any(c.isdigit() for c in answer):
+        alphabet = sorted({*alphabet, *"0123456789"})
+    for _ in range(tries):
+        edit = stream.choice(("delete", "double", "swap", "replace"))
+        place = stream.randrange(len(answer)) if answer else 0
+        before, here, after = answer[:place], answer[place : place + 1], answer[place + 1 :]
+        if edit == "delete":
+            text = before + after
+        elif edit == "double":
+            text = before + here + here + after
+        elif edit == "swap":
+            text = before + after[:1] + here + after[1:]
+        else:
+            text = before + stream.choice(alphabet) + after
+        if text != answer:
+            yield text
+
+
+def same_loosely(one: str, other: str) -> bool:
+    """Return whether two texts differ at most by white space, case or the way a number is written."""
+    if "".join(one.split()).casefold() == "".join(other.split()).casefold():
+        return True
+    numbers = [_NUMBER.fullmatch(text.strip().replace(",", "")) for text in (one, other)]
+    return all(numbers) and len({Fraction(found.group()) for found in numbers if found}) == 1
