@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
 from random import Random
-
-from attrs import frozen
 
 from orbiter.errors import ConfigError
 from orbiter.records import Task
-from orbiter.tasks.environment import Environment
+from orbiter.tasks.countdown_probes import countdown_probes
+from orbiter.tasks.countdown_solver import solve
+from orbiter.tasks.environment import Environment, Probe
 from orbiter.tasks.options import check_whole_number
 from orbiter.tasks.streams import item_stream
 
@@ -58,10 +57,13 @@ class Countdown(Environment):
 
     def demonstrate(self, task: Task) -> str | None:
         """Return an expression with the target's value, found from the prompt; None if there is none."""
-        match = _PROMPT.fullmatch(task.prompt)
-        if match is None:
-            raise ConfigError(f"prompt must be a countdown prompt, got {task.prompt!r}")
-        return solve([int(n) for n in match[2].split()], int(match[1]))
+        numbers, target = _read(task)
+        return solve(numbers, target)
+
+    def probes(self, task: Task) -> Iterator[Probe]:
+        """Yield the mistakes that checkers of expressions let through, and other writings of a right answer."""
+        numbers, target = _read(task)
+        return countdown_probes(numbers, target)
 
     def verifier(self) -> str:
         """Return ``countdown``."""
@@ -73,6 +75,14 @@ class Countdown(Environment):
             if 0 < target <= self.max_target and target not in numbers:
                 return target
         return stream.choice(numbers)  # a solvable task all the same, if an easy one
+
+
+def _read(task: Task) -> tuple[list[int], int]:
+    """Return the numbers and the target that a prompt gives."""
+    match = _PROMPT.fullmatch(task.prompt)
+    if match is None:
+        raise ConfigError(f"prompt must be a countdown prompt, got {task.prompt!r}")
+    return [int(n) for n in match[2].split()], int(match[1])
 
 
 def _random_value(numbers: Sequence[int], stream: Random) -> int:
@@ -87,64 +97,3 @@ def _random_value(numbers: Sequence[int], stream: Random) -> int:
             values.append(a // b)
         left.append(stream.choice(values))
     return left[0]
-
-
-@frozen
-class _Term:
-    """A value, the text that has it, and the precedence of the text's outermost operator."""
-
-    value: int | Fraction
-    text: str
-    precedence: int = 3
-
-
-def solve(numbers: Sequence[int], target: int) -> str | None:
-    """Return an expression over some of the numbers, each at most once, whose value is ``target``; None if there is none.
-
-    Whole intermediate results are tried first, then fractions. The same arguments always give the same expression.
-    """
-    terms = tuple(_Term(n, str(n)) for n in numbers)
-    for fractions in (False, True):
-        found = _search(terms, target, fractions, set())
-        if found is not None:
-            return found
-    return None
-
-
-def _search(
-    terms: tuple[_Term, ...], target: int, fractions: bool, visited: set[tuple[int | Fraction, ...]]
-) -> str | None:
-    for term in terms:
-        if term.value == target:
-            return term.text
-    state = tuple(sorted(term.value for term in terms))
-    if state in visited:
-        return None
-    visited.add(state)
-    for i, a in enumerate(terms):
-        for j, b in enumerate(terms):
-            if i == j:
-                continue
-            rest = tuple(term for k, term in enumerate(terms) if k not in (i, j))
-            for joined in _joined(a, b, fractions, commutes=i < j):
-                if found := _search((*rest, joined), target, fractions, visited):
-                    return found
-    return None
-
-
-def _joined(a: _Term, b: _Term, fractions: bool, *, commutes: bool) -> Iterator[_Term]:
-    if commutes:
-        yield _Term(a.value + b.value, f"{a.text}+{b.text}", 1)
-        yield _Term(a.value * b.value, f"{_in(a, 2)}*{_in(b, 2)}", 2)
-    yield _Term(a.value - b.value, f"{a.text}-{_in(b, 2)}", 1)
-    if b.value:
-        quotient = Fraction(a.value) / b.value
-        if quotient.denominator == 1:
-            yield _Term(int(quotient), f"{_in(a, 2)}/{_in(b, 3)}", 2)
-        elif fractions:
-            yield _Term(quotient, f"{_in(a, 2)}/{_in(b, 3)}", 2)
-
-
-def _in(term: _Term, precedence: int) -> str:
-    """Return the text of a term, in parentheses if its outermost operator binds less than asked."""
-    return term.text if term.precedence >= precedence else f"({term.text})"

@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
+
+from attrs import frozen
 
 from orbiter.records import Message, Task
 
 if TYPE_CHECKING:
     from orbiter.verify.verifier import Verifier
+
+
+@frozen
+class Probe:
+    """An answer whose label is certain, to audit verifiers with.
+
+    Args:
+        family: What kind of answer it is, in a few words: ``number used twice``.
+        answer: The text of the answer.
+        correct: Whether it is right.
+    """
+
+    family: str
+    answer: str
+    correct: bool
 
 
 class Environment(ABC):
@@ -53,6 +71,13 @@ class Environment(ABC):
     def verifier(self) -> Verifier | str:
         """Return the verifier of these tasks, or its registered name; the default compares exactly."""
         return "exact"
+
+    def probes(self, task: Task) -> Iterable[Probe]:  # noqa: ARG002
+        """Return answers to the task that test a verifier where only this environment knows to, beside the usual probes.
+
+        At most one right and one wrong answer of a family, each certain: what might be otherwise is left out. The default gives none.
+        """
+        return ()
 
     def make_task(
         self, index: int | str, prompt: str, *, answer: object = None, **metadata: object
