@@ -177,7 +177,10 @@ class HeldOutIndex:
         return {ngram for text in texts for ngram in self._ngrams(text)}
 
     def _word_ngrams(self, text: str) -> Iterator[str]:
-        words = [word for token in text.split() if (word := _strip_punctuation(token))]
+        tokens = text.split()
+        if len(tokens) < self._n:
+            return
+        words = [word for token in tokens if (word := _strip_punctuation(token))]
         for start in range(len(words) - self._n + 1):
             yield " ".join(words[start : start + self._n])
 
@@ -193,7 +196,9 @@ def _conversation(messages: Iterable[Message]) -> Conversation:
 
 
 def _normalise(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    if not text.isascii():  # ASCII is in its normal form already
+        text = unicodedata.normalize("NFKC", text)
+    return " ".join(text.casefold().split())
 
 
 def _strip_punctuation(token: str) -> str:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from orbiter.curate.contamination import HeldOutIndex
 from orbiter.errors import ConfigError, OrbiterWarning, user_code
 from orbiter.plugin import registry
 from orbiter.records import Message, Outcome, Task, Trajectory, content_hash
@@ -102,23 +101,16 @@ def _made_by(wheel: Flywheel, engine: Component, count: int) -> list[Trajectory]
 
 
 def _fit(wheel: Flywheel, made: Iterable[Trajectory]) -> Iterator[Trajectory]:
-    share, seen, held_out = wheel.recipe.evaluate.share, set(), _held_out(wheel)
+    share, seen = wheel.recipe.evaluate.share, set()
     for row in made:
         task = Task(row.env, row.task_id, row.prompt, tools=row.tools, metadata=row.metadata)
         key = content_hash(row.messages)
         if key in seen or (share > 0 and is_held_out(task, share=share)):
             continue
-        if held_out is not None and held_out.find(row) is not None:
+        # Beside the hash of its prompt, which another system message would change.
+        if wheel.held_out is not None and wheel.held_out.find(row) is not None:
             continue
         seen.add(key)
         verdict = judge(wheel.verifier, task, row)
         if verdict.outcome is Outcome.PASS:
             yield attrs.evolve(row, score=verdict.score, verdict=verdict, round=0)
-
-
-def _held_out(wheel: Flywheel) -> HeldOutIndex | None:
-    """Return what rows are compared with beside the hash of their prompt, which another system message would change."""
-    n, count = wheel.recipe.curate.decontaminate, wheel.recipe.evaluate.tasks
-    if n is None or count == 0:
-        return None
-    return HeldOutIndex(wheel.stream("held_out").take(count, allow_fewer=True), n=n)

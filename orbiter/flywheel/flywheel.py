@@ -7,6 +7,7 @@ import gc
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
@@ -17,6 +18,7 @@ from attrs import frozen
 
 from orbiter import jsonl
 from orbiter.convert import unstructure
+from orbiter.curate.contamination import HeldOutIndex
 from orbiter.errors import (
     ConfigError,
     LedgerWarning,
@@ -147,6 +149,14 @@ class Flywheel:
                 share=self.recipe.evaluate.share,
             )
         return self._streams[split]
+
+    @cached_property
+    def held_out(self) -> HeldOutIndex | None:
+        """The held-out tasks, to find the rows that repeat one; None if the recipe compares none."""
+        n, count = self.recipe.curate.decontaminate, self.recipe.evaluate.tasks
+        if n is None or count == 0:
+            return None
+        return HeldOutIndex(self.stream("held_out").take(count, allow_fewer=True), n=n)
 
     def remember(self, number: int, judged: dict[AttemptKey, Trajectory]) -> None:
         """Keep a round's judged attempts at hand for its curation; only the newest round's are."""

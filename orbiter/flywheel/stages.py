@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from orbiter import jsonl
-from orbiter.curate.contamination import decontaminate
 from orbiter.curate.decision import Decision, Fate, Funnel
 from orbiter.curate.export import Exporter
 from orbiter.curate.near_dedup import near_dedup
@@ -229,14 +228,11 @@ def _drop_unfit(
     A row that failed or repeats another is no less contaminated: it may enter a preference pair.
     """
     spec = wheel.recipe.curate
-    if spec.decontaminate is not None and wheel.recipe.evaluate.tasks:
-        held_out = wheel.stream("held_out").take(wheel.recipe.evaluate.tasks, allow_fewer=True)
-        valid = [i for i, d in enumerate(decisions) if d.decision is not Fate.INVALID]
-        found = decontaminate([rows[i] for i in valid], held_out, n=spec.decontaminate)
-        for item in found.contaminated:
-            decisions[valid[item.index]] = Decision(
-                Fate.CONTAMINATED, f"held-out task {item.task_id}"
-            )
+    if wheel.held_out is not None:
+        for i, row in enumerate(rows):
+            if decisions[i].decision is not Fate.INVALID and (found := wheel.held_out.find(row)):
+                task, _ = found
+                decisions[i] = Decision(Fate.CONTAMINATED, f"held-out task {task.task_id}")
     if spec.near_duplicates is not None:
         accepted = [i for i, decision in enumerate(decisions) if decision.accepted]
         repeats = near_dedup([rows[i] for i in accepted], threshold=spec.near_duplicates)
