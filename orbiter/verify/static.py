@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import functools
-import json
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jsonschema
-import orjson
-from attrs import field, frozen
-from referencing import Registry
+import attrs
+from attrs import frozen
 
 from orbiter.convert import structure
-from orbiter.errors import ConfigError, OrbiterError, RecordError
-from orbiter.records import Message, Outcome, Task, Trajectory, Verdict
+from orbiter.errors import ConfigError, RecordError
+from orbiter.records import Outcome, Task, Trajectory, Verdict
 from orbiter.tasks.component import Spec, make_component
+from orbiter.verify.calls import (
+    Call,
+    TraceError,
+    after_prompt,
+    check_schemas,
+    read_calls,
+    tool_schemas,
+)
+from orbiter.verify.expected import ExpectedCall, Progress, assigned
 from orbiter.verify.verifier import Verifier, judge, version_of
 
-MAX_ARGUMENTS_LENGTH = 100_000
-"""Longest argument text of one tool call, in characters."""
-
-
-@frozen(kw_only=True)
-class RequiredCall:
-    """A tool call that must occur: the tool, and the arguments that it must have at least."""
-
-    name: str
-    arguments: Mapping[str, Any] = field(factory=dict)
+Schemas = Mapping[str, Mapping[str, Any]]
 
 
 @frozen(kw_only=True)
@@ -36,25 +31,16 @@ class TraceRules:
     """What a task demands of a trace; ``task.metadata["trace"]`` holds it as plain data.
 
     Args:
-        required: Calls that must occur, each matched by a call of its own.
+        expected: The whole trace: these calls in this order and no others; calls of one turn have no order among themselves.
+        required: Calls that must occur, each matched by a call of its own; it may have further arguments.
         forbidden: Tools that must not be called.
         max_calls: Most tool calls in all, so that a right one cannot be hit by trying everything.
     """
 
-    required: tuple[RequiredCall, ...] = ()
+    expected: tuple[ExpectedCall, ...] = ()
+    required: tuple[ExpectedCall, ...] = ()
     forbidden: tuple[str, ...] = ()
     max_calls: int | None = None
-
-
-@frozen
-class _Call:
-    id: str
-    name: str
-    arguments: dict[str, Any]
-
-
-class _Broken(OrbiterError):
-    """The trace breaks a rule; the message is the reason of the verdict."""
 
 
 class StaticTraceVerifier(Verifier):
@@ -67,16 +53,29 @@ class StaticTraceVerifier(Verifier):
        with an assistant turn that calls none.
     3. Every call has an id of its own, names a tool of the *task* and gives arguments, strict JSON, that fit the tool's schema.
        An argument that the schema does not list is refused unless the schema allows it by ``additionalProperties``.
-    4. The rules of the task hold: required calls, forbidden tools, number of calls.
+    4. The rules of the task hold: forbidden tools, number of calls, required calls, the expected trace.
     5. Another verifier passes the final answer.
 
     What a trace says of its own success (a score, a verdict, metadata, unknown keys) is never read. A task that demands nothing
     that could be checked, or demands it wrongly, makes the verdict invalid.
 
+    With an expected trace of n calls, a trace that breaks rule 4 or 5 is graded by its distance d from it: the least number of
+    calls to be added, removed or replaced (Levenshtein), and 1 for a final answer that fails. The score is max(0, 1 - d / steps), where
+    steps is n, or n + 1 if the answer is judged; d = 1 is a *near miss*. The details hold
+
+    - ``first_error``: the assistant turn, counted from 0 after the prompt, of the first call that departs from the expected trace, or
+      the last turn if calls are missing or the answer is wrong; None in a trace that passes;
+    - ``near_miss``: whether d = 1;
+    - ``potentials``: for each assistant turn the progress in [0, 1] when it ends: the share of the steps that are done, in order.
+      Differences of it are a shaping reward that leaves the best policy as it is (Ng, Harada and Russell 1999, theorem 1).
+
+    ``step_scores`` is 1 for each turn before ``first_error``, 0 for that turn and None after it, where nobody can tell.
+
     Args:
         answer: The verifier of the final answer, its name, or its name with options beside it; None to check none, which the
-            task must make up for with required calls.
+            task must make up for with required or expected calls.
         rules: Rules for every task, as TraceRules or its plain data; those of the task come on top.
+        dialogue: There may be user messages between the turns.
     """
 
     name = "static"
@@ -86,187 +85,113 @@ class StaticTraceVerifier(Verifier):
         *,
         answer: Verifier | Spec | None = "exact",
         rules: TraceRules | Mapping[str, Any] | None = None,
+        dialogue: bool = False,
     ) -> None:
         self.answer = None if answer is None else make_component("verifier", answer, Verifier)  # type: ignore[type-abstract]
         try:
             self.rules = structure(rules or {}, TraceRules)
         except RecordError as error:
             raise ConfigError(f"rules of a static verifier: {error}") from None
-        self.version = version_of(self, "1")
+        if self.rules.expected:
+            raise ConfigError("rules of a static verifier must leave 'expected' to the task")
+        self.dialogue = dialogue
+        self.version = version_of(self, "2")
 
     def verify(self, task: Task, trajectory: Trajectory) -> Verdict:
         """Return the terminal verdict on a trace."""
         try:
-            rules = [self.rules, structure(task.metadata.get("trace", {}), TraceRules)]
-            tools = _tools(task)
+            own = structure(task.metadata.get("trace", {}), TraceRules)
+            schemas = tool_schemas(task)
+            for one in (*own.expected, *own.required):
+                one.check_against(schemas)
         except RecordError as error:
-            return Verdict.invalid(f"task has malformed rules: {error}")
-        if self.answer is None and not any(r.required for r in rules):
-            return Verdict.invalid("task has neither a required call nor an answer to be checked")
+            return Verdict.invalid(f"task has malformed rules: {error.message}")
+        if self.answer is None and not (self.rules.required or own.required or own.expected):
+            return Verdict.invalid("task has neither an expected call nor an answer to be checked")
         try:
-            calls = list(_calls(_after_prompt(task, trajectory)))
-            for call in calls:
-                _check_schema(call, tools)
-            for one in rules:
-                _check_rules(calls, one)
-        except _Broken as error:
-            return Verdict.failed(error.message)
+            messages = after_prompt(task, trajectory)
+            calls = read_calls(messages, dialogue=self.dialogue)
+            check_schemas(calls, schemas)
+        except TraceError as error:
+            return Verdict.failed(error.message, details={"first_error": error.turn})
+        broken = _broken(calls, self.rules, schemas) or _broken(calls, own, schemas)
+        if own.expected:
+            turns = sum(message.role == "assistant" for message in messages)
+            return self._graded(task, trajectory, broken, _progress(calls, own, schemas, turns))
         details = {"calls": len(calls)}
+        if broken:
+            return Verdict.failed(broken, details=details)
         if self.answer is None:
             return Verdict.passed(details=details)
-        verdict = judge(self.answer, task, trajectory)
-        reason = "" if verdict.outcome is Outcome.PASS else f"{verdict.verifier}: {verdict.reason}"
-        return Verdict(verdict.outcome, verdict.score, reason, details=details)
+        return attrs.evolve(_named(judge(self.answer, task, trajectory)), details=details)
+
+    def _graded(
+        self, task: Task, trajectory: Trajectory, broken: str, progress: Progress
+    ) -> Verdict:
+        """Return the verdict on a well-formed trace that is to be the expected one."""
+        verdict = Verdict.passed()
+        if self.answer is not None:
+            verdict = _named(judge(self.answer, task, trajectory))
+        right = verdict.outcome is Outcome.PASS
+        if not broken and progress.distance:
+            broken = "departs from the expected trace"
+        if broken:
+            verdict = Verdict.failed(broken)
+        elif verdict.outcome is Outcome.INVALID:
+            return verdict
+        last, needs = len(progress.done) - 1, progress.needs
+        steps = needs + (self.answer is not None)
+        distance = progress.distance + (not right)
+        first_error = progress.first_error
+        if verdict.outcome is Outcome.FAIL:
+            first_error = last if first_error is None else first_error
+            verdict = attrs.evolve(verdict, score=max(0.0, 1 - max(distance, 1) / steps))
+        done = list(progress.done)
+        if self.answer is not None:
+            done[last] += right and done[last] == needs
+        return attrs.evolve(
+            verdict,
+            step_scores=_step_scores(len(done), first_error),
+            details={
+                "first_error": first_error,
+                "near_miss": verdict.outcome is Outcome.FAIL and distance <= 1,
+                "potentials": [count / steps for count in done],
+            },
+        )
 
 
-def _tools(task: Task) -> dict[str, Any]:
-    """Return the argument schemas of the task's tools by name."""
-    schemas: dict[str, Any] = {}
-    for place, tool in enumerate(task.tools):
-        function = tool.get("function") if isinstance(tool, Mapping) else None
-        name = function.get("name") if isinstance(function, Mapping) else None
-        if not isinstance(function, Mapping) or not isinstance(name, str) or name in schemas:
-            raise RecordError("must be a function with a name of its own", field=f"tools[{place}]")
-        schema = function.get("parameters") or {"type": "object", "properties": {}}
-        try:
-            jsonschema.Draft202012Validator.check_schema(schema)
-        except jsonschema.SchemaError as error:
-            raise RecordError(
-                f"must be a JSON schema: {error.message}",
-                field=f"tools[{place}].function.parameters",
-            ) from None
-        schemas[name] = schema
-    return schemas
+def _named(verdict: Verdict) -> Verdict:
+    """Return the verdict of a part without the part's own evidence, its reason preceded by its name."""
+    passed = verdict.outcome is Outcome.PASS
+    reason = "" if passed else f"{verdict.verifier}: {verdict.reason}"
+    return Verdict(verdict.outcome, verdict.score, reason)
 
 
-def _after_prompt(task: Task, trajectory: Trajectory) -> Sequence[Message]:
-    """Return the messages after the prompt, which must be the task's own."""
-    size = len(task.messages)
-    if trajectory.messages[:size] != task.messages:
-        raise _Broken("the prompt is not the task's")
-    return trajectory.messages[size:]
+def _broken(calls: Sequence[Call], rules: TraceRules, schemas: Schemas) -> str:
+    """Return which of the rules is broken, but for the expected trace, or an empty text."""
 
+    def fit(need: int, i: int) -> bool:
+        one = rules.required[need]
+        return one.name in schemas and one.matches(calls[i], schemas[one.name], exactly=False)
 
-def _calls(messages: Sequence[Message]) -> Iterator[_Call]:
-    """Yield the tool calls of a well-formed continuation, in order."""
-    used: set[str] = set()
-    open_calls: set[str] = set()
-    for message in messages:
-        if message.role == "tool":
-            if message.tool_call_id not in open_calls:
-                raise _Broken("a tool message answers no open call")
-            open_calls.remove(message.tool_call_id)
-        elif message.role != "assistant":
-            raise _Broken(f"unexpected {message.role} message")
-        elif open_calls:
-            raise _Broken("a tool call has no answer")
-        else:
-            for raw in message.tool_calls:
-                call = _call(raw)
-                if call.id in used:
-                    raise _Broken("a call id is used twice")
-                used.add(call.id)
-                open_calls.add(call.id)
-                yield call
-    last = messages[-1] if messages else None
-    if last is None or last.role != "assistant" or last.tool_calls:
-        raise _Broken("no answer")
-
-
-def _call(raw: object) -> _Call:
-    function = raw.get("function") if isinstance(raw, Mapping) else None
-    if not isinstance(raw, Mapping) or not isinstance(function, Mapping):
-        raise _Broken("malformed tool call")
-    call_id, name = raw.get("id"), function.get("name")
-    if not isinstance(call_id, str) or not call_id or not isinstance(name, str):
-        raise _Broken("malformed tool call")
-    return _Call(call_id, name, _arguments(function.get("arguments")))
-
-
-def _arguments(given: object) -> dict[str, Any]:
-    """Return arguments, which are JSON text in the OpenAI shape and an object in the TRL shape."""
-    if isinstance(given, Mapping):
-        return dict(given)
-    if not isinstance(given, str) or len(given) > MAX_ARGUMENTS_LENGTH:
-        raise _Broken("tool arguments are not a JSON object")
-    try:
-        value = json.loads(given, object_pairs_hook=_unique, parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        raise _Broken("tool arguments are not a JSON object") from None
-    if not isinstance(value, dict):
-        raise _Broken("tool arguments are not a JSON object")
-    return value
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    out = dict(pairs)
-    if len(out) < len(pairs):
-        raise _Broken("tool arguments name a key twice")
-    return out
-
-
-def _refuse(constant: str) -> float:
-    raise ValueError(constant)
-
-
-@functools.lru_cache(maxsize=256)
-def _validator(schema: bytes) -> jsonschema.Draft202012Validator:
-    # The empty registry keeps a $ref from being fetched from the network.
-    return jsonschema.Draft202012Validator(orjson.loads(schema), registry=Registry())
-
-
-def _check_schema(call: _Call, tools: Mapping[str, Any]) -> None:
-    if call.name not in tools:
-        raise _Broken("calls an unknown tool")
-    schema = tools[call.name]
-    unlisted = call.arguments.keys() - schema.get("properties", {}).keys()
-    if unlisted and not schema.get("additionalProperties"):
-        raise _Broken("tool arguments break the schema")
-    if not _validator(orjson.dumps(schema)).is_valid(call.arguments):
-        raise _Broken("tool arguments break the schema")
-
-
-def _check_rules(calls: Sequence[_Call], rules: TraceRules) -> None:
     if any(call.name in rules.forbidden for call in calls):
-        raise _Broken("calls a forbidden tool")
+        return "calls a forbidden tool"
     if rules.max_calls is not None and len(calls) > rules.max_calls:
-        raise _Broken("too many tool calls")
-    if not _covers(list(calls), list(rules.required)):
-        raise _Broken("a required call is missing")
+        return "too many tool calls"
+    if assigned(len(rules.required), len(calls), fit) is None:
+        return "a required call is missing"
+    return ""
 
 
-def _covers(calls: list[_Call], required: list[RequiredCall]) -> bool:
-    """Return whether each required call can be given a call of its own (bipartite matching by augmenting paths)."""
-    taken: dict[int, int] = {}
+def _progress(calls: Sequence[Call], rules: TraceRules, schemas: Schemas, turns: int) -> Progress:
+    def fit(need: int, call: Call) -> bool:
+        one = rules.expected[need]
+        return one.matches(call, schemas[one.name], exactly=True)
 
-    def place(need: int, tried: set[int]) -> bool:
-        for i, call in enumerate(calls):
-            if i in tried or not _meets(call, required[need]):
-                continue
-            tried.add(i)
-            if i not in taken or place(taken[i], tried):
-                taken[i] = need
-                return True
-        return False
-
-    return all(place(need, set()) for need in range(len(required)))
+    return Progress.of(calls, len(rules.expected), fit, turns=turns)
 
 
-def _meets(call: _Call, required: RequiredCall) -> bool:
-    return call.name == required.name and all(
-        key in call.arguments and _same(call.arguments[key], value)
-        for key, value in required.arguments.items()
-    )
-
-
-def _same(a: object, b: object) -> bool:
-    """Return whether two JSON values are equal; unlike Python, 1 and true are not."""
-    if isinstance(a, bool) or isinstance(b, bool):
-        return a is b
-    if isinstance(a, int | float) and isinstance(b, int | float):
-        return a == b and math.isfinite(a)
-    if isinstance(a, Mapping) and isinstance(b, Mapping):
-        return a.keys() == b.keys() and all(_same(a[k], b[k]) for k in a)
-    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
-        return len(a) == len(b) and all(_same(x, y) for x, y in zip(a, b))
-    return type(a) is type(b) and a == b
+def _step_scores(turns: int, first_error: int | None) -> tuple[float | None, ...]:
+    if first_error is None:
+        return (1.0,) * turns
+    return (1.0,) * first_error + (0.0,) + (None,) * (turns - first_error - 1)
