@@ -10,17 +10,8 @@ from orbiter.records import Message, Outcome, Task, Trajectory, Verdict, content
 from orbiter.testing.contract import Contract, shown
 from orbiter.verify.answer import answered
 from orbiter.verify.audit import LabelledAnswer
+from orbiter.verify.audit.claims import claiming
 from orbiter.verify.verifier import Verifier, judge
-
-_CLAIMS = {
-    "score": 1.0,
-    "reward": 1.0,
-    "success": True,
-    "passed": True,
-    "correct": True,
-    "terminal_utility": 1.0,
-    "verdict": "pass",
-}
 
 
 def check_verifier(make: Callable[[], Verifier], labelled: Sequence[LabelledAnswer]) -> None:
@@ -115,19 +106,7 @@ def _check_claims(
     contract: Contract, verifier: Verifier, item: LabelledAnswer, verdict: Verdict
 ) -> None:
     """Let the trajectory say the opposite of the truth about itself, in every place it has."""
-    claims: dict[str, object] = dict(_CLAIMS)
-    if item.correct:
-        claims = {key: 0.0 if type(value) is float else False for key, value in _CLAIMS.items()}
-        claims["verdict"] = "fail"
-    liar = attrs.evolve(
-        item.trajectory,
-        score=0.0 if item.correct else 1.0,
-        verdict=Verdict.failed("claimed") if item.correct else Verdict.passed("claimed"),
-        metadata=claims,
-        generator="teacher",
-        model="oracle",
-        extra=claims,
-    )
+    liar = claiming(item.trajectory, success=not item.correct)
     other = judge(verifier, item.task, liar)
     contract.clause(
         "claims are ignored",

@@ -10,13 +10,9 @@ attacks of every family that audits know, :mod:`~orbiter.verify.audit.labelled` 
 """
 
 from orbiter.verify.answer import answered
-from orbiter.verify.audit.answers import (
-    LabelledAnswer,
-    corruptions,
-    labelled_answers,
-    reference_label,
-)
+from orbiter.verify.audit.answers import LabelledAnswer, corruptions, labelled_answers
 from orbiter.verify.audit.confusion import Audit, Confusion, Disagreement, audit, self_audit, tally
+from orbiter.verify.audit.labels import reference_label
 
 __all__ = [
     "Audit",

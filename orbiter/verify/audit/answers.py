@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import random
-import re
-from collections.abc import Callable, Iterator
-from fractions import Fraction
+from collections.abc import Iterator
 
 from attrs import frozen
 
@@ -14,11 +12,7 @@ from orbiter.records import Task, Trajectory
 from orbiter.tasks.environment import Environment
 from orbiter.tasks.streams import item_stream
 from orbiter.verify.answer import answered
-
-IsRight = Callable[[Task, str], "bool | None"]
-"""Says whether an answer is right, or None if it cannot tell."""
-
-_NUMBER = re.compile(r"[-+]?[0-9]{1,300}(\.[0-9]{1,300})?")
+from orbiter.verify.audit.labels import IsRight, reference_label
 
 
 @frozen
@@ -111,26 +105,6 @@ def demonstrated(environment: Environment, *, count: int, seed: int) -> list[tup
     return shown
 
 
-def reference_label(environment: Environment) -> IsRight:
-    """Return a labeller that trusts ``task.answer`` where the environment demonstrates just that.
-
-    It says True for the reference itself, False for a text that differs from a one-word reference by more than white space,
-    case or the way a number is written, and None for all else: a longer reference may be worked out, and stay right with an edit
-    in its reasoning; where the demonstration is not the reference, other right answers may exist.
-    """
-
-    def label(task: Task, answer: str) -> bool | None:
-        reference = task.answer
-        if not isinstance(reference, str) or environment.demonstrate(task) != reference:
-            return None
-        if answer == reference:
-            return True
-        one_word = len(reference.split()) == 1
-        return False if one_word and not same_loosely(answer, reference) else None
-
-    return label
-
-
 def corruptions(
     answer: str, stream: random.Random, *, chars: str | None = None, tries: int = 16
 ) -> Iterator[str]:
@@ -159,11 +133,3 @@ def corruptions(
             text = before + stream.choice(alphabet) + after
         if text != answer:
             yield text
-
-
-def same_loosely(one: str, other: str) -> bool:
-    """Return whether two texts differ at most by white space, case or the way a number is written."""
-    if "".join(one.split()).casefold() == "".join(other.split()).casefold():
-        return True
-    numbers = [_NUMBER.fullmatch(text.strip().replace(",", "")) for text in (one, other)]
-    return all(numbers) and len({Fraction(found.group()) for found in numbers if found}) == 1

@@ -13,7 +13,8 @@ from orbiter.errors import ConfigError
 from orbiter.intervals import Estimate, Interval, check_confidence, estimate_rate
 from orbiter.records import Outcome, Verdict
 from orbiter.tasks.environment import Environment
-from orbiter.verify.audit.answers import IsRight, LabelledAnswer, labelled_answers
+from orbiter.verify.audit.answers import LabelledAnswer, labelled_answers
+from orbiter.verify.audit.labels import IsRight
 from orbiter.verify.verifier import Verifier, judge
 
 
@@ -251,7 +252,7 @@ def self_audit(
         verifier: What is measured.
         count: Number of tasks; each gives one right answer and up to two wrong ones.
         seed: Selects the tasks and the corruptions.
-        is_right: Labels a corrupted answer; default :func:`~orbiter.verify.audit.answers.reference_label`.
+        is_right: Labels a corrupted answer; default :func:`~orbiter.verify.audit.labels.reference_label`.
         confidence: Of the intervals, in (0, 1).
 
     Raises:

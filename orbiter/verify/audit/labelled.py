@@ -1,0 +1,80 @@
+"""Labelled answers from a JSONL file: what people, or a verifier that is trusted more, said of real answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+from attrs import field, frozen
+
+from orbiter import jsonl
+from orbiter.errors import RecordError, user_code
+from orbiter.records import Message, Task, Trajectory
+from orbiter.tasks.environment import Environment
+from orbiter.verify.audit.answers import LabelledAnswer
+
+
+def _some(_: object, attribute: attrs.Attribute[Any], value: tuple[Any, ...]) -> None:
+    if not value:
+        raise RecordError("must hold at least one message, got none", field=attribute.name)
+
+
+@frozen
+class LabelledRow:
+    """One line: a conversation, and whether its answer is right. Unknown keys, such as an earlier score, are not looked at.
+
+    Args:
+        messages: The whole conversation, prompt included.
+        task_id: Name of the task.
+        correct: Whether the answer is right.
+        answer: The reference, if the environment does not give the task.
+        env: Name of the environment.
+        tools: Tool schemas of the task.
+        metadata: Metadata of the task.
+        family: What kind of answer it is.
+    """
+
+    messages: tuple[Message, ...] = field(validator=_some)
+    task_id: str
+    correct: bool
+    answer: Any = None
+    env: str = ""
+    tools: tuple[Any, ...] = ()
+    metadata: Mapping[str, Any] = field(factory=dict)
+    family: str = "labelled"
+    extra: Mapping[str, Any] = field(factory=dict, kw_only=True)
+
+    def labelled(self, known: Mapping[str, Task]) -> LabelledAnswer:
+        """Return the labelled answer; its task is the known one of that name, or else what the row says."""
+        trajectory = Trajectory(self.messages, self.env, self.task_id, None, tools=self.tools)
+        task = known.get(self.task_id) or Task(
+            self.env, self.task_id, trajectory.prompt, self.answer, self.tools, self.metadata
+        )
+        return LabelledAnswer(task, trajectory, self.correct, self.family)
+
+
+def read_labelled(
+    path: str | Path, *, environment: Environment | None = None, seed: int = 0
+) -> list[LabelledAnswer]:
+    """Return the labelled answers of a file.
+
+    Args:
+        path: A JSONL file of LabelledRow.
+        environment: Where tasks are looked up by their id, if it has an end; other rows bring their own reference.
+        seed: The stream of the environment that the tasks come from.
+
+    Raises:
+        RecordError: A row is malformed, or there is none; names file, line and field.
+        UserCodeError: The environment raised.
+    """
+    known: dict[str, Task] = {}
+    if environment is not None and environment.size is not None:
+        with user_code(f"environment {environment.name!r}", "task"):
+            tasks = [environment.task(index, seed=seed) for index in range(environment.size)]
+        known = {task.task_id: task for task in tasks}
+    found = [row.labelled(known) for row in jsonl.read(path, LabelledRow)]
+    if not found:
+        raise RecordError("must hold at least one labelled answer, got none", source=str(path))
+    return found

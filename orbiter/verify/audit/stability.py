@@ -1,0 +1,94 @@
+"""Whether a verifier says the same again: a second time, in another order, one by one, and in another process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+
+from attrs import frozen
+
+from orbiter.records import Outcome, Task, Trajectory, Verdict
+from orbiter.tasks.streams import item_stream
+
+Answers = Sequence[tuple[Task, Trajectory]]
+"""Tasks, each with an answer to it."""
+
+Judging = Callable[[Answers], Sequence[Verdict]]
+"""Gives the verdicts on answers, in their order."""
+
+
+@frozen
+class Change:
+    """An answer on which the verifier changed its mind.
+
+    Args:
+        task_id: The task.
+        before: The first verdict.
+        after: The second one.
+    """
+
+    task_id: str
+    before: Verdict
+    after: Verdict
+
+
+@frozen(kw_only=True)
+class Stability:
+    """How one repetition went.
+
+    Args:
+        name: What was done: ``again``, ``in another order``, ``one by one``, ``in another process``.
+        count: Answers that were judged twice.
+        changes: Those with another outcome or score.
+    """
+
+    name: str
+    count: int
+    changes: tuple[Change, ...] = ()
+
+
+def check_stability(
+    open_judging: Callable[[], AbstractContextManager[Judging]],
+    answers: Answers,
+    *,
+    seed: int,
+    count: int = 200,
+) -> tuple[Stability, ...]:
+    """Return whether verdicts stay the same, on a sample of answers.
+
+    Args:
+        open_judging: Starts the verifier anew, in another process where it can, and gives what judges with it.
+        answers: What is to be judged; those with an invalid verdict are left out, since a time limit may pass or not.
+        seed: Selects the sample and the other order.
+        count: Most answers in the sample.
+    """
+    stream = item_stream("stability", seed)
+    sample = stream.sample(list(answers), min(count, len(answers)))
+    with open_judging() as judge:
+        first = [
+            (pair, verdict)
+            for pair, verdict in zip(sample, judge(sample))
+            if verdict.outcome is not Outcome.INVALID
+        ]
+        pairs, verdicts = [pair for pair, _ in first], [verdict for _, verdict in first]
+        order = stream.sample(range(len(pairs)), len(pairs))
+        shuffled = dict(zip(order, judge([pairs[i] for i in order])))
+        rounds = {
+            "again": judge(pairs),
+            "in another order": [shuffled[i] for i in range(len(pairs))],
+            "one by one": [judge([pair])[0] for pair in pairs],
+        }
+    with open_judging() as judge:
+        rounds["in another process"] = judge(pairs)
+    return tuple(_compared(name, pairs, verdicts, others) for name, others in rounds.items())
+
+
+def _compared(
+    name: str, pairs: Answers, before: Sequence[Verdict], after: Sequence[Verdict]
+) -> Stability:
+    changes = [
+        Change(task.task_id, one, other)
+        for (task, _), one, other in zip(pairs, before, after, strict=True)
+        if (one.outcome, one.score) != (other.outcome, other.score)
+    ]
+    return Stability(name=name, count=len(pairs), changes=tuple(changes))
