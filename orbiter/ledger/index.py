@@ -346,9 +346,9 @@ class RunIndex:
             containing: Only those that contain the attempt in this line.
         """
         rows = self._db.execute(
-            "SELECT path, hash, round, attempts, others FROM datasets WHERE ?1 IS NULL"
-            " OR hash IN (SELECT dataset FROM dataset_rows WHERE attempt = ?1) ORDER BY line",
-            (containing,),
+            "SELECT path, hash, round, attempts, others FROM datasets WHERE :attempt IS NULL"
+            " OR hash IN (SELECT dataset FROM dataset_rows WHERE attempt = :attempt) ORDER BY line",
+            {"attempt": containing},
         )
         names = ("path", "hash", "round", "attempts", "others")
         return [Dataset(**dict(zip(names, row))) for row in rows]
