@@ -40,3 +40,24 @@ def without_thoughts(text: str) -> str | None:
         if not closed:
             return None
     return text
+
+
+def written(task: Task, trajectory: Trajectory, *, thoughts: bool = True) -> str | None:
+    """Return all that the assistant wrote after the prompt, a line break between turns, or None if that is blank.
+
+    Without ``thoughts``, return the final answer alone. Tool calls are not text.
+    """
+    if not thoughts:
+        text = final_answer(trajectory) or ""
+    else:
+        turns = trajectory.messages[_prompt_size(task, trajectory) :]
+        text = "\n".join(m.text for m in turns if m.role == "assistant")
+    return text if text.strip() else None
+
+
+def _prompt_size(task: Task, trajectory: Trajectory) -> int:
+    """Return how many messages were not written by the policy: the task's, if the trajectory begins with them."""
+    messages, size = trajectory.messages, len(task.messages)
+    if messages[:size] == task.messages:
+        return size
+    return next((i for i, m in enumerate(messages) if m.role == "assistant"), len(messages))
