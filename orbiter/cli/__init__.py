@@ -24,6 +24,7 @@ COMMANDS = {
     "run": "turn the loop that a recipe describes, or go on with it",
     "plan": "say what a recipe will cost, from a short timed probe",
     "preview": "show a few tasks, answers and verdicts before spending anything",
+    "audit": "measure how often a verifier is wrong, and say what that means",
     "yield": "print the account of a run",
     "report": "write the report of a run as one HTML page",
     "export": "write the data of a run in another tool's format",

@@ -41,6 +41,7 @@ __all__ = [
     "odds",
     "odds_multiplier",
     "reject_until_success_kl",
+    "rounds_for_target",
     "samples_for_success",
     "samples_for_survivors",
     "survivor_precision",
@@ -242,6 +243,35 @@ def grow(pass_rate: float, *, multiplier: float, rounds: int) -> tuple[float, ..
         return (float(pass_rate),) * rounds
     log_start, log_step = math.log(pass_rate) - math.log1p(-pass_rate), math.log(multiplier)
     return tuple(_logistic(log_start + step * log_step) for step in range(1, rounds + 1))
+
+
+def rounds_for_target(pass_rate: float, *, target: float, multiplier: float) -> int | None:
+    """Return the least number of rounds after which :func:`grow` reaches a pass rate: ceil(log(odds(q) / odds(p)) / log g).
+
+    Args:
+        pass_rate: p, in [0, 1].
+        target: q, in (0, 1).
+        multiplier: g, > 0; may be infinite.
+
+    Returns:
+        The number, 0 if it is reached already; None if it never is: g is at most 1, or p is 0.
+    """
+    _check_rate("pass_rate", pass_rate)
+    _check_rate("target", target, open_low=True)
+    if target == 1:
+        raise ConfigError("target must be a number in (0, 1), got 1", hint="ask for 0.99, say")
+    if not _is_number(multiplier, infinite=True) or multiplier <= 0:
+        raise ConfigError(f"multiplier must be a number > 0, got {multiplier!r}")
+    if pass_rate >= target:
+        return 0
+    if pass_rate == 0 or multiplier <= 1:
+        return None
+    if math.isinf(multiplier):
+        return 1
+    rounds = math.ceil(math.log(odds(target) / odds(pass_rate)) / math.log(multiplier))
+    # The quotient is off by an ulp at times, which the ceiling turns into a whole round.
+    log_odds = math.log(odds(pass_rate)) + (rounds - 1) * math.log(multiplier)
+    return rounds - 1 if rounds > 1 and log_odds >= math.log(odds(target)) - 1e-12 else rounds
 
 
 def odds_multiplier(*, tpr: float, fpr: float) -> float:

@@ -39,7 +39,7 @@ def countdown_probes(numbers: Sequence[int], target: int) -> Iterator[Probe]:
         yield Probe("wrong by one", beside, False)
         yield Probe("hedged", f"{gold} or {beside}", False)
     yield Probe("wrong equation", f"{gold} = {target + 1}", False)
-    yield Probe("truncated", f"{gold}+", False)
+    yield Probe("dangling sign", f"{gold}+", False)
     spaced = re.sub(r"([-+*/])", r" \1 ", gold)
     yield Probe("format variant", f" {spaced} = {target}\n", True)
     other = solve(sorted(numbers, reverse=True), target)

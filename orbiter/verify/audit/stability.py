@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 
 from attrs import frozen
 
 from orbiter.records import Outcome, Task, Trajectory, Verdict
 from orbiter.tasks.streams import item_stream
+from orbiter.verify.verifier import Verifier, judge
 
 Answers = Sequence[tuple[Task, Trajectory]]
 """Tasks, each with an answer to it."""
 
 Judging = Callable[[Answers], Sequence[Verdict]]
 """Gives the verdicts on answers, in their order."""
+
+
+@contextmanager
+def judging_here(make: Callable[[], Verifier]) -> Iterator[Judging]:
+    """Judge in this process, with a fresh verifier: for verifiers that are trusted not to hang."""
+    verifier = make()
+    yield lambda answers: [judge(verifier, task, trajectory) for task, trajectory in answers]
 
 
 @frozen
@@ -64,22 +72,22 @@ def check_stability(
     """
     stream = item_stream("stability", seed)
     sample = stream.sample(list(answers), min(count, len(answers)))
-    with open_judging() as judge:
+    with open_judging() as judge_all:
         first = [
             (pair, verdict)
-            for pair, verdict in zip(sample, judge(sample))
+            for pair, verdict in zip(sample, judge_all(sample))
             if verdict.outcome is not Outcome.INVALID
         ]
         pairs, verdicts = [pair for pair, _ in first], [verdict for _, verdict in first]
         order = stream.sample(range(len(pairs)), len(pairs))
-        shuffled = dict(zip(order, judge([pairs[i] for i in order])))
+        shuffled = dict(zip(order, judge_all([pairs[i] for i in order])))
         rounds = {
-            "again": judge(pairs),
+            "again": judge_all(pairs),
             "in another order": [shuffled[i] for i in range(len(pairs))],
-            "one by one": [judge([pair])[0] for pair in pairs],
+            "one by one": [judge_all([pair])[0] for pair in pairs],
         }
-    with open_judging() as judge:
-        rounds["in another process"] = judge(pairs)
+    with open_judging() as judge_all:
+        rounds["in another process"] = judge_all(pairs)
     return tuple(_compared(name, pairs, verdicts, others) for name, others in rounds.items())
 
 
