@@ -16,9 +16,12 @@ NAMES: dict[str, dict[str, str]] = {
     "verifier": {
         "all_of": "orbiter.verify.combine:AllOf",
         "any_of": "orbiter.verify.combine:AnyOf",
+        "constitution_judge": "orbiter.verify.judges.constitution:ConstitutionJudge",
         "countdown": "orbiter.verify.countdown:CountdownVerifier",
         "exact": "orbiter.verify.exact:ExactVerifier",
         "numeric": "orbiter.verify.numeric:NumericVerifier",
+        "pairwise_judge": "orbiter.verify.judges.pairwise:PairwiseJudge",
+        "pointwise_judge": "orbiter.verify.judges.pointwise:PointwiseJudge",
         "regex": "orbiter.verify.regex:RegexVerifier",
         "static": "orbiter.verify.static:StaticTraceVerifier",
         "weighted": "orbiter.verify.combine:Weighted",

@@ -36,6 +36,7 @@ from orbiter.errors import (
 KINDS = (
     "environment",
     "verifier",
+    "judge_model",
     "policy",
     "synthesiser",
     "strategy",
@@ -45,12 +46,14 @@ KINDS = (
     "exporter",
     "model",
     "reward",
+    "sandbox",
 )
 """The kinds of things that have names."""
 
 CLASSES: Mapping[str, str] = {
     "environment": "orbiter.tasks.environment:Environment",
     "verifier": "orbiter.verify.verifier:Verifier",
+    "judge_model": "orbiter.verify.judges.model:JudgeModel",
     "policy": "orbiter.generate.policy:Policy",
     "synthesiser": "orbiter.generate.synthesiser:DataSynthesiser",
     "strategy": "orbiter.train.dataset:TrajectoryStrategy",
@@ -58,6 +61,7 @@ CLASSES: Mapping[str, str] = {
     "trainer": "orbiter.train.trainer:Trainer",
     "backend": "orbiter.train.backend:Backend",
     "exporter": "orbiter.curate.export.exporter:Exporter",
+    "sandbox": "orbiter.verify.sandbox:Sandbox",
 }
 """What a component of a kind must be an instance of; the other kinds are functions."""
 
@@ -72,6 +76,9 @@ KNOWN_PLUGINS: Mapping[tuple[str, str], str] = {
     ("verifier", "game_move"): "orbiter-openspiel",
     ("synthesiser", "selfplay"): "orbiter-openspiel",
     ("verifier", "gsm8k"): "orbiter-math",
+    ("verifier", "code"): "orbiter-code",
+    ("judge_model", "openai"): "orbiter-judge",
+    ("judge_model", "policy"): "orbiter-judge",
 }
 """First-party plugins by what they add, so that a missing one is named with its install line."""
 

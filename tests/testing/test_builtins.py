@@ -38,6 +38,7 @@ from orbiter.train.model_trainer import ModelTrainer
 from orbiter.train.rewards import RewardSpec
 from orbiter.verify.audit import LabelledAnswer, labelled_answers
 from orbiter.verify.exact import ExactVerifier
+from orbiter.verify.judges import JudgeModel, Reply
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
 USER, ANSWER, WRONG = Message("user", "2+2="), Message("assistant", "4"), Message("assistant", "5")
@@ -82,8 +83,33 @@ def verdicts(name, reference, *, right, wrong, **options):
     check_verifier(made("verifier", name, **options), labelled)
 
 
+class Grader(JudgeModel):
+    """A judge model that looks for 42 in the first section with an answer."""
+
+    model = "grader"
+
+    def ask(self, questions):
+        return [Reply(text=self.say(question.messages[1].text)) for question in questions]
+
+    def say(self, shown):
+        answer = shown.partition("[[BEGIN ANSWER ")[2].partition("[[END ")[0]
+        good = "| 42" in answer
+        if "[[BEGIN ANSWER A " in shown:
+            return json.dumps({"better": "A" if good else "B"})
+        return json.dumps({"score": 10 * good, "principles": {"P1": "kept" if good else "broken"}})
+
+
+JUDGED = {
+    "reference": "it is 42",
+    "right": ["42", "42!"],
+    "wrong": ["41", ":", ""],
+    "model": Grader(),
+}
 BOTH = ["exact", "numeric"]
 VERIFIERS = {
+    "constitution_judge": {**JUDGED, "principles": ["say 42"]},
+    "pairwise_judge": {**JUDGED, "rubric": "it says 42"},
+    "pointwise_judge": {**JUDGED, "rubric": "it says 42"},
     "all_of": {"reference": "42", "right": ["42", " 42 "], "wrong": ["42.0", "41"], "verifiers": BOTH},
     "any_of": {"reference": "42", "right": ["42", "42.0"], "wrong": ["41", "no"], "verifiers": BOTH},
     "countdown": {
