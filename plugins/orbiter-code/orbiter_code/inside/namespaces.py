@@ -1,0 +1,117 @@
+"""A world of its own for the zygote: process ids, mounts, network, IPC and host name; and a fresh /tmp in memory for each job."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+
+from .confine import ALL, DEVICES, LIBRARIES, READ, USE, standard_library
+from .system import die_with_parent, mount, pivot_root, unmount, unshare
+
+_NEWNS, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET = (
+    0x20000,
+    0x4000000,
+    0x8000000,
+    0x10000000,
+    0x20000000,
+    0x40000000,
+)
+_RDONLY, _NOSUID, _NODEV, _REMOUNT, _BIND, _REC, _PRIVATE = 1, 2, 4, 32, 4096, 16384, 1 << 18
+
+_ROOT = "/mnt"
+"""Where the new root is put together, out of sight of everybody else."""
+
+RIGHTS = {"/": READ, "/tmp": ALL, "/dev/shm": ALL, **dict.fromkeys(DEVICES, USE)}  # noqa: S108  # a job's own
+"""What Landlock leaves to a job: the root holds nothing but what it may read."""
+
+
+def enter(read: Iterable[str], *, user: int) -> None:
+    """Move this process into namespaces of its own, as their first process, with a root that holds only what a job may read.
+
+    Who is not root does so in a user namespace, in which it is ``user``. The process that called stays behind as the
+    parent; when one of the two ends, so does the other.
+
+    Args:
+        read: Files and folders that may be read beside the standard library.
+        user: Id of the user and group in the new user namespace.
+
+    Raises:
+        OSError: The kernel or its administrator does not allow it.
+    """
+    if os.geteuid() != 0:
+        _become_own_user(user)
+    unshare(_NEWNS | _NEWUTS | _NEWIPC | _NEWPID | _NEWNET)
+    first = os.fork()
+    if first:
+        os.closerange(0, 64)
+        os.waitpid(first, 0)
+        os._exit(0)
+    die_with_parent()
+    _change_root((*standard_library(), *LIBRARIES, *read))
+
+
+def own_file_system() -> None:
+    """Give this job an empty /tmp and /dev/shm in memory, limited in size and number of files; nobody else sees them."""
+    unshare(_NEWNS)
+    mount("tmpfs", "/tmp", "tmpfs", _NOSUID | _NODEV, "size=16m,nr_inodes=4096,mode=1777")  # noqa: S108
+    mount("tmpfs", "/dev/shm", "tmpfs", _NOSUID | _NODEV, "size=4m,nr_inodes=256,mode=1777")  # noqa: S108
+
+
+def _become_own_user(user: int) -> None:
+    outside, group = os.geteuid(), os.getegid()
+    unshare(_NEWUSER)
+    for file, text in (
+        ("setgroups", "deny"),
+        ("uid_map", f"{user} {outside} 1"),
+        ("gid_map", f"{user} {group} 1"),
+    ):
+        with open(f"/proc/self/{file}", "w") as out:
+            out.write(text)
+
+
+def _change_root(paths: Iterable[str]) -> None:
+    mount(None, "/", None, _REC | _PRIVATE)
+    mount("tmpfs", _ROOT, "tmpfs", _NOSUID | _NODEV, "size=1m,mode=755")
+    for path in sorted(set(paths)):
+        _show(path)
+    for path in ("/tmp", "/dev/shm", "/old"):  # noqa: S108
+        os.makedirs(_ROOT + path)
+    for device in DEVICES:
+        with open(_ROOT + device, "w"):
+            pass
+        mount(device, _ROOT + device, None, _BIND)
+    for folder in standard_library():
+        _hide_installed(_ROOT + folder)
+    os.chdir(_ROOT)
+    pivot_root(".", "old")
+    os.chdir("/")
+    unmount("/old")
+    os.rmdir("/old")
+    mount(None, "/", None, _BIND | _REMOUNT | _RDONLY | _NOSUID | _NODEV)
+
+
+def _show(path: str) -> None:
+    """Bind ``path`` into the new root, read-only; a link stays the link that it is."""
+    place = _ROOT + path
+    if os.path.lexists(place) or not os.path.exists(path):
+        return
+    os.makedirs(os.path.dirname(place), exist_ok=True)
+    if os.path.islink(path):
+        os.symlink(os.readlink(path), place)
+        return
+    if os.path.isdir(path):
+        os.mkdir(place)
+    else:
+        with open(place, "w"):
+            pass
+    mount(path, place, None, _BIND)
+    mount(None, place, None, _BIND | _REMOUNT | _RDONLY | _NOSUID | _NODEV)
+
+
+def _hide_installed(library: str) -> None:
+    """Cover what was installed on top of the standard library."""
+    for name in ("site-packages", "dist-packages"):
+        folder = os.path.join(library, name)
+        if os.path.isdir(folder):
+            mount("tmpfs", folder, "tmpfs", _NOSUID | _NODEV | _RDONLY, "size=0,nr_inodes=1")

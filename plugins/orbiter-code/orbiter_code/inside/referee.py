@@ -1,0 +1,339 @@
+"""The referee runs the tests of a task, in a process of its own, and calls the program in its job through a channel.
+
+Tests belong to the task, not to the model, and so they may run as code; but they handle values that the model's program made
+up, and they were downloaded from somewhere. So the referee is confined like a job, its deadline is enforced from outside, and
+the process that asks for a verdict never sees more than the verdict.
+
+Whose fault is a test that breaks? Until the program has answered once it cannot have had a hand in it: the task is malformed, and
+the verdict invalid. From then on the values are the program's, and a test that chokes on them is failed.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import json
+import math
+import os
+import random
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from .confine import can_become_another, job_filter, library_rights, limit, shut_in
+from .frames import (
+    Channel,
+    ChannelBrokenError,
+    ChannelClosedError,
+    DeadlineError,
+    frame,
+)
+from .job import MAX_PROGRAM, RAISED, READY, REFUSED, VALUE
+from .options import Options, warm_up
+from .values import ValueRefusedError, dump, load, pack, unpack
+
+ANSWERED = b"."
+"""Sent ahead of the verdict once the program has answered for the first time."""
+
+_EXCEPTIONS = {
+    name: kind
+    for name, kind in vars(builtins).items()
+    if isinstance(kind, type) and issubclass(kind, Exception)
+}
+
+
+class OverError(BaseException):
+    """There is a verdict. Not an Exception: tests may catch those."""
+
+    def __init__(self, outcome: str, reason: str, message: str = "") -> None:
+        super().__init__(outcome, reason, message)
+        self.outcome, self.reason, self.message = outcome, reason, message
+
+
+class Program:
+    """The program in its job, as something to call.
+
+    Args:
+        channel: To the job.
+        deadline: Of all calls together, on the monotonic clock.
+        on_answer: Called when the program has answered for the first time.
+    """
+
+    def __init__(self, channel: Channel, deadline: float, on_answer: Callable[[], None]) -> None:
+        self.channel, self.deadline, self._on_answer = channel, deadline, on_answer
+        self.answered = False
+        self.over: OverError | None = None
+
+    def load(self, text: str) -> None:
+        """Run the text of the program.
+
+        Raises:
+            OverError: It raised, or did not end in time, or took its process with it.
+        """
+        try:
+            ready = self.channel.receive(deadline=self.deadline) == READY
+        except OSError:
+            ready = False
+        if not ready:
+            raise self._stop("invalid", "sandbox: the job is not ready")
+        nonce = _nonce()
+        order = {"mode": "calls", "nonce": nonce, "program": text}
+        self._send(json.dumps(order).encode())
+        kind, *rest = self._reply(nonce)
+        if kind == RAISED:
+            raise self._stop("fail", "program raises when it is loaded", ": ".join(map(str, rest)))
+
+    def call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Return what the function of this name returns.
+
+        Raises:
+            Exception: Of the builtin class that the program's exception was of.
+            OverError: There was no plain value to be had.
+        """
+        if self.over is not None:
+            raise self.over  # a test caught it and went on
+        nonce = _nonce()
+        try:
+            text = dump([nonce, name, pack(args), pack(kwargs)])
+        except ValueRefusedError as error:
+            raise self._stop("invalid", f"task: an argument is not plain: {error}") from None
+        self._send(text)
+        kind, *rest = self._reply(nonce)
+        if not self.answered:
+            self.answered = True
+            self._on_answer()
+        if kind == VALUE:
+            try:
+                return unpack(*rest)
+            except ValueRefusedError as error:
+                raise self._stop("fail", "result is not a plain value", str(error)) from None
+        if kind == REFUSED:
+            raise self._stop("fail", "result is not a plain value", str(rest[0]))
+        raise _exception(*map(str, rest))
+
+    def function(self, name: str) -> Callable[..., Any]:
+        """Return a function that calls the program's."""
+
+        def candidate(*args: Any, **kwargs: Any) -> Any:
+            return self.call(name, args, kwargs)
+
+        candidate.__name__ = candidate.__qualname__ = name
+        return candidate
+
+    def _send(self, payload: bytes) -> None:
+        try:
+            self.channel.send(payload, deadline=self.deadline)
+        except DeadlineError:
+            raise self._stop("fail", "timeout") from None
+        except ChannelClosedError:
+            raise self._stop("fail", "program ends its process") from None
+
+    def _receive(self) -> bytes:
+        try:
+            return self.channel.receive(deadline=self.deadline)
+        except DeadlineError:
+            raise self._stop("fail", "timeout") from None
+        except ChannelClosedError:
+            raise self._stop("fail", "program ends its process") from None
+        except ChannelBrokenError as error:
+            raise self._stop("fail", "result is too long", str(error)) from None
+
+    def _reply(self, nonce: str) -> list[Any]:
+        """Return the kind and content of the reply to the message with this nonce.
+
+        Whoever answers must have read the question: what was written before it came is no answer.
+        """
+        try:
+            reply = load(self._receive())
+        except ValueRefusedError as error:
+            raise self._stop("fail", "result is not a plain value", str(error)) from None
+        sizes = {VALUE: 3, RAISED: 4, REFUSED: 3}
+        if type(reply) is not list or len(reply) < 2 or reply[0] != nonce:
+            raise self._stop("fail", "program writes to the channel")
+        if type(reply[1]) is not int or len(reply) != sizes.get(reply[1]):
+            raise self._stop("fail", "program writes to the channel")
+        return reply[1:]
+
+    def _stop(self, outcome: str, reason: str, message: str = "") -> OverError:
+        self.over = OverError(outcome, reason, message)
+        return self.over
+
+
+def judge(plan: dict[str, Any], program: Program) -> dict[str, Any]:
+    """Return the verdict on a program: ``outcome``, ``reason``, ``test`` (index of the one that decided) and ``message``."""
+    place: list[int | None] = [None]
+    try:
+        tests = list(_tests(plan, program))
+    except Exception as error:
+        return _result("invalid", "task: its tests cannot be read", None, _shown(error))
+    random.seed(0)
+    try:
+        program.load(plan["program"])
+        for index, test in tests:
+            place[0] = index
+            _run(test, program)
+    except OverError as over:
+        return _result(over.outcome, over.reason, place[0], over.message)
+    if program.over is not None:  # a test swallowed it
+        over = program.over
+        return _result(over.outcome, over.reason, place[0], over.message)
+    if not program.answered:
+        return _result("invalid", "task: its tests do not call the program", None, "")
+    return _result("pass", "", None, "")
+
+
+def _run(test: Callable[[], None], program: Program) -> None:
+    try:
+        test()
+    except OverError:
+        raise
+    except AssertionError as error:
+        if not program.answered:
+            raise OverError("invalid", "task: a test fails by itself", _shown(error)) from None
+        raise OverError("fail", "wrong answer", _shown(error)) from None
+    except BaseException as error:
+        if not program.answered:
+            raise OverError("invalid", "task: a test breaks by itself", _shown(error)) from None
+        raise OverError("fail", "exception", _shown(error)) from None
+
+
+def _tests(plan: dict[str, Any], program: Program) -> Iterator[tuple[int, Callable[[], None]]]:
+    """Yield the index and the body of each test, in the order of the plan."""
+    entry, kind = plan["entry_point"], plan["kind"]
+    if kind == "table":
+        for index, args, kwargs, expected in plan["tests"]:
+            yield index, _case(program, entry, args, kwargs, expected, plan["tolerance"])
+        return
+    namespace: dict[str, Any] = {"__name__": "tests"}
+    exec(compile(plan["setup"], "<setup>", "exec"), namespace)  # noqa: S102  # trusted, and confined
+    if kind == "check":
+        namespace[entry] = program.function(entry)
+        for index, text in plan["tests"]:
+            exec(compile(text, "<test>", "exec"), namespace)  # noqa: S102
+            check = namespace["check"]
+            yield index, lambda check=check: check(namespace[entry])
+        return
+    bodies = [(index, ast.parse(text)) for index, text in plan["tests"]]
+    for _, tree in bodies:
+        for name in names_wanted(tree) - namespace.keys():
+            namespace[name] = program.function(name)
+    if entry:
+        namespace[entry] = program.function(entry)
+    for index, tree in bodies:
+        code = compile(tree, "<test>", "exec")
+        yield index, lambda code=code: exec(code, namespace)
+
+
+def names_wanted(tree: ast.AST) -> set[str]:
+    """Return the names that a test reads but neither defines nor finds among the builtins: those are the program's."""
+    read, made = set(), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            (read if isinstance(node.ctx, ast.Load) else made).add(node.id)
+        elif isinstance(node, ast.arg):
+            made.add(node.arg)
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            made.add(node.name)
+        elif isinstance(node, ast.alias):
+            made.add((node.asname or node.name).split(".")[0])
+        elif isinstance(node, ast.ExceptHandler) and node.name:
+            made.add(node.name)
+    return read - made - vars(builtins).keys()
+
+
+def _case(
+    program: Program,
+    name: str,
+    args: list[Any],
+    kwargs: dict[str, Any],
+    expected: Any,
+    slack: float,
+) -> Callable[[], None]:
+    def run() -> None:
+        got = program.call(name, tuple(args), kwargs)
+        if not same(got, expected, slack):
+            raise AssertionError(f"got {got!r:.200}")
+
+    return run
+
+
+def same(got: Any, expected: Any, tolerance: float) -> bool:
+    """Return whether a result is the expected JSON value: a tuple counts as a list, an integer as a float, a bool as neither.
+
+    Args:
+        got: The result.
+        expected: The value to compare with.
+        tolerance: Allowed difference of floats, absolute or relative to the larger, from 0 on.
+    """
+    if isinstance(got, bool) or isinstance(expected, bool):
+        return got is expected
+    if isinstance(got, int | float) and isinstance(expected, int | float):
+        return got == expected or (
+            tolerance > 0 and math.isclose(got, expected, rel_tol=tolerance, abs_tol=tolerance)
+        )
+    if isinstance(got, list | tuple) and isinstance(expected, list | tuple):
+        pairs = zip(got, expected)
+        return len(got) == len(expected) and all(same(a, b, tolerance) for a, b in pairs)
+    if isinstance(got, dict) and isinstance(expected, dict):
+        return got.keys() == expected.keys() and all(
+            same(got[key], expected[key], tolerance) for key in got
+        )
+    return type(got) is type(expected) and bool(got == expected)
+
+
+def _exception(name: str, message: str) -> Exception:
+    kind = _EXCEPTIONS.get(name, RuntimeError)
+    try:
+        return kind(message)
+    except TypeError:  # some demand more than a message
+        return kind.__new__(kind, message)
+
+
+def _nonce() -> str:
+    return os.urandom(8).hex()
+
+
+def _shown(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"[:300]
+
+
+def _result(outcome: str, reason: str, test: int | None, message: str) -> dict[str, Any]:
+    return {"outcome": outcome, "reason": reason, "test": test, "message": message}
+
+
+def main(control_fd: int, options_text: str) -> None:
+    """Confine this process and referee one program after the other, until the other end closes."""
+    sock = socket.socket(fileno=control_fd)
+    try:
+        _confine(Options(**json.loads(options_text)))
+    except Exception as error:
+        report = {"error": f"{type(error).__name__}: {error}"}
+        sock.sendall(frame(json.dumps(report).encode()))
+        return
+    sock.sendall(frame(json.dumps({"uid": os.geteuid()}).encode()))
+    control = Channel(sock, max_bytes=MAX_PROGRAM)
+    while True:
+        _, descriptors, _, _ = socket.recv_fds(sock, 1, 1)
+        if not descriptors:
+            return
+        with socket.socket(fileno=descriptors[0]) as job:
+            plan = json.loads(control.receive())
+            deadline = time.monotonic() + plan["timeout_s"]
+            # If whoever asked is gone, nobody else ends a test that runs for ever.
+            signal.setitimer(signal.ITIMER_REAL, plan["timeout_s"] + 2)
+            program = Program(Channel(job), deadline, lambda: control.send(ANSWERED))
+            verdict = judge(plan, program)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            control.send(json.dumps(verdict).encode())
+
+
+def _confine(options: Options) -> None:
+    warm_up(options)
+    limit(memory=options.memory)
+    if not options.confined:
+        return
+    user = options.user if can_become_another(options.read) else None
+    shut_in(library_rights(options.read), user=user)
+    job_filter(receives=True).attach()

@@ -1,0 +1,2 @@
+def run_probes(sandbox):
+    return ()

@@ -1,0 +1,114 @@
+"""A process inside: an interpreter that is started fresh, with an empty environment, and serves over one socket."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import weakref
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from orbiter.errors import SandboxError
+from orbiter_code.inside.frames import Channel
+
+START_S = 20.0
+"""Longest time that a process inside may take to start, in seconds."""
+
+_PACKAGE = Path(__file__).parents[1]
+_BOOT = (
+    "import sys; sys.path.insert(0, sys.argv[2]); "
+    "from inside.{module} import main; sys.path.pop(0); main(int(sys.argv[1]), sys.argv[3])"
+)
+# Without site, user folders and the current folder. Strings hash alike in every run, so that one program gets one verdict.
+_FLAGS = ("-B", "-P", "-s", "-S")
+_ENVIRONMENT = {"PYTHONHASHSEED": "0", "PYTHONUTF8": "1"}
+
+
+class InsideProcess:
+    """Starts ``inside.<module>`` and waits until it is confined.
+
+    Args:
+        module: ``zygote`` or ``referee``.
+        options: The arguments of :class:`orbiter_code.inside.options.Options`.
+        launcher: Command that the interpreter is started through.
+        interpreter: Path of the Python to start; default: this one.
+
+    Raises:
+        SandboxError: It does not start or cannot be confined; says why.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        options: Mapping[str, Any],
+        *,
+        launcher: Sequence[str] = (),
+        interpreter: str | None = None,
+    ) -> None:
+        self.owner = os.getpid()
+        self.sock, theirs = socket.socketpair()
+        command = [
+            *launcher,
+            interpreter or sys.executable,
+            *_FLAGS,
+            "-c",
+            _BOOT.format(module=module),
+            str(theirs.fileno()),
+            str(_PACKAGE),
+            json.dumps(options),
+        ]
+        try:
+            with theirs:
+                process = subprocess.Popen(  # noqa: S603  # the command is ours
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    env=_ENVIRONMENT,
+                    cwd="/",
+                    pass_fds=[theirs.fileno()],
+                    start_new_session=True,
+                )
+        except OSError as error:
+            self.sock.close()
+            raise SandboxError(f"sandbox cannot be started: {error}") from None
+        self.kill = process.kill
+        self.close = weakref.finalize(self, _end, process, self.sock, self.owner)
+        try:
+            payload = Channel(self.sock).receive(deadline=time.monotonic() + START_S)
+        except OSError as error:
+            self.close()
+            raise SandboxError(
+                f"sandbox process ended before it was ready: {error}",
+                hint=f"try: {' '.join(command[:2])} --version",
+            ) from None
+        report = json.loads(payload)
+        if "error" in report:
+            self.close()
+            raise SandboxError(f"sandbox cannot be set up: {report['error']}")
+        self.uid: int = report["uid"]
+
+    @property
+    def alive(self) -> bool:
+        """Whether this is the process that started it, and it was not closed."""
+        return self.close.alive and self.owner == os.getpid()
+
+
+def _end(process: subprocess.Popen[bytes], sock: socket.socket, owner: int) -> None:
+    """Close the socket, on which the process ends by itself; kill it if it does not."""
+    sock.close()
+    if owner != os.getpid():  # a fork of the owner: the process is not its child
+        process.returncode = 0
+        return
+    try:
+        process.wait(timeout=0.5)
+    except subprocess.TimeoutExpired:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        process.wait()

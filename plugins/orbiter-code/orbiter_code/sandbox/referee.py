@@ -1,0 +1,70 @@
+"""The referee, seen from outside: give it a plan and the channel of a job, and wait no longer than the deadline."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from orbiter_code.inside.frames import Channel
+from orbiter_code.inside.referee import ANSWERED
+from orbiter_code.sandbox.process import InsideProcess
+
+GRACE_S = 0.15
+"""How long after the deadline of the program the referee may still speak, in seconds."""
+
+
+class Referee:
+    """Runs the tests of one task after the other in a process of its own.
+
+    Args:
+        options: The arguments of :class:`orbiter_code.inside.options.Options`.
+        interpreter: Path of the Python to start; default: this one.
+    """
+
+    def __init__(self, options: Mapping[str, Any], *, interpreter: str | None = None) -> None:
+        self._options, self._interpreter = dict(options), interpreter
+        self._process: InsideProcess | None = None
+
+    def judge(self, plan: Mapping[str, Any], job: socket.socket) -> dict[str, Any]:
+        """Return ``outcome``, ``reason``, ``test`` and ``message``.
+
+        Args:
+            plan: ``program``, ``kind``, ``tests`` (index first), ``entry_point``, ``setup``, ``tolerance``, ``timeout_s``.
+            job: Channel of a job that has just been started.
+
+        Raises:
+            SandboxError: The referee cannot be started.
+        """
+        if self._process is None or not self._process.alive:
+            self._process = InsideProcess("referee", self._options, interpreter=self._interpreter)
+        deadline = time.monotonic() + plan["timeout_s"] + GRACE_S
+        control = Channel(self._process.sock)
+        answered = False
+        try:
+            socket.send_fds(control.sock, [b"g"], [job.fileno()])
+            control.send(json.dumps(plan).encode(), deadline=deadline)
+            while (message := control.receive(deadline=deadline)) == ANSWERED:
+                answered = True
+            verdict: dict[str, Any] = json.loads(message)
+            return verdict
+        except OSError:  # it was too slow, or is gone; a new one is started for the next plan
+            self.close(kill=True)
+        if answered:
+            reason = "tests do not end on the program's results"
+            return {"outcome": "fail", "reason": reason, "test": None, "message": ""}
+        reason = "task: its tests do not end"
+        return {"outcome": "invalid", "reason": reason, "test": None, "message": ""}
+
+    def close(self, *, kill: bool = False) -> None:
+        """End the process; with ``kill`` at once."""
+        if self._process is not None:
+            if kill and self._process.alive:
+                self._process.kill()
+            self._process.close()
+            self._process = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_process": None}
