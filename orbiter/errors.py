@@ -155,6 +155,12 @@ class RunLockedError(LedgerError):
     exit_code = 3
 
 
+class SandboxError(OrbiterError, RuntimeError):
+    """There is no sandbox to run untrusted code in, or the one there was broke."""
+
+    exit_code = 3
+
+
 class BudgetExceededError(OrbiterError, RuntimeError):
     """A bound that the recipe sets was passed: too many invalid verdicts, say."""
 
