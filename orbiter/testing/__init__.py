@@ -13,6 +13,7 @@ from orbiter.testing.backend import check_backend
 from orbiter.testing.environment import check_environment
 from orbiter.testing.evolution import check_evolution
 from orbiter.testing.exporter import check_exporter
+from orbiter.testing.judge_model import check_judge_model
 from orbiter.testing.policy import check_policy
 from orbiter.testing.synthesiser import check_synthesiser
 from orbiter.testing.trainer import check_trainer
@@ -24,6 +25,7 @@ __all__ = [
     "check_environment",
     "check_evolution",
     "check_exporter",
+    "check_judge_model",
     "check_policy",
     "check_strategy",
     "check_synthesiser",
