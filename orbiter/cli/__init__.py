@@ -29,6 +29,7 @@ COMMANDS = {
     "report": "write the report of a run as one HTML page",
     "export": "write the data of a run in another tool's format",
     "lineage": "trace a checkpoint to its rows, or a row to its origin",
+    "doctor": "attack the sandboxes of this machine and say which hold",
     "plugins": "list plugins, what they add, and why one failed to load",
 }
 """Command to what it does; the module is ``orbiter.cli.<command>_command``."""

@@ -44,8 +44,8 @@ def _run_script(sock: socket.socket, program: str) -> None:
     os.dup2(sock.fileno(), 0)
     os.dup2(sock.fileno(), 1)
     os.close(sock.detach())
-    sys.stdin = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)
-    sys.stdout = open(1, "w", encoding="utf-8", errors="surrogateescape", closefd=False)
+    sys.stdin = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
     status = 1
     try:
         _run(program, "__main__")

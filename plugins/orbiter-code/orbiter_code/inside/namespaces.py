@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable
 
 from .confine import ALL, DEVICES, LIBRARIES, READ, USE, standard_library

@@ -99,7 +99,7 @@ def _complex(data: Any, depth: int) -> complex:
 
 
 def _dict(data: Any, depth: int) -> dict[Any, Any]:
-    return {key: value for key, value in _list(data, depth)}
+    return dict(_list(data, depth))
 
 
 _UNPACK = {

@@ -1,0 +1,1 @@
+"""Sandboxes, seen from outside: how they are started, probed and chosen."""

@@ -1,0 +1,134 @@
+"""``orbiter doctor``: attack the sandboxes of this machine and say which hold."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from attrs import asdict, frozen
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from orbiter.registry import Entry
+    from orbiter.verify.sandbox import Probe
+
+
+@frozen
+class Examination:
+    """What became of the attacks on one sandbox.
+
+    Args:
+        name: Its full name.
+        tier: What it is made of, ``T1`` to ``T3``; empty where it could not be loaded.
+        probes: The attacks; none where it did not start.
+        problem: Why it did not start, or nothing.
+        hint: What to do about it, or nothing.
+        seconds: How long it took.
+    """
+
+    name: str
+    tier: str
+    probes: tuple[Probe, ...] = ()
+    problem: str = ""
+    hint: str = ""
+    seconds: float = 0.0
+
+    @property
+    def holds(self) -> bool:
+        """Whether it was attacked and every attack failed."""
+        return bool(self.probes) and all(probe.held for probe in self.probes)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def main(options: argparse.Namespace) -> int:
+    """Print what became of each attack on each sandbox; 3 if no sandbox holds."""
+    from orbiter.errors import SandboxError
+    from orbiter.plugin import registry
+
+    found = [examine(entry) for entry in registry().entries("sandbox")]
+    found.sort(key=lambda one: (one.tier or "T9", one.name))
+    if options.json:
+        rows = [{**asdict(one), "holds": one.holds} for one in found]
+        print(json.dumps(rows, indent=2))
+    elif found:
+        _show(found)
+    if not any(one.holds for one in found):
+        raise SandboxError(
+            "no sandbox holds on this machine, so code that a model wrote cannot be verified",
+            hint="the table says what is missing" if found else "pip install orbiter-code",
+        )
+    return 0
+
+
+def examine(entry: Entry) -> Examination:
+    """Return what became of the attacks on the sandbox of a registered name."""
+    from orbiter.errors import OrbiterError
+    from orbiter.plugin import registry
+
+    begun, tier = time.perf_counter(), ""
+    try:
+        sandbox = registry().create("sandbox", entry.full_name)
+        tier = sandbox.tier
+        try:
+            probes = tuple(sandbox.probe())
+        finally:
+            sandbox.close()
+    except OrbiterError as error:
+        return Examination(entry.full_name, tier, problem=error.message, hint=error.hint or "")
+    return Examination(entry.full_name, tier, probes, seconds=time.perf_counter() - begun)
+
+
+def _show(found: Sequence[Examination]) -> None:
+    from rich.console import Console
+
+    from orbiter.cli.text import one_line
+
+    console = Console(highlight=False)
+    attacked = [one for one in found if one.probes]
+    if attacked:
+        console.print(_table(attacked))
+    for one in found:
+        title = f"{one.tier or '?'}  {one.name}"
+        if one.problem:
+            said = f"not available: {one_line(one.problem)}"
+        else:
+            broken = sum(not probe.held for probe in one.probes)
+            said = "holds" if not broken else f"does not hold: {broken} attacks succeeded"
+            said += f" ({len(one.probes)} attacks in {one.seconds:.2f} s)"
+        console.print(f"{title}  {said}", markup=False)
+        if one.hint:
+            console.print(f"      {one_line(one.hint)}", markup=False)
+
+
+def _table(found: Sequence[Examination]) -> Table:
+    """Return a row per attack and a column per sandbox."""
+    from rich.table import Table
+
+    from orbiter.cli.text import printable
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("attack")
+    for one in found:
+        table.add_column(one.name)
+    by_attack: dict[str, dict[str, Any]] = {}
+    for one in found:
+        for probe in one.probes:
+            by_attack.setdefault(probe.attack, {})[one.name] = probe
+    for attack, probes in by_attack.items():
+        cells = [probes.get(one.name) for one in found]
+        table.add_row(
+            attack,
+            *(
+                "-" if p is None else "refused" if p.held else f"SUCCEEDED: {printable(p.found)}"
+                for p in cells
+            ),
+        )
+    return table
