@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from statistics import NormalDist
 
 from attrs import frozen
@@ -59,7 +60,9 @@ class Estimate:
         return f"{shown} [{self.interval.low:.4g}, {self.interval.high:.4g}]"
 
 
-def wilson(successes: int, count: int, *, confidence: float = 0.95) -> Interval:
+def wilson(
+    successes: int, count: int, *, confidence: float = 0.95, effective: float | None = None
+) -> Interval:
     """Return Wilson's score interval: close to its coverage on average, and never outside [0, 1].
 
     With phat = successes / count and z the normal quantile at (1 + confidence) / 2::
@@ -70,6 +73,7 @@ def wilson(successes: int, count: int, *, confidence: float = 0.95) -> Interval:
         successes: Between 0 and ``count``.
         count: Number of trials, >= 0; with 0 the interval is [0, 1].
         confidence: In (0, 1).
+        effective: Independent trials that these are worth, > 0, where they are not independent: see :func:`effective_size`.
 
     Raises:
         ConfigError: An argument is out of range.
@@ -78,14 +82,56 @@ def wilson(successes: int, count: int, *, confidence: float = 0.95) -> Interval:
     check_confidence(confidence)
     if count == 0:
         return Interval(0.0, 1.0, confidence)
+    size = count if effective is None else effective
+    if not 0 < size <= count:
+        raise ConfigError(f"effective must be in (0, {count}], got {effective!r}")
     z2 = NormalDist().inv_cdf((1 + confidence) / 2) ** 2
     rate = successes / count
-    middle = rate + z2 / (2 * count)
-    half = math.sqrt(z2 * (rate * (1 - rate) / count + z2 / (4 * count * count)))
+    middle = rate + z2 / (2 * size)
+    half = math.sqrt(z2 * (rate * (1 - rate) / size + z2 / (4 * size * size)))
     # At 0 and n the ends are exactly 0 and 1; rounding would leave them a few ulps off.
-    low = 0.0 if successes == 0 else (middle - half) / (1 + z2 / count)
-    high = 1.0 if successes == count else (middle + half) / (1 + z2 / count)
+    low = 0.0 if successes == 0 else (middle - half) / (1 + z2 / size)
+    high = 1.0 if successes == count else (middle + half) / (1 + z2 / size)
     return Interval(low, high, confidence)
+
+
+def effective_size(clusters: Iterable[tuple[int, int]], *, confidence: float = 0.95) -> float:
+    """Return how many independent trials are worth as much as trials in clusters: several answers to each of some tasks.
+
+    With x_i successes of m_i trials in cluster i of k, n = sum m_i, p = sum x_i / n and t the quantiles of Student's distribution
+    at (1 + confidence) / 2, the variance between clusters gives (Korn & Graubard 1998; Dean & Pagano 2015)::
+
+        n* = p (1 - p) / v  (t_{n-1} / t_{k-1})^2,   v = k / (k - 1) sum (x_i - p m_i)^2 / n^2
+
+    It is never more than n. Where all trials went one way v tells nothing, and a cluster then counts as one trial.
+
+    Args:
+        clusters: Successes and trials of each cluster; those without a trial do not count.
+        confidence: Of the interval that it is for, in (0, 1).
+
+    Returns:
+        n*, 0 without a trial.
+
+    Raises:
+        ConfigError: An argument is out of range.
+    """
+    from scipy.special import stdtrit
+
+    check_confidence(confidence)
+    tried = [(successes, count) for successes, count in clusters if count]
+    for successes, count in tried:
+        check_counts(successes, count)
+    k, n = len(tried), sum(count for _, count in tried)
+    rate = sum(successes for successes, _ in tried) / n if n else 0.0
+    if k < 2 or rate in (0.0, 1.0):
+        return float(k)
+    between = sum((successes - rate * count) ** 2 for successes, count in tried)
+    variance = k / (k - 1) * between / n**2
+    if variance == 0:
+        return float(n)
+    level = (1 + confidence) / 2
+    fewer = float(stdtrit(n - 1, level) / stdtrit(k - 1, level)) ** 2
+    return min(float(n), rate * (1 - rate) / variance * fewer)
 
 
 def clopper_pearson(successes: int, count: int, *, confidence: float = 0.95) -> Interval:

@@ -1,4 +1,5 @@
 import math
+import random
 
 import pytest
 from hypothesis import given, settings
@@ -6,7 +7,14 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from orbiter.errors import ConfigError
-from orbiter.intervals import Estimate, Interval, clopper_pearson, estimate_rate, wilson
+from orbiter.intervals import (
+    Estimate,
+    Interval,
+    clopper_pearson,
+    effective_size,
+    estimate_rate,
+    wilson,
+)
 
 quick = settings(deadline=None, max_examples=60)
 tables = st.integers(0, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
@@ -76,6 +84,64 @@ def test_intervals_hold_the_estimate_mirror_and_nest(table, level):
             assert here.low - 1e-12 <= successes / count <= here.high + 1e-12
 
 
+def clustered(stream, *, clusters, size, spread):
+    """Draw successes of clusters whose own rates have mean 0.3 and, with a small ``spread``, lie far apart."""
+    rates = (stream.betavariate(0.3 * spread, 0.7 * spread) for _ in range(clusters))
+    return [(sum(stream.random() < rate for _ in range(size)), size) for rate in rates]
+
+
+@pytest.mark.parametrize(("clusters", "size", "spread"), [(60, 8, 1.0), (25, 4, 3.0), (40, 6, 0.2)])
+def test_wilson_of_the_effective_size_covers_where_that_of_all_trials_does_not(
+    clusters, size, spread
+):
+    stream = random.Random(clusters)
+    covered = naive = 0
+    for _ in range(400):
+        drawn = clustered(stream, clusters=clusters, size=size, spread=spread)
+        passed, count = sum(s for s, _ in drawn), clusters * size
+        covered += 0.3 in wilson(passed, count, effective=effective_size(drawn))
+        naive += 0.3 in wilson(passed, count)
+    assert covered / 400 >= 0.925  # 2.3 standard errors below 0.95
+    assert naive / 400 < 0.87
+
+
+def test_effective_size_of_independent_trials_is_nearly_all_of_them():
+    stream = random.Random(0)
+    drawn = [(sum(stream.random() < 0.3 for _ in range(5)), 5) for _ in range(400)]
+    assert 1700 < effective_size(drawn) <= 2000
+
+
+def test_effective_size_by_hand():
+    # p = 1/2 and v = 4/3 * 4 * 1 / 64, so p (1 - p) / v = 3, and the quantiles of 7 and of 3 degrees of freedom.
+    quotient = stats.t.ppf(0.975, 7) / stats.t.ppf(0.975, 3)
+    assert effective_size([(2, 2), (2, 2), (0, 2), (0, 2)]) == pytest.approx(3 * quotient**2)
+    assert effective_size([(1, 1), (0, 1), (1, 1), (0, 0)]) == pytest.approx(2)
+    assert effective_size([(1, 2)] * 6) == 12  # no more alike within than between
+
+
+def test_effective_size_where_the_spread_tells_nothing():
+    assert effective_size([]) == 0
+    assert effective_size([(0, 0)]) == 0
+    assert effective_size([(3, 4)]) == 1
+    assert effective_size([(4, 4)] * 7) == effective_size([(0, 4)] * 7) == 7
+
+
+@quick
+@given(
+    st.lists(
+        st.integers(0, 9).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), max_size=12
+    )
+)
+def test_effective_size_is_never_more_than_all(clusters):
+    count, size = sum(n for _, n in clusters), effective_size(clusters)
+    assert 0 <= size <= count
+    if count:
+        passed = sum(s for s, _ in clusters)
+        wide, narrow = wilson(passed, count, effective=size), wilson(passed, count)
+        assert wide.low <= narrow.low + 1e-12
+        assert wide.high >= narrow.high - 1e-12
+
+
 def test_estimate_of_nothing_is_unknown():
     assert estimate_rate(0, 0) == Estimate(None, Interval(0.0, 1.0))
     assert str(estimate_rate(0, 0)) == "unknown [0, 1]"
@@ -87,6 +153,9 @@ def test_estimate_of_nothing_is_unknown():
     [
         (lambda: wilson(3, 2), "successes must be <= count, got 3 of 2"),
         (lambda: wilson(-1, 2), "successes must be an integer >= 0, got -1"),
+        (lambda: wilson(1, 2, effective=3), "effective must be in (0, 2], got 3"),
+        (lambda: wilson(1, 2, effective=0.0), "effective must be in (0, 2], got 0.0"),
+        (lambda: effective_size([(2, 1)]), "successes must be <= count, got 2 of 1"),
         (lambda: clopper_pearson(1, 2.0), "count must be an integer >= 0, got 2.0"),
         (lambda: clopper_pearson(1, True), "count must be an integer >= 0, got True"),
         (lambda: wilson(1, 2, confidence=1), "confidence must be a number in (0, 1), got 1"),

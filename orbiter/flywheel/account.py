@@ -10,7 +10,7 @@ from attrs import frozen
 
 from orbiter.errors import ConfigError, did_you_mean
 from orbiter.flywheel import odds
-from orbiter.flywheel.engines import POLICY
+from orbiter.flywheel.engines import HELD_OUT, POLICY
 from orbiter.flywheel.summary import fair_counts
 from orbiter.ledger import Account, History
 
@@ -96,9 +96,10 @@ def state_of(ledger: History) -> str:
 def _row(ledger: History, number: int, engine: str, audit: Mapping[str, Any]) -> dict[str, Any]:
     account = ledger.account(number, engine=engine).check()
     counts: Mapping[str, Any] = {"passed": account.passed, "failed": account.failed}
-    if engine == POLICY:
-        done = ledger.last_event("stage_done", round=number, stage="generate")
-        counts = counts if done is None else fair_counts(done)
+    stage = {POLICY: "generate", HELD_OUT: "evaluate"}.get(engine)
+    done = ledger.last_event("stage_done", round=number, stage=stage) if stage else None
+    if done is not None:
+        counts = fair_counts(done)
     valid = counts["passed"] + counts["failed"]
     row: dict[str, Any] = {
         "round": number,
@@ -112,7 +113,7 @@ def _row(ledger: History, number: int, engine: str, audit: Mapping[str, Any]) ->
         "tokens": account.token_count,
     }
     if valid:
-        interval = odds.wilson(counts["passed"], valid)
+        interval = odds.wilson(counts["passed"], valid, effective=counts.get("effective"))
         row |= {
             "yield": counts["passed"] / valid,
             "yield_low": interval.low,

@@ -342,7 +342,11 @@ def corrected_pass_rate(observed: float, *, tpr: float, fpr: float) -> float:
 
 
 def measured_multiplier(
-    before: tuple[int, int], after: tuple[int, int], *, confidence: float = 0.95
+    before: tuple[int, int],
+    after: tuple[int, int],
+    *,
+    effective: tuple[float | None, float | None] = (None, None),
+    confidence: float = 0.95,
 ) -> Estimate:
     """Return by how much the odds of the yield rose between two rounds, with a confidence interval.
 
@@ -352,12 +356,13 @@ def measured_multiplier(
 
     where a, b are passes and failures after, c, d before. If a cell is 0 (a yield of 0 or 1), 1/2 is added to all four
     (Haldane 1956; Anscombe 1956), and the value is then an estimate, not the ratio of the observed odds.
-    The attempts are taken as independent. They are not quite: with several attempts per task the interval is too narrow
-    when the rounds draw different tasks (give it one attempt per task then), and too wide when they share them.
+    The attempts are taken as independent, unless ``effective`` says how many independent ones they are worth; the two terms of
+    a round are then multiplied by attempts / effective. Rounds that ask the same tasks make the interval too wide.
 
     Args:
         before: Passes and valid attempts of the earlier round; without attempts the value is None and the interval [0, inf].
         after: Passes and valid attempts of the later round.
+        effective: Independent attempts that those before and after are worth: see :func:`orbiter.intervals.effective_size`.
         confidence: In (0, 1).
     """
     check_counts(*before)
@@ -372,7 +377,12 @@ def measured_multiplier(
         cells = [cell + 0.5 for cell in cells]
     a, d, b, c = cells
     log_ratio = math.log(a) + math.log(d) - math.log(b) - math.log(c)
-    half = NormalDist().inv_cdf((1 + confidence) / 2) * math.sqrt(sum(1 / cell for cell in cells))
+    design = [
+        1.0 if size is None else count / size
+        for size, count in zip(effective, (count_before, count_after))
+    ]
+    variance = design[0] * (1 / c + 1 / d) + design[1] * (1 / a + 1 / b)
+    half = NormalDist().inv_cdf((1 + confidence) / 2) * math.sqrt(variance)
     interval = Interval(math.exp(log_ratio - half), math.exp(log_ratio + half), confidence)
     return Estimate(math.exp(log_ratio), interval)
 

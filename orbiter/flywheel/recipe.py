@@ -206,7 +206,8 @@ class Gates:
     Args:
         max_invalid_rate: Share of invalid verdicts in a round above which the run fails.
         stop_at: Held-out pass rate at which the run is done.
-        goodhart: With an ``audit_verifier``: stop when the visible yield rises and the audited pass rate falls.
+        goodhart: With an ``audit_verifier``: stop when, since an earlier round, the visible held-out rate rose and the audited one
+            fell, both beyond their intervals.
     """
 
     max_invalid_rate: float = field(default=0.05, validator=_share)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -22,10 +22,12 @@ from orbiter.flywheel.engines import HELD_OUT, POLICY
 from orbiter.flywheel.export import export_run
 from orbiter.flywheel.recipe import Component
 from orbiter.flywheel.rollout import Rollout, RolloutPlan, RolloutResult
-from orbiter.flywheel.summary import summarise_round
+from orbiter.flywheel.summary import goodhart_reason, summarise_round
 from orbiter.hookspecs import MetricsEvent
+from orbiter.intervals import effective_size
+from orbiter.ledger import AttemptKey
 from orbiter.plugin import plugin_manager
-from orbiter.records import Outcome, Task, Trajectory
+from orbiter.records import Outcome, Task, Trajectory, Verdict
 from orbiter.tasks.streams import item_seed
 from orbiter.train.backend import Backend, TrainJob
 from orbiter.train.rewards import RewardSpec
@@ -362,29 +364,55 @@ def evaluate(wheel: Flywheel, number: int) -> dict[str, Any]:
     )
     result = _roll_out(wheel, plan, verifier=wheel.verifier)
     facts = _rollout_facts(result)
+    verdicts = {key: row.verdict for key, row in result.judged.items() if row.verdict is not None}
+    if spec.samples > 1:
+        facts["effective"] = _effective(verdicts)
     if wheel.audit_verifier is not None:
-        facts |= _second_opinion(wheel.audit_verifier, plan.tasks, result)
+        started = perf_counter()
+        others = _second_opinion(wheel, wheel.audit_verifier, plan.tasks, result)
+        spent = perf_counter() - started
+        facts |= {
+            "audited_passed": sum(v.outcome is Outcome.PASS for v in others.values()),
+            "audited_valid": sum(v.outcome is not Outcome.INVALID for v in others.values()),
+            "verify_s": round(result.verify_s + spent, 4),
+            "work_s": round(result.work_s + spent, 4),
+        }
+        if spec.samples > 1:
+            facts["audited_effective"] = _effective(others)
     return facts
 
 
+def _effective(verdicts: Mapping[AttemptKey, Verdict]) -> float:
+    """Return how many independent answers these are worth, several of which are to one task."""
+    tasks: dict[tuple[str, str], list[bool]] = {}
+    for key, verdict in verdicts.items():
+        if verdict.outcome is not Outcome.INVALID:
+            tasks.setdefault((key.env, key.task_id), []).append(verdict.outcome is Outcome.PASS)
+    return effective_size((sum(passed), len(passed)) for passed in tasks.values())
+
+
 def _second_opinion(
-    verifier: Verifier, tasks: Iterable[Task], result: RolloutResult
-) -> dict[str, Any]:
-    """Judge the answers of a rollout with another verifier; what was not answered is unknown to it too."""
-    started = perf_counter()
+    wheel: Flywheel, verifier: Verifier, tasks: Iterable[Task], result: RolloutResult
+) -> dict[AttemptKey, Verdict]:
+    """Judge the answers of a rollout with another verifier; what was not answered is unknown to it too.
+
+    Its verdicts go into the ledger beside those of record, unless both verifiers go by one name and version.
+    """
     by_id = {(task.env, task.task_id): task for task in tasks}
-    verdicts = [
-        judge(verifier, by_id[row.env, row.task_id], row)
-        for key, row in result.judged.items()
-        if key not in result.unanswered
-    ]
-    spent = perf_counter() - started
-    return {
-        "audited_passed": sum(v.outcome is Outcome.PASS for v in verdicts),
-        "audited_valid": sum(v.outcome is not Outcome.INVALID for v in verdicts),
-        "verify_s": round(result.verify_s + spent, 4),
-        "work_s": round(result.work_s + spent, 4),
-    }
+    identity = {"verifier": verifier.name, "version": verifier.version}
+    apart = (verifier.name, verifier.version) != (wheel.verifier.name, wheel.verifier.version)
+    verdicts, fresh = {}, []
+    for key, row in result.judged.items():
+        if key in result.unanswered:
+            continue
+        verdict = wheel.ledger.verdict_of(key, **identity) if apart else None
+        if verdict is None:
+            verdict = judge(verifier, by_id[row.env, row.task_id], row)
+            fresh.append((key, verdict))
+        verdicts[key] = verdict
+    if apart:
+        wheel.ledger.add_verdicts(fresh)
+    return verdicts
 
 
 STAGES = ("audit", "model", "teach", "generate", "curate", "train", "evaluate")
@@ -401,19 +429,12 @@ def summarise(wheel: Flywheel, number: int) -> dict[str, Any]:
 def stop_reason(wheel: Flywheel, number: int) -> str | None:
     """Return why the run stops after a round by its gates, or None."""
     gates = wheel.recipe.gates
-    row, before = wheel.done(number, "round") or {}, wheel.done(number - 1, "round") or {}
+    row = wheel.done(number, "round") or {}
     rate = row.get("held_out")
     if gates.stop_at is not None and rate is not None and rate >= gates.stop_at:
         return f"held-out pass rate {rate:.3f} reached {gates.stop_at}"
-    if not (gates.goodhart and "audited" in row and "audited" in before):
-        return None
-    # The verifier sees progress that the audit verifier does not: what rises is skill at the verifier.
-    if row["held_out"] > before["held_out_high"] and row["audited"] < before["audited"]:
-        return (
-            f"the visible pass rate rose from {before['held_out']:.3f} to {row['held_out']:.3f} while "
-            f"the audited one fell from {before['audited']:.3f} to {row['audited']:.3f}"
-        )
-    return None
+    earlier = [wheel.done(i, "round") or {} for i in range(number)] if gates.goodhart else []
+    return goodhart_reason(row, earlier)
 
 
 def export(wheel: Flywheel) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orbiter.flywheel import odds
+from orbiter.intervals import Estimate
 
 
 def summarise_round(
@@ -48,12 +49,51 @@ def fair_counts(made: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"passed": made["first_passed"], "failed": made["first_failed"]}
 
 
+def goodhart_reason(row: Mapping[str, Any], earlier: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return why a run should stop because its verifier is being gamed, or None.
+
+    The verifier sees progress that the audit verifier does not: what rises is skill at the verifier. That is said of a round if,
+    since some earlier round, the odds of the visible held-out rate rose and those of the audited one fell, both for certain: the
+    intervals of the two odds ratios (95 %) lie above and below 1. Any earlier round will do, so that a slow decline is seen
+    too. Both rounds answer the same tasks, so the intervals err on the wide side.
+
+    Args:
+        row: The summary of the round.
+        earlier: The summaries of the rounds before it.
+    """
+    for before in earlier:
+        if not all(
+            row.get(name) and before.get(name) for name in ("held_out_valid", "audited_valid")
+        ):
+            continue
+        visible, audited = (_multiplier(name, before, row) for name in ("held_out", "audited"))
+        if visible.interval.low > 1 and audited.interval.high < 1:
+            return (
+                f"the visible pass rate rose from {before['held_out']:.3f} to {row['held_out']:.3f} while "
+                f"the audited one fell from {before['audited']:.3f} to {row['audited']:.3f} "
+                f"(since round {before['round']}, both beyond their 95 % intervals)"
+            )
+    return None
+
+
+def _multiplier(name: str, before: Mapping[str, Any], row: Mapping[str, Any]) -> Estimate:
+    """Return by how much the odds of a rate rose between two rounds."""
+    return odds.measured_multiplier(
+        (before[f"{name}_passed"], before[f"{name}_valid"]),
+        (row[f"{name}_passed"], row[f"{name}_valid"]),
+        effective=(before.get(f"{name}_effective"), row.get(f"{name}_effective")),
+    )
+
+
 def _rate(name: str, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a pass rate over valid attempts, with its 95 % Wilson interval; nothing if there were none."""
+    """Return a pass rate over valid attempts, with its 95 % Wilson interval; nothing if there were none.
+
+    Where a task had several attempts, ``effective`` of the facts says how many independent ones they are worth.
+    """
     valid = facts.get("passed", 0) + facts.get("failed", 0)
     if valid == 0:
         return {}
-    interval = odds.wilson(facts["passed"], valid)
+    interval = odds.wilson(facts["passed"], valid, effective=facts.get("effective"))
     return {
         name: facts["passed"] / valid,
         f"{name}_low": interval.low,
@@ -65,17 +105,22 @@ def _held_out(facts: Mapping[str, Any], before: Mapping[str, Any] | None) -> dic
     row = _rate("held_out", facts)
     if not row:
         return {}
-    row["held_out_passed"] = facts["passed"]
-    row["held_out_valid"] = facts["passed"] + facts["failed"]
-    if facts.get("audited_valid"):
-        row["audited"] = facts["audited_passed"] / facts["audited_valid"]
+    row |= _counts("held_out", facts["passed"], facts["passed"] + facts["failed"], facts)
+    if audited := facts.get("audited_valid"):
+        passed, effective = facts["audited_passed"], facts.get("audited_effective")
+        second = {"passed": passed, "failed": audited - passed, "effective": effective}
+        row |= _rate("audited", second) | _counts("audited", passed, audited, second)
     if before and before.get("held_out_valid"):
-        g = odds.measured_multiplier(
-            (before["held_out_passed"], before["held_out_valid"]),
-            (row["held_out_passed"], row["held_out_valid"]),
-        )
+        g = _multiplier("held_out", before, row)
         row |= {"g": g.value, "g_low": g.interval.low, "g_high": g.interval.high}
     return row
+
+
+def _counts(name: str, passed: int, valid: int, facts: Mapping[str, Any]) -> dict[str, Any]:
+    counts = {f"{name}_passed": passed, f"{name}_valid": valid}
+    if facts.get("effective") is not None:
+        counts[f"{name}_effective"] = facts["effective"]
+    return counts
 
 
 def _alarms(made: Mapping[str, Any]) -> list[str]:

@@ -133,6 +133,26 @@ def test_growth_multiplies_the_odds(p, g, rounds):
     assert all((b >= a) == (g >= 1) or b == pytest.approx(a) for a, b in itertools.pairwise(after))
 
 
+@quick
+@given(rates, st.floats(1.01, 50), rates)
+def test_rounds_for_a_target_are_the_least_that_reach_it(p, g, target):
+    rounds = o.rounds_for_target(p, target=target, multiplier=g)
+    reached = (p, *o.grow(p, multiplier=g, rounds=rounds))
+    assert reached[-1] >= target * (1 - 1e-9)
+    assert all(rate < target for rate in reached[:-1])
+
+
+def test_rounds_for_a_target_at_the_ends():
+    assert o.rounds_for_target(0.05, target=0.457, multiplier=2) == 4
+    # 1/9 * 3^2 = 1: the quotient of logarithms must not be rounded up to three.
+    assert o.rounds_for_target(0.1, target=0.5, multiplier=3) == 2
+    assert o.rounds_for_target(0.5, target=0.5, multiplier=1) == 0
+    assert o.rounds_for_target(0.4, target=0.5, multiplier=1) is None
+    assert o.rounds_for_target(0.4, target=0.5, multiplier=0.9) is None
+    assert o.rounds_for_target(0, target=0.5, multiplier=math.inf) is None
+    assert o.rounds_for_target(0.01, target=0.99, multiplier=math.inf) == 1
+
+
 def test_growth_at_the_ends():
     assert o.grow(0, multiplier=5, rounds=2) == (0, 0)
     assert o.grow(1, multiplier=0.1, rounds=2) == (1, 1)
@@ -187,6 +207,20 @@ def test_measured_multiplier_adds_a_half_when_a_cell_is_empty():
     estimate = o.measured_multiplier((0, 10), (5, 10))
     assert estimate.value == pytest.approx((5.5 * 10.5) / (5.5 * 0.5))
     assert 0 < estimate.interval.low < estimate.value < estimate.interval.high < math.inf
+
+
+def test_measured_multiplier_of_fewer_independent_attempts_is_the_same_and_less_sure():
+    sure = o.measured_multiplier((97, 500), (338, 500))
+    unsure = o.measured_multiplier((97, 500), (338, 500), effective=(125, 125))
+    assert unsure.value == sure.value
+    # A quarter of the attempts doubles the standard error, on the logarithmic scale.
+    assert math.log(unsure.interval.high / unsure.value) == pytest.approx(
+        2 * math.log(sure.interval.high / sure.value)
+    )
+    same = o.measured_multiplier((97, 500), (338, 500), effective=(500, None))
+    assert same == sure
+    part = o.measured_multiplier((97, 500), (338, 500), effective=(None, 125))
+    assert sure.interval.width < part.interval.width < unsure.interval.width
 
 
 def test_measured_multiplier_is_unknown_without_attempts():

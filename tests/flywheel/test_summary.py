@@ -1,9 +1,11 @@
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from orbiter.flywheel.odds import measured_multiplier, wilson
-from orbiter.flywheel.summary import summarise_round
+from orbiter.flywheel.summary import goodhart_reason, summarise_round
 
 AUDIT = {"g": None, "g_low": 44.2, "tpr": 1.0, "fpr": 0.0}
 
@@ -141,3 +143,56 @@ def test_any_counts_give_rates_in_bounds(passed, failed, invalid, held, missed, 
     assert ("g" in row) == (passed + failed > 0 and held + missed > 0)
     if "g" in row:
         assert 0 < row["g_low"] <= row["g"] <= row["g_high"] < float("inf")
+
+
+def test_several_answers_to_a_task_widen_its_interval_and_that_of_g():
+    alone = summarise(evaluate=sampled(60, 40), before=summarise(0, evaluate=sampled(20, 80)))
+    before = summarise(0, evaluate=sampled(20, 80, effective=25.0))
+    row = summarise(evaluate=sampled(60, 40, effective=30.0), before=before)
+    expected = wilson(60, 100, effective=30.0)
+    assert row["held_out"] == alone["held_out"] == 0.6
+    assert (row["held_out_low"], row["held_out_high"]) == (expected.low, expected.high)
+    assert row["g"] == alone["g"] == pytest.approx(6.0)
+    assert row["g_low"] < alone["g_low"] < alone["g_high"] < row["g_high"]
+    wide = measured_multiplier((20, 100), (60, 100), effective=(25.0, 30.0))
+    assert (row["g_low"], row["g_high"]) == (wide.interval.low, wide.interval.high)
+
+
+def measured(number, visible, audited, *, count=200, effective=None):
+    more = {} if effective is None else {"effective": effective, "audited_effective": effective}
+    facts = sampled(visible, count - visible, audited_passed=audited, audited_valid=count, **more)
+    return summarise(number, evaluate=facts)
+
+
+def test_goodhart_is_said_when_both_rates_part_beyond_their_intervals():
+    rounds = [measured(0, 80, 80), measured(1, 120, 50)]
+    assert goodhart_reason(rounds[1], rounds[:1]) == (
+        "the visible pass rate rose from 0.400 to 0.600 while the audited one fell from 0.400 to 0.250 "
+        "(since round 0, both beyond their 95 % intervals)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("visible", "audited"),
+    [(120, 75), (85, 50), (120, 120), (50, 40), (80, 80)],
+    ids=["audited within noise", "visible within noise", "both rise", "both fall", "same"],
+)
+def test_goodhart_is_not_said_of_noise_nor_of_progress(visible, audited):
+    assert goodhart_reason(measured(1, visible, audited), [measured(0, 80, 80)]) is None
+
+
+def test_goodhart_sees_a_decline_that_no_two_neighbours_show():
+    rounds = [measured(i, 60 + 15 * i, 90 - 8 * i) for i in range(6)]
+    assert all(goodhart_reason(b, [a]) is None for a, b in pairwise(rounds))
+    assert "(since round 0," in goodhart_reason(rounds[5], rounds[:5])
+
+
+def test_goodhart_takes_several_answers_to_a_task_for_what_they_are_worth():
+    rounds = [measured(i, 80 + 40 * i, 80 - 30 * i, effective=25.0) for i in range(2)]
+    assert goodhart_reason(rounds[1], rounds[:1]) is None
+
+
+def test_goodhart_needs_both_rates_of_both_rounds():
+    blank, full = summarise(0, evaluate=sampled(80, 120)), measured(1, 120, 50)
+    assert goodhart_reason(full, [blank, summarise(0)]) is None
+    assert goodhart_reason(blank, [measured(0, 10, 150)]) is None
