@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 
 import attrs
@@ -13,14 +14,17 @@ from orbiter.verify.audit import LabelledAnswer
 from orbiter.verify.audit.claims import claiming
 from orbiter.verify.verifier import Verifier, judge
 
+ALONE = 8
+"""How many answers are judged each by an instance of its own, if there are as many."""
+
 
 def check_verifier(make: Callable[[], Verifier], labelled: Sequence[LabelledAnswer]) -> None:
     """Check that a verifier keeps its contract.
 
-    The clauses: it has a name and a version; it returns a Verdict; it passes the right answers and does not pass the wrong
-    ones; it says the same again, in any order and in a fresh instance; it changes neither task nor trajectory; it ignores
-    scores, verdicts and claims of success that the trajectory carries; it never passes a trajectory without an answer, nor
-    one that is broken; only an Exception may leave it.
+    The clauses: it has a name and a version; it returns a Verdict, which is JSON data without NaN and has scores in [0, 1]; it
+    passes the right answers and does not pass the wrong ones; it says the same again, in any order, in a fresh instance, and of an
+    answer that it judges alone; it changes neither task nor trajectory; it ignores scores, verdicts and claims of success that the
+    trajectory carries; it never passes a trajectory without an answer, nor one that is broken; only an Exception may leave it.
 
         def test_shouting():
             task = Task("e", "e:0", (Message("user", "shout"),))
@@ -46,10 +50,12 @@ def check_verifier(make: Callable[[], Verifier], labelled: Sequence[LabelledAnsw
         )
     verdicts = [_check_labelled(contract, verifier, item) for item in labelled]
     _check_determinism(contract, verifier, make(), labelled, verdicts)
+    _check_alone(contract, make, labelled, verdicts)
     for item, verdict in zip(labelled, verdicts, strict=True):
         _check_claims(contract, verifier, item, verdict)
     for item in labelled:
         _check_broken(contract, verifier, item)
+        _check_harder(contract, verifier, item)
 
 
 def _check_labelled(contract: Contract, verifier: Verifier, item: LabelledAnswer) -> Verdict:
@@ -63,6 +69,20 @@ def _check_labelled(contract: Contract, verifier: Verifier, item: LabelledAnswer
         "verdicts",
         isinstance(verdict, Verdict),
         f"verify() must return a Verdict, got {shown(verdict)}",
+    )
+    with contract.without_error("sound verdicts", f"the verdict {shown(verdict)}, read as a row,"):
+        row = json.loads(json.dumps(verdict.to_row(), allow_nan=False))
+        again = Verdict.from_row(row)
+    for score in verdict.step_scores:
+        contract.clause(
+            "sound verdicts",
+            score is None or 0 <= score <= 1,
+            f"step_scores must be numbers in [0, 1] or None, got {score!r}",
+        )
+    contract.clause(
+        "sound verdicts",
+        again == attrs.evolve(verdict, details=again.details, extra=again.extra),
+        f"a verdict must come back from a row as it was, got {shown(again)} for {shown(verdict)}",
     )
     contract.clause(
         "nothing is changed",
@@ -100,6 +120,24 @@ def _check_determinism(
                 f"{whose} instance must judge {shown(item.answer)} the same again, "
                 f"got {shown(other)} after {shown(verdict)}",
             )
+
+
+def _check_alone(
+    contract: Contract,
+    make: Callable[[], Verifier],
+    labelled: Sequence[LabelledAnswer],
+    verdicts: Sequence[Verdict],
+) -> None:
+    """Judge a few answers with an instance that sees no other."""
+    step = max(1, len(labelled) // ALONE)
+    for item, verdict in list(zip(labelled, verdicts, strict=True))[::step]:
+        other = make().verify(item.task, item.trajectory)
+        contract.clause(
+            "alone or among others",
+            other == verdict,
+            f"{shown(item.answer)} must be judged alone as it is among others, "
+            f"got {shown(other)} instead of {shown(verdict)}",
+        )
 
 
 def _check_claims(
@@ -155,10 +193,27 @@ def _broken(item: LabelledAnswer) -> Iterator[tuple[str, Task, Trajectory]]:
         task,
         attrs.evolve(trajectory, messages=(*task.messages, broken_calls)),
     )
-    if not item.correct:
-        yield (
-            "a wrong answer under a task without a reference",
-            attrs.evolve(task, answer=None),
-            answered(task, str(None)),
+    shown_answer = (*task.messages, *answered(task, "42").messages[-1:])
+    yield (
+        "a prompt that ends in an answer, without another",
+        attrs.evolve(task, messages=shown_answer),
+        attrs.evolve(trajectory, messages=shown_answer),
+    )
+
+
+def _check_harder(contract: Contract, verifier: Verifier, item: LabelledAnswer) -> None:
+    """Make the task or the answer worse; what did not pass before must not pass then."""
+    unknown = attrs.evolve(item.task, answer=None)
+    none, signs = answered(item.task, str(None)), answered(item.task, "9(" * 3)
+    long = answered(item.task, "9(" * 50_000)
+    for what, before, after in (
+        ("the text None", (item.task, none), (unknown, none)),
+        ("a text of signs", (item.task, signs), (item.task, long)),
+    ):
+        if judge(verifier, *before).outcome is Outcome.PASS:
+            continue
+        contract.clause(
+            "broken input",
+            judge(verifier, *after).outcome is not Outcome.PASS,
+            f"{what} must not pass once the task has no reference or the text is long, got pass",
         )
-        yield "a wrong answer of 100,000 characters", task, answered(task, "9(" * 50_000)

@@ -1,12 +1,18 @@
-"""Verdicts from verdicts: all of several verifiers, any of them, or a weighted mean.
+"""Verdicts from verdicts: of all of several verifiers, any, most, a weighted mean, one behind another.
 
-An invalid verdict is unknown, and unknown follows three-valued logic (Kleene): it decides nothing that another verdict has
-decided, and is never counted as 0.
+An invalid verdict is unknown, and unknown follows three-valued logic (Kleene): it decides nothing, it takes nothing back that other
+verdicts have decided, and it is never counted as 0. What a combinator says while a part is unknown, it still says once that part is
+known; only a cascade, which takes the next verifier's word for it, may then say otherwise, where the two contradict each other.
 
     all_of    pass     fail   invalid       any_of    pass   fail     invalid
     pass      pass     fail   invalid       pass      pass   pass     pass
     fail      fail     fail   fail          fail      pass   fail     invalid
     invalid   invalid  fail   invalid       invalid   pass   invalid  invalid
+
+    gate      pass     fail   invalid       cascade   pass   fail     invalid
+    pass      pass     fail   invalid       pass      pass   pass     pass
+    fail      fail     fail   fail          fail      fail   fail     fail
+    invalid   invalid  invalid invalid      invalid   pass   fail     invalid
 """
 
 from __future__ import annotations
@@ -15,6 +21,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from orbiter.checks import check_number, is_number
 from orbiter.errors import ConfigError
 from orbiter.records import Outcome, Task, Trajectory, Verdict
 from orbiter.tasks.component import Spec, make_component
@@ -86,10 +93,9 @@ class Weighted(Verifier):
             raise ConfigError(
                 f"weights must be one per verifier, got {len(weights)} for {len(self.verifiers)} verifiers"
             )
-        if not all(_is_number(w) and 0 < w < math.inf for w in weights):
+        if not all(is_number(w) and w > 0 for w in weights):
             raise ConfigError(f"weights must be finite numbers above 0, got {list(weights)!r}")
-        if not _is_number(threshold) or not 0 < threshold <= 1:
-            raise ConfigError(f"threshold must be a number in (0, 1], got {threshold!r}")
+        check_number("threshold", threshold, "(0, 1]")
         self.weights, self.threshold = tuple(weights), threshold
         self.version = version_of(self, "1")
 
@@ -106,6 +112,91 @@ class Weighted(Verifier):
             return Verdict.passed(score=min(score, 1.0), details=_details(seen))
         worst = min(seen, key=lambda v: v.score or 0.0)
         return Verdict.failed(_reason(worst), score=score, details=_details(seen))
+
+
+class Gate(Verifier):
+    """Let one verifier decide whether another is asked: format gates correctness.
+
+    If the gate fails, the verdict is fail with score 0; if it cannot tell, invalid; if it passes, the other verifier's verdict with its
+    score. Unlike ``all_of``, the score of the gate never lowers the other's.
+
+    Args:
+        gate: A verifier, its name, or its name with options beside it; the cheap one.
+        verifier: The one that is asked behind the gate.
+    """
+
+    name = "gate"
+
+    def __init__(self, gate: Verifier | Spec, verifier: Verifier | Spec) -> None:
+        self.gate, self.verifier = _made([gate, verifier])
+        self.version = version_of(self, "1")
+
+    def verify(self, task: Task, trajectory: Trajectory) -> Verdict:
+        """Return the verdict behind the gate, or the gate's if it does not pass."""
+        seen = [judge(self.gate, task, trajectory)]
+        if seen[0].outcome is Outcome.FAIL:
+            return Verdict.failed(_reason(seen[0]), details=_details(seen))
+        if seen[0].outcome is Outcome.PASS:
+            seen.append(judge(self.verifier, task, trajectory))
+        last = seen[-1]
+        return Verdict(last.outcome, last.score, _reason(last), details=_details(seen))
+
+
+class Cascade(Verifier):
+    """Ask one verifier after another until one can tell: cheap ones first.
+
+    The first verdict that is not invalid stands. If none can tell, the verdict is invalid for the last one's reason.
+
+    Args:
+        verifiers: Verifiers, names, or names with options beside them, in the order in which they are asked.
+    """
+
+    name = "cascade"
+
+    def __init__(self, verifiers: Sequence[Verifier | Spec]) -> None:
+        self.verifiers = _made(verifiers)
+        self.version = version_of(self, "1")
+
+    def verify(self, task: Task, trajectory: Trajectory) -> Verdict:
+        """Return the first verdict that says something."""
+        seen = []
+        for verifier in self.verifiers:
+            seen.append(judge(verifier, task, trajectory))
+            if seen[-1].outcome is not Outcome.INVALID:
+                break
+        last = seen[-1]
+        return Verdict(last.outcome, last.score, _reason(last), details=_details(seen))
+
+
+class Majority(Verifier):
+    """Say what more than half of the verifiers say; invalid if neither pass nor fail has that many.
+
+    An invalid verdict is a vote for neither, and counts among the verifiers: two passes of four are no majority. The score is the
+    share of passes among the verdicts that are not invalid.
+
+    Args:
+        verifiers: Verifiers, names, or names with options beside them; every one is asked.
+    """
+
+    name = "majority"
+
+    def __init__(self, verifiers: Sequence[Verifier | Spec]) -> None:
+        self.verifiers = _made(verifiers)
+        self.version = version_of(self, "1")
+
+    def verify(self, task: Task, trajectory: Trajectory) -> Verdict:
+        """Return the verdict of the majority."""
+        seen = [judge(verifier, task, trajectory) for verifier in self.verifiers]
+        passed, failed = ([v for v in seen if v.outcome is o] for o in (Outcome.PASS, Outcome.FAIL))
+        for votes in (passed, failed):
+            if 2 * len(votes) > len(seen):
+                score = len(passed) / (len(passed) + len(failed))
+                reason, details = _reason(votes[0]), _details(seen)
+                return Verdict(votes[0].outcome, score, reason, details=details)
+        return Verdict.invalid(
+            f"no majority: {len(passed)} pass, {len(failed)} fail of {len(seen)}",
+            details=_details(seen),
+        )
 
 
 def _made(given: Sequence[Verifier | Spec]) -> tuple[Verifier, ...]:
@@ -141,7 +232,3 @@ def _reason(verdict: Verdict) -> str:
 
 def _details(seen: Iterable[Verdict]) -> dict[str, Any]:
     return {"verdicts": [verdict.to_row() for verdict in seen]}
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -75,12 +75,51 @@ def file_of_tasks(folder):
 # --- verifiers
 
 
-def verdicts(name, reference, *, right, wrong, **options):
-    """Check a verifier on the answers to one task."""
-    task = Task("e", "e:1", (Message("user", "q"),), answer=reference)
-    labelled = [LabelledAnswer(task, answer, True) for answer in right]
-    labelled += [LabelledAnswer(task, answer, False) for answer in wrong]
+def verdicts(name, reference, *, right, wrong, task=None, **options):
+    """Check a verifier on the answers to one task: texts, or turns after the prompt."""
+    task = task or Task("e", "e:1", (Message("user", "q"),), answer=reference)
+    labelled = [LabelledAnswer(task, after(task, answer), True) for answer in right]
+    labelled += [LabelledAnswer(task, after(task, answer), False) for answer in wrong]
     check_verifier(made("verifier", name, **options), labelled)
+
+
+def after(task, answer):
+    """Return a text as it is, and messages as what follows the prompt of the task."""
+    if isinstance(answer, str):
+        return answer
+    return Trajectory((*task.messages, *answer), task.env, task.task_id, None)
+
+
+def calling(query, *more, end=()):
+    call = {"id": "c1", "function": {"name": "look", "arguments": json.dumps({"q": query})}}
+    return (Message("assistant", tool_calls=(call, *more)), *end)
+
+
+LOOKED = [{"name": "look", "arguments": {"q": "sky"}}]
+LOOKING = Task(
+    "e",
+    "e:2",
+    (Message("user", "q"),),
+    answer="blue",
+    tools=(
+        {
+            "type": "function",
+            "function": {"name": "look", "parameters": {"type": "object", "properties": {"q": {}}}},
+        },
+    ),
+    metadata={"calls": LOOKED, "trace": {"expected": LOOKED}},
+)
+BLUE, RED = (
+    (Message("tool", "...", tool_call_id="c1"), Message("assistant", text))
+    for text in ("blue", "red")
+)
+TRACES = {
+    "reference": None,
+    "task": LOOKING,
+    "right": [calling("sky", end=BLUE)],
+    "wrong": ["blue", calling("sea", end=BLUE), calling("sky", "look", end=BLUE), ()],
+}
+TAGGED = "<think>6*7</think><answer>42</answer>"
 
 
 class Grader(JudgeModel):
@@ -120,7 +159,20 @@ VERIFIERS = {
     "exact": {"reference": "abc", "right": ["abc", " abc\n"], "wrong": ["abd", "ABC", "ab c", ""]},
     "numeric": {"reference": "0.5", "right": ["1/2", ".5", "5e-1"], "wrong": ["0.51", "1/2 or 1", "nan"]},
     "regex": {"reference": None, "right": ["42", "7"], "wrong": ["forty-two", "4 2"], "pattern": "[0-9]+"},
-    "static": {"reference": "42", "right": ["42"], "wrong": ["41", "42 or 41"]},
+    "cascade": {"reference": "42", "right": ["42", "42.0"], "wrong": ["41", "no"], "verifiers": ["countdown", "numeric"]},
+    "format": {"reference": None, "right": [TAGGED], "wrong": ["42", TAGGED * 2, "<think></think>" + TAGGED]},
+    "gate": {
+        "reference": "42", "right": [TAGGED], "wrong": ["42", TAGGED.replace("42", "41"), TAGGED + "."],
+        "gate": "format", "verifier": {"name": "section", "verifier": "exact"},
+    },
+    "language": {"reference": None, "right": ["天是蓝的", "42"], "wrong": ["the sky is blue"], "languages": ["zh"]},
+    "length": {"reference": None, "right": ["12345", "1234567"], "wrong": ["1" * 11, ""], "max_length": 10, "cache": 5},
+    "majority": {"reference": "42", "right": ["42"], "wrong": ["42.0!", "x"], "verifiers": [*BOTH, "static"]},
+    "process": {**TRACES, "verifier": "static"},
+    "repetition": {"reference": None, "right": ["it is 42"], "wrong": ["it is " * 99, ""]},
+    "section": {"reference": "42", "right": [TAGGED], "wrong": ["42", TAGGED * 2], "verifier": "exact"},
+    "static": {**TRACES, "wrong": [*TRACES["wrong"], calling("sky"), calling("sky", end=RED)]},
+    "tool_call": {**TRACES, "right": [*TRACES["right"], calling("sky"), calling("sky", end=RED)]},
     "weighted": {
         "reference": "42", "right": ["42"], "wrong": ["42.0", "x"], "verifiers": BOTH, "weights": [1, 3]
     },

@@ -174,9 +174,92 @@ class TextOfNone(Right):
 
 class Exiting(Right):
     def verify(self, task, trajectory):
-        if not trajectory.messages:
+        if not trajectory.answer:
             raise SystemExit(1)
         return super().verify(task, trajectory)
+
+
+class NotANumber(Right):
+    """Writes NaN past the checks of the record."""
+
+    def verify(self, task, trajectory):
+        verdict = super().verify(task, trajectory)
+        object.__setattr__(verdict, "score", float("nan"))
+        return verdict
+
+
+class AboveOne(Right):
+    def verify(self, task, trajectory):
+        verdict = super().verify(task, trajectory)
+        object.__setattr__(verdict, "score", 1.5)
+        return verdict
+
+
+class UnknownEvidence(Right):
+    def verify(self, task, trajectory):
+        verdict = super().verify(task, trajectory)
+        return attrs.evolve(verdict, details={"likelihood": float("nan")})
+
+
+class EvidenceThatIsNoData(Right):
+    def verify(self, task, trajectory):
+        return attrs.evolve(super().verify(task, trajectory), details={"task": object()})
+
+
+class StepsThatAreText(Right):
+    def verify(self, task, trajectory):
+        return attrs.evolve(super().verify(task, trajectory), step_scores=("1",))
+
+
+class StepsOutOfRange(Right):
+    def verify(self, task, trajectory):
+        return attrs.evolve(super().verify(task, trajectory), step_scores=(None, 2.0))
+
+
+class Ranking(Right):
+    """Scores an answer by its place among those that it has seen."""
+
+    def __init__(self):
+        self.seen = set()
+
+    def verify(self, task, trajectory):
+        self.seen.add(trajectory.answer)
+        verdict = super().verify(task, trajectory)
+        return attrs.evolve(verdict, details={"rank": sorted(self.seen).index(trajectory.answer)})
+
+
+class FirstOfItsBatch(Right):
+    """Takes the first answer that it sees for the measure of all others."""
+
+    first = None
+
+    def verify(self, task, trajectory):
+        self.first = self.first or trajectory.answer
+        like_the_first = trajectory.answer == self.first
+        return attrs.evolve(super().verify(task, trajectory), details={"like": like_the_first})
+
+
+class Remembering(Right):
+    """Judges by what other instances of its class have judged: it counts as many as the others have."""
+
+    judged = 0
+
+    def verify(self, task, trajectory):
+        type(self).judged += 1
+        late = type(self).judged > 6
+        return attrs.evolve(super().verify(task, trajectory), details={"late": late})
+
+
+class WarmingUp(Right):
+    """Needs two answers until it knows what it says."""
+
+    def __init__(self):
+        self.count = 0
+
+    def verify(self, task, trajectory):
+        self.count += 1
+        alone = self.count < 2 and trajectory.answer == "43"
+        return attrs.evolve(super().verify(task, trajectory), reason="sure" * (not alone))
 
 
 @pytest.mark.parametrize(
@@ -187,6 +270,16 @@ class Exiting(Right):
         (NewVersions, "version"),
         (Boolean, "verdicts"),
         (Raising, "verdicts"),
+        (NotANumber, "sound verdicts"),
+        (AboveOne, "sound verdicts"),
+        (UnknownEvidence, "sound verdicts"),
+        (EvidenceThatIsNoData, "sound verdicts"),
+        (StepsThatAreText, "sound verdicts"),
+        (StepsOutOfRange, "sound verdicts"),
+        (Ranking, "same verdict for ever"),
+        (FirstOfItsBatch, "same verdict for ever"),
+        (WarmingUp, "same verdict for ever"),
+        (Remembering, "alone or among others"),
         (Strict, "right answers pass"),
         (Yes, "wrong answers do not pass"),
         (Counting, "same verdict for ever"),

@@ -1,7 +1,7 @@
 import pytest
 
 from orbiter.records import Message, Outcome, Task, Trajectory, Verdict
-from orbiter.verify.verifier import Verifier, judge, version_of
+from orbiter.verify.verifier import OUT_OF_MEMORY, Verifier, judge, version_of
 
 TASK = Task("e", "e:1", (Message("user", "q"),))
 TRAJECTORY = Trajectory((*TASK.messages, Message("assistant", "a")), "e", "e:1", None)
@@ -42,11 +42,16 @@ def test_anything_but_a_verdict_is_invalid(value):
     assert judged.reason == f"error: returned {type(value).__name__}, not a Verdict"
 
 
-@pytest.mark.parametrize("error", [ValueError("x"), RecursionError("deep"), MemoryError()])
+@pytest.mark.parametrize("error", [ValueError("x"), RecursionError("deep")])
 def test_an_error_is_invalid_and_never_a_failure(error):
     judged = judge(Returns(error), TASK, TRAJECTORY)
     assert (judged.outcome, judged.score) == (Outcome.INVALID, None)
     assert judged.reason == f"error: {type(error).__name__}: {error}"
+
+
+def test_running_out_of_memory_is_invalid_and_says_so():
+    judged = judge(Returns(MemoryError()), TASK, TRAJECTORY)
+    assert (judged.outcome, judged.reason) == (Outcome.INVALID, OUT_OF_MEMORY)
 
 
 def test_a_long_error_is_cut():
@@ -68,3 +73,16 @@ def test_version_names_options_that_are_not_at_their_default():
     assert Optioned("a").version == "3;first='a'"
     assert Optioned("a", second=5).version == "3;first='a';second=5"
     assert Optioned(1, third=[Optioned(2)]).version == "3;first=1;third=[optioned@3;first=2]"
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 4])
+def test_nothing_after_the_prompt_fails_unasked(size):
+    shown = (Message("user", "1+1="), Message("assistant", "2"))
+    task = Task("e", "e:2", (*shown, Message("user", "1+2="), Message("assistant", "It is")))
+    judged = judge(
+        Returns(Verdict.passed()), task, Trajectory(task.messages[:size], "e", "e:2", None)
+    )
+    assert (judged.outcome, judged.reason) == (Outcome.FAIL, "no answer")
+    assert (judged.verifier, judged.version) == ("returns", "7")
+    answered = Trajectory((*task.messages, Message("assistant", "2")), "e", "e:2", None)
+    assert judge(Returns(Verdict.passed()), task, answered).outcome is Outcome.PASS
