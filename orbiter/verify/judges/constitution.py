@@ -18,7 +18,7 @@ from orbiter.verify.judges.judge import (
     Evidence,
     Judge,
     Sections,
-    is_written,
+    check_text,
     task_sections,
 )
 from orbiter.verify.judges.reply import UnreadableError
@@ -51,8 +51,7 @@ def _named(given: object) -> dict[str, str]:
             raise ConfigError(
                 f"name of a principle must be a letter, then letters, digits, '_' and '-', got {show(name)}"
             )
-        if not is_written(principle):
-            raise ConfigError(f"principle {name!r} must be a text, got {show(principle)}")
+        check_text(f"principle {name!r}", principle)
     return {name: " ".join(principle.split()) for name, principle in given.items()}
 
 

@@ -11,6 +11,7 @@ import attrs
 import orjson
 from attrs import field, frozen
 
+from orbiter.checks import check_number, check_whole_number
 from orbiter.convert import show, unstructure
 from orbiter.errors import ConfigError
 from orbiter.records import Message, Task, Trajectory, Verdict, content_hash
@@ -134,17 +135,21 @@ class Judge(Verifier):
     """How many prompts vote on one question."""
 
     def __attrs_post_init__(self) -> None:
-        most = largest_log_odds(self.samples * self.orders) if _whole(self.samples) else 0.0
-        self._check("samples", _whole(self.samples), "an integer >= 1")
-        fits = _real(self.margin) and 0 < self.margin <= most + 1e-9
-        self._check("margin", fits, f"in (0, {most:.4g}], what {self.samples} samples can reach")
-        self._check(
-            "temperature", _real(self.temperature) and self.temperature >= 0, "a number >= 0"
-        )
-        self._check("max_tokens", _whole(self.max_tokens), "an integer >= 1")
-        self._check("max_length", _whole(self.max_length), "an integer >= 1")
-        self._check("refusals", isinstance(self.refusals, bool), "true or false")
-        self._check("seed", type(self.seed) is int, "an integer")
+        check_whole_number("samples", self.samples, low=1)
+        check_number("margin", self.margin, "(0, inf)")
+        check_number("temperature", self.temperature, "[0, inf)")
+        check_whole_number("max_tokens", self.max_tokens, low=1)
+        check_whole_number("max_length", self.max_length, low=1)
+        check_whole_number("seed", self.seed, low=-(2**63), high=2**63 - 1)
+        check_bool("refusals", self.refusals)
+        votes = self.samples * self.orders
+        if self.margin > largest_log_odds(votes) + 1e-9:
+            raise ConfigError(
+                f"margin must be at most {largest_log_odds(votes):.4g}, the log-odds of {votes} votes that all agree, "
+                f"got {self.margin!r}",
+                hint="ask for more samples, or accept a smaller margin",
+            )
+        self.needs_env = self.model.needs_env
         named = (
             f"model={self.model.model}",
             f"prompt={content_hash([self.instructions, REMINDER])}",
@@ -155,10 +160,6 @@ class Judge(Verifier):
             if a.name not in ("model", *self.told) and getattr(self, a.name) != a.default
         ]
         self.version = ";".join(("1", *named, *options))
-
-    def _check(self, option: str, holds: bool, rule: str) -> None:
-        if not holds:
-            raise ConfigError(f"{option} must be {rule}, got {show(getattr(self, option))}")
 
     @property
     @abstractmethod
@@ -285,9 +286,16 @@ def reference_section(task: Task) -> Sections:
     return [("REFERENCE", text)]
 
 
-def is_written(value: object) -> bool:
-    """Return whether a rubric or a principle says anything."""
-    return isinstance(value, str) and bool(value.strip())
+def check_text(option: str, value: object) -> None:
+    """Raise ConfigError unless a rubric says anything."""
+    if not isinstance(value, str) or not value.strip():
+        raise ConfigError(f"{option} must be a text, got {show(value)}")
+
+
+def check_bool(option: str, value: object) -> None:
+    """Raise ConfigError unless ``value`` is true or false."""
+    if not isinstance(value, bool):
+        raise ConfigError(f"{option} must be true or false, got {show(value)}")
 
 
 def _shown(message: Message) -> str:
@@ -304,11 +312,3 @@ def _total(numbers: Iterable[float | None]) -> float | None:
     """Return the sum, or None if a part is unknown."""
     known = list(numbers)
     return None if None in known else math.fsum(n for n in known if n is not None)
-
-
-def _whole(value: object) -> bool:
-    return type(value) is int and value >= 1
-
-
-def _real(value: object) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]

@@ -70,6 +70,9 @@ class JudgeModel(ABC):
     model: str
     """Name of the model; part of the version of every judge that asks it."""
 
+    needs_env: tuple[str, ...] = ()
+    """Environment variables that it reads, such as that of a key."""
+
     @abstractmethod
     def ask(self, questions: Sequence[Question]) -> Sequence[Reply]:
         """Return one reply per question."""

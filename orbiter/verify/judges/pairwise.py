@@ -16,7 +16,7 @@ from orbiter.verify.judges.judge import (
     Evidence,
     Judge,
     Sections,
-    is_written,
+    check_text,
     task_sections,
 )
 from orbiter.verify.judges.reply import UnreadableError
@@ -79,7 +79,7 @@ class PairwiseJudge(Judge):
     orders: ClassVar[int] = 2
 
     def __attrs_post_init__(self) -> None:
-        self._check("rubric", is_written(self.rubric), "a text")
+        check_text("rubric", self.rubric)
         super().__attrs_post_init__()
 
     @property

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import attrs
 
+from orbiter.checks import check_number, check_whole_number
 from orbiter.records import Task, Verdict
 from orbiter.verify.judges.judge import (
     CLOSE,
@@ -15,7 +16,8 @@ from orbiter.verify.judges.judge import (
     Evidence,
     Judge,
     Sections,
-    is_written,
+    check_bool,
+    check_text,
     reference_section,
     task_sections,
 )
@@ -63,11 +65,11 @@ class PointwiseJudge(Judge):
     told: ClassVar[tuple[str, ...]] = ("rubric", "scale")
 
     def __attrs_post_init__(self) -> None:
-        self._check("rubric", is_written(self.rubric), "a text")
-        self._check("scale", type(self.scale) is int and self.scale >= 1, "an integer >= 1")
-        self._check("threshold", _is_share(self.threshold) and self.threshold > 0, "in (0, 1]")
-        self._check("unsure", _is_share(self.unsure) and self.unsure < 1, "in [0, 1)")
-        self._check("reference", isinstance(self.reference, bool), "true or false")
+        check_text("rubric", self.rubric)
+        check_whole_number("scale", self.scale, low=1)
+        check_number("threshold", self.threshold, "(0, 1]")
+        check_number("unsure", self.unsure, "[0, 1)")
+        check_bool("reference", self.reference)
         super().__attrs_post_init__()
 
     @property
@@ -116,7 +118,3 @@ class PointwiseJudge(Judge):
         if score is None or abs(score - self.threshold) < self.unsure - 1e-12:
             return None
         return float(score >= self.threshold - 1e-12)
-
-
-def _is_share(value: object) -> bool:
-    return type(value) in (int, float) and 0 <= value <= 1  # type: ignore[operator]

@@ -59,6 +59,7 @@ class OpenAIJudgeModel(PolicyJudgeModel):
         }
         super().__init__(OpenAIPolicy(**asked), **prices)
         self._options = {**asked, **prices}
+        self.needs_env = () if api_key_env is None else (api_key_env,)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Made anew from its options on the other side: the key stays out of every pickle.

@@ -275,15 +275,18 @@ def test_version_tells_models_prompts_and_options_apart(scripted):
         ({"samples": 0}, "samples must be an integer >= 1, got 0"),
         ({"samples": True}, "samples must be an integer >= 1, got True"),
         ({"samples": 1.5}, "samples must be an integer >= 1, got 1.5"),
-        ({"margin": 0}, "margin must be in (0, 1.099], what 1 samples can reach, got 0"),
-        ({"margin": 1.1}, "margin must be in (0, 1.099], what 1 samples can reach, got 1.1"),
+        ({"margin": 0}, "margin must be a number > 0, got 0"),
+        (
+            {"margin": 1.1},
+            "margin must be at most 1.099, the log-odds of 1 votes that all agree, got 1.1",
+        ),
         (
             {"margin": float("nan")},
-            "margin must be in (0, 1.099], what 1 samples can reach, got nan",
+            "margin must be a number > 0, got nan",
         ),
         (
             {"samples": 3, "margin": 2},
-            "margin must be in (0, 1.946], what 3 samples can reach, got 2",
+            "margin must be at most 1.946, the log-odds of 3 votes that all agree, got 2",
         ),
         ({"temperature": -0.1}, "temperature must be a number >= 0, got -0.1"),
         ({"temperature": "low"}, "temperature must be a number >= 0, got 'low'"),
@@ -291,7 +294,10 @@ def test_version_tells_models_prompts_and_options_apart(scripted):
         ({"max_tokens": 0}, "max_tokens must be an integer >= 1, got 0"),
         ({"max_length": 0}, "max_length must be an integer >= 1, got 0"),
         ({"refusals": 1}, "refusals must be true or false, got 1"),
-        ({"seed": "x"}, "seed must be an integer, got 'x'"),
+        (
+            {"seed": "x"},
+            "seed must be an integer in [-9223372036854775808, 9223372036854775807], got 'x'",
+        ),
     ],
 )
 def test_options(scripted, options, message):

@@ -161,7 +161,9 @@ def test_it_keeps_the_contract_of_a_verifier(scripted, task):
 
 def test_the_margin_may_be_what_both_orders_can_reach(scripted):
     assert pairwise(scripted(), margin=1.6).margin == 1.6
-    with pytest.raises(ConfigError, match=r"margin must be in \(0, 1.609\]"):
+    with pytest.raises(
+        ConfigError, match=r"margin must be at most 1\.609, the log-odds of 2 votes"
+    ):
         pairwise(scripted(), margin=1.7)
 
 
