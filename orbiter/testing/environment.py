@@ -13,7 +13,7 @@ import orjson
 
 from orbiter.records import Outcome, Task, content_hash
 from orbiter.tasks.component import make_component
-from orbiter.tasks.environment import Environment
+from orbiter.tasks.environment import Environment, Probe
 from orbiter.testing.contract import Contract, shown
 from orbiter.verify.answer import answered
 from orbiter.verify.verifier import Verifier, judge
@@ -32,7 +32,7 @@ def check_environment(
     The clauses: it is named; tasks are tasks of this environment; the same (seed, index) gives the same task in any order,
     in a fresh instance and, if asked for, in a fresh process; seeds select different streams; one id never names two tasks;
     tasks survive the way through JSON; ``chars`` covers prompts and demonstrations; the verifier accepts each demonstration
-    and does not accept every wrong answer.
+    and does not accept every wrong answer; its probes are labelled as the verifier says.
 
         def test_doubling():
             check_environment(Doubling)
@@ -71,6 +71,7 @@ def check_environment(
         demonstrations = _demonstrations(contract, environment, tasks)
         _check_chars(contract, environment, tasks, demonstrations)
         _check_answers(contract, judged_by, tasks, demonstrations)
+        _check_probes(contract, environment, judged_by, tasks)
 
 
 def _check_attributes(contract: Contract, environment: Environment) -> None:
@@ -262,3 +263,28 @@ def _check_answers(
         f"verifier {verifier.name!r} must not accept everything; it passed empty answers, "
         "nonsense and the answers of other tasks",
     )
+
+
+def _check_probes(
+    contract: Contract, environment: Environment, verifier: Verifier, tasks: Sequence[Task]
+) -> None:
+    for task in tasks:
+        with contract.without_error("probes", "probes()"):
+            probes, again = list(environment.probes(task)), list(environment.probes(task))
+        contract.clause(
+            "probes", again == probes, "probes(task) must give the same probes again, got others"
+        )
+        for probe in probes:
+            contract.clause(
+                "probes",
+                isinstance(probe, Probe),
+                f"probes(task) must give Probes, got {shown(probe)}",
+            )
+            verdict = judge(verifier, task, answered(task, probe.answer))
+            contract.clause(
+                "probes",
+                (verdict.outcome is Outcome.PASS) == probe.correct,
+                f"verifier {verifier.name!r} must say that {shown(probe.answer)} ({probe.family}) is "
+                f"{'right' if probe.correct else 'wrong'} for {task.task_id!r}, "
+                f"got {verdict.outcome.value}: {verdict.reason}",
+            )

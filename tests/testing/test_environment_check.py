@@ -8,7 +8,7 @@ from orbiter.plugin import registry
 from orbiter.records import Message, Verdict
 from orbiter.tasks.addition import Addition
 from orbiter.tasks.countdown import Countdown
-from orbiter.tasks.environment import Environment
+from orbiter.tasks.environment import Environment, Probe
 from orbiter.tasks.reversal import Reversal
 from orbiter.tasks.sorting import Sorting
 from orbiter.testing import check_environment
@@ -161,6 +161,26 @@ class NumberDemonstration(Squares):
         return int(task.answer)
 
 
+class WrongProbe(Squares):
+    def probes(self, task):
+        return [Probe("a right one", task.answer, False)]
+
+
+class ChangingProbe(Squares):
+    def probes(self, task):
+        return [Probe("any", f"no {random.randrange(10**6)}", False)]
+
+
+class NoProbe(Squares):
+    def probes(self, task):
+        return [("nothing", "no", False)]
+
+
+class RaisingProbe(Squares):
+    def probes(self, task):
+        raise KeyError("square")
+
+
 class Yes(Verifier):
     name = "yes"
 
@@ -195,6 +215,10 @@ class YesMan(Squares):
         (ChangingDemonstration, "demonstrations"),
         (NumberDemonstration, "demonstrations"),
         (YesMan, "wrong answers are rejected"),
+        (WrongProbe, "probes"),
+        (ChangingProbe, "probes"),
+        (NoProbe, "probes"),
+        (RaisingProbe, "probes"),
     ],
 )
 def test_a_broken_clause_is_named(broken, clause):
