@@ -13,6 +13,9 @@ known; only a cascade, which takes the next verifier's word for it, may then say
     pass      pass     fail   invalid       pass      pass   pass     pass
     fail      fail     fail   fail          fail      fail   fail     fail
     invalid   invalid  invalid invalid      invalid   pass   fail     invalid
+
+A judge, which asks a model, has no vote against a verifier that asks none: any_of, weighted and majority hold judges alone or none, and a
+cascade holds them last.
 """
 
 from __future__ import annotations
@@ -25,7 +28,8 @@ from orbiter.checks import check_number, is_number
 from orbiter.errors import ConfigError
 from orbiter.records import Outcome, Task, Trajectory, Verdict
 from orbiter.tasks.component import Spec, make_component
-from orbiter.verify.verifier import Verifier, judge, version_of
+from orbiter.verify.judges.judge import Judge
+from orbiter.verify.verifier import Verifier, judge, parts_of, version_of
 
 
 class AllOf(Verifier):
@@ -62,6 +66,7 @@ class AnyOf(Verifier):
 
     def __init__(self, verifiers: Sequence[Verifier | Spec]) -> None:
         self.verifiers = _made(verifiers)
+        _refuse_outvoting(self.name, self.verifiers)
         self.version = version_of(self, "1")
 
     def verify(self, task: Task, trajectory: Trajectory) -> Verdict:
@@ -89,6 +94,7 @@ class Weighted(Verifier):
         threshold: float = 1.0,
     ) -> None:
         self.verifiers = _made(verifiers)
+        _refuse_outvoting(self.name, self.verifiers)
         if len(weights) != len(self.verifiers):
             raise ConfigError(
                 f"weights must be one per verifier, got {len(weights)} for {len(self.verifiers)} verifiers"
@@ -155,6 +161,7 @@ class Cascade(Verifier):
 
     def __init__(self, verifiers: Sequence[Verifier | Spec]) -> None:
         self.verifiers = _made(verifiers)
+        _refuse_judge_first(self.verifiers)
         self.version = version_of(self, "1")
 
     def verify(self, task: Task, trajectory: Trajectory) -> Verdict:
@@ -182,6 +189,7 @@ class Majority(Verifier):
 
     def __init__(self, verifiers: Sequence[Verifier | Spec]) -> None:
         self.verifiers = _made(verifiers)
+        _refuse_outvoting(self.name, self.verifiers)
         self.version = version_of(self, "1")
 
     def verify(self, task: Task, trajectory: Trajectory) -> Verdict:
@@ -203,6 +211,29 @@ def _made(given: Sequence[Verifier | Spec]) -> tuple[Verifier, ...]:
     if isinstance(given, str) or not isinstance(given, Sequence) or not given:
         raise ConfigError(f"verifiers must be a list of at least one verifier, got {given!r}")
     return tuple(make_component("verifier", one, Verifier) for one in given)  # type: ignore[type-abstract]
+
+
+def _asks_a_judge(verifier: Verifier) -> bool:
+    return any(isinstance(part, Judge) for part in parts_of(verifier))
+
+
+def _refuse_outvoting(name: str, verifiers: Iterable[Verifier]) -> None:
+    """Refuse a combinator in which a judge could pass what a program fails."""
+    if len({_asks_a_judge(verifier) for verifier in verifiers}) > 1:
+        raise ConfigError(
+            f"{name} must hold judges alone or none: a judge must not outvote a verifier that can tell",
+            hint="in all_of and gate a judge is asked behind the others, in cascade where they cannot tell",
+        )
+
+
+def _refuse_judge_first(verifiers: Sequence[Verifier]) -> None:
+    """Refuse a cascade in which a judge speaks before a program that may fail what it passes."""
+    asks = [_asks_a_judge(verifier) for verifier in verifiers]
+    if asks != sorted(asks):
+        raise ConfigError(
+            "cascade must hold its judges last: a judge must not speak before a verifier that can tell",
+            hint="put the verifiers that ask no model first",
+        )
 
 
 def _until(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 
 import attrs
 
@@ -64,6 +65,15 @@ def judge(verifier: Verifier, task: Task, trajectory: Trajectory) -> Verdict:
     if not isinstance(verdict, Verdict):
         verdict = Verdict.invalid(f"error: returned {type(verdict).__name__}, not a Verdict")
     return attrs.evolve(verdict, verifier=verifier.name, version=verifier.version)
+
+
+def parts_of(verifier: Verifier) -> Iterator[Verifier]:
+    """Yield the verifier and, at every depth, those that it is made of: the values of its attributes, and of lists and tuples there."""
+    yield verifier
+    for value in getattr(verifier, "__dict__", {}).values():
+        for item in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(item, Verifier):
+                yield from parts_of(item)
 
 
 def version_of(verifier: Verifier, version: str) -> str:

@@ -7,10 +7,8 @@ from orbiter import jsonl
 from orbiter.convert import unstructure
 from orbiter.errors import ConfigError, MissingPluginError
 from orbiter.records import Message, Outcome, Verdict
-from orbiter.verify import judge
 from orbiter.verify.answer import answered
 from orbiter.verify.audit import LabelledAnswer, audit
-from orbiter.verify.exact import ExactVerifier
 from orbiter.verify.judges import (
     ConstitutionJudge,
     JudgeModel,
@@ -359,14 +357,3 @@ def test_an_audit_counts_what_could_not_be_asked_apart(scripted, task):
     found = audit(pointwise(scripted(Reply(error="timeout"))), labelled)
     assert (found.invalid_right, found.invalid_wrong) == (1, 1)
     assert (found.tpr.value, found.fpr.value) == (None, None)
-
-
-def test_in_all_of_a_judge_is_not_asked_where_a_program_said_no(scripted, task):
-    from orbiter.verify.combine import AllOf
-
-    model = scripted(YES)
-    both = AllOf([ExactVerifier(), pointwise(model)])
-    assert judge(both, task, answered(task, "41")).outcome is FAIL
-    assert model.calls == 0
-    assert judge(both, task, answered(task, "42")).outcome is PASS
-    assert model.calls == 1
