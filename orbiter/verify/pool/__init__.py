@@ -1,0 +1,9 @@
+"""Judging in processes that can be killed, and remembering what they said.
+
+VerifierPool  ->  Slot, a thread  ->  Worker  ->  guard.py  ->  judging.py, the verifier's process
+"""
+
+from orbiter.verify.pool.cache import VerdictCache
+from orbiter.verify.pool.pool import VerifierPool
+
+__all__ = ["VerdictCache", "VerifierPool"]

@@ -1,0 +1,217 @@
+"""The pool: a verifier in worker processes that can be killed."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import math
+import os
+import threading
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Self
+
+from orbiter.errors import ConfigError, OrbiterError
+from orbiter.records import Task, Trajectory, Verdict
+from orbiter.verify.pool.batch import Batch, Item, Pair
+from orbiter.verify.pool.cache import VerdictCache
+from orbiter.verify.pool.slot import Slot
+from orbiter.verify.pool.transport import IN_WORKER, pack_verifier, worker_environment
+from orbiter.verify.pool.worker import Worker
+from orbiter.verify.verifier import Verifier, judge
+
+CHUNK = 256
+"""Most pairs that a worker is given at once."""
+
+MIN_MEMORY_MB = 128
+"""Least memory that a worker can start in."""
+
+
+class VerifierPool:
+    """Judges with one verifier in worker processes, so that no answer can hang, crash or fill the process that trains.
+
+        with VerifierPool(ExactVerifier(), workers=2, timeout_s=5) as pool:
+            verdicts = pool.judge_all(pairs)    # in a script
+            verdicts = await pool.judge(pairs)  # in a coroutine
+            future = pool.submit(pairs)         # begins now; the verdicts are wanted later
+
+    A pair whose verdict takes longer than ``timeout_s``, ends the process or needs too much memory gets an invalid verdict with
+    a reason that begins with ``timeout:``, ``crash:`` or ``memory:``. Its worker is killed, with all that it started, and replaced;
+    the other pairs are judged. Workers start when they are first needed, are kept until :meth:`close`, and do not outlive this
+    process, however it ends. A verifier runs on the main thread of its worker. What it prints is not shown.
+
+    The verifier is pickled. Its class may live in a ``file.py`` or in a script as well as in an installed module; a script must
+    begin under ``if __name__ == "__main__":``, since the workers import it.
+
+    Args:
+        verifier: What judges.
+        workers: How many processes; default: half of the cores. 0 judges in this process, where nothing can be killed and no bound
+            holds: for looking into a verifier with a debugger.
+        timeout_s: Seconds that one verdict may take.
+        memory_mb: Bound on the private memory of a worker, and of each process that it starts, in MiB (RLIMIT_DATA); None for none.
+        cache: Where verdicts are remembered; None to judge every pair.
+
+    Raises:
+        ConfigError: An argument is out of range, or the verifier cannot be sent to a worker.
+    """
+
+    def __init__(
+        self,
+        verifier: Verifier,
+        *,
+        workers: int | None = None,
+        timeout_s: float = 30.0,
+        memory_mb: int | None = 2048,
+        cache: VerdictCache | None = None,
+    ) -> None:
+        self.verifier, self.cache = verifier, cache
+        self.workers = _default_workers() if workers is None else workers
+        self.timeout_s, self.memory_mb = timeout_s, memory_mb
+        _check(self.workers, timeout_s, memory_mb)
+        self._closed = False
+        self._begin()
+        if self.workers:
+            if IN_WORKER in os.environ:
+                raise ConfigError(
+                    "a worker must not start a pool of its own",
+                    hint='begin the script under  if __name__ == "__main__":  since workers import it',
+                )
+            self._setup = pack_verifier(verifier, memory_mb=memory_mb)
+            self._env = worker_environment(verifier)
+            atexit.register(self.close)
+
+    def _begin(self) -> None:
+        """Have no workers and nothing to do yet."""
+        self._pid = os.getpid()
+        self._changed = threading.Condition()
+        self._queue: deque[Item] = deque()
+        self._slots: list[Slot] = []
+        self._idle_count = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def remote(self) -> Verifier:
+        """A verifier of the same name and version whose ``verify`` asks a worker: for code that takes a verifier."""
+        return RemoteVerifier(self)
+
+    def submit(self, pairs: Sequence[Pair]) -> Future[list[Verdict]]:
+        """Begin to judge, and return the future of the verdicts, in the order of the pairs.
+
+        The future raises an OrbiterError when the verifier cannot be made in a worker.
+        """
+        if self._closed:
+            raise OrbiterError(f"pool of verifier {self.verifier.name!r} is closed")
+        if self._pid != os.getpid():  # a fork has neither the threads nor the workers
+            self._begin()
+        batch = Batch(pairs, verifier=self.verifier, cache=self.cache)
+        items = batch.begin()
+        if self.workers:
+            self._enqueue(items)
+        else:
+            for item in items:
+                item.give(judge(self.verifier, *item.pair))
+        return batch.future
+
+    async def judge(self, pairs: Sequence[Pair]) -> list[Verdict]:
+        """Return the verdicts on the pairs, in their order, while the event loop goes on."""
+        return await asyncio.wrap_future(self.submit(pairs))
+
+    def judge_all(self, pairs: Sequence[Pair]) -> list[Verdict]:
+        """Return the verdicts on the pairs, in their order."""
+        return self.submit(pairs).result()
+
+    def close(self) -> None:
+        """End the workers at once; the futures of what is not judged yet are cancelled."""
+        if self._closed or self._pid != os.getpid():
+            return
+        with self._changed:
+            self._closed = True
+            waiting, self._queue = self._queue, deque()
+            self._changed.notify_all()
+        atexit.unregister(self.close)
+        for item in waiting:
+            item.batch.future.cancel()
+        for slot in self._slots:
+            slot.stop()
+        for slot in self._slots:
+            slot.join()
+
+    def _enqueue(self, items: Sequence[Item]) -> None:
+        with self._changed:
+            self._queue.extend(items)
+            wanted = len(self._slots) + len(self._queue) - self._idle_count
+            while len(self._slots) < min(self.workers, wanted):
+                self._slots.append(Slot(self, self._make_worker))
+                self._slots[-1].start()
+            self._changed.notify_all()
+
+    def take(self) -> list[Item]:
+        """Return the next pairs for a slot, once there are some; none when the pool is closed."""
+        # Half of a fair share: slots then end at about the same time, however much longer some verdicts take.
+        parts = 1 if self.workers == 1 else 2 * self.workers
+        with self._changed:
+            while not self._closed:
+                count = min(CHUNK, math.ceil(len(self._queue) / parts))
+                items = [self._queue.popleft() for _ in range(count)]
+                if wanted := [item for item in items if item.is_wanted]:
+                    return wanted
+                if not self._queue:
+                    self._idle_count += 1
+                    self._changed.wait()
+                    self._idle_count -= 1
+        return []
+
+    def give_back(self, items: Sequence[Item]) -> None:
+        """Put pairs before all others."""
+        with self._changed:
+            self._queue.extendleft(reversed(items))
+            self._changed.notify_all()
+
+    def _make_worker(self) -> Worker:
+        return Worker(
+            self._setup,
+            name=self.verifier.name,
+            version=self.verifier.version,
+            timeout_s=self.timeout_s,
+            env=self._env,
+        )
+
+
+class RemoteVerifier(Verifier):
+    """Stands for the verifier of a pool."""
+
+    def __init__(self, pool: VerifierPool) -> None:
+        self._pool = pool
+        self.name, self.version = pool.verifier.name, pool.verifier.version
+
+    def verify(self, task: Task, trajectory: Trajectory) -> Verdict:
+        """Return the verdict of a worker."""
+        return self._pool.judge_all([(task, trajectory)])[0]
+
+
+def _default_workers() -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, (cores or 1) // 2)
+
+
+def _check(workers: object, timeout_s: object, memory_mb: object) -> None:
+    if type(workers) is not int or workers < 0:
+        raise ConfigError(f"workers must be an integer >= 0, got {workers!r}")
+    if type(timeout_s) not in (int, float) or not 0 < timeout_s < math.inf:  # type: ignore[operator]
+        raise ConfigError(f"timeout_s must be a number of seconds above 0, got {timeout_s!r}")
+    if memory_mb is not None and (type(memory_mb) is not int or memory_mb < MIN_MEMORY_MB):
+        raise ConfigError(
+            f"memory_mb must be an integer >= {MIN_MEMORY_MB} or None, got {memory_mb!r}"
+        )

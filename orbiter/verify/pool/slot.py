@@ -1,0 +1,135 @@
+"""A slot of a pool: the thread that owns a worker, feeds it, and replaces it when it is lost."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import threading
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from orbiter.errors import OrbiterError
+from orbiter.verify.pool.batch import Item
+from orbiter.verify.pool.worker import Worker, WorkerLost
+
+log = logging.getLogger("orbiter.verify.pool")
+
+TRIES = 3
+"""How often in a row a worker may be lost before it has judged anything."""
+
+
+class Queue(Protocol):
+    """Where a slot gets its pairs from."""
+
+    def take(self) -> list[Item]:
+        """Return the next pairs, once there are some; none when there will be no more."""
+
+    def give_back(self, items: Sequence[Item]) -> None:
+        """Put pairs before all others."""
+
+
+class Slot(threading.Thread):
+    """Judges what a queue gives, in one worker at a time, until it gives no more.
+
+    Args:
+        queue: Where the pairs come from.
+        make_worker: Starts a worker.
+    """
+
+    def __init__(self, queue: Queue, make_worker: Callable[[], Worker]) -> None:
+        super().__init__(name="verifier-slot", daemon=True)
+        self._queue, self._make_worker = queue, make_worker
+        self._worker: Worker | None = None
+        self._lock = threading.Lock()  # of the two below, which close looks at from another thread
+        self._judging = self._stopped = False
+        self._lost_in_a_row = 0
+
+    def run(self) -> None:
+        """Judge until there is no more."""
+        while items := self._queue.take():
+            try:
+                self._judge(items)
+            except Exception as error:
+                self._drop(kill=True)
+                for item in items:
+                    item.batch.fail(error)
+        self._drop()
+
+    def stop(self) -> None:
+        """Have the worker killed if it is judging; its verdicts are not wanted any more."""
+        with self._lock:
+            self._stopped = True
+            if self._judging and self._worker is not None:
+                self._worker.kill()
+
+    def _judge(self, items: list[Item]) -> None:
+        """Judge the pairs; those that a lost worker did not come to go back to the queue."""
+        try:
+            chunk = pickle.dumps([item.pair for item in items], pickle.HIGHEST_PROTOCOL)
+        except Exception:
+            self._queue.give_back(_sendable(items))
+            return
+        done = 0
+        try:
+            for verdict in self._ready().judge(chunk, len(items)):
+                items[done].give(verdict)
+                done += 1
+            self._lost_in_a_row = 0
+        except WorkerLost as lost:
+            words = self._drop(kill=True)
+            if self._stopped:
+                for item in items[done:]:
+                    item.batch.future.cancel()
+            else:
+                self._blame(lost, items, done, words)
+        finally:
+            with self._lock:
+                self._judging = False
+
+    def _ready(self) -> Worker:
+        """Return the worker, started if there is none."""
+        with self._lock:
+            if self._stopped:
+                raise WorkerLost("crash: the pool was closed", None)
+            self._judging = True
+            if self._worker is not None:
+                return self._worker
+            self._worker = self._make_worker()
+        self._worker.start()
+        return self._worker
+
+    def _drop(self, *, kill: bool = False) -> str:
+        """End the worker, if there is one, and return its last words."""
+        with self._lock:
+            worker, self._worker = self._worker, None
+        if worker is None:
+            return ""
+        worker.close(kill=kill)
+        return worker.last_words
+
+    def _blame(self, lost: WorkerLost, items: list[Item], done: int, words: str) -> None:
+        """Make the pair that the worker was lost with invalid, and give the rest back."""
+        log.warning("%s%s", lost.reason, f"; its last words: {words}" if words else "")
+        blamed = None
+        if lost.item is not None and done <= lost.item < len(items):
+            blamed = items[lost.item]
+            blamed.blame(lost.reason)
+        self._lost_in_a_row = 0 if done or blamed else self._lost_in_a_row + 1
+        if self._lost_in_a_row == TRIES:
+            raise OrbiterError(
+                f"worker was lost {TRIES} times in a row before it judged anything: {lost.reason}",
+                hint="judge in this process, with 0 workers, to see more",
+            )
+        self._queue.give_back([item for item in items[done:] if item is not blamed])
+
+
+def _sendable(items: Sequence[Item]) -> list[Item]:
+    """Return the pairs that can be pickled; the others are invalid."""
+    sendable = []
+    for item in items:
+        try:
+            pickle.dumps(item.pair, pickle.HIGHEST_PROTOCOL)
+            sendable.append(item)
+        except Exception as error:
+            item.blame(f"error: task cannot be sent to a worker: {type(error).__name__}: {error}")
+    return sendable

@@ -1,0 +1,254 @@
+"""A worker, seen from the thread of the pool that owns it: sends chunks, takes verdicts, and knows when to give it up."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from time import monotonic
+
+from orbiter.errors import ConfigError, OrbiterError, RecordError
+from orbiter.records import Verdict
+from orbiter.verify.pool.judging import FRAME, PROGRESS
+from orbiter.verify.pool.transport import MAX_VERDICT_BYTES, read_verdict
+
+GUARD = Path(__file__).with_name("guard.py")
+START_S = 120.0
+"""Seconds that a worker has to start: it may have to load large libraries on a busy machine."""
+
+STEP_S = 30.0
+"""Seconds that a worker has, beside the time of its verdicts, to read a chunk."""
+
+_NOISE_BYTES = 2_000
+_IDLE = PROGRESS.pack(0.0, -1)
+
+
+class WorkerLost(Exception):
+    """The worker is gone, or is to be killed.
+
+    Args:
+        reason: Why, as it stands in a verdict.
+        item: Which pair of the chunk it was judging; None if it was none.
+    """
+
+    def __init__(self, reason: str, item: int | None) -> None:
+        super().__init__(reason)
+        self.reason, self.item = reason, item
+
+
+class Worker:
+    """One guard and its judging process, started fresh from an executable and not from a fork of this process.
+
+    Args:
+        setup: What :func:`orbiter.verify.pool.transport.pack_verifier` gave.
+        name: Name of the verifier.
+        version: Its version.
+        timeout_s: Seconds that one verdict may take.
+        env: Environment variables.
+    """
+
+    def __init__(
+        self, setup: bytes, *, name: str, version: str, timeout_s: float, env: Mapping[str, str]
+    ) -> None:
+        self.name, self.version, self._timeout_s = name, version, timeout_s
+        self._progress = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the worker
+        self._progress.write(_IDLE)
+        self._progress.flush()
+        self._rest, self._noise_tail = b"", b""
+        requests, self._requests = os.pipe()
+        self._results, results = os.pipe()
+        self._noise, noise = os.pipe()
+        passed = (requests, results, self._progress.fileno())
+        numbers = map(str, (*passed, os.getpid()))
+        try:
+            self._process = subprocess.Popen(  # noqa: S603  # our own script
+                [sys.executable, "-P", str(GUARD), *numbers],
+                stdin=subprocess.DEVNULL,
+                stdout=noise,
+                stderr=noise,
+                pass_fds=passed,
+                env=env,
+                start_new_session=True,  # Ctrl-C is for the pool's owner, who decides
+            )
+        except BaseException:
+            for fd in (self._requests, self._results, self._noise):
+                os.close(fd)
+            self._progress.close()
+            raise
+        finally:
+            for fd in (requests, results, noise):
+                os.close(fd)
+        os.set_blocking(self._requests, False)
+        self._setup: bytes | None = setup
+
+    def start(self) -> None:
+        """Send the verifier and wait until it is made.
+
+        Raises:
+            ConfigError: The verifier cannot be made in a worker.
+            OrbiterError: The worker did not start.
+        """
+        setup, self._setup = self._setup or b"", None
+        try:
+            line = next(self._lines(len(setup).to_bytes(8, "big") + setup, until=_in(START_S)))
+            said = json.loads(line)
+        except (WorkerLost, ValueError) as error:
+            words = self._noise_tail.decode(errors="replace").strip().splitlines()
+            raise OrbiterError(
+                f"worker of verifier {self.name!r} did not start: {error}"
+                + (f"; it said: {words[-1][:300]}" if words else ""),
+                hint="give it more memory (memory_mb), or judge in this process with 0 workers to see more",
+            ) from None
+        if "error" in said:
+            raise ConfigError(
+                f"verifier {self.name!r} cannot be made in a worker: {said['error']}",
+                hint="it must be importable there as it is here",
+            )
+        if (said.get("name"), said.get("version")) != (self.name, self.version):
+            raise ConfigError(
+                f"verifier {self.name!r} must have the same name and version in a worker, "
+                f"got {said.get('name')!r} {said.get('version')!r}, here version {self.version!r}"
+            )
+
+    def judge(self, chunk: bytes, count: int) -> Iterator[Verdict]:
+        """Yield the verdicts on a chunk, a pickled list of ``count`` pairs of task and trajectory, in its order.
+
+        Raises:
+            WorkerLost: The worker hangs, or is gone, or does not keep to the protocol; the verdicts so far hold.
+        """
+        os.pwrite(self._progress.fileno(), _IDLE, 0)
+        lines = self._lines(FRAME.pack(len(chunk), count) + chunk, until=self._deadline(count))
+        for number in range(count):
+            yield self._read(next(lines), number)
+
+    def _read(self, line: bytes, number: int) -> Verdict:
+        head, _, row = line.partition(b" ")
+        try:
+            if head != b"%d" % number:
+                raise RecordError(f"it said {line[:80]!r}")
+            return read_verdict(row, verifier=self.name, version=self.version)
+        except RecordError as error:
+            # It ought to be our own code that wrote this line. Whatever did, no more is believed.
+            raise WorkerLost(
+                f"crash: no verdict came from the worker: {error}"[:300], number
+            ) from None
+
+    def _deadline(self, count: int) -> Callable[[], float]:
+        """Return a function that says until when the worker has time, by what it is doing at that moment."""
+        sent = monotonic()
+
+        def until() -> float:
+            item, since = self._at()
+            if item is None:
+                return sent + STEP_S
+            now = monotonic()
+            return min((since if since <= now else now) + self._timeout_s, whole)
+
+        # Whatever the worker says of the time, all pairs together get no more than their share.
+        whole = sent + STEP_S + count * self._timeout_s
+        return until
+
+    def _at(self) -> tuple[int | None, float]:
+        """Return which pair the worker is judging, and since when."""
+        said = os.pread(self._progress.fileno(), PROGRESS.size, 0)
+        since, item = PROGRESS.unpack(said if len(said) == PROGRESS.size else _IDLE)
+        return (int(item) if 0 <= item < 2**32 else None), since
+
+    def _lines(self, message: bytes, *, until: Callable[[], float]) -> Iterator[bytes]:
+        """Send a message and yield the lines that come back, for ever."""
+        left = memoryview(message)
+        poller = select.poll()
+        for fd in (self._results, self._noise):
+            poller.register(fd, select.POLLIN)
+        poller.register(self._requests, select.POLLOUT)
+        while True:
+            events = poller.poll(max(0.0, 1000 * (until() - monotonic()) + 1))
+            # What has arrived is taken first: this thread may be the one that was late.
+            if all(fd == self._noise for fd, _ in events) and monotonic() >= until():
+                raise WorkerLost(f"timeout: no verdict within {self._timeout_s:g} s", self._at()[0])
+            for fd, _ in events:
+                if fd == self._requests:
+                    left = self._send(left)
+                    if not left:
+                        poller.unregister(fd)
+                elif fd == self._noise:
+                    if not self._listen():
+                        poller.unregister(fd)
+                else:
+                    yield from self._receive()
+
+    def _send(self, left: memoryview) -> memoryview:
+        try:
+            return left[os.write(self._requests, left) :]
+        except BlockingIOError:
+            return left
+        except BrokenPipeError:  # its results end too, and say more
+            return left[:0]
+
+    def _receive(self) -> list[bytes]:
+        data = os.read(self._results, 1 << 20)
+        if not data:
+            raise self._ended()
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > 2 * MAX_VERDICT_BYTES:
+            raise WorkerLost("crash: the worker sent a line without end", self._at()[0])
+        return lines
+
+    def _listen(self) -> bool:
+        """Keep the last words of what the worker prints, and return whether it can still print."""
+        data = os.read(self._noise, 1 << 16)
+        self._noise_tail = (self._noise_tail + data)[-_NOISE_BYTES:]
+        return bool(data)
+
+    def _ended(self) -> WorkerLost:
+        """Return why the worker is gone."""
+        self._reap()
+        code = self._process.returncode
+        number = code - 128 if code > 128 else -code
+        if number > 0:
+            try:
+                how = f"was killed by {signal.Signals(number).name}"
+            except ValueError:
+                how = f"was killed by signal {number}"
+        else:
+            how = f"left with exit code {code}"
+        while select.select([self._noise], [], [], 0)[0] and self._listen():
+            pass
+        return WorkerLost(f"crash: the worker {how}", self._at()[0])
+
+    @property
+    def last_words(self) -> str:
+        """The end of what the verifier printed."""
+        return self._noise_tail.decode(errors="replace").strip()
+
+    def kill(self) -> None:
+        """Have the worker and all that it started killed; its thread then finds it gone. May be called from any thread."""
+        self._process.terminate()
+
+    def close(self, *, kill: bool = False) -> None:
+        """End the worker: an idle one leaves by itself, unless it is to be killed."""
+        if kill:
+            self.kill()
+        os.close(self._requests)  # it can expect no more
+        self._reap()
+        os.close(self._results)
+        os.close(self._noise)
+        self._progress.close()
+
+    def _reap(self) -> None:
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:  # the kernel kills the judging process with its guard
+            self._process.kill()
+            self._process.wait()
+
+
+def _in(seconds: float) -> Callable[[], float]:
+    deadline = monotonic() + seconds
+    return lambda: deadline
