@@ -146,7 +146,7 @@ class Verdict(_Row):
         reason: Why, in a short stable phrase that can be counted.
         verifier: Name of the verifier.
         version: Version of the verifier.
-        step_scores: One score in [0, 1] or None per assistant turn, if the verifier judges steps.
+        step_scores: One score in [0, 1] or None per assistant turn after the prompt, if the verifier judges steps.
         details: Evidence.
     """
 
@@ -218,6 +218,8 @@ class Trajectory(_Row):
         sampling: Sampling parameters.
         seed: Seed of this sample.
         round: Round of the run that generated it.
+        prompt_size: How many of the messages are the prompt; None: those before the first assistant turn. A prompt that shows
+            assistant turns, as examples do, needs it; :meth:`following` sees to that. A verifier goes by the prompt of the task.
     """
 
     messages: tuple[Message, ...]
@@ -232,13 +234,42 @@ class Trajectory(_Row):
     sampling: Mapping[str, Any] = field(factory=dict, kw_only=True)
     seed: int | None = field(default=None, kw_only=True)
     round: int | None = field(default=None, kw_only=True)
+    prompt_size: int | None = field(default=None, kw_only=True)
     extra: Mapping[str, Any] = field(factory=dict, kw_only=True)
+
+    @prompt_size.validator
+    def _within_messages(self, attribute: attrs.Attribute[Any], value: int | None) -> None:
+        if value is not None and (type(value) is not int or not 0 <= value <= len(self.messages)):
+            raise RecordError(
+                f"must be an integer from 0 to the number of messages, {len(self.messages)}, got {value!r}",
+                field=attribute.name,
+            )
 
     def __attrs_post_init__(self) -> None:
         # A row that was written here carries its hash; kept, it would outlive a change of the messages.
         if "id" in self.extra and self.extra["id"] == self.id:
             extra = {key: item for key, item in self.extra.items() if key != "id"}
             object.__setattr__(self, "extra", extra)
+
+    @classmethod
+    def following(cls, task: Task, *turns: Message, **more: Any) -> Self:
+        """Return the unscored trajectory in which these turns follow the prompt of a task.
+
+        Args:
+            task: Gives env, task_id, tools and the prompt.
+            turns: What follows the prompt.
+            more: Further fields.
+        """
+        shows_turns = any(message.role == "assistant" for message in task.messages)
+        return cls(
+            messages=task.messages + turns,
+            env=task.env,
+            task_id=task.task_id,
+            score=None,
+            tools=task.tools,
+            prompt_size=len(task.messages) if shows_turns else None,
+            **more,
+        )
 
     @property
     def id(self) -> str:
@@ -247,14 +278,18 @@ class Trajectory(_Row):
 
     @property
     def answer(self) -> str:
-        """The text of the last assistant message, or the empty string."""
-        return next((m.text for m in reversed(self.messages) if m.role == "assistant"), "")
+        """The text of the last assistant message after the prompt, or the empty string."""
+        turns = self.messages[len(self.prompt) :]
+        return next((m.text for m in reversed(turns) if m.role == "assistant"), "")
 
     @property
     def prompt(self) -> tuple[Message, ...]:
-        """The messages before the first assistant turn."""
-        first = next((i for i, m in enumerate(self.messages) if m.role == "assistant"), None)
-        return self.messages if first is None else self.messages[:first]
+        """The first ``prompt_size`` messages, or those before the first assistant turn."""
+        size = self.prompt_size
+        if size is None:
+            turns = (i for i, m in enumerate(self.messages) if m.role == "assistant")
+            size = next(turns, len(self.messages))
+        return self.messages[:size]
 
     def to_row(self) -> dict[str, Any]:
         """Return the JSON object, with ``id``; a row that came with an id of another kind keeps that."""
@@ -264,11 +299,12 @@ class Trajectory(_Row):
         return row
 
     def steps(self) -> Iterator[TrajectoryItem]:
-        """Yield one item per assistant turn: state = the messages before it, action = that turn.
+        """Yield one item per assistant turn after the prompt: state = the messages before it, action = that turn.
 
         The reward of a turn is its step score; the last turn takes the terminal score when it has none of its own.
         """
-        turns = [i for i, m in enumerate(self.messages) if m.role == "assistant"]
+        first = len(self.prompt)
+        turns = [i for i, m in enumerate(self.messages) if i >= first and m.role == "assistant"]
         scores: Sequence[float | None] = self.verdict.step_scores if self.verdict else ()
         for n, i in enumerate(turns):
             reward = scores[n] if n < len(scores) else None

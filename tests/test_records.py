@@ -240,3 +240,54 @@ def test_records_that_cannot_be(make, message):
     with pytest.raises(RecordError) as caught:
         make()
     assert caught.value.message == message
+
+
+# --- prompts that show assistant turns
+
+SHOWN = (Message("user", "1+1="), Message("assistant", "2"), Message("user", "1+2="))
+FEW_SHOT = Task("sums", "sums:few", SHOWN, answer="3", tools=({"type": "function"},))
+
+
+def test_shown_turns_are_prompt_and_no_answer():
+    row = Trajectory.following(FEW_SHOT, Message("assistant", "3"))
+    assert row.prompt == SHOWN
+    assert row.answer == "3"
+    assert [item.action["content"] for item in row.steps()] == ["3"]
+    assert (row.env, row.task_id, row.score, row.tools) == ("sums", "sums:few", None, FEW_SHOT.tools)  # fmt: skip
+    assert Trajectory.from_row(row.to_row()) == row
+    assert row.to_row()["prompt_size"] == 3
+
+
+def test_step_scores_are_those_of_the_turns_after_the_prompt():
+    turns = (Message("assistant", "3?"), Message("user", "?"), Message("assistant", "3"))
+    verdict = Verdict.passed(step_scores=(0.5, None))
+    row = Trajectory.following(FEW_SHOT, *turns, verdict=verdict)
+    row = attrs.evolve(row, score=1.0)
+    assert [item.reward for item in row.steps()] == [0.5, 1.0]
+    assert [len(item.state) for item in row.steps()] == [3, 5]
+
+
+def test_an_unanswered_prompt_has_no_answer():
+    row = Trajectory.following(FEW_SHOT)
+    assert (row.prompt, row.answer, list(row.steps())) == (SHOWN, "", [])
+
+
+def test_a_prompt_without_assistant_turns_needs_no_size():
+    row = Trajectory.following(
+        attrs.evolve(FEW_SHOT, messages=SHOWN[:1]), Message("assistant", "2")
+    )
+    assert row.prompt_size is None
+    assert "prompt_size" not in row.to_row()
+    assert row.prompt == SHOWN[:1]
+
+
+def test_the_size_of_the_prompt_is_not_part_of_the_id():
+    row = Trajectory.following(FEW_SHOT, Message("assistant", "3"))
+    assert attrs.evolve(row, prompt_size=None).id == row.id
+
+
+@pytest.mark.parametrize("size", [-1, 4, True, "1", 1.0])
+def test_the_size_of_the_prompt_must_fit_the_messages(size):
+    row = {"messages": [{"role": "user"}] * 3, "env": "e", "task_id": "t", "score": None}
+    with pytest.raises(RecordError, match="prompt_size"):
+        Trajectory.from_row({**row, "prompt_size": size})

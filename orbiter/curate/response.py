@@ -25,7 +25,7 @@ def grouped(rows: Iterable[Trajectory]) -> dict[tuple[str, str], list[int]]:
 
 
 def response(row: Trajectory) -> tuple[Message, ...]:
-    """Return the messages after the prompt: the first assistant turn and all that follows."""
+    """Return the messages after the prompt: what the policy wrote, and what it was answered."""
     return row.messages[len(row.prompt) :]
 
 

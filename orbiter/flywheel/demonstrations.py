@@ -70,14 +70,8 @@ def _confirmed(wheel: Flywheel, task: Task) -> Trajectory:
             f"environment {wheel.environment.name!r} cannot demonstrate task {task.task_id!r}",
             hint="leave the teach stage out, or name synthesisers in it",
         )
-    row = Trajectory(
-        messages=(*task.messages, Message("assistant", answer)),
-        env=task.env,
-        task_id=task.task_id,
-        score=None,
-        generator="demonstration",
-        round=0,
-    )
+    turn = Message("assistant", answer)
+    row = Trajectory.following(task, turn, generator="demonstration", round=0)
     verdict = judge(wheel.verifier, task, row)
     if verdict.outcome is not Outcome.PASS:
         raise ConfigError(

@@ -130,13 +130,7 @@ def sample(wheel: Flywheel, tasks: list[Task], *, samples: int = 1) -> tuple[lis
 def _verdict(wheel: Flywheel, task: Task, completion: Completion) -> Verdict:
     if completion.error is not None:
         return Verdict.invalid(f"no answer: {completion.error}")
-    row = Trajectory(
-        messages=task.messages + tuple(completion.messages),
-        env=task.env,
-        task_id=task.task_id,
-        score=None,
-    )
-    return judge(wheel.verifier, task, row)
+    return judge(wheel.verifier, task, Trajectory.following(task, *completion.messages))
 
 
 def estimate(wheel: Flywheel, *, tasks: int = 64) -> Estimate:

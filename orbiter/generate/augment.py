@@ -176,7 +176,8 @@ class _Change:
             return message.get(name) if isinstance(message, Mapping) else getattr(message, name)
 
         roles = [get(message, "role") for message in messages]
-        prompt = roles[: roles.index("assistant")] if "assistant" in roles else roles
+        size = roles.index("assistant") if "assistant" in roles else len(roles)
+        prompt = roles[: len(item.prompt) if isinstance(item, Trajectory) else size]
         last = max((n for n, role in enumerate(prompt) if role == "user"), default=None)
         if last is None or not isinstance(get(messages[last], "content"), str):
             raise RecordError(f"item must have a user message of plain text, got {item!r:.200}")

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import attrs
 import orjson
 
 from orbiter.errors import RecordError
@@ -44,13 +45,10 @@ def _record(item: Any, kind: type, source: str) -> Trajectory | Task | Pair:
         task_id = str(item.metadata.get("task_id", f"items:{content_hash(prompt)}"))
         if kind is Task:
             return Task(env=env, task_id=task_id, messages=prompt, metadata=item.metadata)
-        return Trajectory(
-            messages=prompt + _messages(item.action, "assistant", source, "action"),
-            env=env,
-            task_id=task_id,
-            score=item.reward,
-            metadata=item.metadata,
-        )
+        task = Task(env=env, task_id=task_id, messages=prompt)
+        turns = _messages(item.action, "assistant", source, "action")
+        row = Trajectory.following(task, *turns, metadata=item.metadata)
+        return attrs.evolve(row, score=item.reward)
     raise RecordError(f"must be a {kind.__name__}, got {item!r:.200}", source=source)
 
 

@@ -9,13 +9,7 @@ _OPEN, _CLOSE = "<think>", "</think>"
 
 def answered(task: Task, answer: str) -> Trajectory:
     """Return the unscored trajectory in which the assistant gives this answer to the task."""
-    return Trajectory(
-        messages=(*task.messages, Message("assistant", answer)),
-        env=task.env,
-        task_id=task.task_id,
-        score=None,
-        tools=task.tools,
-    )
+    return Trajectory.following(task, Message("assistant", answer))
 
 
 def final_answer(trajectory: Trajectory, *, thoughts: bool = False) -> str | None:
@@ -50,12 +44,12 @@ def written(task: Task, trajectory: Trajectory, *, thoughts: bool = True) -> str
     if not thoughts:
         text = final_answer(trajectory) or ""
     else:
-        turns = trajectory.messages[_prompt_size(task, trajectory) :]
+        turns = trajectory.messages[prompt_size(task, trajectory) :]
         text = "\n".join(m.text for m in turns if m.role == "assistant")
     return text if text.strip() else None
 
 
-def _prompt_size(task: Task, trajectory: Trajectory) -> int:
+def prompt_size(task: Task, trajectory: Trajectory) -> int:
     """Return how many messages were not written by the policy: the task's, if the trajectory begins with them."""
     messages, size = trajectory.messages, len(task.messages)
     if messages[:size] == task.messages:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from orbiter.curate import UnpairedPreference, best_of_n_pairs, unpaired_preferences
 from orbiter.errors import ConfigError
-from orbiter.records import Message, Pair, Trajectory, Verdict
+from orbiter.records import Message, Pair, Task, Trajectory, Verdict
 
 
 def attempt(answer, verdict, *, prompt="1+1", task_id="sums:0", finish_reason="stop", **more):
@@ -195,3 +195,19 @@ def test_order_of_attempts_of_other_tasks_changes_nothing():
 def test_bounds_out_of_range_are_errors(option, message):
     with pytest.raises(ConfigError, match=message):
         best_of_n_pairs([], **option)
+
+
+def test_a_shown_answer_is_prompt_and_no_part_of_a_pair():
+    shown = (Message("user", "0+1"), Message("assistant", "1"), Message("user", "1+1"))
+    task = Task("sums", "sums:0", shown)
+    rows = [
+        attrs.evolve(Trajectory.following(task, Message("assistant", text)), verdict=verdict)
+        for text, verdict in (("2", PASS), ("3", FAIL))
+    ]
+    (pair,) = best_of_n_pairs(rows)
+    assert pair.prompt == shown
+    assert texts([pair]) == [("2", "3")]
+    assert [one.completion[0].text for one in unpaired_preferences(rows)] == ["2", "3"]
+    assert [one.prompt for one in unpaired_preferences(rows)] == [shown, shown]
+    unanswered = attrs.evolve(Trajectory.following(task), verdict=PASS)
+    assert best_of_n_pairs([unanswered, rows[1]]) == []

@@ -2,6 +2,7 @@ import collections
 import copy
 import itertools
 
+import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -273,3 +274,11 @@ class TestSplit:
 def test_data_is_a_list(function, data):
     with pytest.raises(ConfigError, match="data must be a list of items, got"):
         function(data)
+
+
+def test_the_question_after_shown_turns_is_the_one_that_is_changed():
+    shown = attrs.evolve(TRAJECTORY, prompt_size=4)
+    (changed,) = augment_add_noise([shown], noise_level=0.5)
+    assert [a == b for a, b in zip(shown.messages, changed.messages)] == [True, True, True, False]
+    (changed,) = augment_add_noise([TRAJECTORY], noise_level=0.5)
+    assert [a == b for a, b in zip(shown.messages, changed.messages)] == [True, False, True, True]

@@ -133,6 +133,13 @@ async def test_data_becomes_the_records_of_the_algorithm(
     assert backend.rows == [expected.to_row()]
 
 
+async def test_turns_in_the_state_of_an_item_are_prompt(trainer, backend):
+    shown = [USER.to_row(), ANSWER.to_row(), USER.to_row()]
+    await trainer(data=[TrajectoryItem(shown, ANSWER.to_row(), 0.5, ITEM.metadata)]).run()
+    row = Trajectory.from_row(backend.rows[0])
+    assert (len(row.prompt), row.score) == (3, 0.5)
+
+
 async def test_items_without_a_task_are_named_by_their_prompt(trainer, backend):
     await trainer(
         data=[TrajectoryItem("a", "b"), TrajectoryItem("c", "d"), TrajectoryItem("a", "e")]

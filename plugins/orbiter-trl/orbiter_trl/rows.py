@@ -121,7 +121,7 @@ def _masked(
         except ValueError:
             template = None
     for number, trajectory in enumerate(trajectories, start=1):
-        if not any(m.role == "assistant" for m in trajectory.messages):
+        if not any(m.role == "assistant" for m in trajectory.messages[len(trajectory.prompt) :]):
             raise RecordError(
                 f"must hold an assistant turn (row {number}, task {trajectory.task_id!r})",
                 field="messages",
@@ -131,8 +131,10 @@ def _masked(
         some = list(group)
         tools = [unstructure(tool) for tool in some[0].tools] or None
         chats = [to_chat(t.messages) for t in some]
-        if template is None:
-            yield from (_by_prefix(chat, tools, tokenizer) for chat in chats)
+        # Generation markers would put loss on assistant turns that the prompt shows, too.
+        if template is None or any(t.prompt_size is not None for t in some):
+            starts = [len(t.prompt) for t in some]
+            yield from (_by_prefix(c, tools, tokenizer, start=n) for c, n in zip(chats, starts))
             continue
         encoded = tokenizer.apply_chat_template(
             chats,
@@ -146,10 +148,15 @@ def _masked(
 
 
 def _by_prefix(
-    chat: list[dict[str, Any]], tools: list[Any] | None, tokenizer: PreTrainedTokenizerBase
+    chat: list[dict[str, Any]],
+    tools: list[Any] | None,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    start: int,
 ) -> tuple[list[int], list[int]]:
     """Mask without generation markers: a turn is what rendering it adds to the rendered messages before it.
 
+    Messages before ``start`` are the prompt and carry none.
     A turn whose beginning the template renders otherwise inside the whole (dropped reasoning, say) carries no loss.
     """
 
@@ -162,7 +169,7 @@ def _by_prefix(
     whole = render(chat, prompt=False)
     spans = []
     for i, message in enumerate(chat):
-        if message["role"] != "assistant":
+        if i < start or message["role"] != "assistant":
             continue
         before, after = render(chat[:i], prompt=True), render(chat[: i + 1], prompt=False)
         if after.startswith(before) and whole.startswith(after):

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import attrs
 import pytest
 import trl
 from datasets import Dataset
@@ -162,3 +163,16 @@ def test_arguments_of_tool_calls_become_objects():
         {"b": 2},
     ]
     assert row["content"] is None
+
+
+def test_turns_that_the_prompt_shows_carry_no_loss(tokenizer):
+    whole = talk("u12", "a12", "u3", "a3")
+    (shown,) = tokenised([attrs.evolve(whole, prompt_size=3)], tokenizer).rows
+    (all_turns,) = tokenised([whole], tokenizer).rows
+    (last_turn,) = tokenised([talk("u3", "a3")], tokenizer).rows
+    assert shown.ids == all_turns.ids
+    kept = [label for label in shown.labels if label != IGNORED]
+    assert kept == [label for label in last_turn.labels if label != IGNORED]
+    assert shown.labels[: len(shown.ids) // 2] == [IGNORED] * (len(shown.ids) // 2)
+    with pytest.raises(RecordError, match="must hold an assistant turn"):
+        tokenised([attrs.evolve(talk("u1", "a1", "u2"), prompt_size=3)], tokenizer)
