@@ -8,6 +8,9 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
+UNSANDBOXED = "T0"
+"""The tier of what is no sandbox at all."""
+
 
 @frozen(kw_only=True)
 class Limits:
@@ -64,7 +67,7 @@ class Sandbox(ABC):
     """Registered name, written into every verdict."""
 
     tier: str
-    """What it is made of, from ``T1`` to ``T3``; ``T0`` is no sandbox at all."""
+    """What it is made of, from ``T1`` to ``T3``, or :data:`UNSANDBOXED`."""
 
     @abstractmethod
     def start(self) -> socket.socket:
@@ -81,6 +84,14 @@ class Sandbox(ABC):
         Raises:
             SandboxError: The sandbox broke; the next ``start`` makes a new one.
         """
+
+    def kill(self) -> None:
+        """Kill the job; how it ended is not asked for, so that an implementation need not wait.
+
+        Raises:
+            SandboxError: The sandbox broke; the next ``start`` makes a new one.
+        """
+        self.end()
 
     @abstractmethod
     def probe(self) -> Sequence[Probe]:

@@ -12,3 +12,4 @@ def orbiter_register(registry: Registry) -> None:
     registry.add("verifier", "code", "orbiter_code.verifier:CodeVerifier")
     registry.add("sandbox", "zygote", "orbiter_code.sandbox.zygote:ZygoteSandbox")
     registry.add("sandbox", "namespaces", "orbiter_code.sandbox.zygote:NamespaceSandbox")
+    registry.add("sandbox", "bubblewrap", "orbiter_code.sandbox.bubblewrap:BubblewrapSandbox")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import socket
+import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -13,11 +14,12 @@ from orbiter.errors import ConfigError, RecordError, SandboxError
 from orbiter.records import Outcome, Task, Trajectory, Verdict
 from orbiter.tasks.streams import item_stream
 from orbiter.verify.answer import final_answer
-from orbiter.verify.sandbox import Limits
+from orbiter.verify.sandbox import UNSANDBOXED, Limits
 from orbiter.verify.verifier import Verifier, version_of
 from orbiter_code.extract import program_in
 from orbiter_code.inside.frames import Channel
 from orbiter_code.sandbox.choice import choose_sandbox
+from orbiter_code.sandbox.options import inside_options
 from orbiter_code.sandbox.referee import Referee
 from orbiter_code.script import StoppedError, run_script, same_text
 from orbiter_code.suite import SCRIPT, Suite, suite_of
@@ -28,6 +30,7 @@ MAX_LENGTH = 200_000
 MAX_OUTPUT = 1 << 20
 """Most bytes that a script may write."""
 
+_REFEREE_LIMITS = Limits(memory_mb=2048)
 _READY_S = 10.0
 
 
@@ -84,7 +87,9 @@ class CodeVerifier(Verifier):
             interpreter=interpreter,
             allow_unsandboxed=allow_unsandboxed,
         )
-        self._referee = Referee(self._sandbox.referee_options(), interpreter=interpreter)
+        confined = self._sandbox.tier != UNSANDBOXED
+        options = inside_options(_REFEREE_LIMITS, self.packages, confined=confined)
+        self._referee = Referee(options, interpreter=interpreter or sys.executable)
         self.version = version_of(self, "1")
 
     def verify(self, task: Task, trajectory: Trajectory) -> Verdict:
@@ -130,7 +135,7 @@ class CodeVerifier(Verifier):
             try:
                 return self._referee.judge(plan, channel)
             finally:
-                self._sandbox.end()
+                self._sandbox.kill()
 
     def _judge_script(self, suite: Suite, program: str, order: Sequence[int]) -> Mapping[str, Any]:
         for index in order:
@@ -163,7 +168,7 @@ class CodeVerifier(Verifier):
     def _verdict(self, suite: Suite, found: Mapping[str, Any]) -> Verdict:
         details = {"sandbox": self._sandbox.name, "tier": self._sandbox.tier}
         details |= {"tests": len(suite.tests)}
-        if self._sandbox.tier == "T0":
+        if self._sandbox.tier == UNSANDBOXED:
             details["unsandboxed"] = True
         test = found["test"]
         if test is not None:

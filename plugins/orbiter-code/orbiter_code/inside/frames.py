@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import struct
 import time
@@ -10,6 +11,8 @@ MAX_BYTES = 1 << 20
 """Longest message that a job may send, in bytes."""
 
 _HEADER = struct.Struct(">I")
+_PIECE = 65536
+_SLACK_S = 0.05
 
 
 class ChannelClosedError(OSError):
@@ -41,6 +44,7 @@ class Channel:
         self.sock = sock
         self.max_bytes = max_bytes
         self._buffer = bytearray()
+        self._timeout = math.inf
 
     def send(self, payload: bytes, *, deadline: float | None = None) -> None:
         """Send one message.
@@ -61,28 +65,34 @@ class Channel:
         except OSError as error:
             raise ChannelClosedError(str(error)) from None
 
-    def receive(self, *, deadline: float | None = None) -> bytes:
+    def receive(self, *, deadline: float | None = None, ahead: bool = True) -> bytes:
         """Return the next message.
 
         Args:
             deadline: Time of the monotonic clock, in seconds; None: no deadline.
+            ahead: Whether what follows the message may be read already; not where it is somebody else's to read.
 
         Raises:
             ChannelClosedError: The other side is gone.
             ChannelBrokenError: The message is longer than allowed.
             DeadlineError: The deadline passed before the message was complete.
         """
-        (size,) = _HEADER.unpack(self._take(_HEADER.size, deadline))
+        self._fill(_HEADER.size, deadline, ahead)
+        (size,) = _HEADER.unpack_from(self._buffer)
         if size > self.max_bytes:
             raise ChannelBrokenError(f"a message of {size} bytes is too long")
-        return self._take(size, deadline)
+        end = _HEADER.size + size
+        self._fill(end, deadline, ahead)
+        out = bytes(self._buffer[_HEADER.size : end])
+        del self._buffer[:end]
+        return out
 
-    def _take(self, size: int, deadline: float | None) -> bytes:
+    def _fill(self, size: int, deadline: float | None, ahead: bool) -> None:
+        """Read until so many bytes are there."""
         while len(self._buffer) < size:
             self._until(deadline)
             try:
-                # No more than this message: what follows may be somebody else's to read.
-                part = self.sock.recv(min(size - len(self._buffer), 65536))
+                part = self.sock.recv(_PIECE if ahead else min(size - len(self._buffer), _PIECE))
             except TimeoutError:
                 raise DeadlineError("the other side does not answer") from None
             except OSError as error:
@@ -90,14 +100,14 @@ class Channel:
             if not part:
                 raise ChannelClosedError("the other side is gone")
             self._buffer += part
-        out = bytes(self._buffer[:size])
-        del self._buffer[:size]
-        return out
 
     def _until(self, deadline: float | None) -> None:
+        """Let the socket wait until the deadline, or a little longer: setting it takes as long as a message does."""
         if deadline is None:
             return
         left = deadline - time.monotonic()
         if left <= 0:
             raise DeadlineError("the deadline has passed")
-        self.sock.settimeout(left)
+        if not left <= self._timeout <= left + _SLACK_S:
+            self._timeout = left
+            self.sock.settimeout(left)

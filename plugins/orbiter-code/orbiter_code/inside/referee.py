@@ -10,8 +10,8 @@ the verdict invalid. From then on the values are the program's, and a test that 
 
 from __future__ import annotations
 
-import ast
 import builtins
+import functools
 import json
 import math
 import os
@@ -19,6 +19,7 @@ import random
 import signal
 import socket
 import time
+import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -207,40 +208,34 @@ def _tests(plan: dict[str, Any], program: Program) -> Iterator[tuple[int, Callab
             yield index, _case(program, entry, args, kwargs, expected, plan["tolerance"])
         return
     namespace: dict[str, Any] = {"__name__": "tests"}
-    exec(compile(plan["setup"], "<setup>", "exec"), namespace)  # noqa: S102  # trusted, and confined
+    exec(_compiled(plan["setup"]), namespace)  # noqa: S102  # trusted, and confined
     if kind == "check":
         namespace[entry] = program.function(entry)
         for index, text in plan["tests"]:
-            exec(compile(text, "<test>", "exec"), namespace)  # noqa: S102
+            exec(_compiled(text), namespace)  # noqa: S102
             check = namespace["check"]
             yield index, lambda check=check: check(namespace[entry])
         return
-    bodies = [(index, ast.parse(text)) for index, text in plan["tests"]]
-    for _, tree in bodies:
-        for name in names_wanted(tree) - namespace.keys():
-            namespace[name] = program.function(name)
+    bodies = [(index, _compiled(text)) for index, text in plan["tests"]]
+    wanted = {name for _, code in bodies for name in names_in(code)}
+    for name in wanted - namespace.keys() - vars(builtins).keys():
+        namespace[name] = program.function(name)
     if entry:
         namespace[entry] = program.function(entry)
-    for index, tree in bodies:
-        code = compile(tree, "<test>", "exec")
+    for index, code in bodies:
         yield index, lambda code=code: exec(code, namespace)  # noqa: S102
 
 
-def names_wanted(tree: ast.AST) -> set[str]:
-    """Return the names that a test reads but neither defines nor finds among the builtins: those are the program's."""
-    read, made = set(), set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name):
-            (read if isinstance(node.ctx, ast.Load) else made).add(node.id)
-        elif isinstance(node, ast.arg):
-            made.add(node.arg)
-        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
-            made.add(node.name)
-        elif isinstance(node, ast.alias):
-            made.add((node.asname or node.name).split(".")[0])
-        elif isinstance(node, ast.ExceptHandler) and node.name:
-            made.add(node.name)
-    return read - made - vars(builtins).keys()
+@functools.lru_cache(maxsize=1024)
+def _compiled(text: str) -> types.CodeType:
+    """Return the code of a test: a task is seldom answered only once."""
+    return compile(text, "<test>", "exec")
+
+
+def names_in(code: types.CodeType) -> set[str]:
+    """Return every name that a test looks up, its nested functions included. What nobody else defines is the program's."""
+    inner = (names_in(part) for part in code.co_consts if isinstance(part, types.CodeType))
+    return set(code.co_names).union(*inner)
 
 
 def _case(

@@ -120,9 +120,7 @@ def unshare(flags: int) -> None:
     _check(_libc.unshare(flags), "unshare")
 
 
-def mount(
-    source: str | None, target: str, kind: str | None, flags: int, data: str = ""
-) -> None:
+def mount(source: str | None, target: str, kind: str | None, flags: int, data: str = "") -> None:
     """Attach a file system, or change how one is attached."""
     texts = [None if text is None else text.encode() for text in (source, target, kind)]
     result = _libc.mount(*texts, ctypes.c_ulong(flags), data.encode() or None)

@@ -16,6 +16,7 @@ MAX_DEPTH = 100
 MAX_NODES = 250_000
 """Most commas and brackets in the text of one message: with the limit of its length, what bounds the memory it takes."""
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 _SCALARS = frozenset({type(None), bool, int, float, str})
 
 
@@ -119,7 +120,7 @@ def dump(message: list[Any]) -> bytes:
         ValueRefusedError: A number has too many digits, or the message is too deeply nested.
     """
     try:
-        return json.dumps(message, separators=(",", ":")).encode()
+        return _encode(message).encode()
     except (ValueError, RecursionError):
         raise ValueRefusedError("value has too many digits") from None
 

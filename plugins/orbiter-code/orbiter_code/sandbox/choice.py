@@ -10,7 +10,7 @@ from orbiter.plugin import registry
 from orbiter.verify.sandbox import Limits, Sandbox
 from orbiter_code.sandbox.zygote import NoSandbox
 
-AUTO = ("zygote", "namespaces")
+AUTO = ("zygote", "namespaces", "bubblewrap")
 """What ``auto`` tries, in this order."""
 
 _proved: set[tuple[str, tuple[str, ...], str | None]] = set()

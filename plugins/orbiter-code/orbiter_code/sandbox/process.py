@@ -7,7 +7,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import time
 import weakref
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,9 @@ from orbiter_code.inside.frames import Channel
 START_S = 20.0
 """Longest time that a process inside may take to start, in seconds."""
 
-_PACKAGE = Path(__file__).parents[1]
+PACKAGE = Path(__file__).parents[1]
+"""Folder of this package; what is inside of a sandbox is imported from here."""
+
 _BOOT = (
     "import sys; sys.path.insert(0, sys.argv[2]); "
     "from inside.{module} import main; sys.path.pop(0); main(int(sys.argv[1]), sys.argv[3])"
@@ -36,8 +37,8 @@ class InsideProcess:
     Args:
         module: ``zygote`` or ``referee``.
         options: The arguments of :class:`orbiter_code.inside.options.Options`.
-        launcher: Command that the interpreter is started through.
-        interpreter: Path of the Python to start; default: this one.
+        interpreter: Path of the Python to start.
+        launcher: Command that it is started through.
 
     Raises:
         SandboxError: It does not start or cannot be confined; says why.
@@ -48,19 +49,19 @@ class InsideProcess:
         module: str,
         options: Mapping[str, Any],
         *,
+        interpreter: str,
         launcher: Sequence[str] = (),
-        interpreter: str | None = None,
     ) -> None:
         self.owner = os.getpid()
         self.sock, theirs = socket.socketpair()
         command = [
             *launcher,
-            interpreter or sys.executable,
+            interpreter,
             *_FLAGS,
             "-c",
             _BOOT.format(module=module),
             str(theirs.fileno()),
-            str(_PACKAGE),
+            str(PACKAGE),
             json.dumps(options),
         ]
         try:

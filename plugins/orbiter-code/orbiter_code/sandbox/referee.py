@@ -21,10 +21,10 @@ class Referee:
 
     Args:
         options: The arguments of :class:`orbiter_code.inside.options.Options`.
-        interpreter: Path of the Python to start; default: this one.
+        interpreter: Path of the Python to start.
     """
 
-    def __init__(self, options: Mapping[str, Any], *, interpreter: str | None = None) -> None:
+    def __init__(self, options: Mapping[str, Any], *, interpreter: str) -> None:
         self._options, self._interpreter = dict(options), interpreter
         self._process: InsideProcess | None = None
 

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import socket
+import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from orbiter.errors import ConfigError, SandboxError
-from orbiter.verify.sandbox import Ending, Limits, Probe, Sandbox
+from orbiter.errors import SandboxError
+from orbiter.verify.sandbox import UNSANDBOXED, Ending, Limits, Probe, Sandbox
 from orbiter_code.inside.zygote import END, ENDING, JOB
+from orbiter_code.sandbox.options import inside_options
 from orbiter_code.sandbox.probes import run_probes
 from orbiter_code.sandbox.process import InsideProcess
 
 ANSWER_S = 10.0
 """Longest time that the zygote may take to hand out a job or to end one, in seconds."""
-
-WARM = (
-    "array bisect cmath collections copy dataclasses datetime decimal enum fractions functools heapq itertools json math "
-    "numbers operator queue random re statistics string textwrap time typing"
-).split()
-"""Modules that lie imported in every job; any other of the standard library is imported when a program asks for it."""
-
-_FIRST_USER = 0x6F720000
-"""Where root starts it, jobs run as a user of their own from here on: nobody else's."""
 
 
 class ZygoteSandbox(Sandbox):
@@ -50,25 +41,13 @@ class ZygoteSandbox(Sandbox):
         self.limits = limits or Limits()
         self.packages = tuple(packages)
         self.interpreter = interpreter
-        self._folders = [str(_folder_of(package)) for package in self.packages]
         self._process: InsideProcess | None = None
+        self._killed = False  # whether the zygote still has to say how the last job ended
 
-    def options(self) -> dict[str, Any]:
-        """Return what the processes inside are told."""
-        return {
-            "memory": self.limits.memory_mb << 20,
-            "cpu_s": self.limits.cpu_s,
-            "user": _FIRST_USER + (os.getpid() & 0xFFFF),
-            "confined": self.confined,
-            "namespaces": self.namespaces,
-            "read": self._folders,
-            "path": sorted({str(Path(folder).parent) for folder in self._folders}),
-            "warm": [*WARM, *self.packages],
-        }
-
-    def referee_options(self) -> dict[str, Any]:
-        """Return what the referee is told: it is held like a job, and has a job's memory and twice over."""
-        return {**self.options(), "namespaces": False, "memory": 4 * self.limits.memory_mb << 20}
+    @property
+    def executable(self) -> str:
+        """Path of the interpreter that is started."""
+        return self.interpreter or sys.executable
 
     def launcher(self) -> Sequence[str]:
         """Return the command that the zygote is started through."""
@@ -78,8 +57,11 @@ class ZygoteSandbox(Sandbox):
         """Return the channel of a fresh job."""
         fresh = self._process is None or not self._process.alive
         if fresh:
+            options = inside_options(
+                self.limits, self.packages, confined=self.confined, namespaces=self.namespaces
+            )
             self._process = InsideProcess(
-                "zygote", self.options(), launcher=self.launcher(), interpreter=self.interpreter
+                "zygote", options, interpreter=self.executable, launcher=self.launcher()
             )
         try:
             return self._ask_for_job()
@@ -91,23 +73,24 @@ class ZygoteSandbox(Sandbox):
 
     def end(self) -> Ending:
         """Kill the job unless it ended by itself, and return how it ended."""
-        process = self._process
-        if process is None:
-            raise SandboxError(f"sandbox {self.name!r} has no job to end")
+        self.kill()
         try:
-            process.sock.settimeout(ANSWER_S)
-            process.sock.sendall(END)
-            data = b""
-            while len(data) < ENDING.size:
-                part = process.sock.recv(ENDING.size - len(data))
-                if not part:
-                    raise ConnectionError("it is gone")
-                data += part
+            status, memory, cpu_s = ENDING.unpack(self._ending())
         except OSError as error:
             self.close()
             raise SandboxError(f"sandbox {self.name!r} broke: {error}") from None
-        status, memory, cpu_s = ENDING.unpack(data)
         return Ending(status=os.waitstatus_to_exitcode(status), memory=memory, cpu_s=cpu_s)
+
+    def kill(self) -> None:
+        """Kill the job; the zygote's word on how it ended is left for later."""
+        if self._process is None:
+            raise SandboxError(f"sandbox {self.name!r} has no job to end")
+        try:
+            self._process.sock.sendall(END)
+        except OSError as error:
+            self.close()
+            raise SandboxError(f"sandbox {self.name!r} broke: {error}") from None
+        self._killed = True
 
     def probe(self) -> Sequence[Probe]:
         """Try a dozen attacks from inside."""
@@ -117,11 +100,13 @@ class ZygoteSandbox(Sandbox):
         """End the zygote and its jobs."""
         if self._process is not None:
             self._process.close()
-            self._process = None
+            self._process, self._killed = None, False
 
     def _ask_for_job(self) -> socket.socket:
         assert self._process is not None  # noqa: S101  # the caller saw to it
         control = self._process.sock
+        if self._killed:
+            self._ending()
         control.settimeout(ANSWER_S)
         control.sendall(JOB)
         letter, descriptors, _, _ = socket.recv_fds(control, 1, 1)
@@ -129,8 +114,21 @@ class ZygoteSandbox(Sandbox):
             raise ConnectionError("it is gone")
         return socket.socket(fileno=descriptors[0])
 
+    def _ending(self) -> bytes:
+        """Return what the zygote says of the job that was killed last."""
+        assert self._process is not None  # noqa: S101  # the caller saw to it
+        self._killed = False
+        self._process.sock.settimeout(ANSWER_S)
+        data = b""
+        while len(data) < ENDING.size:
+            part = self._process.sock.recv(ENDING.size - len(data))
+            if not part:
+                raise ConnectionError("it is gone")
+            data += part
+        return data
+
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_process": None}
+        return {**self.__dict__, "_process": None, "_killed": False}
 
 
 class NamespaceSandbox(ZygoteSandbox):
@@ -145,16 +143,5 @@ class NamespaceSandbox(ZygoteSandbox):
 class NoSandbox(ZygoteSandbox):
     """T0: a fork with limits and nothing else. Whatever the program does, it does to this machine with your rights."""
 
-    name, tier = "none", "T0"
+    name, tier = "none", UNSANDBOXED
     confined = False
-
-
-def _folder_of(package: str) -> Path:
-    spec = importlib.util.find_spec(package) if package.isidentifier() else None
-    if spec is None or spec.origin is None:
-        raise ConfigError(
-            f"packages must be installed top-level packages, got {package!r}",
-            hint=f"pip install {package}",
-        )
-    origin = Path(spec.origin)
-    return origin.parent if spec.submodule_search_locations else origin

@@ -1,0 +1,58 @@
+"""A sandbox made of a fork server inside bubblewrap (T3): namespaces that a well-known tool has set up, T1 inside them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from orbiter.errors import SandboxError
+from orbiter_code.inside.confine import LIBRARIES
+from orbiter_code.sandbox.options import folder_of
+from orbiter_code.sandbox.process import PACKAGE
+from orbiter_code.sandbox.zygote import ZygoteSandbox
+
+_NOBODY = "65534"
+
+
+class BubblewrapSandbox(ZygoteSandbox):
+    """T3: T1 inside of bubblewrap, with namespaces of its own and a root that holds only the library.
+
+    What bubblewrap leaves open (sockets to the hypervisor, processes without number where root started it) the list of allowed
+    system calls closes.
+    """
+
+    name, tier = "bubblewrap", "T3"
+
+    def launcher(self) -> Sequence[str]:
+        """Return the bubblewrap command.
+
+        Raises:
+            SandboxError: bubblewrap is not installed.
+        """
+        bwrap = shutil.which("bwrap")
+        if bwrap is None:
+            raise SandboxError(
+                "bubblewrap is not installed", hint="apt-get install bubblewrap, or dnf, or apk"
+            )
+        separate = ("--unshare-all", "--unshare-user", "--uid", _NOBODY, "--gid", _NOBODY)
+        tied = ("--die-with-parent", "--new-session", "--cap-drop", "ALL", "--chdir", "/")
+        return (bwrap, *separate, *tied, *self._root(), "--")
+
+    @property
+    def executable(self) -> str:
+        """The interpreter itself, without the links of a virtual environment, which lead out of the new root."""
+        return os.path.realpath(self.interpreter or sys.executable)
+
+    def _root(self) -> Iterator[str]:
+        prefix = Path(self.executable).parents[1]
+        packages = [str(folder_of(package)) for package in self.packages]
+        for path in (*LIBRARIES, str(prefix / "lib"), self.executable, *packages):
+            if os.path.islink(path):
+                yield from ("--symlink", os.readlink(path), path)
+            elif os.path.exists(path):
+                yield from ("--ro-bind", path, path)
+        yield from ("--ro-bind", str(PACKAGE / "inside"), str(PACKAGE / "inside"))
+        yield from ("--dev", "/dev")

@@ -1,0 +1,60 @@
+"""What a process inside is told when it is started."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from orbiter.errors import ConfigError
+from orbiter.verify.sandbox import Limits
+
+WARM = (
+    "array bisect cmath collections copy dataclasses datetime decimal enum fractions functools heapq itertools json math "
+    "numbers operator queue random re statistics string textwrap time typing"
+).split()
+"""Modules that lie imported in every job; any other of the standard library is imported when a program asks for it."""
+
+_FIRST_USER = 0x6F720000
+"""Where root starts them, jobs run as a user from here on: nobody else's."""
+
+
+def inside_options(
+    limits: Limits, packages: Sequence[str], *, confined: bool = True, namespaces: bool = False
+) -> dict[str, Any]:
+    """Return the arguments of :class:`orbiter_code.inside.options.Options`.
+
+    Args:
+        limits: Of the process.
+        packages: Installed packages to be importable beside the standard library.
+        confined: Whether there is a sandbox at all.
+        namespaces: Whether it has namespaces.
+
+    Raises:
+        ConfigError: A package is not installed.
+    """
+    folders = [folder_of(package) for package in packages]
+    return {
+        "memory": limits.memory_mb << 20,
+        "cpu_s": limits.cpu_s,
+        "user": _FIRST_USER + (os.getpid() & 0xFFFF),
+        "confined": confined,
+        "namespaces": namespaces,
+        "read": [str(folder) for folder in folders],
+        "path": sorted({str(folder.parent) for folder in folders}),
+        "warm": [*WARM, *packages],
+    }
+
+
+def folder_of(package: str) -> Path:
+    """Return the folder of an installed package, or the file of a module."""
+    spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    if spec is None or spec.origin is None:
+        raise ConfigError(
+            f"packages must be installed top-level packages, got {package!r}",
+            hint=f"pip install {package}",
+        )
+    origin = Path(spec.origin)
+    return origin.parent if spec.submodule_search_locations else origin
