@@ -32,7 +32,7 @@ def check_number(name: str, value: object, interval: str, *, infinite: bool = Fa
         return value
     low, high = _ends(interval)
     if (low, high) == (-math.inf, math.inf):
-        rule = "a finite number"
+        rule = "a number" if infinite else "a finite number"
     elif high == math.inf:
         sign = ">=" if interval.startswith("[") else ">"
         rule = f"a number {sign} {low:g}"

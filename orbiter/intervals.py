@@ -12,6 +12,7 @@ from statistics import NormalDist
 
 from attrs import frozen
 
+from orbiter.checks import check_number, check_whole_number
 from orbiter.errors import ConfigError
 
 
@@ -168,16 +169,12 @@ def estimate_rate(successes: int, count: int, *, confidence: float = 0.95) -> Es
 
 def check_confidence(confidence: float) -> None:
     """Raise ConfigError unless ``confidence`` is a number in (0, 1)."""
-    if isinstance(confidence, bool) or not isinstance(confidence, int | float):
-        raise ConfigError(f"confidence must be a number in (0, 1), got {confidence!r}")
-    if not 0 < confidence < 1:
-        raise ConfigError(f"confidence must be a number in (0, 1), got {confidence!r}")
+    check_number("confidence", confidence, "(0, 1)")
 
 
 def check_counts(successes: int, count: int) -> None:
     """Raise ConfigError unless both are integers with 0 <= successes <= count."""
     for name, value in (("successes", successes), ("count", count)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise ConfigError(f"{name} must be an integer >= 0, got {value!r}")
+        check_whole_number(name, value, low=0)
     if successes > count:
         raise ConfigError(f"successes must be <= count, got {successes!r} of {count!r}")

@@ -16,7 +16,7 @@ from collections.abc import Sequence, Set
 
 from rensa import RMinHash, RMinHashLSH
 
-from orbiter.errors import ConfigError
+from orbiter.checks import check_number
 
 SHINGLE_SIZE = 5
 """Characters per shingle."""
@@ -59,8 +59,7 @@ def near_duplicates(texts: Sequence[str], *, threshold: float, seed: int = 0) ->
     Raises:
         ConfigError: The threshold is out of range.
     """
-    if not 0 < threshold <= 1:
-        raise ConfigError(f"threshold must be in (0, 1], got {threshold!r}")
+    check_number("threshold", threshold, "(0, 1]")
     # Texts are long and candidates few: shingles of kept texts are made again when needed, not held.
     shingles_of = functools.lru_cache(maxsize=256)(lambda i: shingles(texts[i]))
     bands, rows = band_plan(threshold)

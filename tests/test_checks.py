@@ -50,8 +50,10 @@ def test_intervals(interval, inside, outside, rule):
 
 def test_infinity_in_an_interval():
     assert check_number("x", INF, "(0, inf)", infinite=True) == INF
-    with pytest.raises(ConfigError):
-        check_number("x", NAN, "(0, inf)", infinite=True)
+    for interval, rule in (("(0, inf)", "a number > 0"), ("[-inf, inf]", "a number")):
+        with pytest.raises(ConfigError) as caught:
+            check_number("x", NAN, interval, infinite=True)
+        assert caught.value.message == f"x must be {rule}, got nan"
 
 
 @given(st.integers(-5, 5), st.integers(-5, 5), st.none() | st.integers(-5, 5))

@@ -77,7 +77,7 @@ def test_a_lone_surrogate_is_text_like_any_other():
 
 @pytest.mark.parametrize("threshold", [0, -1, 1.1, float("nan")])
 def test_threshold_out_of_range(threshold):
-    with pytest.raises(ConfigError, match=r"threshold must be in \(0, 1\], got"):
+    with pytest.raises(ConfigError, match=r"threshold must be a number in \(0, 1\], got"):
         near_duplicates(["a"], threshold=threshold)
 
 

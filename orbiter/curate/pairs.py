@@ -7,9 +7,9 @@ from typing import Any
 
 from attrs import field, frozen
 
+from orbiter.checks import check_number, check_whole_number
 from orbiter.convert import unstructure
 from orbiter.curate.response import group_key, is_truncated, response, response_key
-from orbiter.errors import ConfigError
 from orbiter.records import Message, Outcome, Pair, Trajectory, _Row, content_hash
 
 
@@ -59,10 +59,9 @@ def best_of_n_pairs(
     Raises:
         ConfigError: ``max_pairs_per_task`` or ``min_margin`` is out of range.
     """
-    if max_pairs_per_task is not None and max_pairs_per_task < 1:
-        raise ConfigError(f"max_pairs_per_task must be >= 1 or None, got {max_pairs_per_task!r}")
-    if not 0.0 <= min_margin <= 1.0:
-        raise ConfigError(f"min_margin must be in [0, 1], got {min_margin!r}")
+    if max_pairs_per_task is not None:
+        check_whole_number("max_pairs_per_task", max_pairs_per_task, low=1)
+    check_number("min_margin", min_margin, "[0, 1]")
     pairs: list[Pair] = []
     for group in _by_prompt(attempts):
         rows = _distinct(group)

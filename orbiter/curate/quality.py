@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -10,8 +9,9 @@ from typing import Any, Protocol, TypeVar
 
 from attrs import frozen
 
+from orbiter.checks import check_number
 from orbiter.curate.near_dedup import Deduplicated
-from orbiter.errors import ConfigError, RecordError
+from orbiter.errors import RecordError
 from orbiter.jsonl import replace_file, scan
 from orbiter.records import Trajectory
 
@@ -127,8 +127,7 @@ def _choose(
     rows: Iterable[R], keep: Callable[[R], T], *, min_score: float, dedup: bool
 ) -> tuple[list[T], FilterReport]:
     """Return what ``keep`` makes of every chosen row, in the order of the rows, and the account."""
-    if type(min_score) not in (int, float) or not math.isfinite(min_score):
-        raise ConfigError(f"min_score must be a finite number, got {min_score!r}")
+    check_number("min_score", min_score, "(-inf, inf)")
     best: dict[tuple[str, str], tuple[float, int]] = {}
     chosen: dict[int, T] = {}
     total = below = unscored = duplicate = unnamed = 0

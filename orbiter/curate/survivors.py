@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
+from orbiter.checks import check_number, check_whole_number
 from orbiter.curate.decision import ACCEPTED, Decision, Fate, Funnel
 from orbiter.curate.response import grouped, is_truncated, response, response_key
-from orbiter.errors import ConfigError
 from orbiter.records import Outcome, Trajectory
 
 
@@ -57,10 +57,9 @@ def survivors(
     Raises:
         ConfigError: ``max_per_task`` or ``min_score`` is out of range.
     """
-    if max_per_task is not None and max_per_task < 1:
-        raise ConfigError(f"max_per_task must be >= 1 or None, got {max_per_task!r}")
-    if not 0.0 <= min_score <= 1.0:
-        raise ConfigError(f"min_score must be in [0, 1], got {min_score!r}")
+    if max_per_task is not None:
+        check_whole_number("max_per_task", max_per_task, low=1)
+    check_number("min_score", min_score, "[0, 1]")
     unfit = [_unfit(row, min_score) for row in attempts]
     decisions = [decision or ACCEPTED for decision in unfit]
     for positions in grouped(attempts).values():

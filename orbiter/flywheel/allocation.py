@@ -24,6 +24,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from attrs import frozen
 
+from orbiter.checks import check_number, check_whole_number
 from orbiter.errors import ConfigError, LifecycleError
 from orbiter.records import Outcome
 
@@ -81,15 +82,14 @@ class Allocator:
         need_rate: float = 0.5,
         max_samples_per_task: int | None = None,
     ) -> None:
-        _check_int("tasks", tasks, least=0)
-        _check_int("samples_per_task", samples_per_task, least=1)
-        _check_int("target_survivors", target_survivors, least=1)
+        check_whole_number("tasks", tasks, low=0)
+        check_whole_number("samples_per_task", samples_per_task, low=1)
+        check_whole_number("target_survivors", target_survivors, low=1)
         if wave_size is not None:
-            _check_int("wave_size", wave_size, least=1)
+            check_whole_number("wave_size", wave_size, low=1)
         if max_samples_per_task is not None:
-            _check_int("max_samples_per_task", max_samples_per_task, least=samples_per_task)
-        if isinstance(need_rate, bool) or not 0 <= need_rate <= 1:
-            raise ConfigError(f"need_rate must be a number in [0, 1], got {need_rate!r}")
+            check_whole_number("max_samples_per_task", max_samples_per_task, low=samples_per_task)
+        check_number("need_rate", need_rate, "[0, 1]")
         self.tasks = tasks
         self.samples_per_task = samples_per_task
         self.target_survivors = target_survivors
@@ -310,8 +310,3 @@ def fit_prior(counts: Iterable[tuple[int, int]]) -> BetaPrior:
     mean = 1 / (1 + math.exp(-min(12.0, max(-12.0, logit))))
     strength = math.exp(min(9.0, max(-4.0, log_strength)))
     return BetaPrior(mean * strength, (1 - mean) * strength)
-
-
-def _check_int(name: str, value: int, *, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ConfigError(f"{name} must be an integer >= {least}, got {value!r}")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from statistics import NormalDist
 
+from orbiter.checks import check_number, check_whole_number
 from orbiter.errors import ConfigError
 from orbiter.intervals import (
     Estimate,
@@ -56,8 +57,8 @@ def best_of_n_success(pass_rate: float, *, samples: int) -> float:
         pass_rate: p, in [0, 1].
         samples: N, >= 0.
     """
-    _check_rate("pass_rate", pass_rate)
-    _check_int("samples", samples, least=0)
+    check_number("pass_rate", pass_rate, "[0, 1]")
+    check_whole_number("samples", samples, low=0)
     if samples == 0:
         return 0.0
     return 1.0 if pass_rate == 1 else -math.expm1(samples * math.log1p(-pass_rate))
@@ -70,8 +71,8 @@ def samples_for_success(pass_rate: float, *, success_rate: float) -> int:
         pass_rate: p, in (0, 1].
         success_rate: s, in [0, 1); with p = 1 also 1.
     """
-    _check_rate("pass_rate", pass_rate, open_low=True)
-    _check_rate("success_rate", success_rate)
+    check_number("pass_rate", pass_rate, "(0, 1]")
+    check_number("success_rate", success_rate, "[0, 1]")
     if success_rate == 0:
         return 0
     if pass_rate == 1:
@@ -98,7 +99,7 @@ def best_of_n_kl_bound(samples: int) -> float:
     Args:
         samples: N, >= 1.
     """
-    _check_int("samples", samples, least=1)
+    check_whole_number("samples", samples, low=1)
     # log N - 1 + 1/N, whose terms cancel to 0 exactly at N = 1.
     return math.log(samples) - (samples - 1) / samples
 
@@ -116,8 +117,8 @@ def best_of_n_kl(pass_rate: float, *, samples: int) -> float:
         pass_rate: p, in [0, 1].
         samples: N, >= 1.
     """
-    _check_rate("pass_rate", pass_rate)
-    _check_int("samples", samples, least=1)
+    check_number("pass_rate", pass_rate, "[0, 1]")
+    check_whole_number("samples", samples, low=1)
     if samples == 1 or pass_rate in (0, 1):
         return 0.0
     log_fail = math.log1p(-pass_rate)
@@ -136,7 +137,7 @@ def reject_until_success_kl(pass_rate: float) -> float:
     Args:
         pass_rate: p, in (0, 1].
     """
-    _check_rate("pass_rate", pass_rate, open_low=True)
+    check_number("pass_rate", pass_rate, "(0, 1]")
     return -math.log(pass_rate) if pass_rate < 1 else 0.0
 
 
@@ -147,8 +148,8 @@ def expected_samples(survivors: int, *, pass_rate: float) -> float:
         survivors: M, >= 0.
         pass_rate: p, in (0, 1].
     """
-    _check_int("survivors", survivors, least=0)
-    _check_rate("pass_rate", pass_rate, open_low=True)
+    check_whole_number("survivors", survivors, low=0)
+    check_number("pass_rate", pass_rate, "(0, 1]")
     return survivors / pass_rate
 
 
@@ -162,9 +163,9 @@ def expected_survivors(pass_rate: float, *, samples: int, cap: int) -> float:
         samples: k, >= 0.
         cap: c, >= 0.
     """
-    _check_rate("pass_rate", pass_rate)
-    _check_int("samples", samples, least=0)
-    _check_int("cap", cap, least=0)
+    check_number("pass_rate", pass_rate, "[0, 1]")
+    check_whole_number("samples", samples, low=0)
+    check_whole_number("cap", cap, low=0)
     total, below = 0.0, 0.0
     for j in range(min(cap, samples)):
         below += math.comb(samples, j) * pass_rate**j * (1 - pass_rate) ** (samples - j)
@@ -184,10 +185,9 @@ def samples_for_survivors(survivors: int, *, pass_rate: float, probability: floa
     """
     from scipy.special import betainc
 
-    _check_int("survivors", survivors, least=0)
-    _check_rate("pass_rate", pass_rate, open_low=True)
-    if not (_is_number(probability) and 0 < probability < 1):
-        raise ConfigError(f"probability must be a number in (0, 1), got {probability!r}")
+    check_whole_number("survivors", survivors, low=0)
+    check_number("pass_rate", pass_rate, "(0, 1]")
+    check_number("probability", probability, "(0, 1)")
     if survivors == 0 or pass_rate == 1:
         return survivors
 
@@ -209,7 +209,7 @@ def odds(pass_rate: float) -> float:
     Args:
         pass_rate: p, in [0, 1].
     """
-    _check_rate("pass_rate", pass_rate)
+    check_number("pass_rate", pass_rate, "[0, 1]")
     return math.inf if pass_rate == 1 else pass_rate / (1 - pass_rate)
 
 
@@ -219,8 +219,7 @@ def from_odds(value: float) -> float:
     Args:
         value: o, >= 0.
     """
-    if not _is_number(value, infinite=True) or value < 0:
-        raise ConfigError(f"odds must be a number >= 0, got {value!r}")
+    check_number("odds", value, "[0, inf)", infinite=True)
     return 1.0 if math.isinf(value) else value / (1 + value)
 
 
@@ -235,10 +234,9 @@ def grow(pass_rate: float, *, multiplier: float, rounds: int) -> tuple[float, ..
         multiplier: g, > 0; may be infinite, and then one round reaches 1.
         rounds: How many rounds, >= 0.
     """
-    _check_rate("pass_rate", pass_rate)
-    _check_int("rounds", rounds, least=0)
-    if not _is_number(multiplier, infinite=True) or multiplier <= 0:
-        raise ConfigError(f"multiplier must be a number > 0, got {multiplier!r}")
+    check_number("pass_rate", pass_rate, "[0, 1]")
+    check_whole_number("rounds", rounds, low=0)
+    check_number("multiplier", multiplier, "(0, inf)", infinite=True)
     if pass_rate in (0, 1):
         return (float(pass_rate),) * rounds
     log_start, log_step = math.log(pass_rate) - math.log1p(-pass_rate), math.log(multiplier)
@@ -256,12 +254,11 @@ def rounds_for_target(pass_rate: float, *, target: float, multiplier: float) -> 
     Returns:
         The number, 0 if it is reached already; None if it never is: g is at most 1, or p is 0.
     """
-    _check_rate("pass_rate", pass_rate)
-    _check_rate("target", target, open_low=True)
+    check_number("pass_rate", pass_rate, "[0, 1]")
+    check_number("target", target, "(0, 1]")
     if target == 1:
         raise ConfigError("target must be a number in (0, 1), got 1", hint="ask for 0.99, say")
-    if not _is_number(multiplier, infinite=True) or multiplier <= 0:
-        raise ConfigError(f"multiplier must be a number > 0, got {multiplier!r}")
+    check_number("multiplier", multiplier, "(0, inf)", infinite=True)
     if pass_rate >= target:
         return 0
     if pass_rate == 0 or multiplier <= 1:
@@ -287,8 +284,8 @@ def odds_multiplier(*, tpr: float, fpr: float) -> float:
     Raises:
         ConfigError: Both are 0: nothing survives, and g is undefined.
     """
-    _check_rate("tpr", tpr)
-    _check_rate("fpr", fpr)
+    check_number("tpr", tpr, "[0, 1]")
+    check_number("fpr", fpr, "[0, 1]")
     if tpr == 0 and fpr == 0:
         raise ConfigError(
             "tpr or fpr must be > 0, got 0 and 0", hint="a verifier that passes nothing has no g"
@@ -305,7 +302,7 @@ def observed_yield(pass_rate: float, *, tpr: float, fpr: float) -> float:
         fpr: In [0, 1].
     """
     for name, value in (("pass_rate", pass_rate), ("tpr", tpr), ("fpr", fpr)):
-        _check_rate(name, value)
+        check_number(name, value, "[0, 1]")
     return pass_rate * tpr + (1 - pass_rate) * fpr
 
 
@@ -332,7 +329,7 @@ def corrected_pass_rate(observed: float, *, tpr: float, fpr: float) -> float:
         fpr: In [0, 1].
     """
     for name, value in (("observed", observed), ("tpr", tpr), ("fpr", fpr)):
-        _check_rate(name, value)
+        check_number(name, value, "[0, 1]")
     if tpr <= fpr:
         raise ConfigError(
             f"tpr must be > fpr, got {tpr!r} and {fpr!r}",
@@ -389,20 +386,3 @@ def measured_multiplier(
 
 def _logistic(value: float) -> float:
     return 1 / (1 + math.exp(-value)) if value >= 0 else math.exp(value) / (1 + math.exp(value))
-
-
-def _is_number(value: object, *, infinite: bool = False) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return not math.isnan(value) if infinite else math.isfinite(value)
-
-
-def _check_rate(name: str, value: float, *, open_low: bool = False) -> None:
-    rule = "a number in (0, 1]" if open_low else "a number in [0, 1]"
-    if not _is_number(value) or not 0 <= value <= 1 or (open_low and value == 0):
-        raise ConfigError(f"{name} must be {rule}, got {value!r}")
-
-
-def _check_int(name: str, value: int, *, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ConfigError(f"{name} must be an integer >= {least}, got {value!r}")

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import attrs
 
+from orbiter.checks import check_number
 from orbiter.errors import ConfigError, RecordError
 from orbiter.generate.item import SCORES, TEXTS, at_item, pair_of, score_of, text_of, unknown_item
 from orbiter.records import Trajectory, TrajectoryItem
@@ -41,8 +42,7 @@ def augment_add_noise(data: Sequence[T], noise_level: float = 0.1, *, seed: int 
         ConfigError: ``noise_level`` is out of range.
         RecordError: An item has no text to be disturbed.
     """
-    if not 0 <= noise_level <= 1:
-        raise ConfigError(f"noise_level must be in [0, 1], got {noise_level!r}")
+    check_number("noise_level", noise_level, "[0, 1]")
     out = []
     for index, item in enumerate(_list(data)):
         stream = item_stream(seed, "noise", index)
@@ -70,8 +70,7 @@ def filter_by_score(data: Sequence[T], min_score: float = 0.7) -> list[T]:
         ConfigError: ``min_score`` is NaN.
         RecordError: A score is neither a number nor None.
     """
-    if math.isnan(min_score):
-        raise ConfigError("min_score must be a number, got nan")
+    check_number("min_score", min_score, "[-inf, inf]", infinite=True)
     scored = ((at_item(index, score_of, item), item) for index, item in enumerate(_list(data)))
     return [item for score, item in scored if score is not None and score >= min_score]
 

@@ -16,6 +16,7 @@ import orjson
 import stamina
 from attrs import evolve
 
+from orbiter.checks import check_whole_number
 from orbiter.convert import unstructure
 from orbiter.errors import ConfigError, OrbiterError, PolicyError, RecordError
 from orbiter.generate.policy import Completion, Policy, Request, Sampling
@@ -81,10 +82,8 @@ class OpenAIPolicy(Policy):
         self._url = _endpoint(base_url)
         if not isinstance(model, str) or not model:
             raise ConfigError(f"model must be the name of a model, got {model!r}")
-        if type(concurrency) is not int or concurrency < 1:
-            raise ConfigError(f"concurrency must be an integer >= 1, got {concurrency!r}")
-        if type(retries) is not int or retries < 0:
-            raise ConfigError(f"retries must be an integer >= 0, got {retries!r}")
+        check_whole_number("concurrency", concurrency, low=1)
+        check_whole_number("retries", retries, low=0)
         if not timeout_s > 0 or not retry_wait_s > 0:
             raise ConfigError(
                 f"timeout_s and retry_wait_s must be above 0, got {timeout_s!r} and {retry_wait_s!r}"

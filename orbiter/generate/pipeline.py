@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,6 +9,7 @@ from typing import Any, Self
 
 from attrs import frozen
 
+from orbiter.checks import check_number, check_whole_number
 from orbiter.errors import ConfigError, OrbiterError, OrbiterWarning, UserCodeError
 from orbiter.generate.item import at_item, score_of, text_of
 from orbiter.generate.synthesiser import DataSynthesiser
@@ -35,15 +35,12 @@ class SynthesisConfig:
     seed: int = 0
 
     def __attrs_post_init__(self) -> None:
-        if not _is_whole(self.target_size) or self.target_size < 1:
-            raise ConfigError(f"target_size must be an integer >= 1, got {self.target_size!r}")
-        if self.min_score is not None and not _is_number(self.min_score):
-            raise ConfigError(f"min_score must be a number or None, got {self.min_score!r}")
-        threshold = self.dedup_threshold
-        if threshold is not None and not (_is_number(threshold) and 0 < threshold <= 1):
-            raise ConfigError(f"dedup_threshold must be in (0, 1] or None, got {threshold!r}")
-        if not _is_whole(self.seed) or self.seed < 0:
-            raise ConfigError(f"seed must be an integer >= 0, got {self.seed!r}")
+        check_whole_number("target_size", self.target_size, low=1)
+        if self.min_score is not None:
+            check_number("min_score", self.min_score, "(-inf, inf)")
+        if self.dedup_threshold is not None:
+            check_number("dedup_threshold", self.dedup_threshold, "(0, 1]")
+        check_whole_number("seed", self.seed, low=0)
 
 
 @frozen(kw_only=True)
@@ -173,11 +170,3 @@ class SynthesisPipeline:
         if isinstance(items, str) or not isinstance(items, Sequence):
             raise UserCodeError(f"{name} must return a list, got {items!r}")
         return list(items)
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

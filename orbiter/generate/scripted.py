@@ -8,6 +8,7 @@ from random import Random
 
 import orjson
 
+from orbiter.checks import check_number
 from orbiter.errors import ConfigError, UserCodeError
 from orbiter.generate.policy import Completion, Policy, Request, Sampling
 from orbiter.records import Task
@@ -123,6 +124,4 @@ def _prompt(request: Request) -> str:
 
 
 def _check_accuracy(value: object, *, what: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ConfigError(f"{what} must be a number in [0, 1], got {value!r}")
-    return value
+    return check_number(what, value, "[0, 1]")

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from orbiter.checks import check_whole_number
 from orbiter.errors import ConfigError, OrbiterWarning, did_you_mean
 from orbiter.generate.synthesiser import DataSynthesiser
 from orbiter.tasks.streams import item_stream
@@ -68,8 +69,7 @@ class TemplateSynthesiser(DataSynthesiser):
 
     async def generate(self, count: int) -> list[str]:
         """Return ``count`` different texts, or all there are, with a warning, if they are fewer."""
-        if isinstance(count, bool) or not isinstance(count, int) or count < 0:
-            raise ConfigError(f"count must be an integer >= 0, got {count!r}")
+        check_whole_number("count", count, low=0)
         texts = list(self.combinations() if count >= self.combination_count else self._draw(count))
         self.shortfall = count - len(texts)
         if self.shortfall:

@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator, Sequence
 from random import Random
 
+from orbiter.checks import check_whole_number
 from orbiter.errors import ConfigError
 from orbiter.records import Task
 from orbiter.tasks.countdown_probes import countdown_probes
 from orbiter.tasks.countdown_solver import solve
 from orbiter.tasks.environment import Environment, Probe
-from orbiter.tasks.options import check_whole_number
 from orbiter.tasks.streams import item_stream
 
 _PROMPT = re.compile(r"make (\d+) from (\d+(?: \d+)*):")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from orbiter.checks import check_whole_number
 from orbiter.errors import ConfigError
 from orbiter.records import Task
 from orbiter.tasks.environment import Environment
-from orbiter.tasks.options import check_whole_number
 from orbiter.tasks.streams import item_stream
 
 

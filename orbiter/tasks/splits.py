@@ -12,6 +12,7 @@ from itertools import islice
 
 import orjson
 
+from orbiter.checks import check_number
 from orbiter.errors import ConfigError, user_code
 from orbiter.records import Task
 from orbiter.tasks.environment import Environment
@@ -37,9 +38,7 @@ def _below(digest: bytes, share: float) -> bool:
 
 def check_share(share: object) -> float:
     """Return ``share`` if it is a number in [0, 1)."""
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < 1:
-        raise ConfigError(f"share must be a number in [0, 1), got {share!r}")
-    return share
+    return check_number("share", share, "[0, 1)")
 
 
 def is_held_out(task: Task, *, share: float, salt: str = "") -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import regex
 
+from orbiter.checks import check_number
 from orbiter.errors import ConfigError, did_you_mean
 from orbiter.records import Task, Trajectory, Verdict
 from orbiter.verify.answer import written
@@ -87,8 +88,7 @@ class LanguageVerifier(Verifier):
                     near = did_you_mean(str(code), LANGUAGES)
                     raise ConfigError(f"languages must be known codes, got {code!r}{near}")
             languages = tuple(languages)
-        if type(min_share) not in (int, float) or not 0 < min_share <= 1:
-            raise ConfigError(f"min_share must be a number in (0, 1], got {min_share!r}")
+        check_number("min_share", min_share, "(0, 1]")
         self.languages, self.min_share, self.thoughts = languages, min_share, thoughts
         self.version = version_of(self, "1")
 

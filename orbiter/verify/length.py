@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from orbiter.checks import check_whole_number
 from orbiter.errors import ConfigError
 from orbiter.records import Task, Trajectory, Verdict
 from orbiter.verify.answer import written
@@ -55,10 +56,9 @@ class LengthVerifier(Verifier):
         unit: str = "characters",
         thoughts: bool = True,
     ) -> None:
-        bounds = {"max_length": max_length, "min_length": min_length, "cache": cache}
-        for name, value in bounds.items():
-            if type(value) is not int or not 0 <= value <= max_length:
-                raise ConfigError(f"{name} must be an integer in [0, max_length], got {value!r}")
+        check_whole_number("max_length", max_length, low=1)
+        check_whole_number("min_length", min_length, low=0, high=max_length)
+        check_whole_number("cache", cache, low=0, high=max_length)
         if unit not in UNITS:
             raise ConfigError(f"unit must be one of {', '.join(UNITS)}, got {unit!r}")
         self.max_length, self.min_length, self.cache = max_length, min_length, cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from orbiter.errors import ConfigError
+from orbiter.checks import check_number, check_whole_number
 from orbiter.records import Task, Trajectory, Verdict
 from orbiter.verify.answer import written
 from orbiter.verify.verifier import Verifier, version_of
@@ -42,12 +42,9 @@ class RepetitionVerifier(Verifier):
     def __init__(
         self, *, n: int = 4, max_share: float = 0.5, window: int = 512, thoughts: bool = True
     ) -> None:
-        if type(n) is not int or n < 1:
-            raise ConfigError(f"n must be an integer >= 1, got {n!r}")
-        if type(window) is not int or window <= n:
-            raise ConfigError(f"window must be an integer above n, got {window!r}")
-        if type(max_share) not in (int, float) or not 0 <= max_share < 1:
-            raise ConfigError(f"max_share must be a number in [0, 1), got {max_share!r}")
+        check_whole_number("n", n, low=1)
+        check_whole_number("window", window, low=n + 1)
+        check_number("max_share", max_share, "[0, 1)")
         self.n, self.max_share, self.window, self.thoughts = n, max_share, window, thoughts
         self.version = version_of(self, "1")
 

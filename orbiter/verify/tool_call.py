@@ -8,6 +8,7 @@ from typing import Any
 
 from attrs import frozen
 
+from orbiter.checks import check_whole_number
 from orbiter.convert import structure
 from orbiter.errors import ConfigError, RecordError
 from orbiter.records import Outcome, Task, Trajectory, Verdict
@@ -70,8 +71,8 @@ class ToolCallVerifier(Verifier):
             raise ConfigError(f"order must be one of {', '.join(ORDERS)}, got {order!r}")
         if max_extra is not None and order != "subset":
             raise ConfigError("max_extra must go with order 'subset', got order " + repr(order))
-        if max_extra is not None and (type(max_extra) is not int or max_extra < 0):
-            raise ConfigError(f"max_extra must be an integer >= 0, got {max_extra!r}")
+        if max_extra is not None:
+            check_whole_number("max_extra", max_extra, low=0)
         self.order, self.max_extra = order, max_extra
         self.answer = None if answer is None else make_component("verifier", answer, Verifier)  # type: ignore[type-abstract]
         self.case, self.whitespace, self.dialogue = case, whitespace, dialogue

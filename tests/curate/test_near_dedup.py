@@ -84,7 +84,7 @@ def test_nothing_in_nothing_out():
 
 @pytest.mark.parametrize("threshold", [0.0, -1, 1.01, float("nan")])
 def test_threshold_out_of_range_is_an_error(threshold):
-    with pytest.raises(ConfigError, match="threshold must be in"):
+    with pytest.raises(ConfigError, match="threshold must be a number in"):
         near_dedup(["a"], threshold=threshold)
 
 

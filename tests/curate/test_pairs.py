@@ -188,8 +188,8 @@ def test_order_of_attempts_of_other_tasks_changes_nothing():
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ({"max_pairs_per_task": 0}, "max_pairs_per_task must be >= 1 or None, got 0"),
-        ({"min_margin": -0.1}, r"min_margin must be in \[0, 1\], got -0.1"),
+        ({"max_pairs_per_task": 0}, "max_pairs_per_task must be an integer >= 1, got 0"),
+        ({"min_margin": -0.1}, r"min_margin must be a number in \[0, 1\], got -0.1"),
     ],
 )
 def test_bounds_out_of_range_are_errors(option, message):

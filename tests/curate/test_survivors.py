@@ -138,9 +138,9 @@ def test_without_bounds_every_distinct_pass_is_kept(rows):
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ({"max_per_task": 0}, "max_per_task must be >= 1 or None, got 0"),
-        ({"min_score": 1.1}, r"min_score must be in \[0, 1\], got 1.1"),
-        ({"min_score": float("nan")}, r"min_score must be in \[0, 1\], got nan"),
+        ({"max_per_task": 0}, "max_per_task must be an integer >= 1, got 0"),
+        ({"min_score": 1.1}, r"min_score must be a number in \[0, 1\], got 1.1"),
+        ({"min_score": float("nan")}, r"min_score must be a number in \[0, 1\], got nan"),
     ],
 )
 def test_bounds_out_of_range_are_errors(option, message):

@@ -110,7 +110,7 @@ class TestNoise:
 
     @pytest.mark.parametrize("level", [-0.1, 1.1, float("nan")])
     def test_the_level_is_a_probability(self, level):
-        with pytest.raises(ConfigError, match=r"noise_level must be in \[0, 1\], got"):
+        with pytest.raises(ConfigError, match=r"noise_level must be a number in \[0, 1\], got"):
             augment_add_noise([TEXT], noise_level=level)
 
     @pytest.mark.parametrize(

@@ -82,11 +82,11 @@ def test_all_turns_after_the_prompt_count_and_nothing_else():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"max_length": "9"}, "max_length must be an integer in [0, max_length], got '9'"),
-        ({"max_length": -1}, "max_length must be an integer in [0, max_length], got -1"),
-        ({"max_length": 9, "min_length": 10}, "min_length must be an integer in [0, max_length], got 10"),
-        ({"max_length": 9, "cache": 10}, "cache must be an integer in [0, max_length], got 10"),
-        ({"max_length": 9, "cache": 1.5}, "cache must be an integer in [0, max_length], got 1.5"),
+        ({"max_length": "9"}, "max_length must be an integer >= 1, got '9'"),
+        ({"max_length": -1}, "max_length must be an integer >= 1, got -1"),
+        ({"max_length": 9, "min_length": 10}, "min_length must be an integer in [0, 9], got 10"),
+        ({"max_length": 9, "cache": 10}, "cache must be an integer in [0, 9], got 10"),
+        ({"max_length": 9, "cache": 1.5}, "cache must be an integer in [0, 9], got 1.5"),
         ({"max_length": 9, "unit": "tokens"}, "unit must be one of characters, words, got 'tokens'"),
     ],
 )  # fmt: skip

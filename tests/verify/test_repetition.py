@@ -108,7 +108,7 @@ def test_hostile_texts_take_no_time(text):
     [
         ({"n": 0}, "n must be an integer >= 1, got 0"),
         ({"n": True}, "n must be an integer >= 1, got True"),
-        ({"window": 4}, "window must be an integer above n, got 4"),
+        ({"window": 4}, "window must be an integer >= 5, got 4"),
         ({"max_share": 1}, "max_share must be a number in [0, 1), got 1"),
         ({"max_share": float("nan")}, "max_share must be a number in [0, 1), got nan"),
     ],

@@ -13,10 +13,10 @@ import pyspiel
 from attrs import frozen
 
 from orbiter import jsonl
+from orbiter.checks import check_whole_number
 from orbiter.errors import ConfigError, OrbiterWarning
 from orbiter.generate.synthesiser import DataSynthesiser
 from orbiter.records import Trajectory
-from orbiter.tasks.options import check_whole_number
 from orbiter.tasks.streams import item_seed, item_stream
 from orbiter_openspiel.games import load_game
 from orbiter_openspiel.teachers import make_teacher

@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from orbiter.checks import check_whole_number
 from orbiter.errors import ConfigError
 from orbiter.records import Task, Trajectory, Verdict
-from orbiter.tasks.options import check_whole_number
 from orbiter.verify.verifier import Verifier
 from orbiter_openspiel.games import Game, load_game
 from orbiter_openspiel.solvers import SOLVERS, solver_for
