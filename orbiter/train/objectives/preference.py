@@ -342,13 +342,5 @@ def _lengths(name: str, value: ArrayLike, like: Floats) -> Floats:
 
 
 def _log_odds(logps: Floats) -> Floats:
-    """Return ln(p / (1 - p)) from ln p < 0, exact near 0 and far from it (Maechler 2012)."""
-    near = logps > -np.log(2)
-    # Each branch is computed where it holds its digits; elsewhere its argument is replaced.
-    log1m = np.where(
-        near,
-        np.log(-np.expm1(np.where(near, logps, -1.0))),
-        np.log1p(-np.exp(np.where(near, -1.0, logps))),
-    )
-    odds: Floats = logps - log1m
-    return odds
+    """Return ln(p / (1 - p)) from ln p < 0."""
+    return logps - np.log(-np.expm1(logps))
