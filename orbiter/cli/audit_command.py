@@ -59,6 +59,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rows", type=int, metavar="N", help="survivors wanted of each round (default: 1000)"
     )
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="processes that judge (default: half of the cores)"
+    )
+    parser.add_argument(
+        "--timeout-s",
+        type=float,
+        default=10.0,
+        metavar="S",
+        help="seconds that one verdict may take (default: 10)",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="write the plot here")
 
@@ -69,7 +79,7 @@ def main(options: argparse.Namespace) -> int:
     from orbiter.cli.component import component_spec
     from orbiter.flywheel.audit_report import examine
     from orbiter.tasks.component import make_component
-    from orbiter.verify.audit.stability import judging_here
+    from orbiter.verify.audit.stability import judging_in_workers
     from orbiter.verify.verifier import Verifier
 
     _check(options)
@@ -82,7 +92,7 @@ def main(options: argparse.Namespace) -> int:
     limits = {"fpr": options.max_fpr, "fnr": options.max_fnr}
     with _progress() as tell:
         report = examine(
-            lambda: judging_here(make),
+            lambda: judging_in_workers(make, workers=options.workers, timeout_s=options.timeout_s),
             _answers(options, verifier),
             verifier=verifier.name,
             version=verifier.version,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 
 from rich.console import Console
 from rich.table import Table
@@ -71,10 +72,11 @@ def _lines(report: AuditReport) -> Iterator[str]:
     yield f"g = TPR/FPR: {shown} [{g.interval.low:.4g}, {g.interval.high:.4g}]"
     for one in report.audits.values():
         yield from _wrong_verdicts(one)
-        for reason, count in list(one.reasons.items())[:MOST_REASONS]:
-            yield f"invalid: {count} x {printable(reason)}"
-        if len(one.reasons) > MOST_REASONS:
-            yield f"invalid: {len(one.reasons) - MOST_REASONS} more reasons"
+        reasons = _kinds(one.reasons)
+        for kind, count in reasons.most_common(MOST_REASONS):
+            yield f"invalid: {count} x {printable(kind)}"
+        if len(reasons) > MOST_REASONS:
+            yield f"invalid: {len(reasons) - MOST_REASONS} more reasons"
     for part in report.stability:
         ids = ", ".join(printable(c.task_id, limit=40) for c in part.changes[:EXAMPLES])
         changed = f"{len(part.changes)} CHANGED: {ids}" if part.changes else "the same"
@@ -85,6 +87,15 @@ def _lines(report: AuditReport) -> Iterator[str]:
     for source, bounds in report.bounds.items():
         for bound in bounds:
             yield from _bound(source, bound)
+
+
+def _kinds(reasons: Mapping[str, int]) -> Counter[str]:
+    """Count errors by their type, since their text may differ with every answer."""
+    kinds: Counter[str] = Counter()
+    for reason, count in reasons.items():
+        head, kind, *_ = (*reason.split(": ", 2), "")
+        kinds[f"{head}: {kind}" if head == "error" else reason] += count
+    return kinds
 
 
 def _wrong_verdicts(audit: Audit) -> Iterator[str]:

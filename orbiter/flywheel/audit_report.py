@@ -25,8 +25,8 @@ EXAMPLES = 3
 REASONS = 20
 """Reasons of invalid verdicts that are shown."""
 
-_FIRST_CHUNK, _LARGEST_CHUNK = 32, 1_024
-_TIMEOUTS = 16
+_FIRST_CHUNK, _LARGEST_CHUNK = 4, 1_024
+_TIMEOUTS = 4
 
 
 @frozen(kw_only=True)
@@ -121,10 +121,10 @@ def examine(
     """
     every = [item for items in answers.values() for item in items]
     pairs = [(item.task, item.trajectory) for item in every]
-    started = perf_counter()
     with open_judging() as judging:
-        verdicts = _judge_all(judging, pairs, seed=seed, verifier=verifier, tell=on_progress)
-    verdicts_per_s = len(pairs) / max(perf_counter() - started, 1e-9)
+        verdicts, verdicts_per_s = _judge_all(
+            judging, pairs, seed=seed, verifier=verifier, tell=on_progress
+        )
     audits: dict[str, Audit] = {}
     place = 0
     for source, items in answers.items():
@@ -160,12 +160,19 @@ def _judge_all(
     seed: int,
     verifier: str,
     tell: Callable[[int, int], None] | None,
-) -> list[Verdict]:
-    """Return the verdicts, judged in an order of chance, so that a verifier that mostly hangs is given up on early."""
+) -> tuple[list[Verdict], float]:
+    """Return the verdicts and how many came in a second.
+
+    They are judged in an order of chance, so that a verifier that mostly hangs is given up on early. The first few, for which
+    its process has to start, are not timed unless there are no others.
+    """
     order = item_stream("audit order", seed).sample(range(len(pairs)), len(pairs))
     verdicts: dict[int, Verdict] = {}
-    late = 0
+    late = untimed = 0
+    started = perf_counter()
     for part in _chunks(order):
+        if len(verdicts) == _FIRST_CHUNK:
+            started, untimed = perf_counter(), _FIRST_CHUNK
         for index, verdict in zip(part, judging([pairs[i] for i in part]), strict=True):
             verdicts[index] = verdict
             late += verdict.outcome is Outcome.INVALID and verdict.reason.startswith("timeout")
@@ -176,7 +183,8 @@ def _judge_all(
                 f"verifier {verifier!r} must judge in time, and ran out of it on {late} of {len(verdicts)} answers",
                 hint="mend it, or give it more time with --timeout-s",
             )
-    return [verdicts[i] for i in range(len(pairs))]
+    verdicts_per_s = (len(pairs) - untimed) / max(perf_counter() - started, 1e-9)
+    return [verdicts[i] for i in range(len(pairs))], verdicts_per_s
 
 
 def _chunks(order: Sequence[int]) -> Iterator[Sequence[int]]:

@@ -9,6 +9,7 @@ from attrs import frozen
 
 from orbiter.records import Outcome, Task, Trajectory, Verdict
 from orbiter.tasks.streams import item_stream
+from orbiter.verify.pool import VerifierPool
 from orbiter.verify.verifier import Verifier, judge
 
 Answers = Sequence[tuple[Task, Trajectory]]
@@ -23,6 +24,21 @@ def judging_here(make: Callable[[], Verifier]) -> Iterator[Judging]:
     """Judge in this process, with a fresh verifier: for verifiers that are trusted not to hang."""
     verifier = make()
     yield lambda answers: [judge(verifier, task, trajectory) for task, trajectory in answers]
+
+
+@contextmanager
+def judging_in_workers(
+    make: Callable[[], Verifier], *, workers: int | None = None, timeout_s: float = 10.0
+) -> Iterator[Judging]:
+    """Judge in fresh processes, which are killed when a verdict takes too long.
+
+    Args:
+        make: Makes the verifier.
+        workers: How many processes; default: half of the cores.
+        timeout_s: Seconds that one verdict may take; what takes longer is invalid.
+    """
+    with VerifierPool(make(), workers=workers, timeout_s=timeout_s) as pool:
+        yield pool.judge_all
 
 
 @frozen
