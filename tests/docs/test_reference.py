@@ -3,6 +3,7 @@
 import collections.abc
 import importlib
 import inspect
+import json
 import re
 import tomllib
 import types
@@ -13,10 +14,12 @@ import attrs
 import pytest
 
 from orbiter import errors, hookspecs, records
+from orbiter.builtins import NAMES
 from orbiter.cli import COMMANDS
 from orbiter.flywheel import recipe
 from orbiter.generate.policy import Sampling
 from orbiter.ledger import DECISIONS
+from orbiter.plugin import registry
 from orbiter.registry import KINDS
 from orbiter.train.config import LoraConfig, TrainConfig
 
@@ -28,6 +31,7 @@ RECIPE_CLASSES = {
     "model": recipe.ModelSpec,
     "teach": recipe.Teach,
     "generate": recipe.Generate,
+    "verify": recipe.Verify,
     "curate": recipe.Curate,
     "train": recipe.Train,
     "train.lora": LoraConfig,
@@ -132,6 +136,29 @@ def test_every_field_of_a_record_is_listed(cls):
 
 def test_the_decisions_are_listed():
     assert tuple(table_of(sections_of("records.md")["Decisions"])) == DECISIONS
+
+
+def default_of(parameter) -> str:
+    if parameter.default is parameter.empty:
+        return "required"
+    default = list(parameter.default) if type(parameter.default) is tuple else parameter.default
+    return json.dumps(default)
+
+
+@pytest.mark.parametrize("name", NAMES["verifier"])
+def test_every_option_of_a_verifier_is_listed(name):
+    sections = sections_of("verifiers.md")
+    listed = {option: row[0].strip("`") for option, row in table_of(sections[name]).items()}
+    parameters = inspect.signature(registry().get("verifier", name)).parameters
+    if name.endswith("_judge"):
+        shared = table_of(sections["Judges"])
+        assert shared.keys() < parameters.keys()
+        listed |= {option: row[0] for option, row in shared.items()}
+        if name == "constitution_judge":
+            listed["refusals"] = "false"
+    assert listed == {option: default_of(one) for option, one in parameters.items()}
+    overview = (REFERENCE / "verifiers.md").read_text().partition("## The answer")[0]
+    assert f"[{name}](#{name})" in overview
 
 
 def test_every_hook_has_a_heading_with_its_signature():
