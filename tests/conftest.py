@@ -16,6 +16,7 @@ policy:
   environment: {name: sorting, length: 4}
 generate: {tasks: 4, samples: 2}
 evaluate: {tasks: 2, audit: 0}
+verify: {workers: 0}
 """
 
 

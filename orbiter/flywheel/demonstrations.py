@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
@@ -15,7 +15,6 @@ from orbiter.plugin import registry
 from orbiter.records import Message, Outcome, Task, Trajectory, content_hash
 from orbiter.tasks.splits import is_held_out
 from orbiter.tasks.streams import item_seed
-from orbiter.verify.verifier import judge
 
 if TYPE_CHECKING:
     from orbiter.flywheel.flywheel import Flywheel
@@ -36,8 +35,7 @@ def demonstrations(wheel: Flywheel, count: int) -> list[Trajectory]:
     teach = wheel.recipe.teach
     engines = teach.synthesisers if teach is not None else ()
     if not engines:
-        tasks = wheel.stream("train").take(count)
-        return [_confirmed(wheel, task) for task in tasks]
+        return _confirmed(wheel, wheel.stream("train").take(count))
     rows: list[Trajectory] = []
     for i, engine in enumerate(engines):
         share = math.ceil((count - len(rows)) / (len(engines) - i))
@@ -61,8 +59,20 @@ def _seeded(wheel: Flywheel, engine: Component, number: int) -> Component:
     return attrs.evolve(engine, extra={**engine.extra, "seed": seed})
 
 
-def _confirmed(wheel: Flywheel, task: Task) -> Trajectory:
-    """Return the environment's demonstration of a task; one that the verifier does not pass is a fault of the environment."""
+def _confirmed(wheel: Flywheel, tasks: Sequence[Task]) -> list[Trajectory]:
+    """Return the environment's demonstrations; one that the verifier does not pass is a fault of the environment."""
+    rows = [_demonstrated(wheel, task) for task in tasks]
+    verdicts = wheel.pool.judge_all(list(zip(tasks, rows)))
+    for row, verdict in zip(rows, verdicts):
+        if verdict.outcome is not Outcome.PASS:
+            raise ConfigError(
+                f"environment {wheel.environment.name!r} demonstrates {row.answer!r} for task {row.task_id!r}, "
+                f"but verifier {wheel.verifier.name!r} says {verdict.outcome.value}: {verdict.reason}"
+            )
+    return [attrs.evolve(r, score=v.score, verdict=v) for r, v in zip(rows, verdicts)]
+
+
+def _demonstrated(wheel: Flywheel, task: Task) -> Trajectory:
     with user_code(f"environment {wheel.environment.name!r}", "demonstrate"):
         answer = wheel.environment.demonstrate(task)
     if answer is None:
@@ -71,14 +81,7 @@ def _confirmed(wheel: Flywheel, task: Task) -> Trajectory:
             hint="leave the teach stage out, or name synthesisers in it",
         )
     turn = Message("assistant", answer)
-    row = Trajectory.following(task, turn, generator="demonstration", round=0)
-    verdict = judge(wheel.verifier, task, row)
-    if verdict.outcome is not Outcome.PASS:
-        raise ConfigError(
-            f"environment {wheel.environment.name!r} demonstrates {answer!r} for task {task.task_id!r}, "
-            f"but verifier {wheel.verifier.name!r} says {verdict.outcome.value}: {verdict.reason}"
-        )
-    return attrs.evolve(row, score=verdict.score, verdict=verdict)
+    return Trajectory.following(task, turn, generator="demonstration", round=0)
 
 
 def _made_by(wheel: Flywheel, engine: Component, count: int) -> list[Trajectory]:
@@ -88,14 +91,14 @@ def _made_by(wheel: Flywheel, engine: Component, count: int) -> list[Trajectory]
     while True:
         with user_code(f"synthesiser {engine.name!r}", f"generate({asked})"):
             made = wheel.wait_for(synthesiser.generate(asked))
-        rows = list(_fit(wheel, made))[:count]
+        rows = _fit(wheel, made)[:count]
         if len(rows) == count or len(made) < asked or asked >= REACH * count:
             return rows
         asked *= 2
 
 
-def _fit(wheel: Flywheel, made: Iterable[Trajectory]) -> Iterator[Trajectory]:
-    share, seen = wheel.recipe.evaluate.share, set()
+def _fit(wheel: Flywheel, made: Iterable[Trajectory]) -> list[Trajectory]:
+    share, seen, pairs = wheel.recipe.evaluate.share, set(), []
     for row in made:
         task = Task(row.env, row.task_id, row.prompt, tools=row.tools, metadata=row.metadata)
         key = content_hash(row.messages)
@@ -105,6 +108,9 @@ def _fit(wheel: Flywheel, made: Iterable[Trajectory]) -> Iterator[Trajectory]:
         if wheel.held_out is not None and wheel.held_out.find(row) is not None:
             continue
         seen.add(key)
-        verdict = judge(wheel.verifier, task, row)
-        if verdict.outcome is Outcome.PASS:
-            yield attrs.evolve(row, score=verdict.score, verdict=verdict, round=0)
+        pairs.append((task, row))
+    return [
+        attrs.evolve(row, score=verdict.score, verdict=verdict, round=0)
+        for (_, row), verdict in zip(pairs, wheel.pool.judge_all(pairs))
+        if verdict.outcome is Outcome.PASS
+    ]

@@ -40,9 +40,10 @@ from orbiter.tasks.component import make_component
 from orbiter.tasks.environment import Environment
 from orbiter.tasks.splits import TaskStream
 from orbiter.tasks.streams import item_seed
+from orbiter.verify.pool import VerdictCache, VerifierPool
 from orbiter.verify.verifier import Verifier
 
-MAY_CHANGE = ("rounds", "gates", "exports", "description")
+MAY_CHANGE = ("rounds", "verify", "gates", "exports", "description")
 """Fields of a recipe that may differ when a run is gone on with: none of them changes what is durable already."""
 
 
@@ -92,6 +93,8 @@ class Flywheel:
         )
         self.ledger: Ledger
         self._policy: Policy | None = None
+        self._pools: dict[int, VerifierPool] = {}
+        self._cache: VerdictCache | None = None
         self._runner: asyncio.Runner | None = None
         self.kept: dict[int, list[Trajectory]] = {}
         self._judged: tuple[int, dict[AttemptKey, Trajectory]] = (-1, {})
@@ -121,6 +124,26 @@ class Flywheel:
                 f"{type(error).__name__}: {error}"
             ) from error
         return make_component("verifier", given, Verifier, base_dir=self.base_dir)  # type: ignore[type-abstract]
+
+    @property
+    def pool(self) -> VerifierPool:
+        """What judges: the verifier, in processes of its own that start when they are first needed."""
+        return self.pool_of(self.verifier)
+
+    def pool_of(self, verifier: Verifier) -> VerifierPool:
+        """Return the pool of one of the run's verifiers, kept until the run ends."""
+        spec = self.recipe.verify
+        if self._cache is None and (spec.cache_size or spec.cache is not None):
+            self._cache = VerdictCache(size=spec.cache_size, path=spec.cache)
+        if id(verifier) not in self._pools:
+            self._pools[id(verifier)] = VerifierPool(
+                verifier,
+                workers=spec.workers,
+                timeout_s=spec.timeout_s,
+                memory_mb=spec.memory_mb,
+                cache=self._cache,
+            )
+        return self._pools[id(verifier)]
 
     @property
     def policy(self) -> Policy:
@@ -377,9 +400,14 @@ class Flywheel:
         trace: TracebackType | None,
     ) -> None:
         try:
+            for pool in self._pools.values():
+                pool.close()
             if self._policy is not None:
                 self.wait_for(self._policy.aclose())
         finally:
+            if self._cache is not None:
+                self._cache.close()
+            self._pools, self._cache = {}, None
             if self._runner is not None:
                 self._runner.close()
                 self._runner = None

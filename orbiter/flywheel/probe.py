@@ -23,7 +23,6 @@ from orbiter.ledger import History
 from orbiter.records import Outcome, Task, Trajectory, Verdict
 from orbiter.tasks.streams import item_seed
 from orbiter.train.backend import TrainJob
-from orbiter.verify.verifier import judge
 
 TRAIN_STEPS = 3
 """Optimiser steps that the probe times, after one that warms up."""
@@ -120,17 +119,24 @@ def sample(wheel: Flywheel, tasks: list[Task], *, samples: int = 1) -> tuple[lis
     for i in range(0, len(requests), size):
         asked_now = requests[i : i + size]
         completions += wheel.wait_for(ask(policy, asked_now, wheel.recipe.policy.sampling))
-    out = [
-        Sample(task=t, completion=c, verdict=_verdict(wheel, t, c))
-        for t, c in zip(asked, completions)
+    verdicts = list(_verdicts(wheel, asked, completions))
+    spent = perf_counter() - started
+    out = [Sample(task=t, completion=c, verdict=v) for t, c, v in zip(asked, completions, verdicts)]
+    return out, spent
+
+
+def _verdicts(
+    wheel: Flywheel, tasks: list[Task], completions: list[Completion]
+) -> Iterator[Verdict]:
+    pairs = [
+        (task, Trajectory.following(task, *completion.messages))
+        for task, completion in zip(tasks, completions)
+        if completion.error is None
     ]
-    return out, perf_counter() - started
-
-
-def _verdict(wheel: Flywheel, task: Task, completion: Completion) -> Verdict:
-    if completion.error is not None:
-        return Verdict.invalid(f"no answer: {completion.error}")
-    return judge(wheel.verifier, task, Trajectory.following(task, *completion.messages))
+    judged = iter(wheel.pool.judge_all(pairs))
+    for completion in completions:
+        error = completion.error
+        yield next(judged) if error is None else Verdict.invalid(f"no answer: {error}")
 
 
 def estimate(wheel: Flywheel, *, tasks: int = 64) -> Estimate:

@@ -22,6 +22,7 @@ from orbiter.flywheel.plain_yaml import read_plain_yaml
 from orbiter.generate.policy import Sampling
 from orbiter.ledger.ledger import RUN_NAME
 from orbiter.train.config import TrainConfig
+from orbiter.verify.pool import MIN_MEMORY_MB
 
 _SECRET = re.compile(r"(?:.*_)?(?:api_key|password|secret|access_token)")
 
@@ -47,6 +48,11 @@ def _share_above_0(_: object, attribute: attrs.Attribute[Any], value: float | No
 def _share_below_1(_: object, attribute: attrs.Attribute[Any], value: float) -> None:
     if not 0 <= value < 1:
         raise RecordError(f"must be in [0, 1), got {value!r}", field=attribute.name)
+
+
+def _above_0(_: object, attribute: attrs.Attribute[Any], value: float) -> None:
+    if not value > 0:
+        raise RecordError(f"must be above 0, got {value!r}", field=attribute.name)
 
 
 def _choice(*choices: str) -> Any:
@@ -151,6 +157,26 @@ class Generate:
 
 
 @frozen(kw_only=True)
+class Verify:
+    """How verdicts are made: in processes of their own, so that no answer can hang or crash the run.
+
+    Args:
+        workers: Processes per verifier; None is half of the cores. 0 judges in the run's own process, where no bound holds: for looking
+            into a verifier with a debugger.
+        timeout_s: Seconds that one verdict may take before it is invalid.
+        memory_mb: Bound on the memory of a worker, in MiB; None is none.
+        cache_size: Verdicts remembered in memory, by verifier version, task and answer; 0 judges every answer.
+        cache: A file that remembers all verdicts, for other runs too; None is none.
+    """
+
+    workers: int | None = field(default=None, validator=_at_least(0))
+    timeout_s: float = field(default=30.0, validator=_above_0)
+    memory_mb: int | None = field(default=2048, validator=_at_least(MIN_MEMORY_MB))
+    cache_size: int = field(default=10_000, validator=_at_least(0))
+    cache: str | None = None
+
+
+@frozen(kw_only=True)
 class Curate:
     """What is kept of a round.
 
@@ -232,6 +258,7 @@ class Recipe:
         audit_verifier: A second judge of the held-out answers, never used for filtering.
         teach: The cold start; None to start with the model as it is.
         generate: What a round samples.
+        verify: How verdicts are made.
         curate: What is kept.
         train: The training of each round; None makes data only.
         evaluate: How a round is measured.
@@ -251,6 +278,7 @@ class Recipe:
     audit_verifier: Component | None = None
     teach: Teach | None = None
     generate: Generate = field(factory=Generate)
+    verify: Verify = field(factory=Verify)
     curate: Curate = field(factory=Curate)
     train: Train | None = None
     evaluate: Evaluate = field(factory=Evaluate)

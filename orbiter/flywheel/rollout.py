@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from threading import Lock
 from time import perf_counter
 
 import attrs
@@ -20,7 +22,10 @@ from orbiter.ledger import Attempt, AttemptKey, Ledger
 from orbiter.plugin import plugin_manager
 from orbiter.records import Outcome, Task, Trajectory, Verdict
 from orbiter.tasks.streams import item_seed
-from orbiter.verify.verifier import Verifier, judge
+from orbiter.verify.pool import VerifierPool
+
+RECALLED = 256
+"""How many attempts whose verdict was lost are judged at once."""
 
 
 @frozen(kw_only=True)
@@ -57,10 +62,11 @@ class RolloutPlan:
 
 
 class BusyClock:
-    """Wall time during which at least one of several overlapping pieces of work was under way."""
+    """Wall time during which at least one of several overlapping pieces of work was under way, in whatever threads."""
 
     def __init__(self) -> None:
         self._under_way, self._since, self._total_s = 0, 0.0, 0.0
+        self._lock = Lock()
 
     @property
     def total_s(self) -> float:
@@ -68,14 +74,16 @@ class BusyClock:
         return self._total_s + (perf_counter() - self._since if self._under_way else 0.0)
 
     def __enter__(self) -> None:
-        if self._under_way == 0:
-            self._since = perf_counter()
-        self._under_way += 1
+        with self._lock:
+            if self._under_way == 0:
+                self._since = perf_counter()
+            self._under_way += 1
 
     def __exit__(self, *_: object) -> None:
-        self._under_way -= 1
-        if self._under_way == 0:
-            self._total_s += perf_counter() - self._since
+        with self._lock:
+            self._under_way -= 1
+            if self._under_way == 0:
+                self._total_s += perf_counter() - self._since
 
 
 @define
@@ -88,7 +96,7 @@ class RolloutResult:
         token_count: Generated tokens.
         timed_token_count: Those of them that were generated in ``generate_s``, by this process.
         generate_s: Wall time with an answer under way, in seconds.
-        verify_s: Time spent judging, in seconds; it may overlap with generating.
+        verify_s: Wall time with a verdict under way, in seconds; it may overlap with generating.
         work_s: Wall time with either under way. What a stage takes beyond that is the framework's own.
     """
 
@@ -110,18 +118,18 @@ class Rollout:
     """Runs one plan; whatever the ledger holds already is not asked again.
 
     Batches are cut from the whole plan, so a resumed rollout asks the same batches; of a batch that was only partly
-    durable, the missing attempts are added. While one batch is answered, the one before is judged and recorded.
+    durable, the missing attempts are added. While one batch is answered, those before are judged and recorded.
 
     What would break the budget of invalid attempts is not recorded: a rollout that is gone on with when the cause is mended
     asks and judges it again, where a recorded one would be invalid for good.
     """
 
     def __init__(
-        self, plan: RolloutPlan, *, policy: Policy, verifier: Verifier, ledger: Ledger
+        self, plan: RolloutPlan, *, policy: Policy, pool: VerifierPool, ledger: Ledger
     ) -> None:
-        self.plan, self.policy, self.verifier, self.ledger = plan, policy, verifier, ledger
+        self.plan, self.policy, self.pool, self.ledger = plan, policy, pool, ledger
         self.result = RolloutResult()
-        self._generating, self._working = BusyClock(), BusyClock()
+        self._generating, self._judging, self._working = BusyClock(), BusyClock(), BusyClock()
         self._invalid: Counter[str] = Counter()
         self._tasks = {(t.env, t.task_id): t for t in plan.tasks}
         # Every parameter, defaults too: a row must say how it was sampled whatever later defaults are.
@@ -130,12 +138,13 @@ class Rollout:
     async def run(self) -> RolloutResult:
         """Ask, judge and record until the plan is complete."""
         plan = self.plan
-        self._recall()
+        await self._recall()
         for wave in self._waves():
             self._plan(wave)
             await self._run_wave(wave)
         self._check_budget((), of=len(self.result.judged))
         self.result.generate_s += self._generating.total_s
+        self.result.verify_s += self._judging.total_s
         self.result.work_s += self._working.total_s
         position = {(t.env, t.task_id): i for i, t in enumerate(plan.tasks)}
         in_order = sorted(
@@ -145,7 +154,7 @@ class Rollout:
         self.result.judged = dict(in_order)
         return self.result
 
-    def _recall(self) -> None:
+    async def _recall(self) -> None:
         """Take back what is durable; judge attempts whose verdict was lost."""
         plan, unjudged = self.plan, []
         for attempt in self.ledger.attempts(plan.round, plan.engine):
@@ -157,12 +166,14 @@ class Rollout:
                 )
             verdict = self.ledger.verdict_of(attempt.key)
             self.result.token_count += attempt.token_count
-            if verdict is None:
+            if verdict is None and attempt.error is not None:
+                self._record([attempt], [self._no_answer(attempt)])
+            elif verdict is None:
                 unjudged.append(attempt)
             else:
                 self._take(attempt, verdict)
-        if unjudged:
-            self._judge(unjudged)
+        for start in range(0, len(unjudged), RECALLED):
+            await self._judge(unjudged[start : start + RECALLED])
 
     def _waves(self) -> Iterator[list[tuple[Task, int]]]:
         plan = self.plan
@@ -193,13 +204,20 @@ class Rollout:
         size = max(1, self.policy.batch_size)
         asked = [(self.plan.key(task, n), task) for task, n in wave]
         batches = iter([asked[i : i + size] for i in range(0, len(asked), size)])
+        asking = asyncio.Semaphore(max(1, self.policy.concurrency))
 
         async def worker() -> None:
-            for batch in batches:
-                if any(key not in self.result.judged for key, _ in batch):
-                    await self._run_batch(batch)
+            while True:
+                async with asking:
+                    missing = (b for b in batches if any(k not in self.result.judged for k, _ in b))
+                    if (batch := next(missing, None)) is None:
+                        return
+                    fresh = await self._ask(batch)
+                await self._judge(fresh)
 
-        workers = [asyncio.ensure_future(worker()) for _ in range(max(1, self.policy.concurrency))]
+        # As many batches are asked at once as the policy bears, while others wait for their verdicts.
+        count = max(1, self.policy.concurrency) + self.pool.depth
+        workers = [asyncio.ensure_future(worker()) for _ in range(count)]
         try:
             await asyncio.gather(*workers)
         finally:
@@ -207,7 +225,8 @@ class Rollout:
                 w.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
 
-    async def _run_batch(self, batch: list[tuple[AttemptKey, Task]]) -> None:
+    async def _ask(self, batch: list[tuple[AttemptKey, Task]]) -> list[Attempt]:
+        """Make the missing attempts of a batch durable, and return those that were answered."""
         requests = [self._request(key, task) for key, task in batch]
         with self._generating, self._working:
             completions = await ask(self.policy, requests, self.plan.sampling)
@@ -222,14 +241,16 @@ class Rollout:
             for (key, task), request, completion in zip(batch, requests, completions)
             if key not in self.result.judged
         ]
-        unanswered = [attempt for attempt in fresh if attempt.error is not None]
-        self.ledger.add_attempts(attempt for attempt in fresh if attempt.error is None)
-        self._check_budget(f"no answer: {attempt.error}" for attempt in unanswered)
-        self.ledger.add_attempts(unanswered)
+        answered = [attempt for attempt in fresh if attempt.error is None]
+        self.ledger.add_attempts(answered)
         token_count = sum(attempt.token_count for attempt in fresh)
         self.result.token_count += token_count
         self.result.timed_token_count += token_count
-        self._judge(fresh)
+        if unanswered := [attempt for attempt in fresh if attempt.error is not None]:
+            self._check_budget(f"no answer: {attempt.error}" for attempt in unanswered)
+            self.ledger.add_attempts(unanswered)
+            self._record(unanswered, [self._no_answer(attempt) for attempt in unanswered])
+        return answered
 
     def _check_budget(self, more: Iterable[str], *, of: int | None = None) -> None:
         """Raise if the invalid attempts, with these reasons for more of them, are too many of all that are planned."""
@@ -256,12 +277,9 @@ class Rollout:
         )
 
     def _trajectory(self, task: Task, request: Request, completion: Completion) -> Trajectory:
-        return Trajectory(
-            messages=task.messages + tuple(completion.messages),
-            env=task.env,
-            task_id=task.task_id,
-            score=None,
-            tools=task.tools,
+        return Trajectory.following(
+            task,
+            *completion.messages,
             metadata=completion.metadata,
             generator=self.policy.name,
             model=completion.model or self.plan.model,
@@ -275,11 +293,23 @@ class Rollout:
             },
         )
 
-    def _judge(self, attempts: list[Attempt]) -> None:
-        started = perf_counter()
-        with self._working:
-            verdicts = [self._verdict(attempt) for attempt in attempts]
-        self.result.verify_s += perf_counter() - started
+    async def _judge(self, attempts: list[Attempt]) -> None:
+        """Have answered attempts judged, and make the verdicts durable."""
+        if not attempts:
+            return
+        pairs = [(self._tasks[a.key.env, a.key.task_id], a.trajectory) for a in attempts]
+        with ExitStack() as clocks:
+            clocks.enter_context(self._judging)
+            clocks.enter_context(self._working)
+            future = self.pool.submit(pairs)
+            # It is the end of the judging that stops the clocks, not the moment at which the event loop hears of it.
+            stop = clocks.pop_all().close
+            future.add_done_callback(lambda _: stop())
+        verdicts = future.result() if future.done() else await asyncio.wrap_future(future)
+        self._record(attempts, verdicts)
+
+    def _record(self, attempts: Sequence[Attempt], verdicts: Sequence[Verdict]) -> None:
+        """Make verdicts durable, count them and tell of them."""
         self._check_budget(v.reason for v in verdicts if v.outcome is Outcome.INVALID)
         self.ledger.add_verdicts((a.key, v) for a, v in zip(attempts, verdicts))
         for attempt, verdict in zip(attempts, verdicts):
@@ -294,15 +324,10 @@ class Rollout:
             ),
         )
 
-    def _verdict(self, attempt: Attempt) -> Verdict:
-        if attempt.error is not None:
-            return Verdict.invalid(
-                f"no answer: {attempt.error}",
-                verifier=self.verifier.name,
-                version=self.verifier.version,
-            )
-        return judge(
-            self.verifier, self._tasks[attempt.key.env, attempt.key.task_id], attempt.trajectory
+    def _no_answer(self, attempt: Attempt) -> Verdict:
+        verifier = self.pool.verifier
+        return Verdict.invalid(
+            f"no answer: {attempt.error}", verifier=verifier.name, version=verifier.version
         )
 
     def _take(self, attempt: Attempt, verdict: Verdict) -> None:

@@ -31,8 +31,8 @@ from orbiter.records import Outcome, Task, Trajectory, Verdict
 from orbiter.tasks.streams import item_seed
 from orbiter.train.backend import Backend, TrainJob
 from orbiter.train.rewards import RewardSpec
-from orbiter.verify.audit import self_audit
-from orbiter.verify.verifier import Verifier, judge
+from orbiter.verify.audit import labelled_answers, tally
+from orbiter.verify.verifier import Verifier
 
 if TYPE_CHECKING:
     from orbiter.flywheel.flywheel import Flywheel
@@ -43,6 +43,8 @@ def check(wheel: Flywheel) -> None:
     """See that the parts of later stages can be had, so that a recipe that names a wrong one fails and leaves nothing behind."""
     recipe = wheel.recipe
     wheel.ready_policy()
+    for verifier in filter(None, (wheel.verifier, wheel.audit_verifier)):
+        wheel.pool_of(verifier)  # it can be sent to workers
     if recipe.evaluate.tasks and not wheel.stream("held_out").take(1, allow_fewer=True):
         raise ConfigError(
             f"environment {wheel.environment.name!r} must have a held-out task, got none",
@@ -63,9 +65,11 @@ def audit(wheel: Flywheel, number: int) -> dict[str, Any]:
     count = wheel.recipe.evaluate.audit
     if count == 0:
         return {}
-    return self_audit(
-        wheel.environment, wheel.verifier, count=count, seed=item_seed(wheel.recipe.seed, "audit")
-    ).summary()
+    seed = item_seed(wheel.recipe.seed, "audit")
+    labelled = labelled_answers(wheel.environment, count=count, seed=seed)
+    verdicts = wheel.pool.judge_all([(item.task, item.trajectory) for item in labelled])
+    by = wheel.verifier
+    return tally(labelled, verdicts, verifier=by.name, version=by.version).summary()
 
 
 def model(wheel: Flywheel, number: int) -> dict[str, Any]:
@@ -112,7 +116,7 @@ def teach(wheel: Flywheel, number: int) -> dict[str, Any]:
 
 def generate(wheel: Flywheel, number: int) -> dict[str, Any]:
     """Sample answers to this round's tasks and judge them."""
-    result = _roll_out(wheel, _plan(wheel, number), verifier=wheel.verifier)
+    result = _roll_out(wheel, _plan(wheel, number))
     wheel.remember(number, result.judged)
     facts = _rollout_facts(result)
     if wheel.recipe.generate.target_survivors is not None:
@@ -157,10 +161,10 @@ def round_tasks(wheel: Flywheel, number: int) -> list[Task]:
     return tasks
 
 
-def _roll_out(wheel: Flywheel, plan: RolloutPlan, *, verifier: Verifier) -> RolloutResult:
+def _roll_out(wheel: Flywheel, plan: RolloutPlan) -> RolloutResult:
     started = perf_counter()
     policy = wheel.ready_policy()
-    rollout = Rollout(plan, policy=policy, verifier=verifier, ledger=wheel.ledger)
+    rollout = Rollout(plan, policy=policy, pool=wheel.pool, ledger=wheel.ledger)
     loading_s = perf_counter() - started  # part of generating
     rollout.result.generate_s += loading_s
     rollout.result.work_s += loading_s
@@ -284,7 +288,7 @@ def _train(wheel: Flywheel, number: int, spec: Train, dataset: str) -> dict[str,
     data, trained_on = wheel.place(dataset), {"dataset": dataset, "tasks": None}
     rewards: tuple[RewardSpec, ...] = ()
     if _samples_for_itself(wheel, spec):
-        rewards = (RewardSpec.from_verifier(wheel.verifier),)
+        rewards = (RewardSpec.from_verifier(wheel.pool.remote),)
         tasks = f"data/round-{number}-tasks.jsonl"
         data, trained_on = wheel.place(tasks), {"dataset": None, "tasks": tasks}
         jsonl.write(data, round_tasks(wheel, number))
@@ -362,7 +366,7 @@ def evaluate(wheel: Flywheel, number: int) -> dict[str, Any]:
         model=wheel.model_label,
         max_invalid_rate=wheel.recipe.gates.max_invalid_rate,
     )
-    result = _roll_out(wheel, plan, verifier=wheel.verifier)
+    result = _roll_out(wheel, plan)
     facts = _rollout_facts(result)
     verdicts = {key: row.verdict for key, row in result.judged.items() if row.verdict is not None}
     if spec.samples > 1:
@@ -401,15 +405,18 @@ def _second_opinion(
     by_id = {(task.env, task.task_id): task for task in tasks}
     identity = {"verifier": verifier.name, "version": verifier.version}
     apart = (verifier.name, verifier.version) != (wheel.verifier.name, wheel.verifier.version)
-    verdicts, fresh = {}, []
+    verdicts: dict[AttemptKey, Verdict] = {}
+    unknown: dict[AttemptKey, Trajectory] = {}
     for key, row in result.judged.items():
         if key in result.unanswered:
             continue
-        verdict = wheel.ledger.verdict_of(key, **identity) if apart else None
-        if verdict is None:
-            verdict = judge(verifier, by_id[row.env, row.task_id], row)
-            fresh.append((key, verdict))
-        verdicts[key] = verdict
+        if apart and (known := wheel.ledger.verdict_of(key, **identity)) is not None:
+            verdicts[key] = known
+        else:
+            unknown[key] = row
+    pairs = [(by_id[row.env, row.task_id], row) for row in unknown.values()]
+    fresh = list(zip(unknown, wheel.pool_of(verifier).judge_all(pairs)))
+    verdicts |= fresh
     if apart:
         wheel.ledger.add_verdicts(fresh)
     return verdicts

@@ -35,6 +35,7 @@ environment: {name: sorting, length: 5}
 policy: {name: scripted, accuracy: 0.5, environment: {name: sorting, length: 5}}
 generate: {tasks: 12, samples: 4}
 evaluate: {tasks: 10, audit: 20}
+verify: {workers: 0}
 """
 ROW = {
     "round": 3,

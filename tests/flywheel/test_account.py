@@ -15,6 +15,7 @@ environment: {name: sorting, length: 5}
 policy: {name: scripted, accuracy: 0.5, environment: {name: sorting, length: 5}}
 generate: {tasks: 20, samples: 4}
 evaluate: {tasks: 10, audit: 40}
+verify: {workers: 0}
 """
 
 

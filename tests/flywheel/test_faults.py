@@ -69,6 +69,7 @@ audit_verifier: {name: exact}
 policy: {name: mine.py:Guess}
 generate: {tasks: 20, samples: 3}
 evaluate: {tasks: 12, share: 0.3, audit: 0}
+verify: {workers: 0}
 gates: {max_invalid_rate: 0.2}
 """
 

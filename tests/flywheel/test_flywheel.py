@@ -39,6 +39,7 @@ policy:
 generate: {tasks: 30, samples: 4}
 curate: {max_per_task: 1, pairs: true}
 evaluate: {tasks: 20, audit: 20}
+verify: {workers: 0}
 """
 KILLS = 200
 
@@ -157,6 +158,7 @@ def test_run_killed_at_200_random_points_has_the_bytes_of_one_that_never_was(tmp
         "generate: {tasks: 5, samples: 2}\n"
         "curate: {max_per_task: 1}\n"
         "evaluate: {tasks: 4, audit: 0}\n"
+        "verify: {workers: 0}\n"
     )
     script = Path(__file__).with_name("kill_runs.py")
     done = subprocess.run(

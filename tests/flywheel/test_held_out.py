@@ -53,6 +53,7 @@ teach: {demonstrations: 100, synthesisers: [{name: mine.py:Dressed}]}
 generate: {tasks: 100, samples: 3}
 curate: {pairs: true}
 evaluate: {tasks: 200, share: 0.2, audit: 0}
+verify: {workers: 0}
 """
 
 

@@ -18,6 +18,7 @@ policy: {name: scripted, accuracy: 0.4, environment: {name: sorting, length: 5}}
 generate: {tasks: 50, samples: 4}
 curate: {max_per_task: 2}
 evaluate: {tasks: 20, samples: 2}
+verify: {workers: 0}
 """
 PARTS = """
 from orbiter.generate.policy import Completion, Policy

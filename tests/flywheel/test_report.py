@@ -70,6 +70,7 @@ policy: {name: parts.py:Echo}
 verifier: {name: parts.py:Reasons}
 generate: {tasks: 24, samples: 2}
 evaluate: {tasks: 6, audit: 0, share: 0.2}
+verify: {workers: 0}
 curate: {decontaminate: null}
 gates: {max_invalid_rate: 1}
 """
@@ -81,6 +82,7 @@ environment: {name: sorting, length: 5}
 policy: {name: scripted, accuracy: 0.5, environment: {name: sorting, length: 5}}
 generate: {tasks: 12, samples: 4}
 evaluate: {tasks: 10, audit: 20}
+verify: {workers: 0}
 """
 TAGS = set(
     "html head meta title style body h1 h2 h3 p div span b figure figcaption svg line text polygon polyline circle rect "

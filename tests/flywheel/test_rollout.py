@@ -17,6 +17,7 @@ from orbiter.ledger import Attempt, AttemptKey, Ledger
 from orbiter.plugin import plugin_manager
 from orbiter.records import Message, Outcome, Task, Trajectory, Verdict
 from orbiter.verify import Verifier
+from orbiter.verify.pool import VerifierPool
 
 
 class Halves(Policy):
@@ -68,7 +69,9 @@ def make_plan(*, tasks=5, samples=3, **more) -> RolloutPlan:
         "run": "r",
         "round": 1,
         "engine": "policy",
-        "tasks": [Task("env", f"t{n}", (Message("user", f"task {n}"),)) for n in range(tasks)],
+        "tasks": tasks
+        if isinstance(tasks, list)
+        else [Task("env", f"t{n}", (Message("user", f"task {n}"),)) for n in range(tasks)],
         "samples": samples,
         "seed": 7,
         "sampling": Sampling(),
@@ -84,7 +87,8 @@ def roll_out(folder, plan, policy=None, verifier=None):
         return await made.run()
 
     with Ledger.open(folder) as ledger:
-        made = Rollout(plan, policy=policy, verifier=verifier or Even(), ledger=ledger)
+        pool = VerifierPool(verifier or Even(), workers=0)
+        made = Rollout(plan, policy=policy, pool=pool, ledger=ledger)
         result = asyncio.run(interruptible())
         account = ledger.account().check()
     return result, account
@@ -145,6 +149,16 @@ def test_rows_say_where_they_come_from(tmp_path):
         "1",
         row.verdict.score,
     )
+
+
+def test_shown_turns_of_a_prompt_are_no_answer_of_the_policy(tmp_path):
+    shown = (Message("user", "a"), Message("assistant", "even"), Message("user", "b"))
+    result, _ = roll_out(tmp_path, make_plan(tasks=[Task("env", "t", shown)], samples=4))
+    for row in result.judged.values():
+        assert row.prompt == shown
+        assert len(list(row.steps())) == 1
+    with Ledger.open(tmp_path) as ledger:
+        assert [a.trajectory.prompt for a in ledger.attempts()] == [shown] * 4
 
 
 def test_a_complete_rollout_asks_nothing_more(tmp_path):

@@ -38,6 +38,7 @@ policy: {name: scripted, accuracy: 0.5, environment: {name: sorting, length: 5}}
 generate: {tasks: 10, samples: 4}
 train: {backend: mine.py:Copying, algorithm: ALGORITHM}
 evaluate: {tasks: 5, audit: 0}
+verify: {workers: 0}
 """
 
 

@@ -4,6 +4,6 @@ VerifierPool  ->  Slot, a thread  ->  Worker  ->  guard.py  ->  judging.py, the 
 """
 
 from orbiter.verify.pool.cache import VerdictCache
-from orbiter.verify.pool.pool import VerifierPool
+from orbiter.verify.pool.pool import MIN_MEMORY_MB, VerifierPool
 
-__all__ = ["VerdictCache", "VerifierPool"]
+__all__ = ["MIN_MEMORY_MB", "VerdictCache", "VerifierPool"]

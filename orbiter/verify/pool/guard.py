@@ -72,7 +72,10 @@ def _judge(requests: int, results: int, progress: int) -> None:
     from orbiter.verify.pool.judging import serve
 
     serve(requests, results, progress, setup)
-    sys.exit(0)
+    import atexit
+
+    atexit._run_exitfuncs()  # what a verifier wants to clear up; the rest is the system's
+    os._exit(0)
 
 
 def _exactly(file: object, size: int) -> bytes:
@@ -153,4 +156,4 @@ def _tell_kernel(option: int, value: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(guard(*map(int, sys.argv[1:5])))
+    os._exit(guard(*map(int, sys.argv[1:5])))

@@ -102,6 +102,11 @@ class VerifierPool:
         self.close()
 
     @property
+    def depth(self) -> int:
+        """How many batches should wait for their verdicts, beside those that are being made, so that no worker is idle."""
+        return self.workers + 1 if self.workers else 0
+
+    @property
     def remote(self) -> Verifier:
         """A verifier of the same name and version whose ``verify`` asks a worker: for code that takes a verifier."""
         return RemoteVerifier(self)

@@ -25,6 +25,12 @@ START_S = 120.0
 STEP_S = 30.0
 """Seconds that a worker has, beside the time of its verdicts, to read a chunk."""
 
+REAP_S = 5.0
+"""Seconds that a guard has to clear up."""
+
+_BEGIN_S = 0.05
+"""Seconds between two looks whether the worker has begun with a pair."""
+
 _NOISE_BYTES = 2_000
 _IDLE = PROGRESS.pack(0.0, -1)
 
@@ -113,7 +119,8 @@ class Worker:
         if (said.get("name"), said.get("version")) != (self.name, self.version):
             raise ConfigError(
                 f"verifier {self.name!r} must have the same name and version in a worker, "
-                f"got {said.get('name')!r} {said.get('version')!r}, here version {self.version!r}"
+                f"got {said.get('name')!r} {said.get('version')!r}, here version {self.version!r}",
+                hint="its file has changed since it was loaded here: start again",
             )
 
     def judge(self, chunk: bytes, count: int) -> Iterator[Verdict]:
@@ -168,7 +175,10 @@ class Worker:
             poller.register(fd, select.POLLIN)
         poller.register(self._requests, select.POLLOUT)
         while True:
-            events = poller.poll(max(0.0, 1000 * (until() - monotonic()) + 1))
+            left_s = until() - monotonic()
+            if self._at()[0] is None:  # once a pair is begun, its own deadline holds
+                left_s = min(left_s, _BEGIN_S)
+            events = poller.poll(max(0.0, 1000 * left_s + 1))
             # What has arrived is taken first: this thread may be the one that was late.
             if all(fd == self._noise for fd, _ in events) and monotonic() >= until():
                 raise WorkerLost(f"timeout: no verdict within {self._timeout_s:g} s", self._at()[0])
@@ -218,8 +228,6 @@ class Worker:
                 how = f"was killed by signal {number}"
         else:
             how = f"left with exit code {code}"
-        while select.select([self._noise], [], [], 0)[0] and self._listen():
-            pass
         return WorkerLost(f"crash: the worker {how}", self._at()[0])
 
     @property
@@ -242,11 +250,14 @@ class Worker:
         self._progress.close()
 
     def _reap(self) -> None:
-        try:
-            self._process.wait(5)
-        except subprocess.TimeoutExpired:  # the kernel kills the judging process with its guard
-            self._process.kill()
-            self._process.wait()
+        """Wait until the guard is gone, and with it the last that could print."""
+        deadline = monotonic() + REAP_S
+        while (left_s := deadline - monotonic()) > 0:
+            if select.select([self._noise], [], [], left_s)[0] and not self._listen():
+                break
+        else:
+            self._process.kill()  # the kernel kills the judging process with it
+        self._process.wait()
 
 
 def _in(seconds: float) -> Callable[[], float]:
