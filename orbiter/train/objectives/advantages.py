@@ -13,6 +13,7 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import ArrayLike
 
+from orbiter.checks import check_number, check_whole_number
 from orbiter.errors import ConfigError
 from orbiter.train.objectives.arrays import (
     Bools,
@@ -20,7 +21,6 @@ from orbiter.train.objectives.arrays import (
     array,
     booleans,
     check_rows,
-    number,
     same_shape,
     tokens,
 )
@@ -64,7 +64,9 @@ def token_rewards(
     (final,) = same_shape({"scores": array("scores", scores, ndim=1)})
     if final.shape != on.shape[:1]:
         raise ConfigError(f"scores must have the shape {on.shape[:1]}, got {final.shape}")
-    penalty = number("kl_coef", kl_coef, low=0.0) * kl_estimate(policy, reference, kind=kind)
+    penalty = check_number("kl_coef", kl_coef, "[0, inf)") * kl_estimate(
+        policy, reference, kind=kind
+    )
     rewards: Floats = np.where(on, -penalty, 0.0)
     last = on.shape[1] - 1 - np.argmax(on[:, ::-1], axis=1)
     rewards[np.arange(len(on)), last] += final
@@ -95,7 +97,7 @@ def gae(
         gamma: Discount, in [0, 1].
         lam: Between the one-step error (0) and the sampled return (1), in [0, 1].
     """
-    discount, decay = _share("gamma", gamma), _share("lam", lam)
+    discount, decay = check_number("gamma", gamma, "[0, 1]"), check_number("lam", lam, "[0, 1]")
     on, (reward, value) = tokens(mask, rewards=rewards, values=values)
     advantages = np.zeros_like(reward)
     next_value, next_advantage = np.zeros(len(on)), np.zeros(len(on))
@@ -126,7 +128,7 @@ def whiten(
         raise ConfigError(f"mask must have at least 2 tokens, got {on.sum()}")
     some = numbers[on]
     mean = some.mean()
-    scaled = (numbers - mean) / np.sqrt(some.var(ddof=1) + number("eps", eps, above=0.0))
+    scaled = (numbers - mean) / np.sqrt(some.var(ddof=1) + check_number("eps", eps, "(0, inf)"))
     return np.where(on, scaled if shift_mean else scaled + mean, 0.0)
 
 
@@ -157,15 +159,14 @@ def group_advantages(
     on, reward = _group(rewards, valid)
     if scale not in ("std", "none"):
         raise ConfigError(f"scale must be 'std' or 'none', got {scale!r}")
-    if ddof not in (0, 1):
-        raise ConfigError(f"ddof must be 0 or 1, got {ddof!r}")
+    check_whole_number("ddof", ddof, low=0, high=1)
     count = on.sum(axis=1, keepdims=True)
     mean = reward.sum(axis=1, keepdims=True) / np.maximum(count, 1)
     centred = np.where(on & _differ(reward, on), reward - mean, 0.0)
     if scale == "none":
         return centred
     variance = (centred**2).sum(axis=1, keepdims=True) / np.maximum(count - ddof, 1)
-    deviation = np.sqrt(variance) + number("eps", eps, low=0.0)
+    deviation = np.sqrt(variance) + check_number("eps", eps, "[0, inf)")
     scaled: Floats = np.divide(centred, deviation, out=np.zeros_like(centred), where=deviation > 0)
     return scaled
 
@@ -252,10 +253,9 @@ def adaptive_kl_coef(
         count: Answers since the last change, in [0, 5 horizon): beyond, the coefficient would turn to 0.
     """
     for name, value in (("coef", coef), ("target", target), ("horizon", horizon)):
-        number(name, value, above=0.0)
-    if number("count", count, low=0.0) >= 5 * horizon:
-        raise ConfigError(f"count must be < 5 horizon = {5 * horizon:g}, got {count!r}")
-    error = min(0.2, max(-0.2, number("kl", kl) / target - 1))
+        check_number(name, value, "(0, inf)")
+    check_number("count", count, f"[0, {5 * horizon:g})")
+    error = min(0.2, max(-0.2, check_number("kl", kl, "(-inf, inf)") / target - 1))
     return coef * (1 + error * count / horizon)
 
 
@@ -271,9 +271,3 @@ def _differ(reward: Floats, on: Bools) -> Bools:
     low = np.where(on, reward, np.inf).min(axis=1, keepdims=True)
     differ: Bools = high > low
     return differ
-
-
-def _share(name: str, value: float) -> float:
-    if number(name, value, low=0.0) > 1:
-        raise ConfigError(f"{name} must be in [0, 1], got {value!r}")
-    return float(value)

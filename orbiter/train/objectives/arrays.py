@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TypeAlias
 
 import numpy as np
@@ -84,16 +83,6 @@ def check_rows(mask: Bools) -> None:
             f"mask must have a token in every row, got none in row {empty[0]}",
             hint="leave answers without tokens out of the batch",
         )
-
-
-def number(name: str, value: float, *, low: float = -math.inf, above: float = -math.inf) -> float:
-    """Return the number, which must be finite, >= ``low`` and > ``above``."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ConfigError(f"{name} must be a finite number, got {value!r}")
-    if value < low or value <= above:
-        rule = f"> {above:g}" if value <= above else f">= {low:g}"
-        raise ConfigError(f"{name} must be {rule}, got {value!r}")
-    return float(value)
 
 
 def log_sigmoid(x: Floats) -> Floats:

@@ -18,8 +18,9 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
+from orbiter.checks import check_number, check_whole_number
 from orbiter.errors import ConfigError
-from orbiter.train.objectives.arrays import Floats, array, check_rows, number, same_shape, tokens
+from orbiter.train.objectives.arrays import Floats, array, check_rows, same_shape, tokens
 
 KlKind: TypeAlias = Literal["k1", "k2", "k3"]
 Reduction: TypeAlias = Literal["token-mean", "sequence-mean", "sequence-sum", "constant"]
@@ -87,14 +88,12 @@ def clipped_policy_loss(
     if ratios.min() <= 0:
         raise ConfigError(f"ratio must be > 0, got {ratios.min()}")
     advantage = _per_token(advantages, ratios)
-    low = number("clip_low", clip_low, low=0.0)
-    if low > 1:
-        raise ConfigError(f"clip_low must be in [0, 1], got {clip_low!r}")
-    high = low if clip_high is None else number("clip_high", clip_high, low=0.0)
+    low = check_number("clip_low", clip_low, "[0, 1]")
+    high = low if clip_high is None else check_number("clip_high", clip_high, "[0, inf)")
     loss = np.maximum(-ratios * advantage, -np.clip(ratios, 1 - low, 1 + high) * advantage)
     if dual_clip is None:
         return loss
-    bound = -number("dual_clip", dual_clip, above=1 + high) * advantage
+    bound = -check_number("dual_clip", dual_clip, f"({1 + high:g}, inf)") * advantage
     return np.where(advantage < 0, np.minimum(loss, bound), loss)
 
 
@@ -123,10 +122,8 @@ def cispo_loss(
     policy, ratios = same_shape({"logps": array("logps", logps), "ratio": array("ratio", ratio)})
     if ratios.min() <= 0:
         raise ConfigError(f"ratio must be > 0, got {ratios.min()}")
-    low = 1.0 if clip_low is None else number("clip_low", clip_low, low=0.0)
-    if low > 1:
-        raise ConfigError(f"clip_low must be in [0, 1], got {clip_low!r}")
-    weights = np.clip(ratios, 1 - low, 1 + number("clip_high", clip_high, low=0.0))
+    low = 1.0 if clip_low is None else check_number("clip_low", clip_low, "[0, 1]")
+    weights = np.clip(ratios, 1 - low, 1 + check_number("clip_high", clip_high, "[0, inf)"))
     loss: Floats = -weights * _per_token(advantages, ratios) * policy
     return loss
 
@@ -156,7 +153,7 @@ def value_loss(
     )
     square = (value - target) ** 2
     if clip is not None:
-        bound = number("clip", clip, above=0.0)
+        bound = check_number("clip", clip, "(0, inf)")
         square = np.maximum(square, (np.clip(value, old - bound, old + bound) - target) ** 2)
     loss: Floats = 0.5 * square
     return loss
@@ -251,10 +248,7 @@ def reduce_tokens(
         raise ConfigError(
             f"how must be 'token-mean', 'sequence-mean', 'sequence-sum' or 'constant', got {how!r}"
         )
-    if max_length < lengths.max():
-        raise ConfigError(
-            f"max_length must be >= the longest answer, {lengths.max()}, got {max_length!r}"
-        )
+    check_whole_number("max_length", max_length, low=int(lengths.max()))
     return float(sums.sum() / (len(on) * max_length))
 
 

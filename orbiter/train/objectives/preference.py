@@ -9,13 +9,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from orbiter.checks import check_number
 from orbiter.errors import ConfigError
 from orbiter.train.objectives.arrays import (
     Floats,
     booleans,
     check_rows,
     log_sigmoid,
-    number,
     sigmoid,
     tokens,
     vectors,
@@ -62,7 +62,7 @@ def bradley_terry_loss(
         rejected_rewards=rejected_rewards,
         margin=np.zeros(np.shape(chosen_rewards)) if margin is None else margin,
     )
-    square = number("center", center, low=0.0) * (chosen + rejected) ** 2
+    square = check_number("center", center, "[0, inf)") * (chosen + rejected) ** 2
     return -log_sigmoid(chosen - rejected - lead) + square
 
 
@@ -91,7 +91,7 @@ def dpo_loss(
         label_smoothing: Probability e that a label is wrong, in [0, 1/2).
     """
     smoothing = _smoothing(label_smoothing)
-    h = beta_positive(beta) * _margins(
+    h = _positive(beta) * _margins(
         chosen_logps, rejected_logps, ref_chosen_logps, ref_rejected_logps
     )
     return -(1 - smoothing) * log_sigmoid(h) - smoothing * log_sigmoid(-h)
@@ -114,7 +114,7 @@ def robust_dpo_loss(
     same as ``robust`` in TRL. At the reference it is ln 2. Arguments as :func:`dpo_loss`.
     """
     smoothing = _smoothing(label_smoothing)
-    h = beta_positive(beta) * _margins(
+    h = _positive(beta) * _margins(
         chosen_logps, rejected_logps, ref_chosen_logps, ref_rejected_logps
     )
     clean, flipped = -log_sigmoid(h), -log_sigmoid(-h)
@@ -150,7 +150,7 @@ def ipo_loss(
     """
     if (chosen_lengths is None) != (rejected_lengths is None):
         raise ConfigError("chosen_lengths and rejected_lengths must be given both or not at all")
-    target = 1 / (2 * beta_positive(beta))
+    target = 1 / (2 * _positive(beta))
     chosen, rejected, ref_chosen, ref_rejected = vectors(
         chosen_logps=chosen_logps,
         rejected_logps=rejected_logps,
@@ -212,16 +212,16 @@ def kto_loss(
     policy, reference = vectors(logps=logps, ref_logps=ref_logps)
     good = booleans("desirable", desirable, ndim=1)
     vectors(logps=policy, desirable=good)
-    signed = (policy - reference - number("reference_point", reference_point, low=0.0)) * np.where(
-        good, 1.0, -1.0
-    )
+    signed = (
+        policy - reference - check_number("reference_point", reference_point, "[0, inf)")
+    ) * np.where(good, 1.0, -1.0)
     weights = np.where(
         good,
-        number("desirable_weight", desirable_weight, low=0.0),
-        number("undesirable_weight", undesirable_weight, low=0.0),
+        check_number("desirable_weight", desirable_weight, "[0, inf)"),
+        check_number("undesirable_weight", undesirable_weight, "[0, inf)"),
     )
     # 1 - sigmoid(x) is sigmoid(-x), which keeps its digits where the first is near 0.
-    loss: Floats = weights * sigmoid(-beta_positive(beta) * signed)
+    loss: Floats = weights * sigmoid(-_positive(beta) * signed)
     return loss
 
 
@@ -254,7 +254,7 @@ def orpo_loss(
             raise ConfigError(f"{name} must be < 0, got {logps.max()}")
     supervised = -chosen if nll is None else vectors(chosen_mean_logps=chosen, nll=nll)[1]
     ratio = _log_odds(chosen) - _log_odds(rejected)
-    return supervised - number("beta", beta, low=0.0) * log_sigmoid(ratio)
+    return supervised - check_number("beta", beta, "[0, inf)") * log_sigmoid(ratio)
 
 
 def simpo_loss(
@@ -280,8 +280,8 @@ def simpo_loss(
     chosen, rejected = vectors(
         chosen_mean_logps=chosen_mean_logps, rejected_mean_logps=rejected_mean_logps
     )
-    target = number("gamma", gamma, low=0.0)
-    return -log_sigmoid(beta_positive(beta) * (chosen - rejected) - target)
+    target = check_number("gamma", gamma, "[0, inf)")
+    return -log_sigmoid(_positive(beta) * (chosen - rejected) - target)
 
 
 def spin_loss(
@@ -307,9 +307,8 @@ def spin_loss(
     return dpo_loss(real_logps, generated_logps, ref_real_logps, ref_generated_logps, beta=beta)
 
 
-def beta_positive(beta: float) -> float:
-    """Return beta, which must be > 0."""
-    return number("beta", beta, above=0.0)
+def _positive(beta: float) -> float:
+    return check_number("beta", beta, "(0, inf)")
 
 
 def _margins(
@@ -328,10 +327,7 @@ def _margins(
 
 
 def _smoothing(value: float) -> float:
-    smoothing = number("label_smoothing", value, low=0.0)
-    if smoothing >= 0.5:
-        raise ConfigError(f"label_smoothing must be < 0.5, got {value!r}")
-    return smoothing
+    return check_number("label_smoothing", value, "[0, 0.5)")
 
 
 def _lengths(name: str, value: ArrayLike, like: Floats) -> Floats:

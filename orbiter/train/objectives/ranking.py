@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from orbiter.checks import check_whole_number
 from orbiter.errors import ConfigError
 from orbiter.train.objectives.arrays import array, booleans, vectors
 from orbiter.train.objectives.preference import bradley_terry_loss
@@ -79,8 +80,7 @@ def expected_best_of_n(rewards: ArrayLike, n: int) -> float:
         n: In [1, N].
     """
     (scores,) = vectors(rewards=rewards)
-    if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= len(scores):
-        raise ConfigError(f"n must be an integer in [1, {len(scores)}], got {n!r}")
+    check_whole_number("n", n, low=1, high=len(scores))
     total = math.comb(len(scores), n)
     weights = [math.comb(i, n - 1) / total for i in range(len(scores))]
     return float(np.sort(scores) @ weights)

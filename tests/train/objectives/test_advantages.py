@@ -196,10 +196,16 @@ def test_kl_coefficient_rises_with_the_kl_and_stays_above_0(kl, other):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: gae([[1.0]], [[1.0]], [[1]], gamma=1.1), r"gamma must be in \[0, 1\], got 1.1"),
-        (lambda: gae([[1.0]], [[1.0]], [[1]], lam=-0.1), "lam must be >= 0, got -0.1"),
+        (
+            lambda: gae([[1.0]], [[1.0]], [[1]], gamma=1.1),
+            r"gamma must be a number in \[0, 1\], got 1.1",
+        ),
+        (
+            lambda: gae([[1.0]], [[1.0]], [[1]], lam=-0.1),
+            r"lam must be a number in \[0, 1\], got -0.1",
+        ),
         (lambda: whiten([[1.0]], [[1]]), "mask must have at least 2 tokens, got 1"),
-        (lambda: group_advantages([[1.0]], ddof=2), "ddof must be 0 or 1, got 2"),
+        (lambda: group_advantages([[1.0]], ddof=2), r"ddof must be an integer in \[0, 1\], got 2"),
         (lambda: group_advantages([[1.0]], scale="batch"), "scale must be 'std' or 'none'"),
         (lambda: group_advantages([[np.nan, 1.0]]), r"rewards must be finite, got nan at \(0, 0\)"),
         (lambda: leave_one_out_advantages([[]]), "valid must not be empty"),
@@ -216,11 +222,11 @@ def test_kl_coefficient_rises_with_the_kl_and_stays_above_0(kl, other):
         ),
         (
             lambda: adaptive_kl_coef(0.1, 1.0, target=1.0, horizon=10, count=50),
-            "count must be < 5 horizon = 50, got 50",
+            r"count must be a number in \[0, 50\), got 50",
         ),
         (
             lambda: adaptive_kl_coef(0.1, 1.0, target=0.0, horizon=10, count=5),
-            "target must be > 0, got 0.0",
+            "target must be a number > 0, got 0.0",
         ),
     ],
 )
