@@ -21,6 +21,7 @@ cascade holds them last.
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -29,10 +30,44 @@ from orbiter.errors import ConfigError
 from orbiter.records import Outcome, Task, Trajectory, Verdict
 from orbiter.tasks.component import Spec, make_component
 from orbiter.verify.judges.judge import Judge
-from orbiter.verify.verifier import Verifier, judge, parts_of, version_of
+from orbiter.verify.verifier import Verifier, judge_batch, parts_of, version_of
 
 
-class AllOf(Verifier):
+class Combinator(Verifier):
+    """Asks several verifiers one after another, and makes one verdict of theirs."""
+
+    verifiers: tuple[Verifier, ...]
+
+    def _set(self, verifiers: Sequence[Verifier | Spec]) -> None:
+        """Take the parts, and be named after them in the version; the other options are set already."""
+        self.verifiers = _made(verifiers)
+        self.batch_size = max(verifier.batch_size for verifier in self.verifiers)
+        self.version = version_of(self, "1")
+
+    def verify(self, task: Task, trajectory: Trajectory) -> Verdict:
+        """Return the verdict on one answer."""
+        return self.verify_batch([(task, trajectory)])[0]
+
+    def verify_batch(self, pairs: Sequence[tuple[Task, Trajectory]]) -> list[Verdict]:
+        """Return the verdicts on several answers; each verifier is asked about all that still need it together."""
+        seen: list[list[Verdict]] = [[] for _ in pairs]
+        open_ = list(range(len(pairs)))
+        for verifier in self.verifiers:
+            for place, verdict in zip(open_, judge_batch(verifier, [pairs[n] for n in open_])):
+                seen[place].append(verdict)
+            open_ = [place for place in open_ if not self.settles(seen[place][-1])]
+        return [self.decide(verdicts) for verdicts in seen]
+
+    def settles(self, verdict: Verdict) -> bool:  # noqa: ARG002
+        """Return whether no further verifier need be asked after this verdict."""
+        return False
+
+    @abstractmethod
+    def decide(self, seen: list[Verdict]) -> Verdict:
+        """Return what follows from the verdicts that were asked for, in the order of the verifiers."""
+
+
+class AllOf(Combinator):
     """Pass if every verifier passes; stop at the first that fails.
 
     The score is the lowest of those seen: with graded verdicts, the weakest part.
@@ -44,16 +79,18 @@ class AllOf(Verifier):
     name = "all_of"
 
     def __init__(self, verifiers: Sequence[Verifier | Spec]) -> None:
-        self.verifiers = _made(verifiers)
-        self.version = version_of(self, "1")
+        self._set(verifiers)
 
-    def verify(self, task: Task, trajectory: Trajectory) -> Verdict:
+    def settles(self, verdict: Verdict) -> bool:
+        """Stop at a fail."""
+        return verdict.outcome is Outcome.FAIL
+
+    def decide(self, seen: list[Verdict]) -> Verdict:
         """Fail if any fails, else invalid if any is invalid, else pass."""
-        seen = _until(Outcome.FAIL, self.verifiers, task, trajectory)
         return _decide((Outcome.FAIL, Outcome.INVALID, Outcome.PASS), seen, min)
 
 
-class AnyOf(Verifier):
+class AnyOf(Combinator):
     """Pass if some verifier passes; stop at the first that does.
 
     The score is the highest of those seen.
@@ -65,21 +102,23 @@ class AnyOf(Verifier):
     name = "any_of"
 
     def __init__(self, verifiers: Sequence[Verifier | Spec]) -> None:
-        self.verifiers = _made(verifiers)
+        self._set(verifiers)
         _refuse_outvoting(self.name, self.verifiers)
-        self.version = version_of(self, "1")
 
-    def verify(self, task: Task, trajectory: Trajectory) -> Verdict:
+    def settles(self, verdict: Verdict) -> bool:
+        """Stop at a pass."""
+        return verdict.outcome is Outcome.PASS
+
+    def decide(self, seen: list[Verdict]) -> Verdict:
         """Pass if any passes, else invalid if any is invalid, else fail."""
-        seen = _until(Outcome.PASS, self.verifiers, task, trajectory)
         return _decide((Outcome.PASS, Outcome.INVALID, Outcome.FAIL), seen, max)
 
 
-class Weighted(Verifier):
+class Weighted(Combinator):
     """Pass if the weighted mean of the scores reaches a threshold; invalid if any verdict is.
 
     Args:
-        verifiers: Verifiers, names, or names with options beside them.
+        verifiers: Verifiers, names, or names with options beside them; every one is asked.
         weights: One positive weight per verifier; they need not sum to 1.
         threshold: Mean score in (0, 1] from which on the verdict is pass.
     """
@@ -93,8 +132,8 @@ class Weighted(Verifier):
         weights: Sequence[float],
         threshold: float = 1.0,
     ) -> None:
-        self.verifiers = _made(verifiers)
-        _refuse_outvoting(self.name, self.verifiers)
+        self.weights, self.threshold = tuple(weights), threshold
+        self._set(verifiers)
         if len(weights) != len(self.verifiers):
             raise ConfigError(
                 f"weights must be one per verifier, got {len(weights)} for {len(self.verifiers)} verifiers"
@@ -102,12 +141,10 @@ class Weighted(Verifier):
         if not all(is_number(w) and w > 0 for w in weights):
             raise ConfigError(f"weights must be finite numbers above 0, got {list(weights)!r}")
         check_number("threshold", threshold, "(0, 1]")
-        self.weights, self.threshold = tuple(weights), threshold
-        self.version = version_of(self, "1")
+        _refuse_outvoting(self.name, self.verifiers)
 
-    def verify(self, task: Task, trajectory: Trajectory) -> Verdict:
-        """Return the verdict of the mean; every verifier is asked."""
-        seen = [judge(verifier, task, trajectory) for verifier in self.verifiers]
+    def decide(self, seen: list[Verdict]) -> Verdict:
+        """Return the verdict of the mean."""
         unknown = next((v for v in seen if v.score is None), None)
         if unknown is not None:
             return Verdict.invalid(_reason(unknown), details=_details(seen))
@@ -120,7 +157,7 @@ class Weighted(Verifier):
         return Verdict.failed(_reason(worst), score=score, details=_details(seen))
 
 
-class Gate(Verifier):
+class Gate(Combinator):
     """Let one verifier decide whether another is asked: format gates correctness.
 
     If the gate fails, the verdict is fail with score 0; if it cannot tell, invalid; if it passes, the other verifier's verdict with its
@@ -135,20 +172,21 @@ class Gate(Verifier):
 
     def __init__(self, gate: Verifier | Spec, verifier: Verifier | Spec) -> None:
         self.gate, self.verifier = _made([gate, verifier])
-        self.version = version_of(self, "1")
+        self._set([self.gate, self.verifier])
 
-    def verify(self, task: Task, trajectory: Trajectory) -> Verdict:
+    def settles(self, verdict: Verdict) -> bool:
+        """Stop at a gate that does not pass."""
+        return verdict.outcome is not Outcome.PASS
+
+    def decide(self, seen: list[Verdict]) -> Verdict:
         """Return the verdict behind the gate, or the gate's if it does not pass."""
-        seen = [judge(self.gate, task, trajectory)]
-        if seen[0].outcome is Outcome.FAIL:
-            return Verdict.failed(_reason(seen[0]), details=_details(seen))
-        if seen[0].outcome is Outcome.PASS:
-            seen.append(judge(self.verifier, task, trajectory))
         last = seen[-1]
+        if len(seen) == 1 and last.outcome is Outcome.FAIL:
+            return Verdict.failed(_reason(last), details=_details(seen))
         return Verdict(last.outcome, last.score, _reason(last), details=_details(seen))
 
 
-class Cascade(Verifier):
+class Cascade(Combinator):
     """Ask one verifier after another until one can tell: cheap ones first.
 
     The first verdict that is not invalid stands. If none can tell, the verdict is invalid for the last one's reason.
@@ -160,22 +198,20 @@ class Cascade(Verifier):
     name = "cascade"
 
     def __init__(self, verifiers: Sequence[Verifier | Spec]) -> None:
-        self.verifiers = _made(verifiers)
+        self._set(verifiers)
         _refuse_judge_first(self.verifiers)
-        self.version = version_of(self, "1")
 
-    def verify(self, task: Task, trajectory: Trajectory) -> Verdict:
-        """Return the first verdict that says something."""
-        seen = []
-        for verifier in self.verifiers:
-            seen.append(judge(verifier, task, trajectory))
-            if seen[-1].outcome is not Outcome.INVALID:
-                break
+    def settles(self, verdict: Verdict) -> bool:
+        """Stop at a verdict that says something."""
+        return verdict.outcome is not Outcome.INVALID
+
+    def decide(self, seen: list[Verdict]) -> Verdict:
+        """Return the last verdict, which is the first that says something if any does."""
         last = seen[-1]
         return Verdict(last.outcome, last.score, _reason(last), details=_details(seen))
 
 
-class Majority(Verifier):
+class Majority(Combinator):
     """Say what more than half of the verifiers say; invalid if neither pass nor fail has that many.
 
     An invalid verdict is a vote for neither, and counts among the verifiers: two passes of four are no majority. The score is the
@@ -188,13 +224,11 @@ class Majority(Verifier):
     name = "majority"
 
     def __init__(self, verifiers: Sequence[Verifier | Spec]) -> None:
-        self.verifiers = _made(verifiers)
+        self._set(verifiers)
         _refuse_outvoting(self.name, self.verifiers)
-        self.version = version_of(self, "1")
 
-    def verify(self, task: Task, trajectory: Trajectory) -> Verdict:
+    def decide(self, seen: list[Verdict]) -> Verdict:
         """Return the verdict of the majority."""
-        seen = [judge(verifier, task, trajectory) for verifier in self.verifiers]
         passed, failed = ([v for v in seen if v.outcome is o] for o in (Outcome.PASS, Outcome.FAIL))
         for votes in (passed, failed):
             if 2 * len(votes) > len(seen):
@@ -234,18 +268,6 @@ def _refuse_judge_first(verifiers: Sequence[Verifier]) -> None:
             "cascade must hold its judges last: a judge must not speak before a verifier that can tell",
             hint="put the verifiers that ask no model first",
         )
-
-
-def _until(
-    decisive: Outcome, verifiers: Iterable[Verifier], task: Task, trajectory: Trajectory
-) -> list[Verdict]:
-    """Return the verdicts up to and including the first decisive one."""
-    seen: list[Verdict] = []
-    for verifier in verifiers:
-        seen.append(judge(verifier, task, trajectory))
-        if seen[-1].outcome is decisive:
-            break
-    return seen
 
 
 def _decide(order: Sequence[Outcome], seen: list[Verdict], choose: Any) -> Verdict:

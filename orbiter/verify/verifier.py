@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import attrs
 
+from orbiter.errors import RecordError
 from orbiter.records import Task, Trajectory, Verdict
 
 OUT_OF_MEMORY = "memory: the verifier ran out of memory"
@@ -42,9 +43,19 @@ class Verifier(ABC):
     needs_env: tuple[str, ...] = ()
     """Environment variables that it reads, such as that of a key; what could be a secret is kept from workers otherwise."""
 
+    batch_size: int = 1
+    """How many answers ``verify_batch`` is best given at once: more than 1 where verdicts wait for something outside, such as a model."""
+
     @abstractmethod
     def verify(self, task: Task, trajectory: Trajectory) -> Verdict:
         """Return the verdict on ``trajectory``."""
+
+    def verify_batch(self, pairs: Sequence[tuple[Task, Trajectory]]) -> list[Verdict]:
+        """Return one verdict per pair, in their order, each the one that ``verify`` would return.
+
+        It is called instead of ``verify`` where ``batch_size`` is above 1. If it raises, all its pairs are invalid.
+        """
+        return [self.verify(task, trajectory) for task, trajectory in pairs]
 
 
 def judge(verifier: Verifier, task: Task, trajectory: Trajectory) -> Verdict:
@@ -53,18 +64,52 @@ def judge(verifier: Verifier, task: Task, trajectory: Trajectory) -> Verdict:
     A trajectory in which nothing follows the task's prompt fails unasked: in a prompt that ends in an assistant turn, shown or begun,
     a verifier could take that for the answer.
     """
-    if trajectory.messages == task.messages[: len(trajectory.messages)]:
-        verdict = Verdict.failed("no answer")
-    else:
-        try:
-            verdict = verifier.verify(task, trajectory)
-        except MemoryError:
-            verdict = Verdict.invalid(OUT_OF_MEMORY)
-        except Exception as error:
-            verdict = Verdict.invalid(f"error: {type(error).__name__}: {error}"[:300])
+    if _has_no_answer(task, trajectory):
+        return _stamped(verifier, Verdict.failed("no answer"))
+    try:
+        verdict = verifier.verify(task, trajectory)
+    except Exception as error:
+        verdict = _invalid(error)
+    return _stamped(verifier, verdict)
+
+
+def judge_batch(verifier: Verifier, pairs: Sequence[tuple[Task, Trajectory]]) -> list[Verdict]:
+    """Return the verdicts that :func:`judge` would return, in the order of the pairs; those of one batch are made together."""
+    if verifier.batch_size == 1:
+        return [judge(verifier, task, trajectory) for task, trajectory in pairs]
+    asked = [pair for pair in pairs if not _has_no_answer(*pair)]
+    try:
+        verdicts = verifier.verify_batch(asked) if asked else []
+        if not isinstance(verdicts, list) or len(verdicts) != len(asked):
+            got = len(verdicts) if isinstance(verdicts, list) else type(verdicts).__name__
+            raise TypeError(f"verify_batch must return a list of {len(asked)} verdicts, got {got}")
+    except Exception as error:
+        verdicts = [_invalid(error)] * len(asked)
+    found = iter(verdicts)
+    return [
+        _stamped(verifier, Verdict.failed("no answer") if _has_no_answer(*pair) else next(found))
+        for pair in pairs
+    ]
+
+
+def _has_no_answer(task: Task, trajectory: Trajectory) -> bool:
+    return trajectory.messages == task.messages[: len(trajectory.messages)]
+
+
+def _invalid(error: Exception) -> Verdict:
+    if isinstance(error, MemoryError):
+        return Verdict.invalid(OUT_OF_MEMORY)
+    return Verdict.invalid(f"error: {type(error).__name__}: {error}"[:300])
+
+
+def _stamped(verifier: Verifier, verdict: object) -> Verdict:
     if not isinstance(verdict, Verdict):
         verdict = Verdict.invalid(f"error: returned {type(verdict).__name__}, not a Verdict")
-    return attrs.evolve(verdict, verifier=verifier.name, version=verifier.version)
+    stamp = {"verifier": verifier.name, "version": verifier.version}
+    try:
+        return attrs.evolve(verdict, **stamp)
+    except RecordError as error:  # it was changed after it was made
+        return Verdict.invalid(f"error: returned a malformed verdict: {error.message}", **stamp)
 
 
 def parts_of(verifier: Verifier) -> Iterator[Verifier]:

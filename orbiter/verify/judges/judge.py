@@ -150,6 +150,8 @@ class Judge(Verifier):
                 hint="ask for more samples, or accept a smaller margin",
             )
         self.needs_env = self.model.needs_env
+        # As many as are under way at once: a batch then takes about as long as one of its verdicts.
+        self.batch_size = max(1, self.model.concurrency // votes)
         named = (
             f"model={self.model.model}",
             f"prompt={content_hash([self.instructions, REMINDER])}",
@@ -186,9 +188,9 @@ class Judge(Verifier):
         """Return the verdict on one answer."""
         return self.verify_batch([(task, trajectory)])[0]
 
-    def verify_batch(self, items: Sequence[tuple[Task, Trajectory]]) -> list[Verdict]:
-        """Return one verdict per item, in their order; the model is given the questions of all of them at once."""
-        cases = [self._case(task, trajectory) for task, trajectory in items]
+    def verify_batch(self, pairs: Sequence[tuple[Task, Trajectory]]) -> list[Verdict]:
+        """Return one verdict per pair, in their order; the model is given the questions about all of them at once."""
+        cases = [self._case(task, trajectory) for task, trajectory in pairs]
         evidence = iter(self.ask([case for case in cases if not isinstance(case, Verdict)]))
         return [
             case if isinstance(case, Verdict) else self.decide(next(evidence)) for case in cases

@@ -70,6 +70,9 @@ class JudgeModel(ABC):
     model: str
     """Name of the model; part of the version of every judge that asks it."""
 
+    concurrency: int = 1
+    """How many questions it puts to the model at the same time, at most."""
+
     needs_env: tuple[str, ...] = ()
     """Environment variables that it reads, such as that of a key."""
 

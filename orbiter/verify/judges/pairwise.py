@@ -150,7 +150,7 @@ class PairwiseJudge(Judge):
         votes = Votes.of([*as_a, *as_b])
         leans = Votes.of(as_a).log_odds * Votes.of(as_b).log_odds
         decision = votes.decide(self.margin)
-        tied = votes.unknown == 0 and {*as_a, *as_b} == {0.5}
+        tied = {*as_a, *as_b} == {0.5}
         known = votes.yes + votes.no > 0
         log_odds = votes.log_odds if known else None
         probability = votes.probability if known else None

@@ -19,13 +19,14 @@ import orjson
 
 from orbiter.records import Task, Trajectory, Verdict
 from orbiter.verify.pool.transport import unpack_verifier, verdict_row
-from orbiter.verify.verifier import OUT_OF_MEMORY, Verifier, judge
+from orbiter.verify.verifier import OUT_OF_MEMORY, Verifier, judge_batch
 
 FRAME = struct.Struct("!QI")
 """What stands before a chunk: its size in bytes, and how many pairs it holds."""
 
-PROGRESS = struct.Struct("@dd")
-"""What the file of progress holds: since when the process is judging (monotonic seconds), and the number of the pair, or -1."""
+PROGRESS = struct.Struct("@ddd")
+"""What the file of progress holds: since when the process is judging (monotonic seconds), how many pairs at once, and the number of
+the first, or -1."""
 
 FLUSH_S = 0.005
 """Verdicts wait no longer than this for company, unless the next one takes longer. Those that wait are lost with the process,
@@ -73,23 +74,25 @@ def _judge_chunk(
         _write(results, b"".join(b"%d %s\n" % (i, row) for i in range(count)))
         return True
     lines: list[bytes] = []
-    flushed, fit = monotonic(), True
-    for number, (task, trajectory) in enumerate(pairs):
+    flushed, fit, size = monotonic(), True, max(1, verifier.batch_size)
+    for number in range(0, count, size):
         now = monotonic()
         if lines and now - flushed > FLUSH_S:
             _write(results, b"".join(lines))
             lines, flushed = [], now
-        shown[0], shown[1] = now, number
+        group = pairs[number : number + size]
+        shown[0], shown[1], shown[2] = now, len(group), number
         try:
-            verdict = judge(verifier, task, trajectory)
-            fit = OUT_OF_MEMORY not in verdict.reason
-        except BaseException as error:  # SystemExit and the like, which judge lets pass
-            verdict, fit = Verdict.invalid(f"crash: verifier raised {type(error).__name__}"), False
-        lines.append(b"%d %s\n" % (number, verdict_row(verdict)))
+            verdicts = judge_batch(verifier, group)
+            fit = not any(OUT_OF_MEMORY in verdict.reason for verdict in verdicts)
+        except BaseException as error:  # SystemExit and the like, which judge_batch lets pass
+            fit = False
+            verdicts = [Verdict.invalid(f"crash: verifier raised {type(error).__name__}")] * len(
+                group
+            )
+        lines += [b"%d %s\n" % (i, verdict_row(v)) for i, v in enumerate(verdicts, number)]
         if not fit:
-            PROGRESS.pack_into(
-                shown, 0, -1, now
-            )  # whoever finds this process gone must blame no pair
+            shown[2] = -1  # whoever finds this process gone must blame no pair
             break
     _write(results, b"".join(lines))
     return fit

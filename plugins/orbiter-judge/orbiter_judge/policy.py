@@ -41,6 +41,7 @@ class PolicyJudgeModel(JudgeModel):
                 raise ConfigError(f"{name} must be a number >= 0 or null, got {price!r}")
         self.policy: Policy = make_component("policy", policy, Policy)  # type: ignore[type-abstract]
         self.model = model or self.policy.model or self.policy.name
+        self.concurrency = self.policy.batch_size * self.policy.concurrency
         self._prices = {"prompt_price": prompt_price, "completion_price": completion_price}
         self._loop = EventLoopThread()
         # What the policy holds is released when nobody can ask any more: with this object, or at exit.

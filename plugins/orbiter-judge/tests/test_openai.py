@@ -23,6 +23,7 @@ from orbiter.verify import judge
 from orbiter.verify.answer import answered
 from orbiter.verify.audit import LabelledAnswer, audit
 from orbiter.verify.judges import ConstitutionJudge, PairwiseJudge, PointwiseJudge, Question
+from orbiter.verify.pool import VerifierPool
 
 SECRET = "sk-very-secret-0123456789"
 PASS, FAIL, INVALID = Outcome.PASS, Outcome.FAIL, Outcome.INVALID
@@ -314,6 +315,30 @@ def test_a_judge_travels_to_another_process_without_its_key(model, task, server)
     assert again.version == pointwise.version
     assert again.verify(task, answered(task, "42")).outcome is PASS
     assert server.seen[-1][0]["Authorization"] == f"Bearer {SECRET}"
+
+
+def test_a_judge_says_which_variable_its_key_is_in(model):
+    pointwise = PointwiseJudge(model=model(YES), rubric="r")
+    assert pointwise.needs_env == ("THE_KEY",)
+    assert PointwiseJudge(model=model(YES, api_key_env=None), rubric="r").needs_env == ()
+
+
+def test_in_a_worker_a_judge_has_its_key_and_asks_about_many_at_once(model, task, server):
+    server.latency_s = 0.05
+    pointwise = PointwiseJudge(model=model(YES, concurrency=8), rubric="r")
+    pairs = [(task, answered(task, text)) for text in ("it is 42", ":", *map(str, range(14)))]
+    with VerifierPool(pointwise, workers=1) as pool:
+        found = pool.judge_all(pairs)
+    assert [verdict.outcome for verdict in found] == [PASS, FAIL] + [PASS] * 14
+    assert {headers["Authorization"] for headers, _ in server.seen} == {f"Bearer {SECRET}"}
+    assert server.most_under_way == 8
+
+
+@pytest.mark.parametrize(("samples", "size"), [(1, 8), (3, 2), (20, 1)])
+def test_a_batch_is_what_can_be_under_way_at_once(model, samples, size):
+    asked = model(YES, concurrency=8)
+    assert PointwiseJudge(model=asked, rubric="r", samples=samples).batch_size == size
+    assert PairwiseJudge(model=asked, rubric="r").batch_size == 4
 
 
 def test_the_key_is_in_no_verdict_row_log_or_repr(verdict, model, task, caplog):
