@@ -33,6 +33,8 @@ $(READY): $(BIN)/python constraints.txt pyproject.toml $(SOURCES)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt hatchling editables
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable ".[dev,parquet]"
+	@# antlr comes as source alone and is built apart, by the setuptools that it wants.
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt antlr4-python3-runtime
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation $(addprefix ./,$(PLUGINS))
 	@# The dependencies of a plugin may be there already; its own code is always the present one.
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --force-reinstall $(addprefix ./,$(PLUGINS))

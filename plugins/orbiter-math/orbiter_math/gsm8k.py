@@ -7,17 +7,19 @@ from fractions import Fraction
 
 from orbiter.records import Task, Trajectory, Verdict
 from orbiter.verify.answer import final_answer
-from orbiter.verify.numeric import reference_number
+from orbiter.verify.numeric import NUMBER, parse_number, reference_number
 from orbiter.verify.verifier import Verifier
-from orbiter_math.statements import statements
-
-MAX_LENGTH = 50_000
-"""Longest solution that is read, in characters; a longer one fails."""
+from orbiter_math.statements import MAX_LENGTH, quotes_reference, statements
 
 _REFERENCE = re.compile(r"(?:####|^A:)[ \t]*(.*?)\s*$", re.MULTILINE)
-_ECHO = re.compile(
-    r"\b(?:reference|expected|gold|ground[- _]truth)[- _](?:answer|solution)\b", re.I
+_LATEX = (
+    (re.compile(r"\\[dt]?frac\{([^{}]*)\}\{([^{}]*)\}"), r"\1/\2"),
+    (re.compile(r"\\(?:text|mathrm|mathbf)\{([^{}]*)\}"), r"\1"),
+    (re.compile(r"\{,\}|\\,(?=\d)"), ","),
+    (re.compile(r"\\[$%]|\\[!;, ]|[$*€£¥]"), " "),
 )
+_NUMBER = re.compile(rf"({NUMBER}(?:\s*/\s*[0-9]+)?)(.*)", re.DOTALL)
+_HEDGE = re.compile(r"\b(?:or|and|either|maybe|perhaps|possibly|to)\b|\d", re.IGNORECASE)
 
 
 class Gsm8kVerifier(Verifier):
@@ -36,13 +38,13 @@ class Gsm8kVerifier(Verifier):
         text = final_answer(trajectory)
         if text is not None and len(text) > MAX_LENGTH:
             return Verdict.failed("solution is too long")
-        found = [] if text is None else statements(text)
+        found = [] if text is None else numbers(text)
         if text is None or not found:
             return Verdict.failed("no answer")
-        details = {"answers": [one.text for one in found[:10]]}
-        if _ECHO.search(text):
+        details = {"answers": [stated for stated, _ in found[:10]]}
+        if quotes_reference(text):
             return Verdict.failed("claims to quote the reference", details=details)
-        values = {one.value for one in found}
+        values = {value for _, value in found}
         if None in values:
             return Verdict.failed("answer is not one number", details=details)
         if len(values) > 1:
@@ -58,3 +60,31 @@ def reference_value(answer: object) -> Fraction | None:
         return reference_number(answer)
     marked = _REFERENCE.findall(answer)
     return reference_number((marked[-1] if marked else answer).replace("$", ""))
+
+
+def numbers(text: str) -> list[tuple[str, Fraction | None]]:
+    """Return every statement of a final answer, each with its value if it is one number without a hedge.
+
+    Prose that does not go on with a number ("the answer is found by adding") states nothing. A box or a marked line does, so that
+    what cannot be read there is a statement without a value.
+    """
+    return [
+        (one.text, _value(one.text))
+        for one in statements(text)
+        if not one.prose or _NUMBER.match(_plain(one.text))
+    ]
+
+
+def _plain(text: str) -> str:
+    for pattern, replacement in _LATEX:
+        text = pattern.sub(replacement, text)
+    return text.strip()
+
+
+def _value(text: str) -> Fraction | None:
+    """Return the value of a number with at most a unit after it; None for anything else, such as two numbers."""
+    plain = re.sub(r"^([+-])\s+", r"\1", _plain(text))
+    match = _NUMBER.fullmatch(plain)
+    if match is None or _HEDGE.search(match[2]) or re.match(r"[\w/^²³]", match[2]):
+        return None
+    return parse_number(match[1])

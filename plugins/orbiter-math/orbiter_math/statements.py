@@ -1,82 +1,104 @@
-"""Find where a worked solution states its final answer."""
+r"""Find where a worked solution states its final answer.
+
+There are three ways: a box (``\boxed{x}``), a marked line (``#### x``, ``A: x``) and prose ("the answer is x").
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from fractions import Fraction
 
 from attrs import frozen
 
-from orbiter.verify.numeric import NUMBER, parse_number
+MAX_LENGTH = 50_000
+"""Longest solution that is read, in characters."""
 
+_HASHES = re.compile(r"####[ \t]*(.*)$", re.MULTILINE)
 _LINE = re.compile(r"(?:####|^[ \t]*(?:\*\*)?A:)[ \t]*(.*)$", re.MULTILINE)
 _PROSE = re.compile(
-    r"\banswer(?:[ \t]+is|[ \t]*[:=])[ \t]*:?[ \t]*(.*)$", re.MULTILINE | re.IGNORECASE
+    r"\banswers?(?:\*\*)?(?:[ \t]+(?:is|are)\b|[ \t]*[:=])(?:[ \t]|:|\*\*)*(?:\n\s*)?(.*)$",
+    re.MULTILINE | re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(r"[.!?](?=\s|$)")
-_BOXED = "\\boxed{"
-_LATEX = (
-    (re.compile(r"\\[dt]?frac\{([^{}]*)\}\{([^{}]*)\}"), r"\1/\2"),
-    (re.compile(r"\\(?:text|mathrm|mathbf)\{([^{}]*)\}"), r"\1"),
-    (re.compile(r"\{,\}|\\,(?=\d)"), ","),
-    (re.compile(r"\\[$%]|\\[!;, ]|[$*€£¥]"), " "),
+_BOX = re.compile(r"\\f?box(?:ed)?\s*\{")
+_SHORT_BOX = re.compile(r"\\boxed\s+([0-9A-Za-z])(?![0-9A-Za-z])")
+_BETWEEN_PARTS = re.compile(r"[\s$]*(?:,|;|,?\s*(?:and|or)\b)[\s$]*")
+_ECHO = re.compile(
+    r"\b(?:reference|expected|gold|ground[- _]truth)[- _](?:answer|solution)\b", re.I
 )
-_NUMBER = re.compile(rf"({NUMBER}(?:\s*/\s*[0-9]+)?)(.*)", re.DOTALL)
-_HEDGE = re.compile(r"\b(?:or|and|either|maybe|perhaps|possibly|to)\b|\d", re.IGNORECASE)
 
 
 @frozen
 class Statement:
-    """A place that states a final answer: its text, and its value if it is one number without a hedge."""
+    """A place that states a final answer.
+
+    Args:
+        text: What stands there, as it is written.
+        prose: Whether it is "the answer is ...", which may go on with anything, and not a box or a marked line.
+    """
 
     text: str
-    value: Fraction | None
+    prose: bool = False
 
 
 def statements(text: str) -> list[Statement]:
-    r"""Return every statement of a final answer in ``text``: ``#### x``, ``A: x``, ``\boxed{x}``, "the answer is x".
+    r"""Return every statement of a final answer: the boxes, then the marked lines, then the prose.
 
-    Prose that does not go on with a number ("the answer is found by adding") states nothing. The other three do, so that what cannot be
-    read there is a statement without a value.
+    Boxes that are parts of one answer, as in ``\boxed{1} and \boxed{2}``, are one statement.
     """
-    boxes = list(_boxes(text))
-    for whole, inside in boxes:
-        text = text.replace(whole, inside)
-    found = [inside for _, inside in boxes]
-    found += [match[1] for match in _LINE.finditer(text)]
-    out = [Statement(one.strip(), _value(one)) for one in found]
-    for match in _PROSE.finditer(text):
-        sentence = _SENTENCE_END.split(match[1], maxsplit=1)[0]
-        if _NUMBER.match(_plain(sentence)):
-            out.append(Statement(sentence.strip(), _value(sentence)))
-    return out
+    plain, boxed = boxes(text)
+    found = [Statement(one.strip()) for one in boxed]
+    return found + marked(plain) + prose(plain)
 
 
-def _boxes(text: str) -> Iterator[tuple[str, str]]:
-    r"""Yield each ``\boxed{...}`` with its inside; braces inside must balance."""
-    start = text.find(_BOXED)
-    while start >= 0:
-        depth, place = 1, start + len(_BOXED)
+def marked(text: str) -> list[Statement]:
+    """Return what follows ``####``, or ``A:`` at the start of a line."""
+    return [Statement(match[1].strip()) for match in _LINE.finditer(text)]
+
+
+def hashed(text: str) -> list[Statement]:
+    """Return what follows ``####``."""
+    return [Statement(match[1].strip()) for match in _HASHES.finditer(text)]
+
+
+def prose(text: str) -> list[Statement]:
+    """Return what follows "the answer is" or "answer:", up to the end of the sentence."""
+    sentences = (_SENTENCE_END.split(match[1], maxsplit=1)[0] for match in _PROSE.finditer(text))
+    return [Statement(one.strip(), prose=True) for one in sentences if one.strip()]
+
+
+def boxes(text: str) -> tuple[str, list[str]]:
+    r"""Return ``text`` with each box replaced by what is in it, and what is in the boxes."""
+    text = _SHORT_BOX.sub(r"\\boxed{\1}", text)
+    pieces: list[str] = []
+    found: list[str] = []
+    place = 0
+    previous_end = -1
+    for start, inner, end in _spans(text):
+        between = text[previous_end:start] if previous_end >= 0 else ""
+        pieces += [text[place:start], text[inner : end - 1]]
+        if found and _BETWEEN_PARTS.fullmatch(between):
+            found[-1] += ", " + text[inner : end - 1]
+        else:
+            found.append(text[inner : end - 1])
+        place = previous_end = end
+    return "".join((*pieces, text[place:])), found
+
+
+def quotes_reference(text: str) -> bool:
+    """Return whether a solution claims to know the reference, instead of stating an answer of its own."""
+    return _ECHO.search(text) is not None
+
+
+def _spans(text: str) -> Iterator[tuple[int, int, int]]:
+    """Yield start, start of the inside, and end of each outermost box whose braces balance."""
+    match = _BOX.search(text)
+    while match:
+        depth, place = 1, match.end()
         while place < len(text) and depth:
             depth += {"{": 1, "}": -1}.get(text[place], 0)
             place += 1
         if depth:
             return
-        yield text[start:place], text[start + len(_BOXED) : place - 1]
-        start = text.find(_BOXED, place)
-
-
-def _plain(text: str) -> str:
-    for pattern, replacement in _LATEX:
-        text = pattern.sub(replacement, text)
-    return text.strip()
-
-
-def _value(text: str) -> Fraction | None:
-    """Return the value of a number with at most a unit after it; None for anything else, such as two numbers."""
-    plain = re.sub(r"^([+-])\s+", r"\1", _plain(text))
-    match = _NUMBER.fullmatch(plain)
-    if match is None or _HEDGE.search(match[2]) or re.match(r"[\w/^²³]", match[2]):
-        return None
-    return parse_number(match[1])
+        yield match.start(), match.end(), place
+        match = _BOX.search(text, place)

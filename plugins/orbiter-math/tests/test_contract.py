@@ -10,26 +10,42 @@ from orbiter.records import Message, Task, Verdict
 from orbiter.testing import check_verifier
 from orbiter.verify.audit import LabelledAnswer
 
-TASK = Task("gsm8k", "gsm8k:1", (Message("user", "q"),), answer="6 * 7 = <<6*7=42>>42\n#### 42")
-RIGHT = ["A: 42", "6 * 7 = 42\n#### 42", "so \\boxed{42}", "The answer is 42."]
-WRONG = ["A: 41", "A: 42 or 41", "#### 42\n#### 41", "\\boxed{}", ""]
-LABELLED = [LabelledAnswer(TASK, answer, True) for answer in RIGHT]
-LABELLED += [LabelledAnswer(TASK, answer, False) for answer in WRONG]
 
-CHECKS = {
-    ("verifier", "gsm8k"): lambda: check_verifier(
-        functools.partial(registry().create, "verifier", "gsm8k"), LABELLED
-    ),
-}
+def labelled(answer, right, wrong):
+    task = Task("math", "math:1", (Message("user", "q"),), answer=answer)
+    return [LabelledAnswer(task, text, text in right) for text in (*right, *wrong)]
 
 
-@pytest.mark.parametrize("name", CHECKS, ids="-".join)
+NUMBERS = labelled(
+    "6 * 7 = <<6*7=42>>42\n#### 42",
+    ["A: 42", "6 * 7 = 42\n#### 42", "so \\boxed{42}", "The answer is 42."],
+    ["A: 41", "A: 42 or 41", "#### 42\n#### 41", "\\boxed{}", ""],
+)
+MATHS = labelled(
+    "\\frac{\\sqrt{2}}{2}",
+    ["\\boxed{\\frac{1}{\\sqrt2}}", "The answer is $\\sqrt{2}/2$.", "\\sqrt{\\frac12}"],
+    ["\\boxed{\\frac{2}{\\sqrt{2}}}", "\\boxed{1} or \\boxed{\\frac{\\sqrt2}{2}}", "none", ""],
+)
+CHOICES = labelled(
+    "B",
+    ["\\boxed{B}", "The answer is (B).", "#### B", "B"],
+    ["\\boxed{C}", "The answer is B or C.", "A", ""],
+)
+STEPS = labelled(
+    None,
+    ["6 * 7 = <<6*7=42>>42", "2 + 2 = 4\n4 / 8 = 0.5"],
+    ["6 * 7 = <<6*7=41>>41", "2 + 2 = 4\n4 + 4 = 9", ""],
+)
+LABELLED = {"gsm8k": NUMBERS, "math": MATHS, "choice": CHOICES, "steps": STEPS}
+
+
+@pytest.mark.parametrize("name", LABELLED)
 def test_a_name_keeps_its_contract(name):
-    CHECKS[name]()
+    check_verifier(functools.partial(registry().create, "verifier", name), LABELLED[name])
 
 
 def test_every_name_is_checked():
-    assert {(e.kind, e.name) for e in registry().entries() if e.owner == "math"} == set(CHECKS)
+    assert {e.name for e in registry().entries() if e.owner == "math"} == set(LABELLED)
 
 
 class HopefulVerifier(Gsm8kVerifier):
@@ -41,4 +57,4 @@ class HopefulVerifier(Gsm8kVerifier):
 
 def test_a_planted_bad_one_fails():
     with pytest.raises(AssertionError, match=r"breaks 'wrong answers do not pass': 'A: 42 or 41'"):
-        check_verifier(HopefulVerifier, LABELLED)
+        check_verifier(HopefulVerifier, NUMBERS)

@@ -1,0 +1,164 @@
+r"""One spelling for the many ways in which LaTeX and plain text write the same mathematics.
+
+``clean`` changes how an answer is written, never what it says: ``\dfrac`` to ``\frac``, full-width digits to digits, spacing and
+delimiters away, ``\leq`` and ``≤`` to ``<=``. Two answers with one cleaned text are the same answer.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_SIGNS = {
+    "\u2212": "-",
+    "×": "*",
+    "·": "*",
+    "⋅": "*",
+    "∙": "*",
+    "÷": "/",
+    "∕": "/",
+    "⁄": "/",
+    "π": r"\pi ",
+    "∞": r"\infty ",
+    "√": r"\sqrt ",
+    "≤": "<=",
+    "≥": ">=",
+    "≠": "!=",
+    "≈": r"\approx ",
+    "±": r"\pm ",
+    "∪": r"\cup ",
+    "∩": r"\cap ",
+    "∈": r"\in ",
+    "°": r"^\circ ",
+    "∅": r"\emptyset ",
+    "ℝ": r"\mathbb{R}",
+    "’": "'",
+    "′": "'",
+    "–": "-",
+    "⟨": r"\langle ",
+    "⟩": r"\rangle ",
+}
+_SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹"
+_GREEK = {
+    chr(code): f"\\{name} "
+    for code, name in zip(
+        (*range(0x3B1, 0x3C0), 0x3C1, *range(0x3C3, 0x3CA)),
+        "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron "
+        "rho sigma tau upsilon phi chi psi omega".split(),
+    )
+}
+
+_COMMANDS = {
+    **dict.fromkeys(("dfrac", "tfrac", "cfrac"), r"\frac"),
+    **dict.fromkeys(("dbinom", "tbinom"), r"\binom"),
+    **dict.fromkeys(("cdot", "times", "ast", "bullet"), "*"),
+    **dict.fromkeys(("div", "slash"), "/"),
+    **dict.fromkeys(("le", "leq", "leqslant", "leqq"), "<="),
+    **dict.fromkeys(("ge", "geq", "geqslant", "geqq"), ">="),
+    **dict.fromkeys(("ne", "neq"), "!="),
+    **dict.fromkeys(("lt",), "<"),
+    **dict.fromkeys(("gt",), ">"),
+    **dict.fromkeys(("lvert", "rvert", "vert", "mid"), "|"),
+    **dict.fromkeys(("lbrace",), r"\{"),
+    **dict.fromkeys(("rbrace",), r"\}"),
+    **dict.fromkeys(("lbrack",), "["),
+    **dict.fromkeys(("rbrack",), "]"),
+    **dict.fromkeys(("lparen",), "("),
+    **dict.fromkeys(("rparen",), ")"),
+    **dict.fromkeys(("colon",), ":"),
+    **dict.fromkeys(("degree", "degrees"), r"^\circ"),
+    **dict.fromkeys(("smallsetminus", "backslash"), r"\setminus"),
+    **dict.fromkeys(("varnothing",), r"\emptyset"),
+    **dict.fromkeys(("thickapprox", "simeq"), r"\approx"),
+    **dict.fromkeys(("to", "rightarrow"), r"\to"),
+    **dict.fromkeys(("ldots", "dots", "cdots"), "..."),
+    # Says how it looks, not what it is.
+    **dict.fromkeys(
+        "left right big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr displaystyle textstyle limits nolimits "
+        "quad qquad thinspace hspace boldsymbol bf rm it bm boxed fbox mathstrut".split(),
+        " ",
+    ),
+}
+_COMMAND = re.compile(r"\\([A-Za-z]+)(\*?)")
+_SPACING = re.compile(r"(?<!\\)\\[!;:, ]|~|\\\\(?=\s*$)")
+_ROOT = re.compile(r"√\s*([0-9.]+)")
+_THOUSANDS = re.compile(r"(?<=[0-9])(?:\s*\{\s*,\s*\}|\\,|\\!,|,\\!|\\ |\s)(?=[0-9]{3}(?![0-9]))")
+_TEXT = re.compile(
+    r"\\(?:text(?:bf|it|rm|normal|sf|tt)?|mathrm|mathit|mathsf|mathbf|mbox|hbox|operatorname)\s*\{([^{}]*)\}"
+)
+_NUMBER_END = re.compile(r"(?:[0-9})]|\\pi)\s*\Z")
+_DELIMITERS = re.compile(r"(?<!\\)\\[()\[\]]|\$")
+_WORDS = re.compile(r"(?!(?:and|or)\b)(?<![A-Za-z])[A-Za-z]{2}|[A-Za-z]\.[A-Za-z]|^(?:and|or|,)$")
+_DOLLARS = re.compile(r"\\\$\s*([0-9][0-9,.]*)")
+_MONEY = re.compile(r"\\\$|[€£¥₹]|(?<![A-Za-z])(?:USD|US\$|Rs\.?)(?=\s*[0-9])")
+_PERCENT = re.compile(r"\s*(?:\\text\{percent\}|\bpercent\b)")
+_BARE_ARGUMENT = re.compile(r"\\(frac|sqrt|binom)\s*([0-9A-Za-z])(?:\s*([0-9A-Za-z]))?")
+_STARTS = " \t\n,;:*_`"
+
+
+def clean(text: str) -> str:
+    r"""Return ``text`` in one spelling, without delimiters, spacing commands, currency signs and closing punctuation."""
+    if not text.isascii():
+        text = "".join(map(_ascii, _ROOT.sub(r"\\sqrt{\1}", text)))
+    if "\\" in text or "$" in text:
+        text = _DOLLARS.sub(_dollars, _THOUSANDS.sub("", text))
+        text = _MONEY.sub("", text)
+        text = _SPACING.sub(" ", text)
+        text = _TEXT.sub(_plain_text, text)
+        text = _DELIMITERS.sub(" ", text)
+        text = _COMMAND.sub(_spelling, text)
+        text = _BARE_ARGUMENT.sub(_braced, text)
+    else:
+        text = _THOUSANDS.sub("", _MONEY.sub("", text))
+    if "percent" in text:
+        text = _PERCENT.sub("%", text)
+    return " ".join(text.split()).lstrip(_STARTS).rstrip(_STARTS + ".")
+
+
+def squeezed(text: str) -> str:
+    """Return a cleaned text without the spaces and braces that never matter; equal texts are equal answers."""
+    return re.sub(r"(?<![A-Za-z0-9.]) | (?![A-Za-z0-9.])", "", text)
+
+
+def _ascii(char: str) -> str:
+    if char.isascii():
+        return char
+    if char in _SIGNS:
+        return _SIGNS[char]
+    if char in _SUPERSCRIPTS:
+        return f"^{_SUPERSCRIPTS.index(char)}"
+    if char in _GREEK:
+        return _GREEK[char]
+    if (digit := unicodedata.decimal(char, None)) is not None:
+        return str(digit)
+    plain = unicodedata.normalize("NFKC", char)
+    if "⁄" in plain:  # one of the fractions such as ½
+        top, _, bottom = plain.partition("⁄")
+        return rf"\frac{{{top}}}{{{bottom}}}"
+    return plain if len(plain) == 1 else char
+
+
+def _dollars(match: re.Match[str]) -> str:
+    amount = match[1].rstrip(",.")
+    return rf"{amount}\text{{dollars}}{match[1][len(amount) :]}"
+
+
+def _plain_text(match: re.Match[str]) -> str:
+    inside = match[1].strip()
+    if _WORDS.search(inside):
+        return rf"\text{{{inside}}}"
+    after_number = _NUMBER_END.search(match.string, 0, match.start())
+    is_unit = inside.isalpha() and inside not in ("i", "e") and after_number
+    return rf"\text{{{inside}}}" if is_unit else f" {inside} "
+
+
+def _spelling(match: re.Match[str]) -> str:
+    replacement = _COMMANDS.get(match[1])
+    return match[0] if replacement is None else replacement + match[2]
+
+
+def _braced(match: re.Match[str]) -> str:
+    name, first, second = match.groups()
+    if name == "sqrt":
+        return rf"\sqrt{{{first}}}{second or ''}"
+    return rf"\{name}{{{first}}}{{{second}}}" if second else match[0]

@@ -1,0 +1,156 @@
+"""The verifier of answers in the style of the MATH data set: closed forms in LaTeX or plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+from orbiter.errors import ConfigError
+from orbiter.records import Task, Trajectory, Verdict
+from orbiter.verify.answer import final_answer
+from orbiter.verify.numeric import reference_number
+from orbiter.verify.verifier import Verifier, version_of
+from orbiter_math import symbolic
+from orbiter_math.comparison import Comparison
+from orbiter_math.deadline import DeadlineError
+from orbiter_math.grading import Reading, predicate, read, same
+from orbiter_math.statements import (
+    MAX_LENGTH,
+    Statement,
+    boxes,
+    marked,
+    quotes_reference,
+    statements,
+)
+from orbiter_math.tree import UnfitReferenceError, UnreadableError
+from orbiter_math.value import UndefinedError
+
+MAX_STATEMENTS = 10
+"""Most different statements of a final answer that are looked at; a solution with more of them states no one answer."""
+
+_WRONG = "wrong answer"
+_TWO = "two different answers"
+
+
+class MathVerifier(Verifier):
+    r"""Compare the one final answer of a solution with the reference, as mathematics.
+
+    The answer is what stands in ``\boxed{}``, after ``####`` or ``A:``, or in "the answer is ..."; a text of one line with none of these is
+    the answer itself. Every statement of it must agree with the reference, so that two different answers, a hedge ("42 or 43") and a
+    quotation of the reference fail.
+
+    Args:
+        abs_tol: Numbers may differ by this, bound included; >= 0.
+        rel_tol: Or by this share of the reference; >= 0.
+    """
+
+    name = "math"
+
+    def __init__(self, *, abs_tol: float = 0.0, rel_tol: float = 0.0) -> None:
+        self.abs_tol, self.rel_tol = abs_tol, rel_tol
+        self._tolerances = {
+            name: _tolerance(name, value)
+            for name, value in (("abs_tol", abs_tol), ("rel_tol", rel_tol))
+        }
+        self.version = version_of(self, "1")
+
+    def verify(self, task: Task, trajectory: Trajectory) -> Verdict:
+        """Pass if every statement of the answer is the reference; invalid if the reference is unfit."""
+        comparison = Comparison(**self._tolerances)
+        try:
+            reference = read_reference(task.answer)
+            if reference.tree is not None:
+                comparison.check(reference.tree)
+        except (UnreadableError, UndefinedError) as error:
+            return Verdict.invalid(_unfit(error))
+        text = final_answer(trajectory)
+        if text is None or not text.strip():
+            return Verdict.failed("no answer")
+        if len(text) > MAX_LENGTH:
+            return Verdict.failed("solution is too long")
+        found = _distinct(statements(text)) or _bare(text)
+        if not found:
+            return Verdict.failed("no answer")
+        details = {"answers": [one.text[:200] for one in found[:MAX_STATEMENTS]]}
+        if quotes_reference(text):
+            return Verdict.failed("claims to quote the reference", details=details)
+        if len(found) > MAX_STATEMENTS:
+            return Verdict.failed(_TWO, details=details)
+        try:
+            reasons = _judged(reference, found, comparison)
+        except UnfitReferenceError as error:
+            return Verdict.invalid(_unfit(error), details=details)
+        except DeadlineError:
+            return Verdict.invalid("comparison took too long", details=details)
+        return _verdict(reasons, details)
+
+
+def read_reference(answer: object) -> Reading:
+    r"""Return the reference of a task: a number, or text that is the answer or a solution that ends in it.
+
+    Raises:
+        UnreadableError: There is none, or it is larger than what is looked at.
+    """
+    if not isinstance(answer, str) and reference_number(answer) is not None:
+        answer = str(answer)
+    if not isinstance(answer, str) or not answer.strip():
+        raise UnreadableError("missing")
+    ends = boxes(answer)[1][-1:] or [one.text for one in marked(answer)][-1:] or [answer]
+    reading = read(ends[0])
+    if reading.number is None and reading.tree is None:
+        symbolic.check(reading.text)
+    return reading
+
+
+def _unfit(error: Exception) -> str:
+    return f"reference: {error}".replace("answer is ", "").replace("answer has ", "")
+
+
+def _tolerance(name: str, value: object) -> Fraction:
+    number = None if isinstance(value, str) else reference_number(value)
+    if number is None or number < 0:
+        raise ConfigError(f"{name} must be a finite number >= 0, got {value!r}")
+    return number
+
+
+def _distinct(found: Sequence[Statement]) -> list[Statement]:
+    """Return the statements without repetitions; what is boxed as well is no prose."""
+    first: dict[str, Statement] = {}
+    for one in found:
+        first.setdefault(one.text, one)
+    return list(first.values())
+
+
+def _bare(text: str) -> list[Statement]:
+    """Return a text of one line as its own statement: what a model says that is asked for the answer alone."""
+    line = text.strip()
+    return [] if "\n" in line else [Statement(line, prose=True)]
+
+
+def _judged(
+    reference: Reading, found: Sequence[Statement], comparison: Comparison
+) -> list[str | None]:
+    """Return for each clear statement why it is not the reference, or None where it is."""
+    reasons = [_reason(reference, one, comparison) for one in found]
+    clear = [r for r, one in zip(reasons, found) if not one.prose or r in (None, _WRONG)]
+    return clear or reasons
+
+
+def _reason(reference: Reading, one: Statement, comparison: Comparison) -> str | None:
+    text = predicate(one.text) if one.prose else one.text
+    try:
+        answer = read(text, symbols=reference.is_symbolic)
+        if one.prose and answer.is_words and not reference.is_words:
+            return "answer is not readable"  # "the answer is found by adding"
+        return None if same(reference, answer, comparison) else _WRONG
+    except (UnreadableError, UndefinedError) as error:
+        return str(error)
+
+
+def _verdict(reasons: Sequence[str | None], details: dict[str, list[str]]) -> Verdict:
+    wrong = [reason for reason in reasons if reason is not None]
+    if not wrong:
+        return Verdict.passed(details=details)
+    if len(wrong) < len(reasons):
+        return Verdict.failed(_TWO, details=details)
+    return Verdict.failed(wrong[0], details=details)

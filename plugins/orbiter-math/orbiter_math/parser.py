@@ -1,0 +1,493 @@
+r"""Reads a mathematical answer into a tree, with bounds on everything. Nothing is evaluated here.
+
+It reads what answers are made of: numbers, symbols, fractions, roots, powers, elementary functions, lists, sets, tuples, intervals
+and their unions, matrices, equations, inequalities and plain words, in LaTeX or as plain text. What else there is in LaTeX (sums,
+integrals, limits, operators) is no closed form and is not read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from fractions import Fraction
+
+import attrs
+
+from orbiter_math.tokens import END, NAMES, Token, tokens
+from orbiter_math.tree import (
+    FUNCTIONS,
+    Apply,
+    Based,
+    BoundError,
+    Group,
+    Number,
+    Relation,
+    Symbol,
+    Tree,
+    UnreadableError,
+    UnsupportedError,
+    Words,
+)
+
+MAX_DEPTH = 24
+"""Deepest nesting of brackets, roots, fractions, exponents and signs."""
+
+_CONSTANTS = {"pi": "pi", "infty": "infinity", "infinity": "infinity", "inf": "infinity"}
+_GREEK = frozenset(
+    "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi omicron rho sigma tau upsilon "
+    "phi varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega ell".split()
+)
+_SETS = {"R": "reals", "Z": "integers", "Q": "rationals", "N": "naturals", "C": "complexes"}
+_RELATIONS = ("=", "<", ">", "<=", ">=", "!=")
+_CLOSING = {"(": ")", "[": "]", "\\{": "\\}", "{": "}", "\\langle": "\\rangle"}
+_WORD = re.compile(r"[A-Za-z]+(?:['-][A-Za-z]+)*[.,]?|[0-9]+,?")
+
+
+def parse(text: str) -> Tree:
+    """Return the tree of a cleaned answer.
+
+    Raises:
+        BoundError: It is too long, too deep or has too long a number.
+        UnsupportedError: It holds a command that is not known here.
+        UnreadableError: It says nothing clear.
+    """
+    found = tokens(text)
+    return _words(text) or _Parser(found).parse()
+
+
+def _words(text: str) -> Words | None:
+    """Return an answer in words; a few letters alone are a product of symbols."""
+    words = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text).split()
+    if not words or not words[0][0].isalpha() or not all(map(_WORD.fullmatch, words)):
+        return None
+    if words[0].casefold() == "the" and len(words) > 1:
+        del words[0]
+    letters = [word for word in words if word not in NAMES and len(word) > 1 and word.isalpha()]
+    is_words = "\\text" in text or any(len(word) > 2 for word in letters) or text.casefold() == "no"
+    return Words(" ".join(words).casefold()) if letters and is_words else None
+
+
+class _Parser:
+    """Recursive descent over the tokens; every level of nesting is counted."""
+
+    def __init__(self, found: list[Token]) -> None:
+        self._tokens = found
+        self._place = 0
+        self._depth = 0
+        self._bars = 0
+
+    def parse(self) -> Tree:
+        items = self._items(())
+        if self._place < len(self._tokens):
+            raise self._stuck()
+        return items[0] if len(items) == 1 else Group("list", tuple(items))
+
+    # Tokens
+
+    def _peek(self) -> Token:
+        return self._tokens[self._place] if self._place < len(self._tokens) else END
+
+    def _next(self) -> Token:
+        token = self._peek()
+        if token is END:
+            raise self._stuck()
+        self._place += 1
+        return token
+
+    def _at(self, *signs: str) -> bool:
+        token = self._peek()
+        return token.kind == "sign" and token.text in signs
+
+    def _take(self, *signs: str) -> str:
+        return self._next().text if self._at(*signs) else ""
+
+    def _need(self, *signs: str) -> str:
+        if not self._at(*signs):
+            raise self._stuck()
+        return self._next().text
+
+    def _stuck(self) -> UnreadableError:
+        """Return why nothing can be read here: a command that is not known, or what has no meaning."""
+        token = self._peek()
+        command = token.kind == "sign" and token.text[0] == "\\" and token.text[1:].isalpha()
+        unknown = command and token.text[1:] not in _KNOWN
+        return (UnsupportedError if unknown else UnreadableError)("answer is not readable")
+
+    def _until_brace(self) -> str:
+        """Return the text of the tokens up to a closing brace, which is taken too."""
+        parts = []
+        while not self._take("}"):
+            parts.append(self._next().text)
+        return "".join(parts)
+
+    def _nested(self, read: Callable[[], Tree]) -> Tree:
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise BoundError("answer is too deeply nested")
+        tree = read()
+        self._depth -= 1
+        return tree
+
+    # From the outside in: items, relations, unions, ratios, sums, products, powers, atoms
+
+    def _items(self, closing: tuple[str, ...]) -> list[Tree]:
+        items = [self._item()]
+        while self._take(",", ";"):
+            while self._take(",", ";"):  # "1, and 2"
+                pass
+            if self._at(*closing) or self._peek() is END:
+                break
+            items.append(self._item())
+        return [one for item in items for one in _both_signs(item)]
+
+    def _item(self) -> Tree:
+        self._take("\\approx")
+        sides = [self._union()]
+        signs: list[str] = []
+        while True:
+            if self._take("\\in"):  # of "x in S", S is the answer
+                if signs or not isinstance(sides[0], Symbol):
+                    raise self._stuck()
+                return self._union()
+            if self._take("\\approx"):  # what is exact counts, what is about equal to it does not
+                about = self._union()
+                if not signs and isinstance(sides[0], Symbol | Words):
+                    sides[0] = about
+            elif sign := self._take(*_RELATIONS):
+                signs.append(sign)
+                sides.append(self._union())
+            else:
+                return Relation(tuple(signs), tuple(sides)) if signs else sides[0]
+
+    def _union(self) -> Tree:
+        return self._joined("\\cup", "union", self._difference)
+
+    def _difference(self) -> Tree:
+        return self._joined("\\setminus", "without", self._ratio)
+
+    def _ratio(self) -> Tree:
+        return self._joined(":", "ratio", self._sum)
+
+    def _joined(self, sign: str, kind: str, read: Callable[[], Tree]) -> Tree:
+        parts = [read()]
+        while self._take(sign):
+            parts.append(read())
+        return parts[0] if len(parts) == 1 else Group(kind, tuple(parts))
+
+    def _sum(self) -> Tree:
+        terms = [self._term() if self._at("+", "-", "\\pm", "\\mp") else self._product()]
+        while self._at("+", "-", "\\pm", "\\mp"):
+            terms.append(self._term())
+        return terms[0] if len(terms) == 1 else Apply("+", tuple(terms))
+
+    def _term(self) -> Tree:
+        sign = self._next().text
+        again = self._at("+", "-")
+        return _signed(sign, self._nested(self._term) if again else self._product())
+
+    def _product(self) -> Tree:
+        factors = [self._power()]
+        while True:
+            if sign := self._take("*", "/"):
+                minus = self._take("-", "+")
+                factor = _signed(minus, self._power())
+                factors.append(Apply("inv", (factor,)) if sign == "/" else factor)
+            elif self._begins_factor():
+                self._juxtaposed(factors)
+            else:
+                return factors[0] if len(factors) == 1 else Apply("*", tuple(factors))
+
+    def _begins_factor(self) -> bool:
+        token = self._peek()
+        if token.kind != "sign":
+            return token is not END
+        if token.text == "|":
+            return not self._bars
+        name = token.text[1:] if token.text[0] == "\\" else ""
+        known = name in FUNCTIONS or name in _CONSTANTS or name in _GREEK or name in _COMMANDS
+        return known or token.text in _CLOSING
+
+    def _juxtaposed(self, factors: list[Tree]) -> None:
+        """Read what stands beside the last factor: another, the fraction of a mixed number, or a unit, which is left out."""
+        before, token = factors[-1], self._peek()
+        if token.kind == "text" and not isinstance(before, Words):
+            self._next()
+            if self._take("^"):
+                self._argument()
+        elif token.kind == "number":
+            factors[-1] = Apply("+", (before, self._plain_fraction(before)))
+        else:
+            factor = self._power()
+            if _is_whole(before) and _is_fraction(factor):  # two and a half is written 2 1/2
+                factors[-1] = Apply("+", (before, factor))
+                return
+            if isinstance(before, Symbol) and isinstance(factor, Group):  # f(x, y)
+                raise UnsupportedError("answer is not readable")
+            if isinstance(before, Words) or isinstance(factor, Words | Group):
+                raise self._stuck()
+            factors.append(factor)
+
+    def _plain_fraction(self, before: Tree) -> Tree:
+        """Read ``1/2`` after a whole number; any other number beside a number says nothing clear."""
+        top, *rest = self._tokens[self._place : self._place + 3]
+        if not _is_whole(before) or [one.kind for one in rest] != ["sign", "number"]:
+            raise UnreadableError("two numbers stand beside each other")
+        slash, bottom = rest
+        if slash.text != "/":
+            raise UnreadableError("two numbers stand beside each other")
+        self._place += 3
+        return Apply("frac", (_number(top.text), _number(bottom.text)))
+
+    def _power(self) -> Tree:
+        base = self._postfix(self._base())
+        if not self._take("^"):
+            return base
+        if self._degrees():
+            return Apply("degrees", (base,))
+        if isinstance(base, Group | Words):
+            raise self._stuck()
+        return self._postfix(Apply("^", (base, self._nested(self._exponent))))
+
+    def _degrees(self) -> bool:
+        for shape in (["\\circ"], ["{", "\\circ", "}"]):
+            ahead = self._tokens[self._place : self._place + len(shape)]
+            if [token.text for token in ahead] == shape:
+                self._place += len(shape)
+                return True
+        return False
+
+    def _exponent(self) -> Tree:
+        sign = self._take("-", "+")
+        return _signed(sign, self._argument() if self._at("{") else self._power())
+
+    def _postfix(self, tree: Tree) -> Tree:
+        while True:
+            if self._take("!"):
+                tree = Apply("factorial", (tree,))
+            elif self._take("%", "\\%"):
+                tree = Apply("percent", (tree,))
+            else:
+                return tree
+
+    def _base(self) -> Tree:
+        token = self._peek()
+        if token.kind == "sign" and token.text in _CLOSING:
+            return self._nested(self._brackets)
+        self._next()
+        if token.kind == "number":
+            return self._numeral(token.text)
+        if token.kind == "letter":
+            return self._symbol(token.text)
+        if token.kind == "text":
+            return self._phrase(token.text)
+        if token.text == "|":
+            return self._nested(self._absolute)
+        if token.text[0] == "\\":
+            return self._nested(lambda: self._command(token.text[1:]))
+        raise self._stuck()
+
+    # Atoms
+
+    def _numeral(self, text: str) -> Tree:
+        if self._at("\\overline") and "." in text:
+            return self._repeating(text)
+        if not self._take("_"):
+            return _number(text)
+        base = self._argument()
+        if not isinstance(base, Number) or not text.isdigit() or not 2 <= base.value <= 36:
+            raise self._stuck()
+        return Based(text.lstrip("0") or "0", int(base.value))
+
+    def _repeating(self, text: str) -> Tree:
+        """Read the digits under a bar, which repeat for ever."""
+        self._need("\\overline")
+        self._need("{")
+        block = self._until_brace()
+        if not block.isdigit():
+            raise self._stuck()
+        places = len(text.partition(".")[2])
+        repeated = Fraction(int(block), (10 ** len(block) - 1) * 10**places)
+        return Number(_number(text).value + repeated)
+
+    def _symbol(self, letter: str) -> Tree:
+        name = letter
+        while self._take("'"):
+            name += "'"
+        if self._take("_"):
+            name += "_" + (self._until_brace() if self._take("{") else self._next().text)
+        return Symbol(name)
+
+    def _phrase(self, text: str) -> Tree:
+        parts = [text]
+        while self._peek().kind == "text":
+            parts.append(self._next().text)
+        return Words(" ".join(parts))
+
+    def _brackets(self) -> Tree:
+        opening = self._next().text
+        bars, self._bars = self._bars, 0
+        closings = (")", "]") if opening in "([" else (_CLOSING[opening],)
+        items = [] if opening == "\\{" and self._at("\\}") else self._items(closings)
+        closing = self._need(*closings)
+        self._bars = bars
+        if opening == "\\{":
+            return Group("set", tuple(items))
+        if len(items) == 1 and _CLOSING[opening] == closing:
+            return items[0]
+        if opening == "{":
+            return Group("list", tuple(items))
+        kind = "()" if opening == "\\langle" else opening + closing
+        if len(items) != 2 and kind in ("[)", "(]"):
+            raise self._stuck()
+        return Group(kind, tuple(items))
+
+    def _absolute(self) -> Tree:
+        self._bars += 1
+        inside = self._sum()
+        self._need("|")
+        self._bars -= 1
+        return Apply("abs", (inside,))
+
+    def _argument(self) -> Tree:
+        """Read ``{...}``, or one number, letter or command."""
+        return self._nested(self._base)
+
+    def _command(self, name: str) -> Tree:
+        if name in _CONSTANTS:
+            return Apply(_CONSTANTS[name], ())
+        if name in _GREEK:
+            return self._symbol(name)
+        if name in FUNCTIONS:
+            return self._function(name)
+        if name in _COMMANDS:
+            return _COMMANDS[name](self)
+        self._place -= 1
+        raise self._stuck()
+
+    def _function(self, name: str) -> Tree:
+        base = self._argument() if name == "log" and self._take("_") else None
+        exponent = self._nested(self._exponent) if self._take("^") else None
+        argument = self._postfix(self._base()) if self._at("(", "[", "{") else self._bare_argument()
+        if exponent is None and self._take("^"):  # sin(x)^2
+            exponent = self._nested(self._exponent)
+        if exponent == Apply("neg", (Number(Fraction(1)),)) and "arc" + name in FUNCTIONS:
+            name, exponent = "arc" + name, None
+        value = Apply(name, (argument,) if base is None else (argument, base))
+        return value if exponent is None else Apply("^", (value, exponent))
+
+    def _bare_argument(self) -> Tree:
+        """Read what a function without brackets applies to: in ``sin 2x cos x`` that is ``2x``."""
+        factors = [self._power()]
+        while self._begins_factor() and not self._at(*("\\" + name for name in FUNCTIONS), "("):
+            self._juxtaposed(factors)
+        return factors[0] if len(factors) == 1 else Apply("*", tuple(factors))
+
+    def _two_arguments(self, name: str) -> Tree:
+        first = self._argument()
+        return Apply(name, (first, self._argument()))
+
+    def _root(self) -> Tree:
+        index = None
+        if self._take("["):
+            index = self._sum()
+            self._need("]")
+        inside = self._argument()
+        return Apply("sqrt", (inside,)) if index is None else Apply("root", (inside, index))
+
+    def _rounded(self, name: str) -> Tree:
+        inside = self._sum()
+        self._need("\\r" + name)
+        return Apply(name, (inside,))
+
+    def _line(self) -> Tree:
+        self._need("{")
+        return Symbol("line " + self._until_brace())
+
+    def _blackboard(self) -> Tree:
+        self._need("{")
+        name = self._until_brace()
+        if name not in _SETS:
+            raise self._stuck()
+        return Words(_SETS[name])
+
+    def _matrix(self) -> Tree:
+        self._need("{")
+        kind = self._until_brace()
+        if kind not in ("pmatrix", "bmatrix", "matrix", "array"):
+            raise self._stuck()
+        if kind == "array" and self._take("{"):
+            self._until_brace()
+        rows: list[list[Tree]] = [[]]
+        while not self._take("\\end"):
+            if self._take("\\\\"):
+                rows.append([])
+            elif not self._take("&"):
+                rows[-1].append(self._sum())
+        self._need("{")
+        self._until_brace()
+        if not rows[-1]:
+            rows.pop()
+        if not rows or not rows[0] or len({len(row) for row in rows}) != 1:
+            raise self._stuck()
+        return Group("matrix", tuple(Group("row", tuple(row)) for row in rows))
+
+
+_COMMANDS: dict[str, Callable[[_Parser], Tree]] = {
+    "frac": lambda parser: parser._two_arguments("frac"),
+    "binom": lambda parser: parser._two_arguments("binomial"),
+    "sqrt": _Parser._root,
+    "lfloor": lambda parser: parser._rounded("floor"),
+    "lceil": lambda parser: parser._rounded("ceil"),
+    "overline": _Parser._line,
+    "begin": _Parser._matrix,
+    "mathbb": _Parser._blackboard,
+    "emptyset": lambda _: Group("set", ()),
+}
+
+_KNOWN = (
+    FUNCTIONS
+    | _CONSTANTS.keys()
+    | _GREEK
+    | _COMMANDS.keys()
+    | {"cup", "setminus", "in", "approx", "pm", "mp"}
+)
+
+
+def _number(text: str) -> Number:
+    whole, point, decimals = text.replace(",", "").partition(".")
+    digits = len((whole + decimals).lstrip("0")) if point else 0
+    return Number(Fraction(f"{whole or '0'}.{decimals or '0'}"), len(decimals), digits)
+
+
+def _is_whole(tree: Tree) -> bool:
+    return isinstance(tree, Number) and not tree.digits and tree.value.denominator == 1
+
+
+def _is_fraction(tree: Tree) -> bool:
+    return isinstance(tree, Apply) and tree.name == "frac" and all(map(_is_whole, tree.args))
+
+
+def _signed(sign: str, tree: Tree) -> Tree:
+    if sign in ("\\pm", "\\mp"):
+        return Apply(sign[1:], (tree,))
+    return Apply("neg", (tree,)) if sign == "-" else tree
+
+
+def _both_signs(tree: Tree) -> tuple[Tree, ...]:
+    """Return the tree, or the two trees that plus or minus stands for."""
+    plus, minus = _with_sign(tree, "pm"), _with_sign(tree, "mp")
+    return (tree,) if plus == minus else (plus, minus)
+
+
+def _with_sign(tree: Tree, positive: str) -> Tree:
+    """Return ``tree`` with ``positive`` (``pm`` or ``mp``) read as plus and the other one as minus."""
+    if isinstance(tree, Apply):
+        args = tuple(_with_sign(arg, positive) for arg in tree.args)
+        if tree.name in ("pm", "mp"):
+            return args[0] if tree.name == positive else Apply("neg", args)
+        return Apply(tree.name, args)
+    if isinstance(tree, Group):
+        return attrs.evolve(tree, items=tuple(_with_sign(one, positive) for one in tree.items))
+    if isinstance(tree, Relation):
+        return attrs.evolve(tree, sides=tuple(_with_sign(one, positive) for one in tree.sides))
+    return tree

@@ -1,0 +1,85 @@
+"""The verifier of steps: a process reward for the arithmetic of a worked solution."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from orbiter.errors import ConfigError
+from orbiter.records import Message, Task, Trajectory, Verdict
+from orbiter.verify.verifier import Verifier, version_of
+from orbiter_math.statements import MAX_LENGTH
+from orbiter_math.steps import steps
+
+AGGREGATES = ("product", "min")
+"""How the scores of the steps become one."""
+
+
+class StepVerifier(Verifier):
+    """Check every step of a solution and aggregate their scores.
+
+    A step is a line that states arithmetic; its score is the share of its equations that hold. ``details["steps"]`` holds the
+    scores in order, ``details["wrong"]`` the equations that do not hold, and the verdict's step scores one number per assistant turn.
+    Nothing is compared with a reference: right arithmetic may still answer another question.
+
+    Args:
+        aggregate: ``product`` or ``min``, of the scores of the steps.
+        threshold: Aggregated score in (0, 1] from which on the verdict is pass.
+    """
+
+    name = "steps"
+
+    def __init__(self, *, aggregate: str = "product", threshold: float = 1.0) -> None:
+        if aggregate not in AGGREGATES:
+            raise ConfigError(f"aggregate must be product or min, got {aggregate!r}")
+        is_number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
+        if not is_number or not 0 < threshold <= 1:
+            raise ConfigError(f"threshold must be a number in (0, 1], got {threshold!r}")
+        self.aggregate, self.threshold = aggregate, threshold
+        self.version = version_of(self, "1")
+
+    def verify(self, task: Task, trajectory: Trajectory) -> Verdict:
+        """Pass if the score reaches the threshold; invalid if there is no step, or one that cannot be computed."""
+        prompt = _prompt_size(task, trajectory.messages)
+        turns = [m for m in trajectory.messages[prompt:] if m.role == "assistant"]
+        if not any(turn.text.strip() for turn in turns):
+            return Verdict.failed("no answer")
+        if sum(len(turn.text) for turn in turns) > MAX_LENGTH:
+            return Verdict.failed("solution is too long")
+        by_turn = [steps(turn.text) for turn in turns]
+        found = [step for one in by_turn for step in one]
+        if not found:
+            return Verdict.invalid("no arithmetic to check")
+        given = sum(m.role == "assistant" for m in trajectory.messages[:prompt])
+        told: dict[str, Any] = {
+            "details": {
+                "steps": [step.score for step in found],
+                "wrong": [equation for step in found for equation in step.wrong][:10],
+            },
+            "step_scores": (
+                *([None] * given),
+                *(self._score([step.score for step in one]) for one in by_turn),
+            ),
+        }
+        score = self._score([step.score for step in found])
+        if score is None:
+            return Verdict.invalid("a step cannot be computed", **told)
+        if score >= self.threshold:
+            return Verdict.passed(score=score, **told)
+        return Verdict.failed("wrong step", score=score, **told)
+
+    def _score(self, scores: Sequence[float | None]) -> float | None:
+        """Return the score of several steps; None where there are none or one is unknown."""
+        known = [score for score in scores if score is not None]
+        if not known or len(known) < len(scores):
+            return None
+        return math.prod(known) if self.aggregate == "product" else min(known)
+
+
+def _prompt_size(task: Task, messages: Sequence[Message]) -> int:
+    """Return how many messages the policy did not write."""
+    size = len(task.messages)
+    if tuple(messages[:size]) == task.messages:
+        return size
+    return next((i for i, m in enumerate(messages) if m.role == "assistant"), len(messages))
