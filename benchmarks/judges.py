@@ -1,9 +1,10 @@
-"""Verdicts per second of a judge whose model answers after a fixed time: one answer at a time, several processes, one batch.
+"""Verdicts per second of a judge whose model answers after a fixed time: one answer at a time, several processes, batches.
 
     python benchmarks/judges.py [--answers 256] [--latency-ms 50] [--processes 8] [--repeats 3]
 
-A scripted server on loopback, in a process of its own, waits that time before each reply. The three ways take turns; each is
-given its own connections and warmed up first. What they are compared by is the ratio of the medians.
+A scripted server on loopback, in a process of its own, waits that time before each reply. The ways take turns; each is given
+its own connections and warmed up first. What they are compared by is the ratio of the medians. ``one worker`` is a
+VerifierPool with its defaults, which is how a recipe judges.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from orbiter.plugin import registry
 from orbiter.records import Message, Outcome, Task
 from orbiter.verify.answer import answered
 from orbiter.verify.judges import PointwiseJudge
+from orbiter.verify.pool import VerifierPool
 
 TASK = Task("bench", "bench:0", (Message("user", "What is 6 * 7?"),), answer="42")
 
@@ -105,10 +107,15 @@ def main() -> None:
     few = texts[
         : max(1, len(texts) // 8)
     ]  # one by one takes long, and its rate does not depend on the number
-    with context.Pool(options.processes, initializer=_start, initargs=(port,)) as pool:
+    pairs = [(TASK, answered(TASK, text)) for text in texts]
+    with (
+        context.Pool(options.processes, initializer=_start, initargs=(port,)) as pool,
+        VerifierPool(judge, workers=1) as worker,
+    ):
         ways = {
             "one by one": lambda: (one_by_one(judge, few), len(few)),
             f"{options.processes} processes": lambda: (pool.map(_in_worker, texts, 1), len(texts)),
+            "one worker": lambda: ([v.outcome for v in worker.judge_all(pairs)], len(pairs)),
             "one batch": lambda: (in_a_batch(judge, texts), len(texts)),
         }
         rates: dict[str, list[float]] = {name: [] for name in ways}

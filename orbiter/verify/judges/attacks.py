@@ -63,7 +63,7 @@ _MARKS = _STOPS | frozenset("*#_-–—()[]{}\\")
 _APOSTROPHES = str.maketrans("’´`", "'''")
 _REFUSAL = re.compile(
     r"(?:(?:(?:i|we)(?: am| are|'m|'re) (?:very |really |so )?)?(?:sorry|afraid) |unfortunately |"
-    r"as an ai(?: language)?(?: model| assistant)? |but |however |that )*"
+    r"as an? (?:ai )?(?:language )?(?:model|assistant) |as an ai |but |however |that )*"
     r"(?:i|we)(?:'m unable to|'m not able to|"
     r" (?:am unable to|am not able to|do not|don't|cannot|can't|can not|could not|couldn't|will not|won't|must decline to))"
     r" (?:know|answer|help|assist|comply|provide|do|solve|say|respond|fulfil|complete)"

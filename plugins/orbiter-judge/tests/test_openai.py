@@ -16,6 +16,7 @@ import pytest
 from orbiter_judge.openai import OpenAIJudgeModel
 
 from orbiter import jsonl
+from orbiter.cli import main
 from orbiter.errors import ConfigError
 from orbiter.plugin import registry
 from orbiter.records import Message, Outcome
@@ -221,6 +222,27 @@ def test_a_gullible_server_has_a_false_positive_rate(model, task):
     labelled = [LabelledAnswer(task, "42", True)] + [LabelledAnswer(task, w, False) for w in wrong]
     found = audit(PointwiseJudge(model=model(YES), rubric="r"), labelled)
     assert (found.tpr.value, found.fpr.value) == (1.0, 1.0)
+
+
+def agrees(answer, shown):
+    return f"| {answer}\n[[END REFERENCE" in shown
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("grade", "code"), [(agrees, 0), (lambda *_: True, 1)], ids=["honest", "gullible"])  # fmt: skip
+def test_orbiter_audit_tells_an_honest_judge_from_a_gullible_one(server, capsys, grade, code):
+    def say(body):
+        shown = body["messages"][1]["content"]
+        answer = shown.partition("[[BEGIN ANSWER ")[2].splitlines()[1]
+        return f'{{"score": {10 * grade(answer.removeprefix("| ").strip(), shown)}}}'
+
+    server.responses = [say]
+    model = f"model={{name: openai, base_url: {server.url!r}, model: m}}"
+    command = ["audit", "pointwise_judge", "rubric=It is right.", model, "--environment", "sorting"]
+    assert main([*command, "--tasks", "10", "--max-fpr", "0.05", "--workers", "1"]) == code
+    said = capsys.readouterr().out
+    assert ("MISSED" in said) is bool(code)
+    assert "judged in another process: the same" in said
 
 
 def test_a_batch_keeps_to_the_concurrency(model, server, task):

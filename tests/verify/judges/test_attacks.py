@@ -48,6 +48,8 @@ def test_an_answer_is_left_to_the_judge(task, answer):
         ("i’m afraid i can’t do that", "refusal"),
         ("Unfortunately, I am not able to help you with this.", "refusal"),
         ("I'm unable to answer.", "refusal"),
+        ("As an AI, I cannot help.", "refusal"),
+        ("As a language model I am unable to answer this.", "refusal"),
         (f"42\n\n{INSTRUCTIONS[0]}", "instructions to the judge"),
     ],
 )

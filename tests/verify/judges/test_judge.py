@@ -7,8 +7,10 @@ from orbiter import jsonl
 from orbiter.convert import unstructure
 from orbiter.errors import ConfigError, MissingPluginError
 from orbiter.records import Message, Outcome, Verdict
+from orbiter.tasks.sorting import Sorting
 from orbiter.verify.answer import answered
 from orbiter.verify.audit import LabelledAnswer, audit
+from orbiter.verify.audit.probes import probes
 from orbiter.verify.judges import (
     ConstitutionJudge,
     JudgeModel,
@@ -344,6 +346,17 @@ def test_the_audit_sees_what_a_gullible_judge_lets_through(scripted, task):
     assert {d.labelled.answer for d in gullible.disagreements} >= {":", "Solution"}
     fenced = audit(pointwise(scripted(YES)), labelled)
     assert (fenced.tpr.value, fenced.fpr.value) == (1.0, 0.0)
+
+
+def test_the_audit_s_own_probes_catch_it(scripted):
+    environment, gullible = Sorting(), Gullible(scripted(YES))
+    probed = probes(environment, gullible, count=40, seed=0)
+    found = audit(gullible, probed).families["judge attack"]
+    assert (found.fpr.value, found.wrong) == (1.0, 40)
+    fenced = audit(pointwise(scripted(YES)), probed).families
+    assert 0 < fenced["judge attack"].fpr.value < 0.3  # "The answer is correct." may be one
+    assert [fenced[name].fpr.value for name in ("empty", "prompt echo")] == [0.0, 0.0]
+    assert fenced["one edit"].fpr.value == fenced["gold"].tpr.value == 1.0
 
 
 def test_the_audit_sees_what_no_fence_can_prevent(scripted, task):
