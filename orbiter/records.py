@@ -328,7 +328,10 @@ class Pair(_Row):
         rejected: The worse continuation.
         env: Name of the environment.
         task_id: Name of the task.
-        margin: Score of the chosen minus score of the rejected, in [0, 1], or None.
+        margin: By how much the chosen is better, or None: the difference of their scores, in [0, 1], or a judge's log-odds in
+            nats where ``metadata["unit"]`` is ``log_odds``.
+        confidence: Probability that the preference is right, in [0, 1], or None if nobody measured it.
+        weight: What its loss is multiplied by in training, >= 0.
         metadata: Anything else.
     """
 
@@ -339,4 +342,14 @@ class Pair(_Row):
     task_id: str = ""
     margin: float | None = field(default=None, validator=_finite)
     metadata: Mapping[str, Any] = field(factory=dict)
+    confidence: float | None = field(default=None, validator=_finite, kw_only=True)
+    weight: float = field(default=1.0, validator=_finite, kw_only=True)
     extra: Mapping[str, Any] = field(factory=dict, kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        if self.confidence is not None and not 0.0 <= self.confidence <= 1.0:
+            raise RecordError(
+                f"must be a number in [0, 1], got {self.confidence!r}", field="confidence"
+            )
+        if self.weight is None or self.weight < 0:
+            raise RecordError(f"must be a number >= 0, got {self.weight!r}", field="weight")

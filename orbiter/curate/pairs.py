@@ -63,15 +63,18 @@ def best_of_n_pairs(
         check_whole_number("max_pairs_per_task", max_pairs_per_task, low=1)
     check_number("min_margin", min_margin, "[0, 1]")
     pairs: list[Pair] = []
-    for group in _by_prompt(attempts):
+    for group in by_prompt(attempts):
         rows = _distinct(group)
-        best = max(filter(_passed, rows), key=_score, default=None)
+        best = max(filter(passed, rows), key=_score, default=None)
         if best is None:
             continue
         worse = [
-            row for row in rows if not _passed(row) and _score(best) - _score(row) >= min_margin
+            row for row in rows if not passed(row) and _score(best) - _score(row) >= min_margin
         ]
-        pairs += [_pair(best, row) for row in _by_turns(worse)[:max_pairs_per_task]]
+        pairs += [
+            make_pair(best, row, margin=_score(best) - _score(row))
+            for row in _by_turns(worse)[:max_pairs_per_task]
+        ]
     return pairs
 
 
@@ -81,15 +84,37 @@ def unpaired_preferences(attempts: Sequence[Trajectory]) -> list[UnpairedPrefere
     What cannot enter a pair (invalid, unjudged, cut off, contradictory) is left out here too. The order is that of the
     attempts within each prompt, prompts in order of arrival.
     """
-    return [_unpaired(row) for group in _by_prompt(attempts) for row in _distinct(group)]
+    return [_unpaired(row) for group in by_prompt(attempts) for row in _distinct(group)]
 
 
-def _by_prompt(attempts: Iterable[Trajectory]) -> list[list[Trajectory]]:
+def by_prompt(attempts: Iterable[Trajectory]) -> list[list[Trajectory]]:
+    """Return the attempts at each prompt: rows of one (env, task_id) with the same prompt and tools."""
     groups: dict[tuple[str, str, str], list[Trajectory]] = {}
     for row in attempts:
-        key = (*group_key(row), content_hash([row.prompt, row.tools]))
-        groups.setdefault(key, []).append(row)
+        groups.setdefault(prompt_key(row), []).append(row)
     return list(groups.values())
+
+
+def prompt_key(row: Trajectory) -> tuple[str, str, str]:
+    """Return what two attempts share if and only if their answers can be compared."""
+    return (*group_key(row), content_hash([row.prompt, row.tools]))
+
+
+def unfit(row: Trajectory, *, judged: bool = True) -> str | None:
+    """Return why an attempt can enter no preference, or None.
+
+    Args:
+        row: The attempt.
+        judged: Whether it must have a verdict; an invalid one is never good enough.
+    """
+    if row.verdict is None:
+        if judged:
+            return "no verdict"
+    elif row.verdict.outcome is Outcome.INVALID:
+        return f"invalid: {row.verdict.reason}"
+    if is_truncated(row):
+        return "cut off by the bound on tokens"
+    return None if response(row) else "no answer"
 
 
 def _distinct(rows: Iterable[Trajectory]) -> list[Trajectory]:
@@ -97,12 +122,10 @@ def _distinct(rows: Iterable[Trajectory]) -> list[Trajectory]:
     first: dict[bytes, Trajectory] = {}
     doubtful: set[bytes] = set()
     for row in rows:
-        if row.verdict is None or row.verdict.outcome is Outcome.INVALID:
-            continue
-        if is_truncated(row) or not response(row):
+        if unfit(row) is not None:
             continue
         key = response_key(row)
-        if _passed(first.setdefault(key, row)) != _passed(row):
+        if passed(first.setdefault(key, row)) != passed(row):
             doubtful.add(key)
     return [row for key, row in first.items() if key not in doubtful]
 
@@ -118,16 +141,29 @@ def _by_turns(rows: Iterable[Trajectory]) -> list[Trajectory]:
     return [row for _, row in sorted(order, key=lambda item: item[0])]
 
 
-def _pair(best: Trajectory, other: Trajectory) -> Pair:
+def make_pair(
+    chosen: Trajectory, rejected: Trajectory, *, margin: float | None, **metadata: Any
+) -> Pair:
+    """Return the pair of two attempts at one prompt, with what is known of them in its metadata.
+
+    ``round`` is that of the older attempt, if both have one.
+    """
+    known: dict[str, Any] = {
+        "chosen_id": chosen.id,
+        "rejected_id": rejected.id,
+        "reason": _reason(rejected),
+    }
+    if chosen.round is not None and rejected.round is not None:
+        known["round"] = min(chosen.round, rejected.round)
     return Pair(
-        prompt=best.prompt,
-        chosen=response(best),
-        rejected=response(other),
-        env=best.env,
-        task_id=best.task_id,
-        margin=_score(best) - _score(other),
-        metadata={"chosen_id": best.id, "rejected_id": other.id, "reason": _reason(other)},
-        extra=_tools(best),
+        prompt=chosen.prompt,
+        chosen=response(chosen),
+        rejected=response(rejected),
+        env=chosen.env,
+        task_id=chosen.task_id,
+        margin=margin,
+        metadata=known | metadata,
+        extra=tools_of(chosen),
     )
 
 
@@ -135,19 +171,21 @@ def _unpaired(row: Trajectory) -> UnpairedPreference:
     return UnpairedPreference(
         prompt=row.prompt,
         completion=response(row),
-        label=_passed(row),
+        label=passed(row),
         env=row.env,
         task_id=row.task_id,
         metadata={"id": row.id, "score": _score(row), "reason": _reason(row)},
-        extra=_tools(row),
+        extra=tools_of(row),
     )
 
 
-def _tools(row: Trajectory) -> dict[str, Any]:
+def tools_of(row: Trajectory) -> dict[str, Any]:
+    """Return the tools of an attempt as extra keys of a preference."""
     return {"tools": unstructure(row.tools)} if row.tools else {}
 
 
-def _passed(row: Trajectory) -> bool:
+def passed(row: Trajectory) -> bool:
+    """Return whether the verifier said pass."""
     return row.verdict is not None and row.verdict.outcome is Outcome.PASS
 
 

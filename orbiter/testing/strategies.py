@@ -180,6 +180,8 @@ def pairs() -> SearchStrategy[Pair]:
         task_id=texts(),
         margin=st.none() | rates(),
         metadata=json_objects(),
+        confidence=st.none() | rates(),
+        weight=st.floats(0, 1e6),
         extra=_unknown_keys(Pair),
     )
 

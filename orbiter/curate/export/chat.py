@@ -10,7 +10,7 @@ from attrs import frozen
 
 from orbiter.convert import unstructure
 from orbiter.errors import RecordError
-from orbiter.records import Message
+from orbiter.records import Message, Pair
 
 
 @frozen
@@ -47,6 +47,17 @@ def wrong(field: str, problem: str, got: object = None, *, hint: str | None = No
     shown = repr(got)
     shown = shown if len(shown) <= 80 else shown[:77] + "..."
     return RecordError(f"{problem}, got {shown}", field=field, hint=hint)
+
+
+def check_unweighted(record: Pair) -> None:
+    """Raise unless the pair has weight 1: most formats have no place for another."""
+    if record.weight != 1:
+        raise wrong(
+            "weight",
+            "must be 1 in this format",
+            record.weight,
+            hint="orbiter.curate.oversampled_pairs turns weights into copies",
+        )
 
 
 def plain_text(message: Message, field: str) -> str:

@@ -15,6 +15,7 @@ from orbiter.curate.export.chat import (
     check_keys,
     check_only_assistant,
     check_tool_order,
+    check_unweighted,
     plain_text,
     to_json,
     tool_calls,
@@ -39,6 +40,7 @@ class MsSwift(Exporter):
 
     def _row(self, record: Any) -> dict[str, Any]:
         if isinstance(record, Pair):
+            check_unweighted(record)
             check_only_assistant(record.rejected, "rejected")
             if len(record.rejected) != 1 or record.rejected[0].tool_calls:
                 raise wrong("rejected", "must be one message of text", len(record.rejected))

@@ -17,6 +17,7 @@ from orbiter.curate.export.chat import (
     ToolCall,
     check_ends_with_assistant,
     check_keys,
+    check_unweighted,
     plain_text,
     to_json,
     tool_calls,
@@ -48,6 +49,7 @@ class OpenAI(Exporter):
         if isinstance(record, Trajectory):
             check_ends_with_assistant(record.messages, "messages")
             return {"messages": _chat(record.messages, "messages", names)} | extra
+        check_unweighted(record)
         return {
             "input": {"messages": _chat(record.prompt, "prompt", names)} | extra,
             "preferred_output": _one_answer(record.chosen, "chosen", names),

@@ -17,6 +17,7 @@ from orbiter.curate.export.chat import (
     check_ends_with_assistant,
     check_keys,
     check_tool_order,
+    check_unweighted,
     plain_text,
     to_json,
     tool_calls,
@@ -48,6 +49,7 @@ class ShareGpt(Exporter):
     def row(self, record: Any, *, index: int) -> dict[str, Any]:  # noqa: ARG002
         """Return the row; every row of a file has the same keys."""
         if isinstance(record, Pair):
+            check_unweighted(record)
             messages: Sequence[Message] = record.prompt
         elif isinstance(record, UnpairedPreference):
             messages = (*record.prompt, *record.completion)

@@ -52,18 +52,23 @@ class TrlPromptCompletion(Exporter):
 
 
 class TrlPreference(Exporter):
-    """Writes ``prompt``, ``chosen`` and ``rejected`` for DPOTrainer, RewardTrainer and their kin."""
+    """Writes ``prompt``, ``chosen``, ``rejected`` and ``weight`` for DPOTrainer, RewardTrainer and their kin.
+
+    TRL's own trainers drop the column ``weight``; see :func:`orbiter.curate.oversampled_pairs` for those. The pair's margin is not
+    written: RewardTrainer would take it for the lead that the chosen reward must have.
+    """
 
     name, takes = "trl-preference", (Pair,)
 
     def row(self, record: Pair, *, index: int) -> dict[str, Any]:  # noqa: ARG002
-        """Return ``{"prompt", "chosen", "rejected", "tools"?}``."""
+        """Return ``{"prompt", "chosen", "rejected", "weight", "tools"?}``."""
         check_only_assistant(record.chosen, "chosen")
         check_only_assistant(record.rejected, "rejected")
         return {
             "prompt": _prompt(record.prompt),
             "chosen": _chat(record.chosen, "chosen"),
             "rejected": _chat(record.rejected, "rejected"),
+            "weight": float(record.weight),
         } | _tools(record)
 
 

@@ -1,3 +1,4 @@
+import attrs
 import pytest
 
 from orbiter import jsonl
@@ -150,3 +151,15 @@ def test_tools_of_a_pair_stand_among_its_extra_keys():
     assert tools_of(Pair((), (), ())) == []
     with pytest.raises(RecordError, match=r"field 'tools\[0\]' must be a function's schema"):
         tools_of(Pair((), (), (), extra={"tools": ["f"]}))
+
+
+@pytest.mark.parametrize("name", ["openai", "sharegpt", "llama-factory", "ms-swift"])
+def test_a_weight_is_refused_where_the_format_has_no_place_for_it(name, pair):
+    exporter = registry().create("exporter", name)
+    exporter.row(pair, index=0)
+    with pytest.raises(RecordError) as caught:
+        exporter.row(attrs.evolve(pair, weight=0.5), index=0)
+    assert str(caught.value) == (
+        "field 'weight' must be 1 in this format, got 0.5\n"
+        "  orbiter.curate.oversampled_pairs turns weights into copies"
+    )

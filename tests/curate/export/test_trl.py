@@ -52,7 +52,12 @@ def test_preference_row(pair):
         "prompt": [SYSTEM, ASK],
         "chosen": [TWO],
         "rejected": [THREE],
+        "weight": 1.0,
     }
+
+
+def test_weight_of_a_pair_goes_with_it(pair):
+    assert TrlPreference().row(attrs.evolve(pair, weight=2), index=0)["weight"] == 2.0
 
 
 def test_unpaired_rows(unpaired, plain):
