@@ -83,9 +83,9 @@ def wilson(
     check_confidence(confidence)
     if count == 0:
         return Interval(0.0, 1.0, confidence)
-    size = count if effective is None else effective
-    if not 0 < size <= count:
-        raise ConfigError(f"effective must be in (0, {count}], got {effective!r}")
+    size: float = count
+    if effective is not None:
+        size = check_number("effective", effective, f"(0, {count}]")
     z2 = NormalDist().inv_cdf((1 + confidence) / 2) ** 2
     rate = successes / count
     middle = rate + z2 / (2 * size)

@@ -153,8 +153,8 @@ def test_estimate_of_nothing_is_unknown():
     [
         (lambda: wilson(3, 2), "successes must be <= count, got 3 of 2"),
         (lambda: wilson(-1, 2), "successes must be an integer >= 0, got -1"),
-        (lambda: wilson(1, 2, effective=3), "effective must be in (0, 2], got 3"),
-        (lambda: wilson(1, 2, effective=0.0), "effective must be in (0, 2], got 0.0"),
+        (lambda: wilson(1, 2, effective=3), "effective must be a number in (0, 2], got 3"),
+        (lambda: wilson(1, 2, effective=0.0), "effective must be a number in (0, 2], got 0.0"),
         (lambda: effective_size([(2, 1)]), "successes must be <= count, got 2 of 1"),
         (lambda: clopper_pearson(1, 2.0), "count must be an integer >= 0, got 2.0"),
         (lambda: clopper_pearson(1, True), "count must be an integer >= 0, got True"),

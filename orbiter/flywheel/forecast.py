@@ -7,7 +7,7 @@ import math
 import attrs
 from attrs import frozen
 
-from orbiter.errors import ConfigError
+from orbiter.checks import check_number, check_whole_number
 from orbiter.flywheel import odds
 from orbiter.intervals import Estimate, Interval
 from orbiter.verify.audit import Confusion
@@ -74,8 +74,10 @@ def forecast(
     Raises:
         ConfigError: An argument is out of range.
     """
-    if type(rows) is not int or rows < 1:
-        raise ConfigError(f"rows must be an integer >= 1, got {rows!r}")
+    check_number("observed", observed, "[0, 1]")
+    check_whole_number("rows", rows, low=1)
+    if target is not None:
+        check_number("target", target, "(0, 1)")
     pass_rate, precision = _corrected(confusion, observed)
     right = None
     if pass_rate.value and confusion.tpr.value:

@@ -255,9 +255,7 @@ def rounds_for_target(pass_rate: float, *, target: float, multiplier: float) -> 
         The number, 0 if it is reached already; None if it never is: g is at most 1, or p is 0.
     """
     check_number("pass_rate", pass_rate, "[0, 1]")
-    check_number("target", target, "(0, 1]")
-    if target == 1:
-        raise ConfigError("target must be a number in (0, 1), got 1", hint="ask for 0.99, say")
+    check_number("target", target, "(0, 1)")
     check_number("multiplier", multiplier, "(0, inf)", infinite=True)
     if pass_rate >= target:
         return 0
@@ -265,10 +263,9 @@ def rounds_for_target(pass_rate: float, *, target: float, multiplier: float) -> 
         return None
     if math.isinf(multiplier):
         return 1
-    rounds = math.ceil(math.log(odds(target) / odds(pass_rate)) / math.log(multiplier))
-    # The quotient is off by an ulp at times, which the ceiling turns into a whole round.
-    log_odds = math.log(odds(pass_rate)) + (rounds - 1) * math.log(multiplier)
-    return rounds - 1 if rounds > 1 and log_odds >= math.log(odds(target)) - 1e-12 else rounds
+    quotient = math.log(odds(target) / odds(pass_rate)) / math.log(multiplier)
+    # It is off by a few ulps at times, which the ceiling would turn into a whole round.
+    return max(1, math.ceil(quotient - 1e-9))
 
 
 def odds_multiplier(*, tpr: float, fpr: float) -> float:

@@ -101,7 +101,7 @@ def test_a_target_that_is_reached_costs_nothing_and_one_out_of_reach_has_no_roun
     [
         (lambda: forecast(GOOD, 1.5), "observed must be a number in [0, 1], got 1.5"),
         (lambda: forecast(GOOD, 0.5, target=1), "target must be a number in (0, 1), got 1"),
-        (lambda: forecast(GOOD, 0.5, target=0), "target must be a number in (0, 1], got 0"),
+        (lambda: forecast(GOOD, 0.5, target=0), "target must be a number in (0, 1), got 0"),
         (lambda: forecast(GOOD, 0.5, rows=0), "rows must be an integer >= 1, got 0"),
     ],
 )

@@ -144,8 +144,9 @@ def test_rounds_for_a_target_are_the_least_that_reach_it(p, g, target):
 
 def test_rounds_for_a_target_at_the_ends():
     assert o.rounds_for_target(0.05, target=0.457, multiplier=2) == 4
-    # 1/9 * 3^2 = 1: the quotient of logarithms must not be rounded up to three.
-    assert o.rounds_for_target(0.1, target=0.5, multiplier=3) == 2
+    # 1/4 * 2^4 = 4: the quotient of logarithms is a little more than 4 and must not become 5.
+    assert o.rounds_for_target(0.2, target=0.8, multiplier=2) == 4
+    assert o.rounds_for_target(0.5, target=0.8, multiplier=2) == 2
     assert o.rounds_for_target(0.5, target=0.5, multiplier=1) == 0
     assert o.rounds_for_target(0.4, target=0.5, multiplier=1) is None
     assert o.rounds_for_target(0.4, target=0.5, multiplier=0.9) is None

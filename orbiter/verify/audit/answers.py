@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
+from orbiter.checks import check_whole_number
 from orbiter.errors import ConfigError, user_code
 from orbiter.records import Task, Trajectory
 from orbiter.tasks.environment import Environment
@@ -85,8 +86,7 @@ def demonstrated(environment: Environment, *, count: int, seed: int) -> list[tup
         ConfigError: It demonstrates none of them.
         UserCodeError: It raised.
     """
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-        raise ConfigError(f"count must be an integer >= 1, got {count!r}")
+    check_whole_number("count", count, low=1)
     if environment.size is not None:
         count = min(count, environment.size)
     who = f"environment {environment.name!r}"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
+from orbiter.checks import check_number
 from orbiter.errors import ConfigError
 from orbiter.intervals import Estimate
 from orbiter.verify.audit.confusion import Audit, Confusion
@@ -55,8 +56,7 @@ def check_bound(audit: Audit, rate: str, limit: float) -> Bound:
     """
     if rate not in RATES:
         raise ConfigError(f"rate must be one of {', '.join(RATES)}, got {rate!r}")
-    if isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 <= limit <= 1:
-        raise ConfigError(f"limit of the {rate} must be a number in [0, 1], got {limit!r}")
+    check_number(f"limit of the {rate}", limit, "[0, 1]")
     estimate = _rate(audit, rate, audit.confidence)
     measured = [name for name, family in audit.families.items() if _answers(family, rate)]
     shared = 1 - (1 - audit.confidence) / max(1, len(measured))

@@ -10,7 +10,7 @@ from attrs import frozen
 from orbiter.records import Outcome, Task, Trajectory, Verdict
 from orbiter.tasks.streams import item_stream
 from orbiter.verify.pool import VerifierPool
-from orbiter.verify.verifier import Verifier, judge
+from orbiter.verify.verifier import Verifier, judge_batch
 
 Answers = Sequence[tuple[Task, Trajectory]]
 """Tasks, each with an answer to it."""
@@ -23,7 +23,7 @@ Judging = Callable[[Answers], Sequence[Verdict]]
 def judging_here(make: Callable[[], Verifier]) -> Iterator[Judging]:
     """Judge in this process, with a fresh verifier: for verifiers that are trusted not to hang."""
     verifier = make()
-    yield lambda answers: [judge(verifier, task, trajectory) for task, trajectory in answers]
+    yield lambda answers: judge_batch(verifier, answers)
 
 
 @contextmanager
