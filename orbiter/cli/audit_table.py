@@ -43,7 +43,9 @@ def _print_source(console: Console, source: str, audit: Audit) -> None:
     for name, family in audit.families.items():
         table.add_row(printable(name, limit=24), *_cells(family))
     table.add_row("all", *_cells(audit), style="bold")
-    console.print("\npassed of right and of wrong answers, and the rates' intervals")
+    console.print(
+        f"\nanswers passed, right and wrong, and {audit.confidence:.0%} intervals of the rates"
+    )
     console.print(table)
     console.print()
 
