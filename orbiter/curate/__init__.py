@@ -16,7 +16,6 @@ from orbiter.curate.contamination import (
     HeldOutIndex,
     decontaminate,
 )
-from orbiter.curate.decision import ACCEPTED, Decision, Fate, Funnel
 from orbiter.curate.export import Exporter, ExportReport
 from orbiter.curate.near_dedup import Deduplicated, near_dedup
 from orbiter.curate.pairs import UnpairedPreference, best_of_n_pairs, unpaired_preferences
@@ -31,17 +30,13 @@ from orbiter.curate.splits import Splits, split_rows
 from orbiter.curate.survivors import Survivors, survivors
 
 __all__ = [
-    "ACCEPTED",
     "Contamination",
-    "Decision",
     "Decontaminated",
     "Deduplicated",
     "ExportReport",
     "Exporter",
-    "Fate",
     "FilterReport",
     "Filtered",
-    "Funnel",
     "HeldOutIndex",
     "Splits",
     "Survivors",

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from attrs import frozen
 
 from orbiter.checks import check_number, check_whole_number
-from orbiter.curate.decision import ACCEPTED, Decision, Fate, Funnel
 from orbiter.curate.response import grouped, is_truncated, response, response_key
+from orbiter.ledger.decision import ACCEPTED, Decision, Fate
 from orbiter.records import Outcome, Trajectory
 
 
@@ -23,11 +23,6 @@ class Survivors:
 
     kept: tuple[Trajectory, ...]
     decisions: tuple[Decision, ...]
-
-    @property
-    def funnel(self) -> Funnel:
-        """The decisions, counted."""
-        return Funnel.of(self.decisions)
 
 
 def survivors(

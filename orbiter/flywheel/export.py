@@ -9,12 +9,12 @@ from typing import Any
 import attrs
 
 from orbiter import jsonl
-from orbiter.curate.decision import Fate
 from orbiter.curate.export import Exporter, ExportReport
 from orbiter.curate.pairs import UnpairedPreference, best_of_n_pairs, unpaired_preferences
 from orbiter.errors import ConfigError, LedgerError
 from orbiter.flywheel.engines import POLICY
 from orbiter.ledger import History
+from orbiter.ledger.decision import Fate
 from orbiter.records import Pair, Task, Trajectory
 
 

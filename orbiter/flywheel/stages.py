@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from orbiter import jsonl
-from orbiter.curate.decision import Decision, Fate, Funnel
 from orbiter.curate.export import Exporter
 from orbiter.curate.near_dedup import near_dedup
 from orbiter.curate.pairs import best_of_n_pairs
@@ -26,6 +25,7 @@ from orbiter.flywheel.summary import goodhart_reason, summarise_round
 from orbiter.hookspecs import MetricsEvent
 from orbiter.intervals import effective_size
 from orbiter.ledger import AttemptKey
+from orbiter.ledger.decision import Decision, Fate
 from orbiter.plugin import plugin_manager
 from orbiter.records import Outcome, Task, Trajectory, Verdict
 from orbiter.tasks.streams import item_seed
@@ -198,8 +198,7 @@ def curate(wheel: Flywheel, number: int) -> dict[str, Any]:
     rows = list(judged.values())
     decided = survivors(rows, max_per_task=spec.max_per_task, min_score=spec.min_score)
     decisions = _drop_unfit(wheel, rows, list(decided.decisions))
-    Funnel.of(decisions, generated=len(rows)).check()
-    wheel.ledger.add_decisions(zip(judged, decisions))
+    wheel.ledger.add_decisions(zip(judged, decisions, strict=True))
     kept = [row for row, decision in zip(rows, decisions) if decision.accepted]
     path = kept_path(number)
     jsonl.write(wheel.place(path), kept)

@@ -6,18 +6,20 @@ instant. Killing a run loses nothing that was committed and duplicates nothing.
 """
 
 from orbiter.ledger.account import Account
-from orbiter.ledger.attempt import DECISIONS, Attempt, AttemptKey, Decision
+from orbiter.ledger.attempt import Attempt, AttemptKey
+from orbiter.ledger.decision import ACCEPTED, Decision, Fate
 from orbiter.ledger.history import History
 from orbiter.ledger.index import IndexedAttempt, RunIndex, rebuild_index
 from orbiter.ledger.ledger import Ledger
 from orbiter.ledger.lineage import trace_checkpoint, trace_row, trace_taint
 
 __all__ = [
-    "DECISIONS",
+    "ACCEPTED",
     "Account",
     "Attempt",
     "AttemptKey",
     "Decision",
+    "Fate",
     "History",
     "IndexedAttempt",
     "Ledger",

@@ -1,4 +1,4 @@
-"""The records of the ledger: an attempt, the decision about it, and the key that names it in every file."""
+"""The records of the ledger: an attempt, and the key that names it in every file."""
 
 from __future__ import annotations
 
@@ -16,9 +16,6 @@ KEY_FIELDS = ("round", "engine", "env", "task_id", "attempt")
 """The fields that name an attempt, in every file of the ledger."""
 
 _key_values = operator.attrgetter(*KEY_FIELDS)
-
-DECISIONS = ("accepted", "rejected", "invalid", "duplicate", "contaminated", "truncated")
-"""What curation can decide about an attempt."""
 
 _IN_TRAJECTORY = ("engine", "attempt", "finish_reason")
 _BESIDE_TRAJECTORY = ("token_count", "error")
@@ -180,32 +177,3 @@ class Attempt:
             return cls(key=AttemptKey.of(row), trajectory=Trajectory.from_row(rest), **own)
         except RecordError as error:
             raise (error.at(source, line) if source else error) from None
-
-
-@frozen
-class Decision:
-    """What curation decided about an attempt.
-
-    Args:
-        decision: One of :data:`DECISIONS`.
-        reason: Why, in a short stable phrase that can be counted.
-        verifier: Name of the verifier whose verdict it rests on; the ledger fills it in.
-        version: Version of that verifier; the ledger fills it in.
-    """
-
-    decision: str = field()
-    reason: str = field(default="", validator=_text)
-    verifier: str = field(default="", validator=_text)
-    version: str = field(default="", validator=_text)
-
-    @decision.validator
-    def _known(self, attribute: attrs.Attribute[str], value: str) -> None:
-        if value not in DECISIONS:
-            raise RecordError(
-                f"must be one of {', '.join(DECISIONS)}, got {value!r}", field=attribute.name
-            )
-
-    @property
-    def accepted(self) -> bool:
-        """Whether the attempt is kept."""
-        return self.decision == "accepted"

@@ -11,7 +11,8 @@ import orjson
 
 from orbiter.errors import DamagedRunError, LedgerError, RunAccessError
 from orbiter.ledger.account import Account
-from orbiter.ledger.attempt import KEY_FIELDS, Attempt, AttemptKey, Decision
+from orbiter.ledger.attempt import KEY_FIELDS, Attempt, AttemptKey
+from orbiter.ledger.decision import Decision
 from orbiter.ledger.journal import Journal
 from orbiter.ledger.lines import damaged
 from orbiter.ledger.section import Section

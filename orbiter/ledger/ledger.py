@@ -11,11 +11,12 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from orbiter.convert import unstructure
 from orbiter.errors import ConfigError, LedgerError, LedgerWarning, RecordError, RunAccessError
-from orbiter.ledger.attempt import KEY_FIELDS, Attempt, AttemptKey, Decision
+from orbiter.ledger.attempt import KEY_FIELDS, Attempt, AttemptKey
+from orbiter.ledger.decision import Decision, Fate
 from orbiter.ledger.history import FILES, History
 from orbiter.ledger.lines import encode
 from orbiter.ledger.lock import RunLock
@@ -28,18 +29,6 @@ RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 _TASKS_PER_LINE = 1_000
 _ROWS_PER_LINE = 10_000
-
-
-class Decided(Protocol):
-    """What :meth:`Ledger.add_decisions` needs of a decision."""
-
-    @property
-    def decision(self) -> str:
-        """One of :data:`orbiter.ledger.attempt.DECISIONS`."""
-
-    @property
-    def reason(self) -> str:
-        """Why, or the empty string."""
 
 
 class Ledger(History):
@@ -231,7 +220,7 @@ class Ledger(History):
             )
         self._add("verdicts", rows)
 
-    def add_decisions(self, decisions: Iterable[tuple[AttemptKey, Decided]]) -> None:
+    def add_decisions(self, decisions: Iterable[tuple[AttemptKey, Decision]]) -> None:
         """Record what curation decided about attempts; the verifier of record is written beside it.
 
         Raises:
@@ -242,7 +231,7 @@ class Ledger(History):
         for key, decided in decisions:
             section, slot = self._find(key, made=True)
             by = section.verifier_of_record(slot) or ("", "")
-            row = self._decision_row(str(decided.decision), decided.reason, *by)
+            row = self._decision_row(decided.decision, decided.reason, *by)
             self._take(
                 "decisions",
                 rows,
@@ -250,14 +239,14 @@ class Ledger(History):
                 line=encode(key.to_row() | row, what=key),
                 recorded=section.decision_lines[slot],
                 note=lambda number, s=section, n=slot, d=decided: s.add_decision(  # type: ignore[misc]
-                    n, number, decision=str(d.decision), reason=d.reason
+                    n, number, decision=d.decision.value, reason=d.reason
                 ),
             )
         self._add("decisions", rows)
 
     @staticmethod
     @functools.lru_cache(maxsize=1024)
-    def _decision_row(decision: str, reason: str, verifier: str, version: str) -> dict[str, Any]:
+    def _decision_row(decision: Fate, reason: str, verifier: str, version: str) -> dict[str, Any]:
         """Return what a line says after the key; a round has thousands of decisions and a handful of kinds."""
         row: dict[str, Any] = unstructure(Decision(decision, reason, verifier, version))
         return row

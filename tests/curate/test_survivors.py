@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orbiter.curate import Fate, survivors
+from orbiter.curate import survivors
 from orbiter.curate.response import response_key
 from orbiter.errors import ConfigError
 from orbiter.records import Message, Trajectory, Verdict
@@ -106,11 +106,11 @@ def test_bound_holds_per_task():
 
 
 @given(attempts, st.integers(1, 3), st.sampled_from([0.0, 0.5, 1.0]))
-def test_funnel_is_conserved_and_what_is_kept_is_fit(rows, max_per_task, min_score):
+def test_every_row_is_decided_and_what_is_kept_is_fit(rows, max_per_task, min_score):
     decided = survivors(rows, max_per_task=max_per_task, min_score=min_score)
     assert len(decided.decisions) == len(rows)
-    assert decided.funnel.conserved
-    assert decided.funnel[Fate.ACCEPTED] == len(decided.kept)
+    assert sum(decision.accepted for decision in decided.decisions) == len(decided.kept)
+    assert all(decision.accepted or decision.reason for decision in decided.decisions)
     for row in decided.kept:
         assert row.verdict.outcome == "pass"
         assert row.verdict.score >= min_score

@@ -18,7 +18,7 @@ from orbiter.builtins import NAMES
 from orbiter.cli import COMMANDS
 from orbiter.flywheel import recipe
 from orbiter.generate.policy import Sampling
-from orbiter.ledger import DECISIONS
+from orbiter.ledger import Fate
 from orbiter.plugin import registry
 from orbiter.registry import KINDS
 from orbiter.train.config import LoraConfig, TrainConfig
@@ -135,7 +135,7 @@ def test_every_field_of_a_record_is_listed(cls):
 
 
 def test_the_decisions_are_listed():
-    assert tuple(table_of(sections_of("records.md")["Decisions"])) == DECISIONS
+    assert tuple(table_of(sections_of("records.md")["Decisions"])) == tuple(Fate)
 
 
 def default_of(parameter) -> str:

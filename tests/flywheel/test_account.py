@@ -3,8 +3,7 @@ import pytest
 from orbiter.errors import OrbiterError
 from orbiter.flywheel import Flywheel, load_recipe, odds
 from orbiter.flywheel.account import find_run, read_account
-from orbiter.ledger import AttemptKey, Ledger
-from orbiter.ledger.attempt import Attempt, Decision
+from orbiter.ledger import Attempt, AttemptKey, Decision, Ledger
 from orbiter.records import Message, Trajectory, Verdict
 
 RECIPE = """\

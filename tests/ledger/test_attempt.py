@@ -3,7 +3,7 @@ import orjson
 import pytest
 
 from orbiter.errors import RecordError
-from orbiter.ledger import Attempt, AttemptKey, Decision
+from orbiter.ledger import ACCEPTED, Attempt, AttemptKey, Decision, Fate
 from orbiter.records import Message, Trajectory, Verdict
 
 KEY = AttemptKey(2, "policy", "sorting", "sorting:7", 3)
@@ -107,8 +107,10 @@ def test_a_line_with_a_wrong_field_names_file_and_line():
 
 
 def test_a_decision_is_one_of_six():
-    assert Decision("accepted").accepted
-    assert not Decision("duplicate").accepted
+    assert Decision("accepted") == ACCEPTED
+    assert ACCEPTED.accepted
+    assert [fate for fate in Fate if Decision(fate).accepted] == [Fate.ACCEPTED]
+    assert Decision("duplicate", "same answer").decision is Fate.DUPLICATE
     with pytest.raises(RecordError) as caught:
         Decision("kept")
     assert caught.value.message == (
