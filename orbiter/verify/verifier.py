@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import attrs
 
@@ -69,7 +70,7 @@ def judge(verifier: Verifier, task: Task, trajectory: Trajectory) -> Verdict:
     try:
         verdict = verifier.verify(task, trajectory)
     except Exception as error:
-        verdict = _invalid(error)
+        verdict = verdict_of_error(error)
     return _stamped(verifier, verdict)
 
 
@@ -84,7 +85,7 @@ def judge_batch(verifier: Verifier, pairs: Sequence[tuple[Task, Trajectory]]) ->
             got = len(verdicts) if isinstance(verdicts, list) else type(verdicts).__name__
             raise TypeError(f"verify_batch must return a list of {len(asked)} verdicts, got {got}")
     except Exception as error:
-        verdicts = [_invalid(error)] * len(asked)
+        verdicts = [verdict_of_error(error)] * len(asked)
     found = iter(verdicts)
     return [
         _stamped(verifier, Verdict.failed("no answer") if _has_no_answer(*pair) else next(found))
@@ -96,7 +97,8 @@ def _has_no_answer(task: Task, trajectory: Trajectory) -> bool:
     return trajectory.messages == task.messages[: len(trajectory.messages)]
 
 
-def _invalid(error: Exception) -> Verdict:
+def verdict_of_error(error: Exception) -> Verdict:
+    """Return the invalid verdict of a verifier that raised."""
     if isinstance(error, MemoryError):
         return Verdict.invalid(OUT_OF_MEMORY)
     return Verdict.invalid(f"error: {type(error).__name__}: {error}"[:300])
@@ -105,7 +107,7 @@ def _invalid(error: Exception) -> Verdict:
 def _stamped(verifier: Verifier, verdict: object) -> Verdict:
     if not isinstance(verdict, Verdict):
         verdict = Verdict.invalid(f"error: returned {type(verdict).__name__}, not a Verdict")
-    stamp = {"verifier": verifier.name, "version": verifier.version}
+    stamp: dict[str, Any] = {"verifier": verifier.name, "version": verifier.version}
     try:
         return attrs.evolve(verdict, **stamp)
     except RecordError as error:  # it was changed after it was made

@@ -20,7 +20,7 @@ from orbiter.verify.pool.cache import VerdictCache
 from orbiter.verify.pool.slot import Slot
 from orbiter.verify.pool.transport import IN_WORKER, pack_verifier, worker_environment
 from orbiter.verify.pool.worker import Worker
-from orbiter.verify.verifier import Verifier, judge
+from orbiter.verify.verifier import Verifier, judge_batch
 
 CHUNK = 256
 """Most pairs that a worker is given at once."""
@@ -39,7 +39,8 @@ class VerifierPool:
 
     A pair whose verdict takes longer than ``timeout_s``, ends the process or needs too much memory gets an invalid verdict with
     a reason that begins with ``timeout:``, ``crash:`` or ``memory:``. Its worker is killed, with all that it started, and replaced;
-    the other pairs are judged. Workers start when they are first needed, are kept until :meth:`close`, and do not outlive this
+    the other pairs are judged. A verifier that judges several at once (its ``batch_size``) has that time for all of them, and they are
+    lost together. Workers start when they are first needed, are kept until :meth:`close`, and do not outlive this
     process, however it ends. A verifier runs on the main thread of its worker. What it prints is not shown.
 
     The verifier is pickled. Its class may live in a ``file.py`` or in a script as well as in an installed module; a script must
@@ -49,7 +50,7 @@ class VerifierPool:
         verifier: What judges.
         workers: How many processes; default: half of the cores. 0 judges in this process, where nothing can be killed and no bound
             holds: for looking into a verifier with a debugger.
-        timeout_s: Seconds that one verdict may take.
+        timeout_s: Seconds that one verdict, or one batch of a verifier that judges several at once, may take.
         memory_mb: Bound on the private memory of a worker, and of each process that it starts, in MiB (RLIMIT_DATA); None for none.
         cache: Where verdicts are remembered; None to judge every pair.
 
@@ -125,8 +126,11 @@ class VerifierPool:
         if self.workers:
             self._enqueue(items)
         else:
-            for item in items:
-                item.give(judge(self.verifier, *item.pair))
+            size = max(1, self.verifier.batch_size)
+            for group in (items[i : i + size] for i in range(0, len(items), size)):
+                verdicts = judge_batch(self.verifier, [item.pair for item in group])
+                for item, verdict in zip(group, verdicts):
+                    item.give(verdict)
         return batch.future
 
     async def judge(self, pairs: Sequence[Pair]) -> list[Verdict]:

@@ -90,7 +90,7 @@ class Slot(threading.Thread):
         """Return the worker, started if there is none."""
         with self._lock:
             if self._stopped:
-                raise WorkerLost("crash: the pool was closed", None)
+                raise WorkerLost("crash: the pool was closed")
             self._judging = True
             if self._worker is not None:
                 return self._worker
@@ -108,19 +108,19 @@ class Slot(threading.Thread):
         return worker.last_words
 
     def _blame(self, lost: WorkerLost, items: list[Item], done: int, words: str) -> None:
-        """Make the pair that the worker was lost with invalid, and give the rest back."""
+        """Make what the worker was judging when it was lost invalid, and give the rest back."""
         log.warning("%s%s", lost.reason, f"; its last words: {words}" if words else "")
-        blamed = None
-        if lost.item is not None and done <= lost.item < len(items):
-            blamed = items[lost.item]
-            blamed.blame(lost.reason)
+        left = items[done:]
+        blamed = [items[i] for i in lost.items if done <= i < len(items)]
+        for item in blamed:
+            item.blame(lost.reason)
         self._lost_in_a_row = 0 if done or blamed else self._lost_in_a_row + 1
         if self._lost_in_a_row == TRIES:
             raise OrbiterError(
                 f"worker was lost {TRIES} times in a row before it judged anything: {lost.reason}",
                 hint="judge in this process, with 0 workers, to see more",
             )
-        self._queue.give_back([item for item in items[done:] if item is not blamed])
+        self._queue.give_back([item for item in left if item not in blamed])
 
 
 def _sendable(items: Sequence[Item]) -> list[Item]:

@@ -148,7 +148,7 @@ def verdict_row(verdict: Verdict) -> bytes:
             if fault := fault_of_value(row):
                 raise fault
     except (RecordError, TypeError, ValueError, RecursionError) as error:
-        data = _unrecordable(str(error))
+        data = _unrecordable(getattr(error, "message", str(error)))
     return (
         data
         if len(data) <= MAX_VERDICT_BYTES

@@ -28,11 +28,9 @@ STEP_S = 30.0
 REAP_S = 5.0
 """Seconds that a guard has to clear up."""
 
-_BEGIN_S = 0.05
-"""Seconds between two looks whether the worker has begun with a pair."""
-
 _NOISE_BYTES = 2_000
-_IDLE = PROGRESS.pack(0.0, -1)
+_IDLE = PROGRESS.pack(0, 0, -1)
+_NONE = range(0)
 
 
 class WorkerLost(Exception):
@@ -40,12 +38,12 @@ class WorkerLost(Exception):
 
     Args:
         reason: Why, as it stands in a verdict.
-        item: Which pair of the chunk it was judging; None if it was none.
+        items: Which pairs of the chunk it was judging.
     """
 
-    def __init__(self, reason: str, item: int | None) -> None:
+    def __init__(self, reason: str, items: range = _NONE) -> None:
         super().__init__(reason)
-        self.reason, self.item = reason, item
+        self.reason, self.items = reason, items
 
 
 class Worker:
@@ -138,21 +136,20 @@ class Worker:
         head, _, row = line.partition(b" ")
         try:
             if head != b"%d" % number:
-                raise RecordError(f"it said {line[:80]!r}")
+                raise RecordError(f"got {line[:80]!r}")
             return read_verdict(row, verifier=self.name, version=self.version)
         except RecordError as error:
-            # It ought to be our own code that wrote this line. Whatever did, no more is believed.
-            raise WorkerLost(
-                f"crash: no verdict came from the worker: {error}"[:300], number
-            ) from None
+            # Our own code writes these lines. Whoever wrote this one, no more is believed.
+            items = self._at()[0]
+            raise WorkerLost(f"crash: the worker sent no verdict: {error}"[:300], items) from None
 
     def _deadline(self, count: int) -> Callable[[], float]:
         """Return a function that says until when the worker has time, by what it is doing at that moment."""
         sent = monotonic()
 
         def until() -> float:
-            item, since = self._at()
-            if item is None:
+            items, since = self._at()
+            if not items:
                 return sent + STEP_S
             now = monotonic()
             return min((since if since <= now else now) + self._timeout_s, whole)
@@ -161,11 +158,12 @@ class Worker:
         whole = sent + STEP_S + count * self._timeout_s
         return until
 
-    def _at(self) -> tuple[int | None, float]:
-        """Return which pair the worker is judging, and since when."""
+    def _at(self) -> tuple[range, float]:
+        """Return which pairs the worker is judging, and since when."""
         said = os.pread(self._progress.fileno(), PROGRESS.size, 0)
-        since, item = PROGRESS.unpack(said if len(said) == PROGRESS.size else _IDLE)
-        return (int(item) if 0 <= item < 2**32 else None), since
+        since, count, first = PROGRESS.unpack(said if len(said) == PROGRESS.size else _IDLE)
+        known = 0 <= first < 2**32 and 0 <= count < 2**32
+        return (range(int(first), int(first + count)) if known else _NONE), since
 
     def _lines(self, message: bytes, *, until: Callable[[], float]) -> Iterator[bytes]:
         """Send a message and yield the lines that come back, for ever."""
@@ -175,10 +173,9 @@ class Worker:
             poller.register(fd, select.POLLIN)
         poller.register(self._requests, select.POLLOUT)
         while True:
-            left_s = until() - monotonic()
-            if self._at()[0] is None:  # once a pair is begun, its own deadline holds
-                left_s = min(left_s, _BEGIN_S)
-            events = poller.poll(max(0.0, 1000 * left_s + 1))
+            # Nobody tells when it turns to the next pair, so no wait is longer than what one may take.
+            wait_s = min(until() - monotonic(), self._timeout_s)
+            events = poller.poll(max(0.0, 1000 * wait_s + 1))
             # What has arrived is taken first: this thread may be the one that was late.
             if all(fd == self._noise for fd, _ in events) and monotonic() >= until():
                 raise WorkerLost(f"timeout: no verdict within {self._timeout_s:g} s", self._at()[0])

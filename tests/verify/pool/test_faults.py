@@ -1,0 +1,111 @@
+"""A verifier that hangs, crashes or returns nonsense costs the verdict of its pair alone."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from orbiter.records import Outcome
+from orbiter.verify.pool import VerifierPool
+from orbiter.verify.verifier import OUT_OF_MEMORY
+
+REASONS = {
+    "sleeps": "timeout: no verdict within 2 s",
+    "holds_the_interpreter": "timeout: no verdict within 2 s",
+    "exits": "crash: the worker left with exit code 3",
+    "exits_with_0": "crash: the worker left with exit code 0",
+    "raises_system_exit": "crash: verifier raised SystemExit",
+    "segfaults": "crash: the worker was killed by SIGSEGV",
+    "eats_memory": OUT_OF_MEMORY,
+    "raises": "error: ValueError: boom",
+    "returns_none": "error: returned NoneType, not a Verdict",
+    "returns_text": "error: returned str, not a Verdict",
+    "returns_nan": "error: returned a malformed verdict: field 'score' must be a finite number, got nan",
+    "returns_too_much_score": "error: returned a malformed verdict: field 'score' must be a number in [0, 1], got 2.0",
+    "returns_nan_details": "error: verdict cannot be recorded: field 'details.loss' must be a finite number, got nan",
+    "returns_objects": "error: verdict cannot be recorded: Type is not JSON serializable: object",
+    "returns_a_book": "error: verdict cannot be recorded: it has 2000081 bytes of JSON",
+    "returns_half_a_character": "error: verdict cannot be recorded: str is not valid UTF-8: surrogates not allowed",
+}
+FINE = ("is_noisy", "closes_its_output", "uses_the_alarm")
+
+
+@pytest.fixture(scope="module")
+def judged(misbehaving, asked):
+    """The verdicts on one batch in which every second pair does harm, by answer."""
+    answers = [x for deed in (*REASONS, *FINE) for x in (f"before {deed}", deed, f"after {deed}")]
+    with VerifierPool(misbehaving(), workers=2, timeout_s=2, memory_mb=256) as pool:
+        verdicts = pool.judge_all([asked(answer) for answer in answers])
+        assert zombies() == []
+    return dict(zip(answers, verdicts, strict=True))
+
+
+def zombies() -> list[str]:
+    """Return the children of this process that nobody reaped."""
+    found = []
+    for task in Path("/proc/self/task").iterdir():
+        for pid in (task / "children").read_text().split():
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+            found += [pid] if state == "Z" else []
+    return found
+
+
+@pytest.mark.parametrize("deed", REASONS)
+def test_harm_is_an_invalid_verdict_with_its_reason(judged, deed):
+    verdict = judged[deed]
+    assert verdict.outcome is Outcome.INVALID
+    assert verdict.reason == REASONS[deed]
+    assert (verdict.verifier, verdict.version) == ("misbehaving", "2")
+
+
+@pytest.mark.parametrize("deed", [*REASONS, *FINE])
+def test_the_pairs_around_it_are_judged(judged, deed):
+    for answer in (f"before {deed}", f"after {deed}"):
+        assert judged[answer].outcome is Outcome.PASS
+        assert judged[answer].reason == answer
+
+
+@pytest.mark.parametrize("deed", FINE)
+def test_noise_closed_outputs_and_alarms_do_no_harm(judged, deed):
+    assert judged[deed].outcome is Outcome.PASS
+
+
+def test_a_worker_that_sends_something_else_is_believed_no_more(misbehaving, asked):
+    with VerifierPool(misbehaving(), workers=1) as pool:
+        (verdict,) = pool.judge_all([asked("babbles")])
+        (other,) = pool.judge_all([asked("a")])
+    assert verdict.reason.startswith("crash: the worker sent no verdict: got b'99 {")
+    assert other.outcome is Outcome.PASS
+
+
+def test_what_a_killed_worker_started_is_killed_with_it(misbehaving, asked, tmp_path):
+    pids = tmp_path / "pids"
+    with VerifierPool(misbehaving(), workers=1, timeout_s=2) as pool:
+        (verdict,) = pool.judge_all([asked("leaves_children", pids=str(pids))])
+        assert verdict.reason.startswith("timeout")
+        started = pids.read_text().split()
+        assert len(started) == 4
+        # The guard is reaped when the verdict is there, and it goes last.
+        assert [pid for pid in started if os.path.exists(f"/proc/{pid}")] == []
+
+
+def test_a_pair_that_cannot_be_sent_is_invalid_alone(misbehaving, asked):
+    class Local:
+        pass
+
+    with VerifierPool(misbehaving(), workers=1) as pool:
+        good, bad, other = pool.judge_all(
+            [asked("a"), asked("b", thing=Local()), asked("c")],
+        )
+    assert (good.reason, other.reason) == ("a", "c")
+    assert bad.reason.startswith("error: task cannot be sent to a worker: ")
+    assert (bad.verifier, bad.version) == ("misbehaving", "2")
+
+
+def test_time_is_counted_for_each_verdict_and_not_for_all(misbehaving, asked):
+    with VerifierPool(misbehaving(), workers=1, timeout_s=0.6) as pool:
+        began = time.monotonic()
+        verdicts = pool.judge_all([asked("waits", str(n), seconds=0.2) for n in range(6)])
+        assert time.monotonic() - began >= 1.2
+    assert [v.outcome for v in verdicts] == [Outcome.PASS] * 6
