@@ -27,9 +27,7 @@ def component_spec(name: str, options: Sequence[str], *, what: str) -> dict[str,
         if not sign or not key.isidentifier() or key == "name":
             raise ConfigError(
                 f"option of the {what} must look like key=value, got {item!r}",
-                hint=f"example: {what} sorting length=5"
-                if what == "environment"
-                else "example: exact case=false",
+                hint="examples: length=5  case=false  path=tasks.jsonl",
             )
         if key in spec:
             raise ConfigError(f"option {key!r} of the {what} is given twice")

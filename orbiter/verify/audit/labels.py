@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from fractions import Fraction
 
+from orbiter.checks import is_number
 from orbiter.records import Task
 from orbiter.tasks.environment import Environment
 from orbiter.verify.numeric import parse_number
@@ -47,7 +48,7 @@ def careful_label(label: IsRight, verifier: Verifier) -> IsRight:
     reference, or is within the verifier's ``abs_tol`` and ``rel_tol`` of it, nothing is certain.
     """
     bounds = [getattr(verifier, name, 0.0) for name in ("abs_tol", "rel_tol")]
-    absolute, relative = (Fraction(b) if isinstance(b, int | float) else Fraction() for b in bounds)
+    absolute, relative = (Fraction(b) if is_number(b) else Fraction() for b in bounds)
 
     def near(one: str, other: str) -> bool:
         value, reference = parse_number(one), parse_number(other)
