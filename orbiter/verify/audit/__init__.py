@@ -4,7 +4,7 @@ The share of right answers that it passes (TPR) and the share of wrong ones (FPR
 odds of a right answer grow by at most g = TPR / FPR.
 
 :mod:`~orbiter.verify.audit.answers` makes labelled answers from an environment's demonstrations, :mod:`~orbiter.verify.audit.probes`
-attacks of every family that audits know, :mod:`~orbiter.verify.audit.labelled` reads them from a file.
+probes of every family that verifiers are known to be wrong about, :mod:`~orbiter.verify.audit.labelled` reads them from a file.
 :mod:`~orbiter.verify.audit.confusion` counts, :mod:`~orbiter.verify.audit.bounds` compares with what was promised, and
 :mod:`~orbiter.verify.audit.stability` asks whether the same answer gets the same verdict again.
 """

@@ -34,6 +34,7 @@ class LabelledRow:
         tools: Tool schemas of the task.
         metadata: Metadata of the task.
         family: What kind of answer it is.
+        prompt_size: How many of the messages are the prompt; None: those before the first assistant turn.
     """
 
     messages: tuple[Message, ...] = field(validator=_some)
@@ -44,11 +45,27 @@ class LabelledRow:
     tools: tuple[Any, ...] = ()
     metadata: Mapping[str, Any] = field(factory=dict)
     family: str = "labelled"
+    prompt_size: int | None = None
     extra: Mapping[str, Any] = field(factory=dict, kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        self.trajectory  # noqa: B018  # a prompt_size that does not fit the messages is told with the line
+
+    @property
+    def trajectory(self) -> Trajectory:
+        """The conversation as an unscored trajectory."""
+        return Trajectory(
+            self.messages,
+            self.env,
+            self.task_id,
+            None,
+            tools=self.tools,
+            prompt_size=self.prompt_size,
+        )
 
     def labelled(self, known: Mapping[str, Task]) -> LabelledAnswer:
         """Return the labelled answer; its task is the known one of that name, or else what the row says."""
-        trajectory = Trajectory(self.messages, self.env, self.task_id, None, tools=self.tools)
+        trajectory = self.trajectory
         task = known.get(self.task_id) or Task(
             self.env, self.task_id, trajectory.prompt, self.answer, self.tools, self.metadata
         )

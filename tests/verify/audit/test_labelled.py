@@ -39,6 +39,15 @@ def test_rows_bring_their_reference_and_are_judged_unscored(write):
     assert (found.true_positives, found.true_negatives) == (1, 1)
 
 
+def test_a_prompt_that_shows_turns_says_how_long_it_is(write):
+    turns = [("user", "1+1="), ("assistant", "2"), ("user", "2+2="), ("assistant", "4")]
+    messages = [{"role": role, "content": text} for role, text in turns]
+    path = write(row(answer="4") | {"messages": messages, "prompt_size": 3})
+    (item,) = read_labelled(path)
+    assert [m.text for m in item.task.messages] == ["1+1=", "2", "2+2="]
+    assert audit(ExactVerifier(), [item]).true_positives == 1
+
+
 def test_tasks_are_looked_up_in_an_environment_that_ends(write, tmp_path):
     tasks = tmp_path / "tasks.jsonl"
     tasks.write_text('{"q": "2+2=", "a": "4"}\n{"q": "2+3=", "a": "5"}\n')
@@ -60,6 +69,7 @@ def test_tasks_are_looked_up_in_an_environment_that_ends(write, tmp_path):
         ({"messages": row()["messages"], "task_id": "t"}, "line 2: field 'correct' is missing"),
         (row(task_id=3), "line 2: field 'task_id' must be a string, got 3"),
         (row() | {"messages": [{"role": "me"}]}, "line 2: field 'messages[0].role' must be one of"),
+        (row(prompt_size=9), "line 2: field 'prompt_size' must be"),
         ("{", "line 2: line must be JSON"),
         ('{"task_id": "a", "task_id": "b"}', "line 2: field 'task_id' is given twice"),
     ],
