@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
-from attrs import frozen
+import attrs
+from attrs import field, frozen
+from attrs.validators import instance_of, optional
 
+from orbiter.checks import check_number, check_whole_number
 from orbiter.records import Message
 
 
@@ -27,6 +31,14 @@ class Question:
     max_tokens: int = 1024
 
 
+def _count(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    check_whole_number(attribute.name, value, low=0)
+
+
+def _price(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    check_number(attribute.name, value, "[0, inf)")
+
+
 @frozen(kw_only=True)
 class Reply:
     """What came back for a question.
@@ -41,13 +53,13 @@ class Reply:
         cost: Price of both, in the currency that the client was told; None if unknown.
     """
 
-    text: str | None = None
-    error: str = ""
-    truncated: bool = False
-    model: str | None = None
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    cost: float | None = None
+    text: str | None = field(default=None, validator=optional(instance_of(str)))
+    error: str = field(default="", validator=instance_of(str))
+    truncated: bool = field(default=False, validator=instance_of(bool))
+    model: str | None = field(default=None, validator=optional(instance_of(str)))
+    prompt_tokens: int | None = field(default=None, validator=optional(_count))
+    completion_tokens: int | None = field(default=None, validator=optional(_count))
+    cost: float | None = field(default=None, validator=optional(_price))
 
 
 class JudgeModel(ABC):

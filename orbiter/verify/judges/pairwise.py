@@ -10,15 +10,8 @@ from attrs import field, frozen
 
 from orbiter.records import Task, Verdict
 from orbiter.verify.judges.attacks import certain_failure
-from orbiter.verify.judges.judge import (
-    CLOSE,
-    FENCES,
-    Evidence,
-    Judge,
-    Sections,
-    check_text,
-    task_sections,
-)
+from orbiter.verify.judges.judge import Evidence, Judge, check_text
+from orbiter.verify.judges.prompt import CLOSE, FENCES, Sections, task_sections
 from orbiter.verify.judges.reply import UnreadableError
 from orbiter.verify.judges.votes import Votes
 

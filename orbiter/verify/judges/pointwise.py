@@ -10,17 +10,8 @@ import attrs
 
 from orbiter.checks import check_number, check_whole_number
 from orbiter.records import Task, Verdict
-from orbiter.verify.judges.judge import (
-    CLOSE,
-    FENCES,
-    Evidence,
-    Judge,
-    Sections,
-    check_bool,
-    check_text,
-    reference_section,
-    task_sections,
-)
+from orbiter.verify.judges.judge import Evidence, Judge, check_bool, check_text
+from orbiter.verify.judges.prompt import CLOSE, FENCES, Sections, reference_section, task_sections
 from orbiter.verify.judges.reply import UnreadableError
 from orbiter.verify.judges.votes import Votes
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import weakref
 from collections.abc import Sequence
 
@@ -15,8 +16,8 @@ from orbiter_judge.event_loop import EventLoopThread
 class PolicyJudgeModel(JudgeModel):
     """Ask a policy.
 
-    All questions of a call are given to the policy at once; how many are under way at the same time is the policy's own
-    matter. What the policy raises becomes the error of every reply.
+    It is given batches of its ``batch_size``, and has up to ``concurrency`` of them under way. What it raises becomes the error of
+    the replies of that batch.
 
     Args:
         policy: A Policy, or the name of one with options beside it.
@@ -51,15 +52,32 @@ class PolicyJudgeModel(JudgeModel):
         return f"{type(self).__name__}({self.model!r})"
 
     def ask(self, questions: Sequence[Question]) -> list[Reply]:
-        """Return one reply per question; questions sampled alike are asked together."""
-        replies: dict[int, Reply] = {}
-        for sampling, numbers in _by_sampling(questions).items():
+        """Return one reply per question."""
+        try:
+            return self._loop.run(self._ask(questions))
+        except OrbiterError as error:
+            return [Reply(error=error.message)] * len(questions)
+
+    async def _ask(self, questions: Sequence[Question]) -> list[Reply]:
+        slots = asyncio.Semaphore(self.policy.concurrency)
+
+        async def complete(numbers: Sequence[int], sampling: Sampling) -> None:
             requests = [_request(questions[number]) for number in numbers]
-            try:
-                completions = self._loop.run(ask(self.policy, requests, sampling))
-            except OrbiterError as error:
-                completions = [Completion.failed(error.message)] * len(requests)
+            async with slots:
+                try:
+                    completions = await ask(self.policy, requests, sampling)
+                except OrbiterError as error:
+                    completions = [Completion.failed(error.message)] * len(requests)
             replies.update(zip(numbers, map(self._reply, completions)))
+
+        replies: dict[int, Reply] = {}
+        await asyncio.gather(
+            *(
+                complete(numbers, sampling)
+                for sampling, alike in _by_sampling(questions).items()
+                for numbers in _batches(alike, self.policy.batch_size)
+            )
+        )
         return [replies[number] for number in range(len(questions))]
 
     def _reply(self, completion: Completion) -> Reply:
@@ -86,6 +104,10 @@ class PolicyJudgeModel(JudgeModel):
 
 def _request(question: Question) -> Request:
     return Request(messages=question.messages, env="judge", seed=question.seed)
+
+
+def _batches(numbers: Sequence[int], size: int) -> list[Sequence[int]]:
+    return [numbers[start : start + size] for start in range(0, len(numbers), size)]
 
 
 def _by_sampling(questions: Sequence[Question]) -> dict[Sampling, list[int]]:

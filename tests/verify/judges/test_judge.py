@@ -13,6 +13,7 @@ from orbiter.verify.audit import LabelledAnswer, audit
 from orbiter.verify.audit.probes import probes
 from orbiter.verify.judges import (
     ConstitutionJudge,
+    Judge,
     JudgeModel,
     PairwiseJudge,
     PointwiseJudge,
@@ -20,7 +21,8 @@ from orbiter.verify.judges import (
     Reply,
 )
 from orbiter.verify.judges.attacks import HOLLOW, INSTRUCTIONS, REFUSALS
-from orbiter.verify.judges.judge import REMINDER
+from orbiter.verify.judges.prompt import FENCES, REMINDER, task_sections
+from orbiter.verify.judges.votes import Votes
 from orbiter.verify.verifier import Verifier
 
 PASS, FAIL, INVALID = Outcome.PASS, Outcome.FAIL, Outcome.INVALID
@@ -82,7 +84,7 @@ def test_every_message_of_the_task_is_shown_under_its_role(scripted, verdict):
     assert [" ".join(title) for title in titles] == [
         "TASK SYSTEM", "TASK USER", "TASK ASSISTANT", "TASK TOOL", "TASK USER", "REFERENCE", "ANSWER",
     ]  # fmt: skip
-    assert '"name":"f"' in shown
+    assert '"name": "f"' in shown
 
 
 def test_thoughts_are_not_shown(scripted, verdict):
@@ -190,6 +192,7 @@ class Broken(JudgeModel):
         ([None], "no reply: NoneType is no Reply"),
         (None, "no reply: TypeError"),
         ([Reply()], "no reply: "),
+        ([Reply(error="\ud800\x1b: x")], "no reply: \\ud800\\u001b"),
     ],
 )
 def test_a_model_that_breaks_its_contract_makes_the_verdict_invalid(verdict, value, reason):
@@ -251,6 +254,51 @@ def test_a_batch_is_asked_at_once_and_judged_like_its_items(scripted, task):
     assert [v.outcome for v in batch] == [PASS, FAIL, FAIL, PASS, INVALID, FAIL]
     assert batch == [judge_.verify(*item) for item in items]
     assert judge_.verify_batch([]) == []
+
+
+class YesNo(Judge):
+    name, keys = "yes_no", ("yes",)
+    instructions = f"Is the answer in the section ANSWER polite? {FENCES}"
+
+    def prompts(self, task, answer):
+        if answer == "raise":
+            raise KeyError("x")
+        return [[*task_sections(task), ("ANSWER", answer)]]
+
+    def read(self, verdict):
+        return float({"yes": 1, "no": 0}[verdict["yes"]])
+
+    def decide(self, evidence):
+        details = evidence.details
+        decision = Votes.of(s.value for s in evidence.samples[0]).decide(self.margin)
+        if decision is None:
+            return Verdict.invalid(evidence.unknown("votes under the margin"), details=details)
+        return Verdict.passed(details=details) if decision else 1 / 0
+
+
+def test_a_judge_of_ones_own_that_raises_spoils_no_other_answer(scripted, task):
+    said = scripted('{"yes": "yes"}', '{"yes": "no"}', '{"yes": ["maybe"]}', '{"yes": "yes"}')
+    answers = ["a", "raise", "b", "c", "d"]
+    found = YesNo(model=said).verify_batch([(task, answered(task, text)) for text in answers])
+    assert [(v.outcome, v.reason) for v in found] == [
+        (PASS, ""),
+        (INVALID, "error: KeyError: 'x'"),
+        (INVALID, "error: ZeroDivisionError: division by zero"),
+        (INVALID, "unreadable reply: read raised TypeError"),
+        (PASS, ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"text": 7}, {"text": b"x"}, {"error": None}, {"truncated": "no"}, {"model": 7}, {"prompt_tokens": -1},
+        {"completion_tokens": 1.5}, {"cost": float("nan")}, {"cost": -1.0}, {"cost": float("inf")},
+    ],
+)  # fmt: skip
+def test_a_reply_that_no_row_can_hold_cannot_be_made(fields):
+    with pytest.raises((TypeError, ConfigError)):
+        Reply(**fields)
 
 
 def test_version_tells_models_prompts_and_options_apart(scripted):

@@ -72,7 +72,8 @@ def test_the_reference_is_shown_if_there_is_one(scripted, verdict):
         return model.asked[0].messages[1].text
 
     assert "| gold\n[[END REFERENCE" in shown("gold")
-    assert '| {"target":6}\n[[END REFERENCE' in shown({"target": 6})
+    assert '| {"target": 6}\n[[END REFERENCE' in shown({"target": 6})
+    assert f"| {10**30}\n[[END REFERENCE" in shown(10**30)
     assert "REFERENCE" not in shown(None)
     assert "REFERENCE" not in shown("gold", reference=False)
 
