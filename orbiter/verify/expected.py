@@ -115,7 +115,7 @@ def same(a: object, b: object, normalise: Normalise = lambda text: text) -> bool
         return len(a) == len(b) and all(same(x, y, normalise) for x, y in zip(a, b))
     if isinstance(a, str) and isinstance(b, str):
         return a == b or normalise(_composed(a)) == normalise(_composed(b))
-    return type(a) is type(b) and a == b
+    return a is None and b is None
 
 
 def _composed(text: str) -> str:
@@ -123,22 +123,17 @@ def _composed(text: str) -> str:
 
 
 def assigned(needs: int, offers: int, fit: Callable[[int, int], bool]) -> list[int] | None:
-    """Return for each need an offer of its own that fits, or None if that cannot be (bipartite matching, augmenting paths)."""
-    taken: dict[int, int] = {}
-
-    def place(need: int, tried: set[int]) -> bool:
-        for offer in range(offers):
-            if offer in tried or not fit(need, offer):
-                continue
-            tried.add(offer)
-            if offer not in taken or place(taken[offer], tried):
-                taken[offer] = need
-                return True
-        return False
-
-    if needs > offers or not all(place(need, set()) for need in range(needs)):
+    """Return for each need an offer of its own that fits, or None if that cannot be (a bipartite matching)."""
+    if needs > offers:
         return None
-    return sorted(taken, key=taken.__getitem__)
+    if all(fit(need, need) for need in range(needs)):
+        return list(range(needs))
+    table = [[fit(need, offer) for offer in range(offers)] for need in range(needs)]
+    from scipy.sparse import csr_array  # scipy costs a tenth of a second to import
+    from scipy.sparse.csgraph import maximum_bipartite_matching
+
+    found: list[int] = maximum_bipartite_matching(csr_array(table), perm_type="column").tolist()
+    return None if -1 in found else found
 
 
 def arranged(calls: Sequence[Call], needs: int, fit: Callable[[int, Call], bool]) -> list[Call]:

@@ -148,6 +148,15 @@ def test_a_section_is_judged(text, outcome, reason):
     assert (verdict.outcome, verdict.reason) == (outcome, reason)
 
 
+def test_the_section_follows_the_same_prompt():
+    class Seen(ExactVerifier):
+        def verify(self, task, trajectory):
+            assert trajectory.messages == (*TASK.messages, Message("assistant", "42"))
+            return super().verify(task, trajectory)
+
+    assert SectionVerifier(Seen()).verify(TASK, answered(TASK, GOOD)).outcome is PASS
+
+
 def test_a_section_keeps_invalid():
     task = Task("e", "e:1", TASK.messages)
     verdict = SectionVerifier(ExactVerifier()).verify(task, answered(task, GOOD))

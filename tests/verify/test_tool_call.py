@@ -1,3 +1,5 @@
+import json
+
 import attrs
 import pytest
 from hypothesis import given
@@ -5,6 +7,7 @@ from hypothesis import strategies as st
 
 from orbiter.errors import ConfigError, UnknownNameError
 from orbiter.records import Message, Outcome, Task, Trajectory
+from orbiter.verify.calls import MAX_ARGUMENTS_LENGTH, MAX_CALLS, MAX_DEPTH
 from orbiter.verify.tool_call import ToolCallVerifier
 
 PASS, FAIL, INVALID = Outcome.PASS, Outcome.FAIL, Outcome.INVALID
@@ -188,6 +191,36 @@ def test_deep_arguments():
     for arguments in ({"at": deep}, '{"at": ' + "[" * 200 + "]" * 200 + "}"):
         verdict = verdict_on(TASK, turn(("look", arguments), SAY))
         assert verdict.reason == "tool arguments are nested too deep"
+
+
+def nested(depth):
+    value = "x"
+    for _ in range(depth):
+        value = [value]
+    return {"at": value}
+
+
+def test_the_bounds_are_included():
+    task = make_task([{"name": "look"}] * MAX_CALLS)
+    task = attrs.evolve(task, tools=(tool("look", at={"default": "sky"}),))
+    assert verdict_on(task, turn(*[("look", {})] * MAX_CALLS)).outcome is PASS
+    task = make_task([{"name": "look", "arguments": nested(MAX_DEPTH - 1)}])
+    task = attrs.evolve(task, tools=(tool("look", at={}),))
+    assert verdict_on(task, turn(("look", nested(MAX_DEPTH - 1)))).outcome is PASS
+    too_deep = verdict_on(task, turn(("look", nested(MAX_DEPTH))))
+    assert too_deep.reason == "tool arguments are nested too deep"
+    text = json.dumps({"at": "x" * (MAX_ARGUMENTS_LENGTH - 10)})
+    assert len(text) == MAX_ARGUMENTS_LENGTH
+    assert verdict_on(TASK, turn(("look", text))).reason == "too few tool calls"
+    too_long = verdict_on(TASK, turn(("look", text + " ")))
+    assert too_long.reason == "tool arguments are not a JSON object"
+
+
+def test_a_broken_trace_names_the_turn():
+    assert verdict_on(TASK, turn(("look", "?"))).details == {"turn": 0}
+    assert verdict_on(TASK, turn(("jump", {}))).details == {"turn": 0}
+    result = Message("tool", "", tool_call_id="0")
+    assert verdict_on(TASK, turn(LOOK), result, turn(("look", "?"))).details == {"turn": 1}
 
 
 def test_many_calls():
