@@ -53,6 +53,12 @@ def test_bounds(size, outcome, score, reason):
     assert verdict.details == {"length": size}
 
 
+def test_defaults():
+    for size in (1, 20):
+        verdict = verdict_on("x" * size, 20)
+        assert (verdict.outcome, verdict.score) == (PASS, 1.0)
+
+
 @pytest.mark.parametrize("text", ["", " \n\t "])
 def test_blank_is_no_answer(text):
     assert verdict_on(text, 9, min_length=0).reason == "no answer"

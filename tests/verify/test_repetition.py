@@ -80,6 +80,17 @@ def test_no_place_hides_a_loop(offset):
     assert verdict_on(f"{text} {tail}", window=64).outcome is Outcome.FAIL
 
 
+@given(st.integers(0, 140))
+def test_a_loop_at_the_end_is_found(offset):
+    text = " ".join(f"w{n}" for n in range(offset)) + " loop" * 48
+    assert verdict_on(text, window=64).outcome is Outcome.FAIL
+
+
+def test_the_smallest_texts_have_no_n_grams():
+    for count, share in ((3, 0.0), (4, 0.0), (5, 0.5)):
+        assert verdict_on("no " * count).details == {"repeated_share": share}
+
+
 def test_only_the_final_answer():
     text = "<think>" + "so " * 300 + "</think>42"
     assert verdict_on(text, thoughts=False).outcome is Outcome.PASS

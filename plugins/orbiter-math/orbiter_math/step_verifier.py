@@ -6,8 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from orbiter.checks import check_number
 from orbiter.errors import ConfigError
-from orbiter.records import Message, Task, Trajectory, Verdict
+from orbiter.records import Task, Trajectory, Verdict
+from orbiter.verify.answer import prompt_size
 from orbiter.verify.verifier import Verifier, version_of
 from orbiter_math.statements import MAX_LENGTH
 from orbiter_math.steps import steps
@@ -33,16 +35,14 @@ class StepVerifier(Verifier):
     def __init__(self, *, aggregate: str = "product", threshold: float = 1.0) -> None:
         if aggregate not in AGGREGATES:
             raise ConfigError(f"aggregate must be product or min, got {aggregate!r}")
-        is_number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
-        if not is_number or not 0 < threshold <= 1:
-            raise ConfigError(f"threshold must be a number in (0, 1], got {threshold!r}")
+        check_number("threshold", threshold, "(0, 1]")
         self.aggregate, self.threshold = aggregate, threshold
         self.version = version_of(self, "1")
 
     def verify(self, task: Task, trajectory: Trajectory) -> Verdict:
         """Pass if the score reaches the threshold; invalid if there is no step, or one that cannot be computed."""
-        prompt = _prompt_size(task, trajectory.messages)
-        turns = [m for m in trajectory.messages[prompt:] if m.role == "assistant"]
+        after = trajectory.messages[prompt_size(task, trajectory) :]
+        turns = [message for message in after if message.role == "assistant"]
         if not any(turn.text.strip() for turn in turns):
             return Verdict.failed("no answer")
         if sum(len(turn.text) for turn in turns) > MAX_LENGTH:
@@ -51,16 +51,12 @@ class StepVerifier(Verifier):
         found = [step for one in by_turn for step in one]
         if not found:
             return Verdict.invalid("no arithmetic to check")
-        given = sum(m.role == "assistant" for m in trajectory.messages[:prompt])
         told: dict[str, Any] = {
             "details": {
                 "steps": [step.score for step in found],
                 "wrong": [equation for step in found for equation in step.wrong][:10],
             },
-            "step_scores": (
-                *([None] * given),
-                *(self._score([step.score for step in one]) for one in by_turn),
-            ),
+            "step_scores": tuple(self._score([step.score for step in one]) for one in by_turn),
         }
         score = self._score([step.score for step in found])
         if score is None:
@@ -75,11 +71,3 @@ class StepVerifier(Verifier):
         if not known or len(known) < len(scores):
             return None
         return math.prod(known) if self.aggregate == "product" else min(known)
-
-
-def _prompt_size(task: Task, messages: Sequence[Message]) -> int:
-    """Return how many messages the policy did not write."""
-    size = len(task.messages)
-    if tuple(messages[:size]) == task.messages:
-        return size
-    return next((i for i, m in enumerate(messages) if m.role == "assistant"), len(messages))

@@ -148,7 +148,7 @@ def test_nothing_to_check(text, outcome, reason):
     assert (verdict.outcome, verdict.reason) == (outcome, reason)
 
 
-def test_each_turn_has_a_score_and_turns_of_the_prompt_have_none():
+def test_each_turn_after_the_prompt_has_a_score():
     shown = (Message("user", "1 + 1?"), Message("assistant", "1 + 1 = 3"), Message("user", "q"))
     task = Task("sums", "sums:2", shown)
     said = (
@@ -160,7 +160,7 @@ def test_each_turn_has_a_score_and_turns_of_the_prompt_have_none():
     )
     trajectory = Trajectory((*shown, *said), "sums", "sums:2", None)
     verdict = judge(StepVerifier(), task, trajectory)
-    assert verdict.step_scores == (None, 1.0, None, 0.0)
+    assert verdict.step_scores == (1.0, None, 0.0)
     assert verdict.details["steps"] == [1.0, 0.0]
 
 
