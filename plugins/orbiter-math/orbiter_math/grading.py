@@ -17,7 +17,7 @@ from attrs import frozen
 
 from orbiter.verify.numeric import NUMBER
 from orbiter_math import symbolic
-from orbiter_math.comparison import Comparison, has_symbols
+from orbiter_math.comparison import Comparison
 from orbiter_math.latex import clean, squeezed
 from orbiter_math.parser import parse
 from orbiter_math.tokens import MAX_LENGTH
@@ -29,6 +29,7 @@ from orbiter_math.tree import (
     UnreadableError,
     UnsupportedError,
     Words,
+    has_symbols,
 )
 from orbiter_math.units import Unit, split_unit
 
@@ -107,7 +108,7 @@ def same(reference: Reading, answer: Reading, comparison: Comparison) -> bool:
     """
     if reference.text == answer.text:
         return True
-    if reference.number is not None and answer.number is not None and comparison.is_exact:
+    if reference.number is not None and answer.number is not None and comparison.numbers.is_exact:
         return reference.number == answer.number
     trees = [_tree(one) for one in (reference, answer)]
     if trees[0] is None or trees[1] is None:

@@ -73,8 +73,9 @@ _COMMANDS = {
     **dict.fromkeys(("to", "rightarrow"), r"\to"),
     **dict.fromkeys(("ldots", "dots", "cdots"), "..."),
     # Says how it looks, not what it is.
+    **dict.fromkeys("left right big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr".split(), ""),
     **dict.fromkeys(
-        "left right big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr displaystyle textstyle limits nolimits "
+        "displaystyle textstyle limits nolimits "
         "quad qquad thinspace hspace boldsymbol bf rm it bm boxed fbox mathstrut".split(),
         " ",
     ),

@@ -22,8 +22,7 @@ from orbiter_math.statements import (
     quotes_reference,
     statements,
 )
-from orbiter_math.tree import UnfitReferenceError, UnreadableError
-from orbiter_math.value import UndefinedError
+from orbiter_math.tree import UndefinedError, UnfitReferenceError, UnreadableError
 
 MAX_STATEMENTS = 10
 """Most different statements of a final answer that are looked at; a solution with more of them states no one answer."""

@@ -8,17 +8,17 @@ integrals, limits, operators) is no closed form and is not read.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 import attrs
 
+from orbiter_math.cursor import Cursor
 from orbiter_math.tokens import END, NAMES, Token, tokens
 from orbiter_math.tree import (
     FUNCTIONS,
     Apply,
     Based,
-    BoundError,
     Group,
     Number,
     Relation,
@@ -29,9 +29,6 @@ from orbiter_math.tree import (
     Words,
 )
 
-MAX_DEPTH = 24
-"""Deepest nesting of brackets, roots, fractions, exponents and signs."""
-
 _CONSTANTS = {"pi": "pi", "infty": "infinity", "infinity": "infinity", "inf": "infinity"}
 _GREEK = frozenset(
     "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi omicron rho sigma tau upsilon "
@@ -40,6 +37,7 @@ _GREEK = frozenset(
 _SETS = {"R": "reals", "Z": "integers", "Q": "rationals", "N": "naturals", "C": "complexes"}
 _RELATIONS = ("=", "<", ">", "<=", ">=", "!=")
 _CLOSING = {"(": ")", "[": "]", "\\{": "\\}", "{": "}", "\\langle": "\\rangle"}
+_JOINING = frozenset({"and", "or"})
 _WORD = re.compile(r"[A-Za-z]+(?:['-][A-Za-z]+)*[.,]?|[0-9]+,?")
 
 
@@ -60,6 +58,8 @@ def _words(text: str) -> Words | None:
     words = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text).split()
     if not words or not words[0][0].isalpha() or not all(map(_WORD.fullmatch, words)):
         return None
+    if not _JOINING.isdisjoint(words):
+        return None
     if words[0].casefold() == "the" and len(words) > 1:
         del words[0]
     letters = [word for word in words if word not in NAMES and len(word) > 1 and word.isalpha()]
@@ -67,93 +67,53 @@ def _words(text: str) -> Words | None:
     return Words(" ".join(words).casefold()) if letters and is_words else None
 
 
-class _Parser:
+class _Parser(Cursor):
     """Recursive descent over the tokens; every level of nesting is counted."""
 
-    def __init__(self, found: list[Token]) -> None:
-        self._tokens = found
-        self._place = 0
-        self._depth = 0
+    def __init__(self, found: Sequence[Token]) -> None:
+        super().__init__(found)
         self._bars = 0
 
     def parse(self) -> Tree:
         items = self._items(())
-        if self._place < len(self._tokens):
-            raise self._stuck()
+        if self.peek() is not END:
+            raise self.stuck()
         return items[0] if len(items) == 1 else Group("list", tuple(items))
 
-    # Tokens
-
-    def _peek(self) -> Token:
-        return self._tokens[self._place] if self._place < len(self._tokens) else END
-
-    def _next(self) -> Token:
-        token = self._peek()
-        if token is END:
-            raise self._stuck()
-        self._place += 1
-        return token
-
-    def _at(self, *signs: str) -> bool:
-        token = self._peek()
-        return token.kind == "sign" and token.text in signs
-
-    def _take(self, *signs: str) -> str:
-        return self._next().text if self._at(*signs) else ""
-
-    def _need(self, *signs: str) -> str:
-        if not self._at(*signs):
-            raise self._stuck()
-        return self._next().text
-
-    def _stuck(self) -> UnreadableError:
+    def stuck(self) -> UnreadableError:
         """Return why nothing can be read here: a command that is not known, or what has no meaning."""
-        token = self._peek()
+        token = self.peek()
         command = token.kind == "sign" and token.text[0] == "\\" and token.text[1:].isalpha()
-        unknown = command and token.text[1:] not in _KNOWN
-        return (UnsupportedError if unknown else UnreadableError)("answer is not readable")
-
-    def _until_brace(self) -> str:
-        """Return the text of the tokens up to a closing brace, which is taken too."""
-        parts = []
-        while not self._take("}"):
-            parts.append(self._next().text)
-        return "".join(parts)
-
-    def _nested(self, read: Callable[[], Tree]) -> Tree:
-        self._depth += 1
-        if self._depth > MAX_DEPTH:
-            raise BoundError("answer is too deeply nested")
-        tree = read()
-        self._depth -= 1
-        return tree
+        if command and token.text[1:] not in _KNOWN:
+            return UnsupportedError("answer is not readable")
+        return super().stuck()
 
     # From the outside in: items, relations, unions, ratios, sums, products, powers, atoms
 
     def _items(self, closing: tuple[str, ...]) -> list[Tree]:
         items = [self._item()]
-        while self._take(",", ";"):
-            while self._take(",", ";"):  # "1, and 2"
+        while self.take(",", ";"):
+            while self.take(",", ";"):  # "1, and 2"
                 pass
-            if self._at(*closing) or self._peek() is END:
+            if self.at(*closing) or self.peek() is END:
                 break
             items.append(self._item())
         return [one for item in items for one in _both_signs(item)]
 
     def _item(self) -> Tree:
-        self._take("\\approx")
+        self.take("\\approx")
         sides = [self._union()]
         signs: list[str] = []
         while True:
-            if self._take("\\in"):  # of "x in S", S is the answer
+            if self.take("\\in"):  # of "x in S", S is the answer
                 if signs or not isinstance(sides[0], Symbol):
-                    raise self._stuck()
+                    raise self.stuck()
                 return self._union()
-            if self._take("\\approx"):  # what is exact counts, what is about equal to it does not
+            if self.take("\\approx"):  # what is exact counts, what is about equal to it does not
                 about = self._union()
                 if not signs and isinstance(sides[0], Symbol | Words):
                     sides[0] = about
-            elif sign := self._take(*_RELATIONS):
+            elif sign := self.take(*_RELATIONS):
                 signs.append(sign)
                 sides.append(self._union())
             else:
@@ -170,26 +130,26 @@ class _Parser:
 
     def _joined(self, sign: str, kind: str, read: Callable[[], Tree]) -> Tree:
         parts = [read()]
-        while self._take(sign):
+        while self.take(sign):
             parts.append(read())
         return parts[0] if len(parts) == 1 else Group(kind, tuple(parts))
 
     def _sum(self) -> Tree:
-        terms = [self._term() if self._at("+", "-", "\\pm", "\\mp") else self._product()]
-        while self._at("+", "-", "\\pm", "\\mp"):
+        terms = [self._term() if self.at("+", "-", "\\pm", "\\mp") else self._product()]
+        while self.at("+", "-", "\\pm", "\\mp"):
             terms.append(self._term())
         return terms[0] if len(terms) == 1 else Apply("+", tuple(terms))
 
     def _term(self) -> Tree:
-        sign = self._next().text
-        again = self._at("+", "-")
-        return _signed(sign, self._nested(self._term) if again else self._product())
+        sign = self.next().text
+        again = self.at("+", "-")
+        return _signed(sign, self.nested(self._term) if again else self._product())
 
     def _product(self) -> Tree:
         factors = [self._power()]
         while True:
-            if sign := self._take("*", "/"):
-                minus = self._take("-", "+")
+            if sign := self.take("*", "/"):
+                minus = self.take("-", "+")
                 factor = _signed(minus, self._power())
                 factors.append(Apply("inv", (factor,)) if sign == "/" else factor)
             elif self._begins_factor():
@@ -198,7 +158,7 @@ class _Parser:
                 return factors[0] if len(factors) == 1 else Apply("*", tuple(factors))
 
     def _begins_factor(self) -> bool:
-        token = self._peek()
+        token = self.peek()
         if token.kind != "sign":
             return token is not END
         if token.text == "|":
@@ -209,10 +169,10 @@ class _Parser:
 
     def _juxtaposed(self, factors: list[Tree]) -> None:
         """Read what stands beside the last factor: another, the fraction of a mixed number, or a unit, which is left out."""
-        before, token = factors[-1], self._peek()
+        before, token = factors[-1], self.peek()
         if token.kind == "text" and not isinstance(before, Words):
-            self._next()
-            if self._take("^"):
+            self.next()
+            if self.take("^"):
                 self._argument()
         elif token.kind == "number":
             factors[-1] = Apply("+", (before, self._plain_fraction(before)))
@@ -224,56 +184,56 @@ class _Parser:
             if isinstance(before, Symbol) and isinstance(factor, Group):  # f(x, y)
                 raise UnsupportedError("answer is not readable")
             if isinstance(before, Words) or isinstance(factor, Words | Group):
-                raise self._stuck()
+                raise self.stuck()
             factors.append(factor)
 
     def _plain_fraction(self, before: Tree) -> Tree:
         """Read ``1/2`` after a whole number; any other number beside a number says nothing clear."""
-        top, *rest = self._tokens[self._place : self._place + 3]
+        top, *rest = self.ahead(3)
         if not _is_whole(before) or [one.kind for one in rest] != ["sign", "number"]:
             raise UnreadableError("two numbers stand beside each other")
         slash, bottom = rest
         if slash.text != "/":
             raise UnreadableError("two numbers stand beside each other")
-        self._place += 3
+        self.skip(3)
         return Apply("frac", (_number(top.text), _number(bottom.text)))
 
     def _power(self) -> Tree:
         base = self._postfix(self._base())
-        if not self._take("^"):
+        if not self.take("^"):
             return base
         if self._degrees():
             return Apply("degrees", (base,))
         if isinstance(base, Group | Words):
-            raise self._stuck()
-        return self._postfix(Apply("^", (base, self._nested(self._exponent))))
+            raise self.stuck()
+        return self._postfix(Apply("^", (base, self.nested(self._exponent))))
 
     def _degrees(self) -> bool:
         for shape in (["\\circ"], ["{", "\\circ", "}"]):
-            ahead = self._tokens[self._place : self._place + len(shape)]
+            ahead = self.ahead(len(shape))
             if [token.text for token in ahead] == shape:
-                self._place += len(shape)
+                self.skip(len(shape))
                 return True
         return False
 
     def _exponent(self) -> Tree:
-        sign = self._take("-", "+")
-        return _signed(sign, self._argument() if self._at("{") else self._power())
+        sign = self.take("-", "+")
+        return _signed(sign, self._argument() if self.at("{") else self._power())
 
     def _postfix(self, tree: Tree) -> Tree:
         while True:
-            if self._take("!"):
+            if self.take("!"):
                 tree = Apply("factorial", (tree,))
-            elif self._take("%", "\\%"):
+            elif self.take("%", "\\%"):
                 tree = Apply("percent", (tree,))
             else:
                 return tree
 
     def _base(self) -> Tree:
-        token = self._peek()
+        token = self.peek()
         if token.kind == "sign" and token.text in _CLOSING:
-            return self._nested(self._brackets)
-        self._next()
+            return self.nested(self._brackets)
+        self.next()
         if token.kind == "number":
             return self._numeral(token.text)
         if token.kind == "letter":
@@ -281,54 +241,54 @@ class _Parser:
         if token.kind == "text":
             return self._phrase(token.text)
         if token.text == "|":
-            return self._nested(self._absolute)
+            return self.nested(self._absolute)
         if token.text[0] == "\\":
-            return self._nested(lambda: self._command(token.text[1:]))
-        raise self._stuck()
+            return self.nested(lambda: self._command(token.text[1:]))
+        raise self.stuck()
 
     # Atoms
 
     def _numeral(self, text: str) -> Tree:
-        if self._at("\\overline") and "." in text:
+        if self.at("\\overline") and "." in text:
             return self._repeating(text)
-        if not self._take("_"):
+        if not self.take("_"):
             return _number(text)
         base = self._argument()
         if not isinstance(base, Number) or not text.isdigit() or not 2 <= base.value <= 36:
-            raise self._stuck()
+            raise self.stuck()
         return Based(text.lstrip("0") or "0", int(base.value))
 
     def _repeating(self, text: str) -> Tree:
         """Read the digits under a bar, which repeat for ever."""
-        self._need("\\overline")
-        self._need("{")
-        block = self._until_brace()
+        self.need("\\overline")
+        self.need("{")
+        block = self.until_brace()
         if not block.isdigit():
-            raise self._stuck()
+            raise self.stuck()
         places = len(text.partition(".")[2])
         repeated = Fraction(int(block), (10 ** len(block) - 1) * 10**places)
         return Number(_number(text).value + repeated)
 
     def _symbol(self, letter: str) -> Tree:
         name = letter
-        while self._take("'"):
+        while self.take("'"):
             name += "'"
-        if self._take("_"):
-            name += "_" + (self._until_brace() if self._take("{") else self._next().text)
+        if self.take("_"):
+            name += "_" + (self.until_brace() if self.take("{") else self.next().text)
         return Symbol(name)
 
     def _phrase(self, text: str) -> Tree:
         parts = [text]
-        while self._peek().kind == "text":
-            parts.append(self._next().text)
+        while self.peek().kind == "text":
+            parts.append(self.next().text)
         return Words(" ".join(parts))
 
     def _brackets(self) -> Tree:
-        opening = self._next().text
+        opening = self.next().text
         bars, self._bars = self._bars, 0
         closings = (")", "]") if opening in "([" else (_CLOSING[opening],)
-        items = [] if opening == "\\{" and self._at("\\}") else self._items(closings)
-        closing = self._need(*closings)
+        items = [] if opening == "\\{" and self.at("\\}") else self._items(closings)
+        closing = self.need(*closings)
         self._bars = bars
         if opening == "\\{":
             return Group("set", tuple(items))
@@ -338,19 +298,19 @@ class _Parser:
             return Group("list", tuple(items))
         kind = "()" if opening == "\\langle" else opening + closing
         if len(items) != 2 and kind in ("[)", "(]"):
-            raise self._stuck()
+            raise self.stuck()
         return Group(kind, tuple(items))
 
     def _absolute(self) -> Tree:
         self._bars += 1
         inside = self._sum()
-        self._need("|")
+        self.need("|")
         self._bars -= 1
         return Apply("abs", (inside,))
 
     def _argument(self) -> Tree:
         """Read ``{...}``, or one number, letter or command."""
-        return self._nested(self._base)
+        return self.nested(self._base)
 
     def _command(self, name: str) -> Tree:
         if name in _CONSTANTS:
@@ -361,15 +321,15 @@ class _Parser:
             return self._function(name)
         if name in _COMMANDS:
             return _COMMANDS[name](self)
-        self._place -= 1
-        raise self._stuck()
+        self.skip(-1)
+        raise self.stuck()
 
     def _function(self, name: str) -> Tree:
-        base = self._argument() if name == "log" and self._take("_") else None
-        exponent = self._nested(self._exponent) if self._take("^") else None
-        argument = self._postfix(self._base()) if self._at("(", "[", "{") else self._bare_argument()
-        if exponent is None and self._take("^"):  # sin(x)^2
-            exponent = self._nested(self._exponent)
+        base = self._argument() if name == "log" and self.take("_") else None
+        exponent = self.nested(self._exponent) if self.take("^") else None
+        argument = self._postfix(self._base()) if self.at("(", "[", "{") else self._bare_argument()
+        if exponent is None and self.take("^"):  # sin(x)^2
+            exponent = self.nested(self._exponent)
         if exponent == Apply("neg", (Number(Fraction(1)),)) and "arc" + name in FUNCTIONS:
             name, exponent = "arc" + name, None
         value = Apply(name, (argument,) if base is None else (argument, base))
@@ -378,7 +338,7 @@ class _Parser:
     def _bare_argument(self) -> Tree:
         """Read what a function without brackets applies to: in ``sin 2x cos x`` that is ``2x``."""
         factors = [self._power()]
-        while self._begins_factor() and not self._at(*("\\" + name for name in FUNCTIONS), "("):
+        while self._begins_factor() and not self.at(*("\\" + name for name in FUNCTIONS), "("):
             self._juxtaposed(factors)
         return factors[0] if len(factors) == 1 else Apply("*", tuple(factors))
 
@@ -388,47 +348,47 @@ class _Parser:
 
     def _root(self) -> Tree:
         index = None
-        if self._take("["):
+        if self.take("["):
             index = self._sum()
-            self._need("]")
+            self.need("]")
         inside = self._argument()
         return Apply("sqrt", (inside,)) if index is None else Apply("root", (inside, index))
 
     def _rounded(self, name: str) -> Tree:
         inside = self._sum()
-        self._need("\\r" + name)
+        self.need("\\r" + name)
         return Apply(name, (inside,))
 
     def _line(self) -> Tree:
-        self._need("{")
-        return Symbol("line " + self._until_brace())
+        self.need("{")
+        return Symbol("line " + self.until_brace())
 
     def _blackboard(self) -> Tree:
-        self._need("{")
-        name = self._until_brace()
+        self.need("{")
+        name = self.until_brace()
         if name not in _SETS:
-            raise self._stuck()
+            raise self.stuck()
         return Words(_SETS[name])
 
     def _matrix(self) -> Tree:
-        self._need("{")
-        kind = self._until_brace()
+        self.need("{")
+        kind = self.until_brace()
         if kind not in ("pmatrix", "bmatrix", "matrix", "array"):
-            raise self._stuck()
-        if kind == "array" and self._take("{"):
-            self._until_brace()
+            raise self.stuck()
+        if kind == "array" and self.take("{"):
+            self.until_brace()
         rows: list[list[Tree]] = [[]]
-        while not self._take("\\end"):
-            if self._take("\\\\"):
+        while not self.take("\\end"):
+            if self.take("\\\\"):
                 rows.append([])
-            elif not self._take("&"):
+            elif not self.take("&"):
                 rows[-1].append(self._sum())
-        self._need("{")
-        self._until_brace()
+        self.need("{")
+        self.until_brace()
         if not rows[-1]:
             rows.pop()
         if not rows or not rows[0] or len({len(row) for row in rows}) != 1:
-            raise self._stuck()
+            raise self.stuck()
         return Group("matrix", tuple(Group("row", tuple(row)) for row in rows))
 
 

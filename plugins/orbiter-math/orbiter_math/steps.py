@@ -13,10 +13,10 @@ from itertools import pairwise
 
 from attrs import frozen
 
+from orbiter_math.exact import exact, rounds_to
 from orbiter_math.latex import clean
 from orbiter_math.parser import parse
-from orbiter_math.tree import Apply, BoundError, Number, Tree, UnreadableError
-from orbiter_math.value import UndefinedError, exact, rounds_to
+from orbiter_math.tree import Apply, BoundError, Number, Tree, UndefinedError, UnreadableError
 
 MAX_SIDE = 300
 """Longest side of an equation, in characters; a longer one is not looked at."""

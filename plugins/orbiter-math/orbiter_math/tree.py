@@ -11,6 +11,10 @@ class UnreadableError(ValueError):
     """A text is no mathematical answer that can be read; the message is a short reason."""
 
 
+class UndefinedError(ArithmeticError):
+    """There is no such value: a division by zero, the logarithm of zero, infinity minus infinity."""
+
+
 class UnsupportedError(UnreadableError):
     """A text holds something that the parser does not know; math-verify may."""
 
@@ -88,3 +92,15 @@ FUNCTIONS = frozenset(
     "sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh ln log exp".split()
 )
 """Functions of one number, by name; ``log`` has base 10 unless it is given another."""
+
+
+def has_symbols(tree: Tree) -> bool:
+    """Return whether letters in a tree stand for numbers; e and i are numbers."""
+    if isinstance(tree, Symbol):
+        return tree.name not in ("e", "i")
+    if isinstance(tree, Apply):
+        return any(map(has_symbols, tree.args))
+    parts = (
+        tree.sides if isinstance(tree, Relation) else tree.items if isinstance(tree, Group) else ()
+    )
+    return any(map(has_symbols, parts))

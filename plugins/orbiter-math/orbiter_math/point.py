@@ -1,29 +1,30 @@
-"""Values of trees: exact where the value is rational, else to 120 digits, with bounds checked before each operation.
+"""Inexact values: what a tree is at a fixed choice of its symbols, to 120 digits, with bounds checked before each step.
 
-A tree with symbols is evaluated at fixed points: two expressions that agree at all of them are one function. Expressions are judged
-as functions of real variables; where a point makes a root or logarithm complex, the principal value is compared.
+Two expressions that agree at all points are one function. They are functions of real variables; where a point makes a root or
+logarithm complex, the principal value is compared.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
-import math
 import threading
 from collections.abc import Callable, Mapping
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from orbiter_math.tree import Apply, BoundError, Number, Symbol, Tree, UnreadableError
+from orbiter_math.exact import MAX_FACTORIAL
+from orbiter_math.tree import (
+    Apply,
+    BoundError,
+    Number,
+    Symbol,
+    Tree,
+    UndefinedError,
+    UnreadableError,
+)
 
 if TYPE_CHECKING:
     from mpmath.ctx_mp import MPContext
-
-MAX_BITS = 20_000
-"""Largest numerator or denominator of an exact value, in bits."""
-
-MAX_FACTORIAL = 1_000
-"""Largest argument of a factorial and largest top of a binomial coefficient."""
 
 MAX_MAGNITUDE = 300
 """Largest magnitude of an inexact value: 2 to the power of this."""
@@ -31,130 +32,8 @@ MAX_MAGNITUDE = 300
 DIGITS = 120
 """Decimal digits of an inexact value."""
 
-POINTS = 4
-"""Points at which an expression with symbols is evaluated; the first is positive in every symbol."""
-
-
-class UndefinedError(ArithmeticError):
-    """There is no such value: a division by zero, the logarithm of zero, infinity minus infinity."""
-
-
-def exact(tree: Tree) -> Fraction | None:
-    """Return the value of a tree if it is rational and made by rational steps, else None.
-
-    Raises:
-        BoundError: A step would make too large a number.
-        UndefinedError: It divides by zero.
-        UnreadableError: It holds something that is no number.
-    """
-    if isinstance(tree, Number):
-        return _bounded(tree.value)
-    if isinstance(tree, Symbol):
-        return None
-    if not isinstance(tree, Apply):
-        raise UnreadableError("answer is not a number")
-    args = [exact(arg) for arg in tree.args]
-    known = [arg for arg in args if arg is not None]
-    if not args or len(known) < len(args) or tree.name not in _EXACT:
-        return None
-    value = _EXACT[tree.name](*known)
-    return None if value is None else _bounded(value)
-
-
-def rounds_to(value: Fraction, stated: Tree, *, digits: int = 0) -> bool:
-    """Return whether ``stated`` is a decimal that ``value`` is rounded or cut to, and shows at least so many significant digits."""
-    sign = 1
-    if isinstance(stated, Apply) and stated.name == "neg":
-        stated, sign = stated.args[0], -1
-    if not isinstance(stated, Number) or not stated.places or stated.digits < digits:
-        return False
-    scaled, shown = sign * value * 10**stated.places, stated.value * 10**stated.places
-    error = scaled - shown
-    return bool(abs(error) <= Fraction(1, 2) or 0 <= error < 1)
-
-
-def _bounded(value: Fraction) -> Fraction:
-    if max(value.numerator.bit_length(), value.denominator.bit_length()) > MAX_BITS:
-        raise BoundError("number is too large")
-    return value
-
-
-def _divide(top: Fraction, bottom: Fraction) -> Fraction:
-    if not bottom:
-        raise UndefinedError("division by zero")
-    return top / bottom
-
-
-def _power(base: Fraction, exponent: Fraction) -> Fraction | None:
-    if exponent.denominator != 1:
-        root = _root(base, Fraction(exponent.denominator))
-        return None if root is None else _power(root, Fraction(exponent.numerator))
-    if not base and exponent < 0:
-        raise UndefinedError("division by zero")
-    bits = max(base.numerator.bit_length(), base.denominator.bit_length())
-    if base not in (0, 1, -1) and bits * abs(exponent) > MAX_BITS:
-        raise BoundError("number is too large")
-    if base in (0, 1, -1):  # however large the exponent is
-        return Fraction(1) if not exponent or base == 1 else base ** (2 - exponent.numerator % 2)
-    return base**exponent.numerator
-
-
-def _root(inside: Fraction, index: Fraction) -> Fraction | None:
-    """Return a rational root; of a negative number only an odd one, which is real."""
-    degree = int(index)
-    if degree != index or not 1 <= degree <= 64:
-        return None
-    if inside < 0:
-        positive = _root(-inside, index) if degree % 2 else None
-        return None if positive is None else -positive
-    top, bottom = _whole_root(inside.numerator, degree), _whole_root(inside.denominator, degree)
-    return None if top is None or bottom is None else Fraction(top, bottom)
-
-
-def _whole_root(number: int, degree: int) -> int | None:
-    if number < 2:
-        return number
-    guess = 1 << -(-number.bit_length() // degree)
-    while True:  # Newton's method from above; it falls until it has the floor of the root
-        better = ((degree - 1) * guess + number // guess ** (degree - 1)) // degree
-        if better >= guess:
-            break
-        guess = better
-    return guess if guess**degree == number else None
-
-
-def _factorial(number: Fraction) -> Fraction | None:
-    if number.denominator != 1 or number < 0:
-        return None
-    if number > MAX_FACTORIAL:
-        raise BoundError("number is too large")
-    return Fraction(math.factorial(int(number)))
-
-
-def _binomial(top: Fraction, bottom: Fraction) -> Fraction | None:
-    if top.denominator != 1 or bottom.denominator != 1 or top < 0 or bottom < 0:
-        return None
-    if top > MAX_FACTORIAL:
-        raise BoundError("number is too large")
-    return Fraction(math.comb(int(top), int(bottom)))
-
-
-_EXACT: Mapping[str, Callable[..., Fraction | None]] = {
-    "+": lambda *args: sum(args, Fraction(0)),
-    "*": lambda *args: functools.reduce(lambda a, b: _bounded(a * b), args),
-    "neg": lambda a: -a,
-    "inv": lambda a: _divide(Fraction(1), a),
-    "frac": _divide,
-    "percent": lambda a: a / 100,
-    "^": _power,
-    "sqrt": lambda a: _root(a, Fraction(2)),
-    "root": _root,
-    "abs": abs,
-    "floor": lambda a: Fraction(math.floor(a)),
-    "ceil": lambda a: Fraction(math.ceil(a)),
-    "factorial": _factorial,
-    "binomial": _binomial,
-}
+POINTS = 6
+"""Points at which an expression with symbols is evaluated: all are positive at the first and negative at the second."""
 
 _local = threading.local()
 
@@ -232,7 +111,8 @@ class Point:
         size = (
             self.context.mpf(int.from_bytes(digest[:7])) / 2**56 * 4 / 5 + self.context.mpf(3) / 5
         )
-        return -size if self.index and digest[7] % 2 else size
+        negative = self.index == 1 or (self.index > 1 and digest[7] % 2)
+        return -size if negative else size
 
     def _apply(self, name: str, args: list[Any]) -> Any:
         ctx = self.context

@@ -1,0 +1,129 @@
+"""One form for the many ways in which sets of numbers, inequalities and equations are written."""
+
+from __future__ import annotations
+
+import itertools
+
+from orbiter_math.exact import exact
+from orbiter_math.tree import Apply, Group, Number, Relation, Symbol, Tree, Words, has_symbols
+
+LISTS = ("list", "set")
+"""The kinds of groups whose elements have no order."""
+
+INFINITY = Apply("infinity", ())
+ALL_REALS = Group("()", (Apply("neg", (INFINITY,)), INFINITY))
+
+_FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "=": "=", "!=": "!="}
+_FUNCTION_NAMES = frozenset("fghpqFGHPQST")
+
+
+def alone(tree: Tree) -> Tree:
+    """Return the only element of a list or set of one."""
+    if isinstance(tree, Group) and tree.kind in LISTS and len(tree.items) == 1:
+        return tree.items[0]
+    return tree
+
+
+def as_group(tree: Tree) -> Group:
+    """Return a tree as a group: of one element, if it is none."""
+    if isinstance(tree, Group):
+        return tree
+    return ALL_REALS if tree == Words("reals") else Group("list", (tree,))
+
+
+def is_name(tree: Tree) -> bool:
+    """Return whether a tree names something: ``x``, ``f(x)``, ``f(2)``, ``(x, y)``, ``Area``."""
+    if isinstance(tree, Apply) and tree.name == "*":
+        first, *rest = tree.args
+        if isinstance(first, Apply) and first.name == "^":  # the inverse of a function
+            first = first.args[0]
+        function = isinstance(first, Symbol) and first.name in _FUNCTION_NAMES
+        return isinstance(first, Symbol) and all(
+            isinstance(arg, Symbol) or (function and isinstance(arg, Number)) for arg in rest
+        )
+    if isinstance(tree, Group) and tree.kind == "()":
+        return all(isinstance(item, Symbol) for item in tree.items)
+    return isinstance(tree, Symbol | Words)
+
+
+def difference(relation: Relation) -> Tree:
+    """Return the left side of a relation of two sides less the right one."""
+    left, right = relation.sides
+    return Apply("+", (left, Apply("neg", (right,))))
+
+
+def steps_of(relation: Relation) -> list[Relation]:
+    """Return the relations between neighbours, with less on the left."""
+    pairs = itertools.pairwise(relation.sides)
+    steps = [Relation((sign,), pair) for sign, pair in zip(relation.signs, pairs)]
+    return [turned(step) if step.signs[0] in (">", ">=") else step for step in steps]
+
+
+def turned(relation: Relation) -> Relation:
+    """Return the same relation read from right to left."""
+    signs = tuple(_FLIPPED[sign] for sign in reversed(relation.signs))
+    return Relation(signs, relation.sides[::-1])
+
+
+def unknown_of(relation: Relation) -> Tree | None:
+    """Return the symbol of ``x < 2`` or ``1 < x < 2``, read from whichever side."""
+    sides = relation.sides
+    if len(sides) == 2:
+        ordered = sides if isinstance(sides[0], Symbol) else sides[::-1]
+        known = not has_symbols(ordered[1])
+        return ordered[0] if isinstance(ordered[0], Symbol) and known else None
+    middle = len(sides) == 3 and isinstance(sides[1], Symbol)
+    return sides[1] if middle and not has_symbols(sides[0]) | has_symbols(sides[2]) else None
+
+
+def interval_of(relation: Relation) -> Group | None:
+    """Return the interval that inequalities of one symbol say, or None."""
+    if unknown_of(relation) is None or not {*relation.signs} <= {"<", "<=", ">", ">="}:
+        return None
+    if len(relation.sides) == 3:
+        facing = relation if relation.signs[0][0] == "<" else turned(relation)
+        low, high = facing.signs
+        if high[0] != "<":
+            return None
+        kind = ("[" if low == "<=" else "(") + ("]" if high == "<=" else ")")
+        return Group(kind, (facing.sides[0], facing.sides[2]))
+    facing = relation if isinstance(relation.sides[0], Symbol) else turned(relation)
+    (sign,), bound = facing.signs, facing.sides[1]
+    if sign[0] == "<":
+        return Group("(" + ("]" if sign == "<=" else ")"), (Apply("neg", (INFINITY,)), bound))
+    return Group(("[" if sign == ">=" else "(") + ")", (bound, INFINITY))
+
+
+def pieces_of(group: Group) -> list[Tree]:
+    """Return the intervals of a union, also where it is written as inequalities."""
+    if group.kind == "without":
+        return list(_without(group) or group.items)
+    items = group.items if group.kind in ("union", "list") else (group,)
+    pieces: list[Tree] = []
+    for item in map(alone, items):
+        if isinstance(item, Relation):
+            pieces += _excluded(item) or [interval_of(item) or item]
+        else:
+            pieces.append(item)
+    return pieces
+
+
+def _without(group: Group) -> list[Tree]:
+    """Return the intervals of the real numbers without some rational ones; nothing for any other difference."""
+    if len(group.items) != 2 or group.items[0] != Words("reals"):
+        return []
+    taken = as_group(group.items[1])
+    points = {value for item in taken.items if (value := exact(item)) is not None}
+    if taken.kind not in LISTS or len(points) < len(taken.items):
+        return []
+    ends = [ALL_REALS.items[0], *map(Number, sorted(points)), INFINITY]
+    return [Group("()", pair) for pair in itertools.pairwise(ends)]
+
+
+def _excluded(relation: Relation) -> list[Tree]:
+    """Return the intervals that ``x != 2`` leaves."""
+    if relation.signs != ("!=",) or unknown_of(relation) is None:
+        return []
+    left, right = relation.sides
+    value = right if isinstance(left, Symbol) else left
+    return _without(Group("without", (Words("reals"), Group("set", (value,)))))
