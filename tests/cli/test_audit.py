@@ -38,7 +38,7 @@ def test_a_wrong_checker_is_caught_and_its_family_named(orbiter, checker, famili
         assert f"{family}: {what} " in said.out
 
 
-@pytest.mark.parametrize("verifier", [f"{CHECKERS}:Honest", "countdown"])
+@pytest.mark.parametrize("verifier", [f"{CHECKERS}:Honest", "countdown"], ids=["own", "built-in"])
 def test_an_honest_checker_is_not_flagged(orbiter, verifier):
     said = orbiter("audit", verifier, *SMALL, "--max-fpr", "0.02", "--max-fnr", "0.05")
     assert (said.code, said.err) == (0, "")
