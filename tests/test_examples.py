@@ -17,6 +17,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 LAST_LINES = {
     "environment": "RomanNumerals keeps the contract of an environment",
     "evolution": "TuneRubric keeps the contract of an evolution strategy",
+    "judge": "WaveringModel keeps the contract of a judge model",
     "policy": "ForgetfulPolicy keeps the contract of a policy",
     "synthesiser": "WorkedAnswers keeps the contract of a synthesiser",
     "trainer": "BigramTrainer keeps the contract of a trainer",
@@ -71,6 +72,19 @@ def test_the_lenient_verifier_is_seen_to_know_nothing(printed):
     lenient, length = (line for line in printed("verifier") if "TPR/FPR" in line)
     assert lenient.startswith("lenient  TPR 0.667  FPR 0.667 ")
     assert length.startswith("length   TPR 1.000  FPR 0.000 ")
+
+
+@pytest.mark.slow
+def test_samples_make_a_judge_abstain_rather_than_err(printed):
+    lines = printed("judge")
+    assert lines[0].split()[:3] == ["wavering", "prefers", "first"]
+    assert lines[1].endswith("neither abstain: orders disagree")
+    one, three, five = (
+        {"fpr": float(words[3]), "abstains": int(words[7])}
+        for words in (line.replace("%", "").split() for line in lines[2:5])
+    )
+    assert one["fpr"] > 0.1 > max(three["fpr"], five["fpr"])
+    assert three["abstains"] > five["abstains"] > one["abstains"] == 0
 
 
 @pytest.mark.slow
