@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orbiter.records import Message, Trajectory
-from orbiter.verify.answer import final_answer, without_thoughts
+from orbiter.records import Message, Task, Trajectory
+from orbiter.verify.answer import answered, final_answer, prompt_size, without_thoughts, written
 
 
 def trajectory(*messages):
@@ -70,3 +70,41 @@ def test_an_example_in_the_prompt_is_no_answer():
 def test_parts_of_text_are_joined():
     message = Message("assistant", [{"type": "text", "text": "4"}, {"type": "text", "text": "2"}])
     assert final_answer(trajectory(message)) == "42"
+
+
+SHOWN = (Message("user", "1+1="), Message("assistant", "2"), Message("user", "1+2="))
+FEW_SHOT = Task("e", "e:1", SHOWN)
+
+
+def test_what_was_written_comes_after_the_prompt_of_the_task():
+    turns = (
+        Message("assistant", "<think>so</think>"),
+        Message("tool", "x"),
+        Message("assistant", "3"),
+    )
+    said = Trajectory((*SHOWN, *turns), "e", "e:1", None)
+    assert prompt_size(FEW_SHOT, said) == 3
+    assert written(FEW_SHOT, said) == "<think>so</think>\n3"
+    assert written(FEW_SHOT, said, thoughts=False) == "3"
+
+
+@pytest.mark.parametrize("claimed", [None, 0, 3, 5])
+def test_the_prompt_is_the_task_s_whatever_the_row_claims(claimed):
+    turns = (Message("assistant", "3"), Message("assistant", "4"))
+    said = Trajectory((*SHOWN, *turns), "e", "e:1", None, prompt_size=claimed)
+    assert written(FEW_SHOT, said) == "3\n4"
+
+
+def test_under_another_prompt_every_assistant_turn_was_written():
+    other = Trajectory(
+        (Message("user", "?"), *SHOWN[1:], Message("assistant", "3")), "e", "e:1", None
+    )
+    assert prompt_size(FEW_SHOT, other) == 1
+    assert written(FEW_SHOT, other) == "2\n3"
+    assert prompt_size(FEW_SHOT, Trajectory((Message("user", "?"),), "e", "e:1", None)) == 1
+
+
+@pytest.mark.parametrize("text", ["", " \n"])
+def test_nothing_is_written_if_it_is_blank(text):
+    assert written(FEW_SHOT, answered(FEW_SHOT, text)) is None
+    assert written(FEW_SHOT, Trajectory(SHOWN, "e", "e:1", None)) is None
