@@ -68,9 +68,10 @@ class Isotonic(Calibration):
         after = bisect.bisect_right(self.margins, margin)
         if after in (0, len(self.margins)):
             return self.probabilities[min(after, len(self.margins) - 1)]
-        low, high = self.margins[after - 1], self.margins[after]
-        share = (margin - low) / (high - low)
-        return (1 - share) * self.probabilities[after - 1] + share * self.probabilities[after]
+        left, right = self.margins[after - 1], self.margins[after]
+        low, high = self.probabilities[after - 1], self.probabilities[after]
+        # In this form rounding never makes the line fall.
+        return min(high, low + (margin - left) / (right - left) * (high - low))
 
 
 def fit_platt(margins: Sequence[float], right: Sequence[bool], *, unit: Unit = "score") -> Platt:
@@ -132,18 +133,20 @@ def fit_isotonic(
         ConfigError: As :func:`fit_platt`.
     """
     labels = _checked(margins, right)
-    # Each block: its first and last margin, how many were right, how many there are.
-    blocks: list[tuple[float, float, float, int]] = []
+    by_margin: dict[float, list[bool]] = {}
     for margin, label in sorted(zip(margins, labels)):
-        blocks.append((margin, margin, float(label), 1))
-        while len(blocks) > 1 and _falls(*blocks[-2:]):
+        by_margin.setdefault(margin, []).append(label)
+    blocks: list[_Block] = []
+    for margin, some in by_margin.items():
+        blocks.append(_Block(margin, margin, sum(some), len(some)))
+        while len(blocks) > 1 and blocks[-2].rate >= blocks[-1].rate:
             later, earlier = blocks.pop(), blocks.pop()
-            blocks.append((earlier[0], later[1], earlier[2] + later[2], earlier[3] + later[3]))
+            blocks.append(earlier.joined(later))
     count = len(labels)
     points: dict[float, float] = {}
-    for first, last, hits, size in blocks:
-        rate = min(max(hits / size, 1 / (count + 2)), (count + 1) / (count + 2))
-        points[first] = points[last] = rate
+    for block in blocks:
+        rate = min(max(block.rate, 1 / (count + 2)), (count + 1) / (count + 2))
+        points[block.first] = points[block.last] = rate
     return Isotonic(tuple(points), tuple(points.values()), unit)
 
 
@@ -173,11 +176,21 @@ def _checked(margins: Sequence[float], right: Sequence[bool], *, both: bool = Tr
     return labels
 
 
-def _falls(
-    earlier: tuple[float, float, float, int], later: tuple[float, float, float, int]
-) -> bool:
-    """Return whether two blocks must be pooled: their rates do not rise, or they share a margin."""
-    return earlier[2] * later[3] >= later[2] * earlier[3] or earlier[1] == later[0]
+@frozen
+class _Block:
+    """Neighbouring margins with one rate."""
+
+    first: float
+    last: float
+    hits: int
+    count: int
+
+    @property
+    def rate(self) -> float:
+        return self.hits / self.count
+
+    def joined(self, later: _Block) -> _Block:
+        return _Block(self.first, later.last, self.hits + later.hits, self.count + later.count)
 
 
 def _newton_step(

@@ -1,0 +1,55 @@
+import attrs
+import pytest
+
+from orbiter.curate import revision_pairs
+from orbiter.records import Message, Verdict
+
+
+def passed(*steps, score=1.0):
+    return Verdict.passed(score=score, step_scores=steps)
+
+
+def test_last_answer_is_chosen_over_the_first_without_the_critique(attempt):
+    row = attempt("3", "check it", "no, 4", "once more", "2", verdict=passed(0.0, 0.1, 1.0))
+    (pair,) = revision_pairs([row])
+    assert pair.prompt == (Message("user", "1+1"),)
+    assert (pair.chosen, pair.rejected) == (
+        (Message("assistant", "2"),),
+        (Message("assistant", "3"),),
+    )
+    assert pair.margin == 1.0
+    assert pair.metadata == {"id": row.id, "revision": True}
+
+
+def test_last_score_may_be_the_verdicts_own(attempt):
+    row = attempt("3", "check it", "2", verdict=passed(0.25, score=0.75), round=2)
+    (pair,) = revision_pairs([row])
+    assert pair.margin == 0.5
+    assert pair.metadata["round"] == 2
+
+
+def test_a_first_answer_of_unknown_score_is_rejected_only_without_the_gate(attempt):
+    row = attempt("3", "check it", "2", verdict=Verdict.passed())
+    assert revision_pairs([row]) == []
+    (pair,) = revision_pairs([row], gate=False)
+    assert pair.margin is None
+    unknown = attempt("3", "check it", "2", verdict=passed(None, 1.0))
+    assert revision_pairs([unknown]) == []
+
+
+@pytest.mark.parametrize("gate", [True, False])
+def test_what_is_no_better_or_no_revision_gives_no_pair(attempt, gate):
+    good = passed(0.0, 1.0)
+    tool = Message("tool", "7", tool_call_id="1")
+    called = attempt("3", "?", "2", verdict=good)
+    rows = [
+        attempt("2", verdict=good),
+        attempt("2", "check it", " 2", verdict=good),
+        attempt("2", "check it", "two", verdict=passed(1.0, 1.0)),
+        attempt("3", "check it", "4", verdict=Verdict.failed("wrong", step_scores=(0.0, 0.1))),
+        attempt("3", "check it", "2", verdict=Verdict.invalid("timeout", step_scores=(0.0, 1.0))),
+        attempt("3", "check it", "2", verdict=good, finish_reason="length"),
+        attempt("3", "check it", "2"),
+        attrs.evolve(called, messages=(*called.messages[:2], tool, called.messages[3])),
+    ]
+    assert revision_pairs(rows, gate=gate) == []
