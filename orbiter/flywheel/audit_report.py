@@ -16,7 +16,7 @@ from orbiter.intervals import Estimate
 from orbiter.records import Outcome, Verdict
 from orbiter.tasks.streams import item_stream
 from orbiter.verify.audit import Audit, Confusion, LabelledAnswer, tally
-from orbiter.verify.audit.bounds import Bound, check_bound
+from orbiter.verify.audit.bounds import Bound, check_bound, check_limit
 from orbiter.verify.audit.stability import Answers, Judging, Stability, check_stability
 
 EXAMPLES = 3
@@ -119,6 +119,13 @@ def examine(
         ConfigError: An argument is out of range.
         BudgetExceededError: The verifier runs out of time on most answers.
     """
+    limits = limits or {}
+    for rate, limit in limits.items():
+        check_limit(rate, limit)
+    if observed is not None:
+        forecast(
+            Confusion(), observed, target=target, rows=rows
+        )  # bad ones are refused before work
     every = [item for items in answers.values() for item in items]
     pairs = [(item.task, item.trajectory) for item in every]
     with open_judging() as judging:
@@ -144,7 +151,7 @@ def examine(
         stability=check_stability(open_judging, valid, seed=seed),
         verdicts_per_s=verdicts_per_s,
         bounds={
-            source: tuple(check_bound(audit, rate, limit) for rate, limit in (limits or {}).items())
+            source: tuple(check_bound(audit, rate, limit) for rate, limit in limits.items())
             for source, audit in audits.items()
         },
     )

@@ -129,6 +129,16 @@ class AlwaysHangs(Honest):
             time.sleep(0.01)
 
 
+class ByHash(Honest):
+    """Goes by the hash of the text, which is another in every process."""
+
+    name = "by hash"
+
+    def verify(self, task, trajectory):
+        verdict = super().verify(task, trajectory)
+        return verdict if hash(trajectory.answer) % 2 else Verdict.failed("odd")
+
+
 class Moody(Honest):
     """Fails every third answer."""
 

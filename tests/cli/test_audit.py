@@ -99,6 +99,15 @@ def test_a_verdict_that_changes_is_told(orbiter):
     assert re.search(r"^judged again: \d+ CHANGED: countdown:", said.out, re.MULTILINE)
 
 
+def test_a_verdict_that_is_another_in_another_process_is_told(orbiter, monkeypatch, tmp_path):
+    monkeypatch.delenv("PYTHONHASHSEED", raising=False)
+    rows = "".join(f"{json.dumps(labelled('2*3' + ' ' * n, True))}\n" for n in range(40))
+    (tmp_path / "labelled.jsonl").write_text(rows)
+    said = orbiter("audit", f"{CHECKERS}:ByHash", "--labelled", "labelled.jsonl")
+    assert re.search(r"^judged again: the same \(of 40\)$", said.out, re.MULTILINE)
+    assert re.search(r"^judged in another process: \d+ CHANGED: six", said.out, re.MULTILINE)
+
+
 def labelled(said, correct, **more):
     messages = [
         {"role": "user", "content": "make 6 from 2 3:"},

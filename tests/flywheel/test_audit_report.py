@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from orbiter.errors import BudgetExceededError
+from orbiter.errors import BudgetExceededError, ConfigError
 from orbiter.flywheel.audit_chart import audit_chart
 from orbiter.flywheel.audit_report import examine
 from orbiter.records import Message, Task, Verdict
@@ -92,6 +92,24 @@ def test_the_row_is_strict_json_and_holds_examples():
     assert flawless["audits"]["probes"]["g"] is None
     assert flawless["forecast"]["at_best"]["multiplier"] is None
     json.dumps(flawless, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"limits": {"fpr": 2}},
+        {"limits": {"fdr": 0.1}},
+        {"observed": -1},
+        {"observed": 1, "rows": 0},
+    ],
+    ids=str,
+)
+def test_bad_arguments_are_refused_before_anything_is_judged(bad):
+    def never():
+        raise AssertionError("judged")
+
+    with pytest.raises(ConfigError):
+        examine(never, {"probes": PROBES}, verifier="v", version="1", **bad)
 
 
 def test_a_verifier_that_mostly_hangs_is_given_up_on():

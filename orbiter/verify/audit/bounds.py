@@ -54,9 +54,7 @@ def check_bound(audit: Audit, rate: str, limit: float) -> Bound:
     Raises:
         ConfigError: An argument is out of range.
     """
-    if rate not in RATES:
-        raise ConfigError(f"rate must be one of {', '.join(RATES)}, got {rate!r}")
-    check_number(f"limit of the {rate}", limit, "[0, 1]")
+    check_limit(rate, limit)
     estimate = _rate(audit, rate, audit.confidence)
     measured = [name for name, family in audit.families.items() if _answers(family, rate)]
     shared = 1 - (1 - audit.confidence) / max(1, len(measured))
@@ -67,6 +65,13 @@ def check_bound(audit: Audit, rate: str, limit: float) -> Bound:
         shown=estimate.value is not None and estimate.interval.high <= limit,
         families=tuple(_above(audit, measured, rate, limit, shared)),
     )
+
+
+def check_limit(rate: str, limit: float) -> None:
+    """Raise ConfigError unless there is such a rate and the limit is one."""
+    if rate not in RATES:
+        raise ConfigError(f"rate must be one of {', '.join(RATES)}, got {rate!r}")
+    check_number(f"limit of the {rate}", limit, "[0, 1]")
 
 
 def _above(

@@ -99,7 +99,7 @@ def probes(
         verifier: What is to be audited: its options tell which differences do not count.
         count: Number of tasks, from 1 on; a smaller environment gives all it has.
         seed: Selects the tasks and the choice among probes of a family.
-        is_right: Labels an answer that was changed; default :func:`~orbiter.verify.audit.answers.reference_label`.
+        is_right: Labels an answer that was changed; default :func:`~orbiter.verify.audit.labels.reference_label`.
 
     Raises:
         ConfigError: The environment demonstrates none of the tasks, or gives a probe that is none.
@@ -223,7 +223,7 @@ def _wrong_by_one(known: _Known) -> Iterator[LabelledAnswer]:
     """A number, or a worked solution with a final number, that is off by one."""
     end = FINAL_NUMBER.search(known.right)
     number = end[1] if end else known.right
-    if not re.fullmatch(r"-?[0-9,]{1,18}", number):
+    if not re.fullmatch(r"-?[0-9][0-9,]{0,17}", number):
         return
     start = end.start(1) if end else 0
     value, width = int(number.replace(",", "")), 0 if "," in number else len(number)

@@ -169,6 +169,27 @@ def test_signs_that_are_the_right_answer_are_no_attack():
     assert texts(made(Listed([("nothing?", " ")])), "empty") == []
 
 
+def test_answers_of_few_and_odd_characters_break_nothing():
+    odd = [
+        ",",
+        "-",
+        "0",
+        "-1",
+        "1,000",
+        "",
+        " ",
+        "<think>x</think>7",
+        "#### ",
+        "A:",
+        "\n",
+        "٣",
+        "½",
+    ]
+    items = made(Listed([(f"q{n}", answer) for n, answer in enumerate(odd)]))
+    assert {i.family for i in items if i.task.task_id == "listed:3"} >= {"wrong by one", "one edit"}
+    assert all(isinstance(i.answer, str) or i.family in ("empty", "forged trace") for i in items)
+
+
 def test_a_labeller_of_ones_own_decides():
     environment = Listed([(f"q{n}", str(n)) for n in range(10, 30)])
     even = made(environment, is_right=lambda task, answer: answer == task.answer or None)
