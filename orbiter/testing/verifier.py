@@ -23,7 +23,7 @@ def check_verifier(make: Callable[[], Verifier], labelled: Sequence[LabelledAnsw
 
     The clauses: it has a name and a version; it returns a Verdict, which is JSON data without NaN and has scores in [0, 1]; it
     passes the right answers and does not pass the wrong ones; it says the same again, in any order, in a fresh instance, and of an
-    answer that it judges alone; it changes neither task nor trajectory; it ignores scores, verdicts and claims of success that the
+    answer that it judges alone or in a batch; it changes neither task nor trajectory; it ignores scores, verdicts and claims of success that the
     trajectory carries; it never passes a trajectory without an answer, nor one that is broken; only an Exception may leave it.
 
         def test_shouting():
@@ -51,6 +51,7 @@ def check_verifier(make: Callable[[], Verifier], labelled: Sequence[LabelledAnsw
     verdicts = [_check_labelled(contract, verifier, item) for item in labelled]
     _check_determinism(contract, verifier, make(), labelled, verdicts)
     _check_alone(contract, make, labelled, verdicts)
+    _check_batch(contract, make(), labelled, verdicts)
     for item, verdict in zip(labelled, verdicts, strict=True):
         _check_claims(contract, verifier, item, verdict)
     for item in labelled:
@@ -137,6 +138,24 @@ def _check_alone(
             other == verdict,
             f"{shown(item.answer)} must be judged alone as it is among others, "
             f"got {shown(other)} instead of {shown(verdict)}",
+        )
+
+
+def _check_batch(
+    contract: Contract,
+    verifier: Verifier,
+    labelled: Sequence[LabelledAnswer],
+    verdicts: Sequence[Verdict],
+) -> None:
+    """Judge all answers at once, in their order and in the reverse."""
+    pairs = [(item.task, item.trajectory) for item in labelled]
+    for batch, expected in ((pairs, list(verdicts)), (pairs[::-1], list(verdicts)[::-1])):
+        with contract.without_error("batches", f"verify_batch() of {len(batch)} answers"):
+            found = verifier.verify_batch(batch)
+        contract.clause(
+            "batches",
+            found == expected,
+            f"verify_batch() must return what verify() returns of each, in order, got {shown(found)} instead of {shown(expected)}",
         )
 
 

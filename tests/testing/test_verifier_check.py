@@ -250,6 +250,38 @@ class Remembering(Right):
         return attrs.evolve(super().verify(task, trajectory), details={"late": late})
 
 
+class RankingBatch(Right):
+    """Passes the longest answer of a batch."""
+
+    batch_size = 8
+
+    def verify_batch(self, pairs):
+        longest = max(len(trajectory.answer) for _, trajectory in pairs)
+        best = [len(trajectory.answer) == longest for _, trajectory in pairs]
+        return [Verdict.passed() if one else Verdict.failed("shorter") for one in best]
+
+
+class DisorderlyBatch(Right):
+    batch_size = 8
+
+    def verify_batch(self, pairs):
+        return super().verify_batch(sorted(pairs, key=lambda pair: pair[1].answer))
+
+
+class LosingBatch(Right):
+    batch_size = 8
+
+    def verify_batch(self, pairs):
+        return super().verify_batch(pairs)[:1]
+
+
+class RaisingBatch(Right):
+    batch_size = 8
+
+    def verify_batch(self, pairs):
+        raise TimeoutError
+
+
 class WarmingUp(Right):
     """Needs two answers until it knows what it says."""
 
@@ -280,6 +312,10 @@ class WarmingUp(Right):
         (FirstOfItsBatch, "same verdict for ever"),
         (WarmingUp, "same verdict for ever"),
         (Remembering, "alone or among others"),
+        (RankingBatch, "batches"),
+        (DisorderlyBatch, "batches"),
+        (LosingBatch, "batches"),
+        (RaisingBatch, "batches"),
         (Strict, "right answers pass"),
         (Yes, "wrong answers do not pass"),
         (Counting, "same verdict for ever"),
