@@ -24,6 +24,7 @@ COMMANDS = {
     "run": "turn the loop that a recipe describes, or go on with it",
     "plan": "say what a recipe will cost, from a short timed probe",
     "preview": "show a few tasks, answers and verdicts before spending anything",
+    "verify": "judge the rows of a file, or the stored attempts of a run again",
     "audit": "measure how often a verifier is wrong, and say what that means",
     "yield": "print the account of a run",
     "report": "write the report of a run as one HTML page",

@@ -8,7 +8,7 @@ import pytest
 
 from orbiter.ledger import Ledger
 
-KNOWN = "known: run, plan, preview, yield, report, export, lineage, plugins"
+KNOWN = "known: run, plan, preview, verify, audit, yield, report, export, lineage, doctor, plugins"
 
 ARGUMENTS = [
     ("rnu", f"unknown command 'rnu'; did you mean 'run'?; {KNOWN}"),

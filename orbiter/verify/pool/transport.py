@@ -137,6 +137,12 @@ def worker_environment(verifier: Verifier) -> dict[str, str]:
     return {"OMP_NUM_THREADS": "1", **kept, IN_WORKER: "1"}
 
 
+def is_fault(verdict: Verdict) -> bool:
+    """Return whether a verdict is invalid because its worker was lost, which says nothing of the answer for good."""
+    lost = ("timeout:", "crash:", "memory:")
+    return verdict.outcome is Outcome.INVALID and verdict.reason.startswith(lost)
+
+
 def verdict_row(verdict: Verdict) -> bytes:
     """Return the JSON of a verdict, or of an invalid one that says why it cannot be recorded."""
     try:

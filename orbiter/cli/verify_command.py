@@ -1,0 +1,255 @@
+"""``orbiter verify``: judge the rows of a file, or the stored attempts of a run again."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orbiter.cli.yield_command import add_runs_argument
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from orbiter.verify.pool import VerifierPool
+    from orbiter.verify.scoring import TaskOf
+    from orbiter.verify.verifier import Verifier
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("file", nargs="?", type=Path, help="JSONL file of trajectories")
+    parser.add_argument(
+        "--rescore", metavar="RUN", help="judge the stored attempts of this run instead of a file"
+    )
+    parser.add_argument(
+        "--verifier",
+        nargs="+",
+        metavar=("NAME", "key=value"),
+        help="name of a verifier, or file.py:Class, and its options (default: that of the environment or run)",
+    )
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--tasks", type=Path, metavar="FILE", help="JSONL file of the rows' tasks")
+    where.add_argument(
+        "--environment",
+        nargs="+",
+        metavar=("NAME", "key=value"),
+        help="environment that the rows' tasks come from, and its options",
+    )
+    where.add_argument("--run", metavar="RUN", help="run that the rows' tasks come from")
+    parser.add_argument(
+        "--seed", type=int, metavar="N", help="of the environment's tasks (default: 0)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="write the judged rows, or the flipped labels, here",
+    )
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="processes that judge (default: half of the cores)"
+    )
+    parser.add_argument(
+        "--timeout-s",
+        type=float,
+        default=30.0,
+        metavar="S",
+        help="seconds that one verdict may take (default: 30)",
+    )
+    parser.add_argument(
+        "--memory-mb",
+        type=int,
+        default=2048,
+        metavar="N",
+        help="bound on the memory of a process, in MiB (default: 2048)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_runs_argument(parser)
+
+
+def main(options: argparse.Namespace) -> int:
+    """Judge and print what came of it; 1 if not one verdict is valid."""
+    _check(options)
+    return _rescore(options) if options.rescore is not None else _verify(options)
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Refuse what cannot work, or would have no effect, before anything is judged."""
+    from orbiter.errors import ConfigError
+
+    if (options.file is None) == (options.rescore is None):
+        raise ConfigError(
+            "orbiter verify must be given a file, or a run with --rescore",
+            hint="example: orbiter verify rows.jsonl --verifier exact",
+        )
+    for name in ("tasks", "environment", "run"):
+        if options.rescore is not None and getattr(options, name) is not None:
+            raise ConfigError(
+                f"--{name} has no effect with --rescore: a run knows its tasks", hint="leave it out"
+            )
+    if options.seed is not None and options.environment is None:
+        raise ConfigError("--seed has an effect only with --environment", hint="leave it out")
+    if options.file is not None and not (options.verifier or options.environment or options.run):
+        raise ConfigError(
+            "--verifier must be given unless an environment or a run says it",
+            hint="orbiter plugins lists the names",
+        )
+    if options.out is not None and not options.out.parent.is_dir():
+        raise ConfigError(f"folder of {str(options.out)!r} does not exist", hint="make it first")
+
+
+def _made_verifier(options: argparse.Namespace) -> Verifier:
+    from orbiter.cli.component import component_spec
+    from orbiter.tasks.component import make_component
+    from orbiter.verify.verifier import Verifier
+
+    name, *rest = options.verifier
+    spec = component_spec(name, rest, what="verifier")
+    return make_component("verifier", spec, Verifier)  # type: ignore[type-abstract]
+
+
+def _pool(options: argparse.Namespace, verifier: Verifier) -> VerifierPool:
+    from orbiter.verify.pool import VerifierPool
+
+    return VerifierPool(
+        verifier,
+        workers=options.workers,
+        timeout_s=options.timeout_s,
+        memory_mb=options.memory_mb,
+    )
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from orbiter import jsonl
+    from orbiter.cli.verify_table import print_summary, summary_row
+    from orbiter.verify.scoring import Tally, check_rows, judge_rows, scored
+
+    task_of, default = _tasks(options)
+    verifier = default if options.verifier is None else _made_verifier(options)
+    assert verifier is not None  # noqa: S101  # _check saw to it
+    count, tally, done, stopped = check_rows(options.file, task_of), Tally(), 0, False
+    try:
+        with _pool(options, verifier) as pool, _writing(options.out) as write, _progress() as tell:
+            for row, verdict in judge_rows(jsonl.read(options.file), pool, task_of=task_of):
+                tally.add(row, verdict)
+                write(jsonl.dumps(scored(row, verdict)))
+                done += 1
+                tell(done, count)
+    except KeyboardInterrupt:
+        stopped = True
+        kept = f"; these are in {_draft(options.out)}" if options.out else ""
+        print(f"\nstopped after {done} of {count} rows{kept}", file=sys.stderr)
+    summary = tally.summary
+    if options.json:
+        print(json.dumps(summary_row(summary, verifier), indent=2))
+    else:
+        print_summary(summary, verifier)
+    if stopped:
+        return 130
+    return 1 if summary.total.pass_rate.value is None else 0
+
+
+def _tasks(options: argparse.Namespace) -> tuple[TaskOf, Verifier | None]:
+    """Return what finds the task of a row, and the verifier that comes with the tasks."""
+    from orbiter import jsonl
+    from orbiter.cli.component import component_spec
+    from orbiter.flywheel.account import find_run
+    from orbiter.flywheel.rescore import open_run, run_tasks
+    from orbiter.ledger import History
+    from orbiter.records import Task
+    from orbiter.tasks.component import make_component
+    from orbiter.tasks.environment import Environment
+    from orbiter.verify.scoring import own_task, task_among, tasks_of
+    from orbiter.verify.verifier import Verifier
+
+    if options.tasks is not None:
+        return task_among(jsonl.read(options.tasks, Task), of=f"file {str(options.tasks)!r}"), None
+    if options.run is not None:
+        path = find_run(options.run, runs_dir=options.runs)
+        wheel = open_run(path)
+        with History.open(path) as ledger:
+            return task_among(run_tasks(wheel, ledger), of=f"run {str(path)!r}"), wheel.verifier
+    if options.environment is None:
+        return own_task, None
+    name, *rest = options.environment
+    spec = component_spec(name, rest, what="environment")
+    environment = make_component("environment", spec, Environment)  # type: ignore[type-abstract]
+    seed = options.seed or 0
+    tasks = tasks_of(environment, jsonl.read(options.file), seed=seed)
+    verifier = None
+    if options.verifier is None:
+        verifier = make_component("verifier", environment.verifier(), Verifier)  # type: ignore[type-abstract]
+    return task_among(tasks, of=f"environment {environment.name!r} with seed {seed}"), verifier
+
+
+def _draft(out: Path) -> Path:
+    return out.with_name(f"{out.name}.partial")
+
+
+@contextmanager
+def _writing(out: Path | None) -> Iterator[Callable[[bytes], None]]:
+    """Give a function that adds a line to a file, which takes its place when all went well; else its draft stays."""
+    import os
+
+    if out is None:
+        yield lambda _: None
+        return
+    with open(_draft(out), "wb") as file:
+        yield lambda line: file.writelines((line, b"\n"))
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(_draft(out), out)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """Show a bar on a terminal, and elsewhere a line every ten seconds."""
+    from time import monotonic
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        said = [monotonic()]
+
+        def tell(done: int, count: int) -> None:
+            if monotonic() - said[0] >= 10:
+                said[0] = monotonic()
+                print(f"judged {done} of {count}", file=sys.stderr, flush=True)
+
+        yield tell
+        return
+    columns = ("judging", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("judging", total=None)
+        yield lambda done, count: bar.update(task, completed=done, total=count)
+
+
+def _rescore(options: argparse.Namespace) -> int:
+    from orbiter.cli.verify_table import flip_rows, print_rescored, rescored_row
+    from orbiter.flywheel.account import find_run
+    from orbiter.flywheel.rescore import open_run, rescore
+
+    run = find_run(options.rescore, runs_dir=options.runs)
+    wheel = open_run(run)
+    verifier = wheel.verifier if options.verifier is None else _made_verifier(options)
+    try:
+        with _pool(options, verifier) as pool, _progress() as tell:
+            found = rescore(run, pool, wheel=wheel, on_progress=tell)
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from there", file=sys.stderr)
+        return 130
+    if options.out is not None:
+        from orbiter import jsonl
+
+        jsonl.write(options.out, flip_rows(found))
+    if options.json:
+        print(json.dumps(rescored_row(found), indent=2))
+    else:
+        print_rescored(found, name=run.name)
+    return 1 if found.faults and not found.judged else 0
