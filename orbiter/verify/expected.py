@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+import functools
 import itertools
 import math
 import unicodedata
@@ -12,6 +14,14 @@ from attrs import field, frozen
 
 from orbiter.errors import RecordError
 from orbiter.verify.calls import Call, fits
+
+_OF_ONE_ARGUMENT = (
+    "properties",
+    "patternProperties",
+    "additionalProperties",
+    "$defs",
+    "definitions",
+)
 
 Normalise = Callable[[str], str]
 """Takes from a text the differences that do not count."""
@@ -57,8 +67,8 @@ class ExpectedCall:
         """Raise RecordError if no call that fits the tools' schemas could be this one."""
         if self.name not in schemas:
             raise RecordError(f"must be a tool of the task, got {self.name!r}", field="name")
-        schema = schemas[self.name]
-        part = {key: item for key, item in schema.items() if key != "required"}
+        # What the schema says of each argument, but not of several together: an expected call may name only some.
+        part = {key: item for key, item in schemas[self.name].items() if key in _OF_ONE_ARGUMENT}
         for name, values in self.values.items():
             for value in values:
                 if not fits({name: value}, part):
@@ -123,17 +133,37 @@ def _composed(text: str) -> str:
 
 
 def assigned(needs: int, offers: int, fit: Callable[[int, int], bool]) -> list[int] | None:
-    """Return for each need an offer of its own that fits, or None if that cannot be (a bipartite matching)."""
+    """Return for each need an offer of its own that fits, or None if that cannot be.
+
+    A bipartite matching by augmenting paths, each found breadth-first (Kuhn 1955).
+    """
     if needs > offers:
         return None
-    if all(fit(need, need) for need in range(needs)):
-        return list(range(needs))
-    table = [[fit(need, offer) for offer in range(offers)] for need in range(needs)]
-    from scipy.sparse import csr_array  # scipy costs a tenth of a second to import
-    from scipy.sparse.csgraph import maximum_bipartite_matching
-
-    found: list[int] = maximum_bipartite_matching(csr_array(table), perm_type="column").tolist()
-    return None if -1 in found else found
+    fit = functools.cache(fit)
+    place: dict[int, int] = {}
+    holder: dict[int, int] = {}
+    for need in range(needs):
+        reached: dict[int, int] = {}
+        queue = collections.deque([need])
+        free: int | None = None
+        while queue and free is None:
+            asking = queue.popleft()
+            for offer in (asking, *range(offers)):  # calls are most often in the order of the needs
+                if offer in reached or not fit(asking, offer):
+                    continue
+                reached[offer] = asking
+                if offer not in holder:
+                    free = offer
+                    break
+                queue.append(holder[offer])
+        if free is None:
+            return None
+        while free is not None:
+            taker = reached[free]
+            left = place.get(taker)
+            place[taker], holder[free] = free, taker
+            free = left
+    return [place[need] for need in range(needs)]
 
 
 def arranged(calls: Sequence[Call], needs: int, fit: Callable[[int, Call], bool]) -> list[Call]:

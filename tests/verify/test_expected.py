@@ -83,6 +83,20 @@ def test_an_expected_call_that_no_call_can_meet(row, field):
     )
 
 
+def test_an_expected_call_need_not_name_what_belongs_together():
+    schema = {
+        "type": "object",
+        "properties": {"q": {"$ref": "#/$defs/text"}, "n": {}},
+        "$defs": {"text": {"type": "string"}},
+        "required": ["q", "n"],
+        "minProperties": 2,
+        "dependentRequired": {"q": ["n"]},
+    }
+    structure({"name": "s", "arguments": {"q": "x"}}, ExpectedCall).check_against({"s": schema})
+    with pytest.raises(RecordError):
+        structure({"name": "s", "arguments": {"q": 1}}, ExpectedCall).check_against({"s": schema})
+
+
 @pytest.mark.parametrize(
     ("a", "b", "equal"),
     [
