@@ -64,7 +64,7 @@ def best_of_n_pairs(
     check_number("min_margin", min_margin, "[0, 1]")
     pairs: list[Pair] = []
     for group in by_prompt(attempts):
-        rows = _distinct(group)
+        rows = distinct(group)
         best = max(filter(passed, rows), key=_score, default=None)
         if best is None:
             continue
@@ -84,7 +84,7 @@ def unpaired_preferences(attempts: Sequence[Trajectory]) -> list[UnpairedPrefere
     What cannot enter a pair (invalid, unjudged, cut off, contradictory) is left out here too. The order is that of the
     attempts within each prompt, prompts in order of arrival.
     """
-    return [_unpaired(row) for group in by_prompt(attempts) for row in _distinct(group)]
+    return [_unpaired(row) for group in by_prompt(attempts) for row in distinct(group)]
 
 
 def by_prompt(attempts: Iterable[Trajectory]) -> list[list[Trajectory]]:
@@ -117,12 +117,17 @@ def unfit(row: Trajectory, *, judged: bool = True) -> str | None:
     return None if response(row) else "no answer"
 
 
-def _distinct(rows: Iterable[Trajectory]) -> list[Trajectory]:
-    """Return the first row of each answer that passed or failed, without the answers that did both."""
+def distinct(rows: Iterable[Trajectory], *, judged: bool = True) -> list[Trajectory]:
+    """Return the first row of each answer that may enter a preference, without the answers that both passed and did not.
+
+    Args:
+        rows: Attempts at one prompt.
+        judged: Whether an attempt must have a verdict.
+    """
     first: dict[bytes, Trajectory] = {}
     doubtful: set[bytes] = set()
     for row in rows:
-        if unfit(row) is not None:
+        if unfit(row, judged=judged) is not None:
             continue
         key = response_key(row)
         if passed(first.setdefault(key, row)) != passed(row):

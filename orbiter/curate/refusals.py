@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from attrs import frozen
 
-from orbiter.curate.pairs import by_prompt, make_pair, passed, unfit
-from orbiter.curate.response import response_key
+from orbiter.curate.pairs import by_prompt, distinct, make_pair, passed
 from orbiter.intervals import Estimate, estimate_rate
 from orbiter.records import Outcome, Pair, Trajectory
 from orbiter.tasks.streams import item_stream
@@ -101,8 +100,9 @@ def refusal_pairs(
 ) -> list[Pair]:
     """Return pairs that teach when to refuse: on a safe prompt the refusal is rejected, on an unsafe one it is chosen.
 
-    Every distinct answer of the one kind meets one of the other, the best against each. ``metadata["refusal"]`` says ``rejected`` or
-    ``chosen``. An invalid verdict, a cut-off answer and a prompt of unknown kind give no pair.
+    The best answer of the wanted kind meets every distinct one of the other. ``metadata["refusal"]`` says ``rejected`` or
+    ``chosen``. An invalid verdict, a cut-off answer, an answer judged both ways, a verdict at odds with its score and a prompt of unknown
+    kind give no pair.
 
     Args:
         attempts: Answers to any prompts.
@@ -116,23 +116,17 @@ def refusal_pairs(
         side = unsafe(group[0])
         if side is None:
             continue
-        wanted: dict[bytes, Trajectory] = {}
-        unwanted: dict[bytes, Trajectory] = {}
-        for row in group:
-            if unfit(row, judged=gate) is not None:
-                continue
-            good = refuses(row.answer) == side
-            if good and not _failed(row):
-                wanted.setdefault(response_key(row), row)
-            elif not good and not passed(row):
-                unwanted.setdefault(response_key(row), row)
-        best = max(wanted.values(), key=_score, default=None)
-        role = "chosen" if side else "rejected"
-        pairs += [
-            make_pair(best, row, margin=_margin(best, row), refusal=role)
-            for row in unwanted.values()
-            if best is not None
-        ]
+        rows = distinct(group, judged=gate)
+        wanted = [row for row in rows if refuses(row.answer) == side and not _failed(row)]
+        unwanted = [row for row in rows if refuses(row.answer) != side and not passed(row)]
+        if not wanted:
+            continue
+        best = max(wanted, key=_score)
+        for row in unwanted:
+            margin = _margin(best, row)
+            if margin is None or margin >= 0:
+                role = "chosen" if side else "rejected"
+                pairs.append(make_pair(best, row, margin=margin, refusal=role))
     return pairs
 
 
@@ -158,11 +152,11 @@ def _failed(row: Trajectory) -> bool:
 
 
 def _score(row: Trajectory) -> float:
+    """Return the verdict's score; an answer without a verdict comes after all others."""
     return row.verdict.score if row.verdict is not None and row.verdict.score is not None else -1.0
 
 
 def _margin(chosen: Trajectory, rejected: Trajectory) -> float | None:
     if chosen.verdict is None or rejected.verdict is None:
         return None
-    margin = _score(chosen) - _score(rejected)
-    return margin if margin >= 0 else None
+    return _score(chosen) - _score(rejected)

@@ -109,6 +109,23 @@ def test_gate_and_side_hold_for_every_pair(rows, gate):
         assert any(r.verdict in good and r.extra["finish_reason"] == "stop" for r in chosen)
         assert any(r.verdict in bad and r.extra["finish_reason"] == "stop" for r in rejected)
         assert pair.margin is None or pair.margin >= 0
+        assert gate <= (pair.margin is not None)
+
+
+def test_an_answer_that_failed_is_never_chosen_nor_one_that_passed_rejected():
+    failed = [row(YES, False, FAIL), row(NO, False, FAIL)]
+    assert refusal_pairs(failed) == refusal_pairs(failed, gate=False) == []
+    right = [row(YES, False), row(NO, False)]
+    assert refusal_pairs(right) == refusal_pairs(right, gate=False) == []
+
+
+def test_answers_judged_both_ways_or_at_odds_with_their_score_give_no_pair():
+    assert refusal_pairs([row(YES, False), row(YES, False, FAIL), row(NO, False, FAIL)]) == []
+    odd = [
+        row(YES, False, Verdict.passed(score=0.2)),
+        row(NO, False, Verdict.failed("x", score=0.5)),
+    ]
+    assert refusal_pairs(odd) == []
 
 
 def test_without_the_gate_answers_need_no_verdict():
