@@ -74,6 +74,7 @@ def test_the_reference_is_shown_if_there_is_one(scripted, verdict):
     assert "| gold\n[[END REFERENCE" in shown("gold")
     assert '| {"target": 6}\n[[END REFERENCE' in shown({"target": 6})
     assert f"| {10**30}\n[[END REFERENCE" in shown(10**30)
+    assert '| ["süß"]\n[[END REFERENCE' in shown(["süß"])
     assert "REFERENCE" not in shown(None)
     assert "REFERENCE" not in shown("gold", reference=False)
 
