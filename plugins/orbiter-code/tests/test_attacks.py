@@ -1,0 +1,88 @@
+"""No attack gets a pass, has an effect, or hinders the next program; in each sandbox that this machine has."""
+
+import contextlib
+import functools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from attack_suite import FAMILIES, World, read_attacks, run_attack, verifier_under_attack
+
+import orbiter
+from orbiter.errors import SandboxError
+
+SUITE = Path(__file__).parent / "attack_suite.py"
+ATTACKS = [attack for family in FAMILIES for attack in read_attacks(family)]
+IN_NAMESPACES = [a for a in ATTACKS if a.family in ("leak", "state", "escape")]
+NOBODY = 65534
+
+
+@pytest.fixture(scope="module")
+def scene():
+    """Return a function that gives a verifier and the world that its attackers see, by sandbox."""
+    with contextlib.ExitStack() as cleanup:
+
+        @functools.cache
+        def make(sandbox):
+            try:
+                verifier = cleanup.enter_context(contextlib.closing(verifier_under_attack(sandbox)))
+            except SandboxError as error:
+                return error.message
+            return verifier, cleanup.enter_context(contextlib.closing(World(verifier)))
+
+        def made(sandbox):
+            if isinstance(found := make(sandbox), str):
+                pytest.skip(f"this machine has no such sandbox: {found}")
+            return found
+
+        yield made
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda a: f"{a.family}-{a.name}")
+def test_in_the_default_sandbox(scene, attack):
+    verifier, world = scene("zygote")
+    assert run_attack(verifier, attack, world) == []
+
+
+@pytest.mark.parametrize("attack", IN_NAMESPACES, ids=lambda a: f"{a.family}-{a.name}")
+def test_in_namespaces(scene, attack):
+    verifier, world = scene("namespaces")
+    assert run_attack(verifier, attack, world) == []
+
+
+@pytest.mark.parametrize("sandbox", ["zygote", "namespaces", "bubblewrap"])
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
+def test_as_a_user_without_rights(scene, sandbox, interpreter):
+    scene(sandbox)
+    families = ("leak", "state", "escape") if sandbox == "zygote" else ("leak", "state")
+    found = run_suite(interpreter, sandbox, *families)
+    assert found == {"count": sum(a.family in families for a in ATTACKS), "wrong": {}}
+
+
+def run_suite(interpreter, sandbox, *families):
+    installed = [path for path in sys.path if path.endswith("site-packages")]
+    paths = [Path(orbiter.__file__).parents[1], SUITE.parents[1], *installed]
+    environment = {
+        "PYTHONPATH": os.pathsep.join(map(str, paths)),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "ORBITER_PLUGINS": "orbiter-code",
+    }
+    done = subprocess.run(
+        [interpreter, "-W", "ignore", str(SUITE), sandbox, str(NOBODY), *families],
+        cwd="/",
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_there_are_enough():
+    names = {(a.family, a.name) for a in ATTACKS}
+    assert len(names) == len(ATTACKS) >= 80
