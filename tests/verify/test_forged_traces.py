@@ -1,10 +1,14 @@
 """Traces that forge, dodge or stumble: none may pass; honest variants must. They are data, in traces.yaml."""
 
+import copy
+import json
 from pathlib import Path
 
 import attrs
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from orbiter.records import Message, Outcome, Task, Trajectory, Verdict
 from orbiter.verify.static import StaticTraceVerifier
@@ -68,6 +72,52 @@ def test_a_prompt_that_was_made_easier_fails():
     for verifier in VERIFIERS.values():
         verdict = verifier.verify(TASK, Trajectory(messages, TASK.env, TASK.task_id, None))
         assert (verdict.outcome, verdict.reason) == (Outcome.FAIL, "the prompt is not the task's")
+
+
+def edited(text, place, size, letters):
+    place %= len(text) + 1
+    return text[:place] + letters + text[place + size :]
+
+
+EDITS = (st.integers(0, 99), st.integers(0, 2), st.text(max_size=2))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from([0, 2]), *EDITS)
+def test_an_edit_of_the_arguments_passes_only_if_they_say_the_same(turn, place, size, letters):
+    messages = copy.deepcopy(DATA["good"])
+    function = messages[turn]["tool_calls"][0]["function"]
+    right = json.loads(function["arguments"])
+    function["arguments"] = edited(function["arguments"], place, size, letters)
+    try:
+        same = json.loads(function["arguments"]) == right
+    except ValueError:
+        same = False
+    for verifier in VERIFIERS.values():
+        assert (verifier.verify(TASK, trace(messages)).outcome is Outcome.PASS) == same
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from([0, 2]), *EDITS)
+def test_an_edit_of_the_name_never_passes(turn, place, size, letters):
+    messages = copy.deepcopy(DATA["good"])
+    function = messages[turn]["tool_calls"][0]["function"]
+    name, function["name"] = function["name"], edited(function["name"], place, size, letters)
+    for verifier in VERIFIERS.values():
+        passes = verifier.verify(TASK, trace(messages)).outcome is Outcome.PASS
+        assert passes == (function["name"] == name)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.integers(0, 4), max_size=7))
+def test_messages_in_any_other_order_never_pass(order):
+    messages = [DATA["good"][i] for i in order]
+    for verifier in VERIFIERS.values():
+        passes = verifier.verify(TASK, trace(messages)).outcome is Outcome.PASS
+        allowed = [[0, 1, 2, 3, 4]]
+        if getattr(verifier, "order", "") == "any":
+            allowed.append([2, 3, 0, 1, 4])
+        assert passes == (order in allowed)
 
 
 def test_there_are_enough_of_them():
