@@ -83,9 +83,7 @@ def wilson(
     check_confidence(confidence)
     if count == 0:
         return Interval(0.0, 1.0, confidence)
-    size: float = count
-    if effective is not None:
-        size = check_number("effective", effective, f"(0, {count}]")
+    size = _size(count, effective)
     z2 = NormalDist().inv_cdf((1 + confidence) / 2) ** 2
     rate = successes / count
     middle = rate + z2 / (2 * size)
@@ -135,7 +133,9 @@ def effective_size(clusters: Iterable[tuple[int, int]], *, confidence: float = 0
     return min(float(n), rate * (1 - rate) / variance * fewer)
 
 
-def clopper_pearson(successes: int, count: int, *, confidence: float = 0.95) -> Interval:
+def clopper_pearson(
+    successes: int, count: int, *, confidence: float = 0.95, effective: float | None = None
+) -> Interval:
     """Return the exact interval: its coverage is never below ``confidence``, whatever the rate.
 
     With a = (1 - confidence) / 2 and B(q; x, y) the q-quantile of the Beta(x, y) distribution::
@@ -146,6 +146,8 @@ def clopper_pearson(successes: int, count: int, *, confidence: float = 0.95) -> 
         successes: Between 0 and ``count``; at 0 the lower end is 0, at ``count`` the upper end is 1.
         count: Number of trials, >= 0; with 0 the interval is [0, 1].
         confidence: In (0, 1).
+        effective: Independent trials that these are worth, > 0, where they are not independent (see :func:`effective_size`): s and n
+            are both scaled to it, and the coverage is that of an estimate (Korn & Graubard 1998).
 
     Raises:
         ConfigError: An argument is out of range.
@@ -155,16 +157,24 @@ def clopper_pearson(successes: int, count: int, *, confidence: float = 0.95) -> 
     check_counts(successes, count)
     check_confidence(confidence)
     tail = (1 - confidence) / 2
-    failures = count - successes
-    low = 0.0 if successes == 0 else float(betaincinv(successes, failures + 1, tail))
-    high = 1.0 if failures == 0 else float(betaincinv(successes + 1, failures, 1 - tail))
+    scale = _size(count, effective) / count if count else 1.0
+    passed, failed = scale * successes, scale * (count - successes)
+    low = 0.0 if passed == 0 else float(betaincinv(passed, failed + 1, tail))
+    high = 1.0 if failed == 0 else float(betaincinv(passed + 1, failed, 1 - tail))
     return Interval(low, high, confidence)
 
 
-def estimate_rate(successes: int, count: int, *, confidence: float = 0.95) -> Estimate:
+def estimate_rate(
+    successes: int, count: int, *, confidence: float = 0.95, effective: float | None = None
+) -> Estimate:
     """Return successes / count with its Clopper-Pearson interval; the value is None when count is 0."""
-    interval = clopper_pearson(successes, count, confidence=confidence)
+    interval = clopper_pearson(successes, count, confidence=confidence, effective=effective)
     return Estimate(successes / count if count else None, interval)
+
+
+def _size(count: int, effective: float | None) -> float:
+    """Return how many independent trials ``count`` trials are worth."""
+    return count if effective is None else check_number("effective", effective, f"(0, {count}]")
 
 
 def check_confidence(confidence: float) -> None:

@@ -111,6 +111,15 @@ def test_effective_size_of_independent_trials_is_nearly_all_of_them():
     assert 1700 < effective_size(drawn) <= 2000
 
 
+def test_clopper_pearson_of_an_effective_size_is_that_of_the_counts_scaled_to_it():
+    assert clopper_pearson(30, 120, effective=40) == clopper_pearson(10, 40)
+    assert clopper_pearson(0, 120, effective=40) == clopper_pearson(0, 40)
+    assert clopper_pearson(120, 120, effective=120) == clopper_pearson(120, 120)
+    between = clopper_pearson(30, 120, effective=42.5).width
+    assert clopper_pearson(11, 44).width < between < clopper_pearson(10, 40).width
+    assert estimate_rate(30, 120, effective=40) == Estimate(0.25, clopper_pearson(10, 40))
+
+
 def test_effective_size_by_hand():
     # p = 1/2 and v = 4/3 * 4 * 1 / 64, so p (1 - p) / v = 3, and the quantiles of 7 and of 3 degrees of freedom.
     quotient = stats.t.ppf(0.975, 7) / stats.t.ppf(0.975, 3)

@@ -69,6 +69,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="seconds that one verdict may take (default: 10)",
     )
+    parser.add_argument(
+        "--memory-mb",
+        type=int,
+        default=2048,
+        metavar="N",
+        help="bound on the memory of a process, in MiB (default: 2048)",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="write the plot here")
 
@@ -92,7 +99,12 @@ def main(options: argparse.Namespace) -> int:
     limits = {"fpr": options.max_fpr, "fnr": options.max_fnr}
     with _progress() as tell:
         report = examine(
-            lambda: judging_in_workers(make, workers=options.workers, timeout_s=options.timeout_s),
+            lambda: judging_in_workers(
+                make,
+                workers=options.workers,
+                timeout_s=options.timeout_s,
+                memory_mb=options.memory_mb,
+            ),
             _answers(options, verifier),
             verifier=verifier.name,
             version=verifier.version,

@@ -72,6 +72,12 @@ def _lines(report: AuditReport) -> Iterator[str]:
     shown = "unknown" if g.value is None else f"{g.value:.4g}"
     yield f"{report.source}: FPR {_rate(audit.fpr)}, FNR {_rate(audit.fnr)} at {audit.confidence:.0%}"
     yield f"g = TPR/FPR: {shown} [{g.interval.low:.4g}, {g.interval.high:.4g}]"
+    for name, count, worth in (
+        ("right", audit.right, audit.effective_right),
+        ("wrong", audit.wrong, audit.effective_wrong),
+    ):
+        if worth is not None:
+            yield f"{count} {name} answers, several to a task, are worth {worth:.0f} independent ones"
     for one in report.audits.values():
         yield from _wrong_verdicts(one)
         reasons = _kinds(one.reasons)

@@ -140,6 +140,7 @@ def examine(
             verdicts[place : place + len(items)],
             verifier=verifier,
             version=version,
+            by_task=source == "labelled",
             confidence=confidence,
         )
         place += len(items)
@@ -205,6 +206,8 @@ def _audit_row(audit: Audit) -> dict[str, Any]:
     return {
         **audit.summary(),
         **_estimate_row("fnr", audit.fnr),
+        "effective_right": audit.effective_right,
+        "effective_wrong": audit.effective_wrong,
         "reasons": dict(list(audit.reasons.items())[:REASONS]),
         "families": {name: _family_row(name, audit) for name in audit.families},
     }

@@ -118,12 +118,21 @@ def labelled(said, correct, **more):
 
 
 def test_labelled_answers_are_read_and_named_by_family(orbiter, tmp_path):
-    rows = [labelled("2*3", True), labelled("3*2", True, family="swapped"), labelled("2+3", False)]
-    (tmp_path / "labelled.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows * 20))
+    rows = [
+        row | {"task_id": f"six:{n}"}
+        for n in range(20)
+        for row in (
+            labelled("2*3", True),
+            labelled("3*2", True, family="swapped"),
+            labelled("2+3", False),
+        )
+    ]
+    (tmp_path / "labelled.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     said = orbiter("audit", "countdown", "--labelled", "labelled.jsonl", "--max-fpr", "0.2")
     assert (said.code, said.err) == (0, "")
     assert re.search(r"^swapped +20/20 ", said.out, re.MULTILINE)
     assert re.search(r"^labelled +20/20 +0/20 ", said.out, re.MULTILINE)
+    assert "\n40 right answers, several to a task, are worth 20 independent ones\n" in said.out
     both = orbiter("audit", "countdown", "--labelled", "labelled.jsonl", *SMALL)
     assert both.code == 0
     assert "\nprobes " in both.out

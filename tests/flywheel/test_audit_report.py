@@ -3,6 +3,7 @@ import json
 from contextlib import contextmanager
 from xml.etree import ElementTree
 
+import attrs
 import pytest
 
 from orbiter.errors import BudgetExceededError, ConfigError
@@ -18,7 +19,9 @@ from orbiter.verify.verifier import Verifier
 
 PROBES = probes(Sorting(), ExactVerifier(), count=30, seed=0)
 TASK = Task("e", "e:0", (Message("user", "?"),), answer="42")
-LABELLED = [LabelledAnswer(TASK, "42", True)] * 30 + [LabelledAnswer(TASK, "43", False)] * 40
+TASKS = [attrs.evolve(TASK, task_id=f"e:{n}") for n in range(40)]
+LABELLED = [LabelledAnswer(task, "42", True) for task in TASKS[:30]]
+LABELLED += [LabelledAnswer(task, "43", False) for task in TASKS]
 
 
 class Lenient(Verifier):
@@ -62,6 +65,14 @@ def test_bounds_are_asked_of_every_source_and_labelled_answers_lead():
     )
     right = report(answers=answers, limits={"fpr": 0.1})
     assert right.kept
+
+
+def test_several_labelled_answers_to_a_task_are_not_taken_as_independent():
+    once, twice = (report(answers={"labelled": LABELLED * n}).audit for n in (1, 2))
+    assert once.effective_wrong is None
+    assert (twice.wrong, twice.effective_wrong) == (80, 40)
+    assert twice.fpr.interval == once.fpr.interval
+    assert report(answers={"probes": LABELLED * 2}).audit.effective_wrong is None
 
 
 def test_verdicts_go_back_to_the_answers_they_are_of():

@@ -10,7 +10,13 @@ from typing import Any
 from attrs import field, frozen
 
 from orbiter.errors import ConfigError
-from orbiter.intervals import Estimate, Interval, check_confidence, estimate_rate
+from orbiter.intervals import (
+    Estimate,
+    Interval,
+    check_confidence,
+    effective_size,
+    estimate_rate,
+)
 from orbiter.records import Outcome, Verdict
 from orbiter.tasks.environment import Environment
 from orbiter.verify.audit.answers import LabelledAnswer, labelled_answers
@@ -37,6 +43,8 @@ class Confusion:
         true_negatives: Wrong answers that it failed.
         invalid_right: Right answers that it could not judge.
         invalid_wrong: Wrong answers that it could not judge.
+        effective_right: Independent answers that the right ones are worth, where several may be to one task; None: all.
+        effective_wrong: The same of the wrong ones.
         confidence: Of every interval below.
     """
 
@@ -46,6 +54,8 @@ class Confusion:
     true_negatives: int = 0
     invalid_right: int = 0
     invalid_wrong: int = 0
+    effective_right: float | None = None
+    effective_wrong: float | None = None
     confidence: float = 0.95
 
     @property
@@ -85,15 +95,24 @@ class Confusion:
 
     def tpr_at(self, confidence: float) -> Estimate:
         """Return the TPR with the interval of another confidence."""
-        return estimate_rate(self.true_positives, self.right, confidence=confidence)
+        effective = self.effective_right
+        return estimate_rate(
+            self.true_positives, self.right, confidence=confidence, effective=effective
+        )
 
     def fnr_at(self, confidence: float) -> Estimate:
         """Return the FNR with the interval of another confidence."""
-        return estimate_rate(self.false_negatives, self.right, confidence=confidence)
+        effective = self.effective_right
+        return estimate_rate(
+            self.false_negatives, self.right, confidence=confidence, effective=effective
+        )
 
     def fpr_at(self, confidence: float) -> Estimate:
         """Return the FPR with the interval of another confidence."""
-        return estimate_rate(self.false_positives, self.wrong, confidence=confidence)
+        effective = self.effective_wrong
+        return estimate_rate(
+            self.false_positives, self.wrong, confidence=confidence, effective=effective
+        )
 
     @property
     def invalid_rate(self) -> Estimate:
@@ -189,6 +208,7 @@ def tally(
     *,
     verifier: str,
     version: str,
+    by_task: bool = False,
     confidence: float = 0.95,
 ) -> Audit:
     """Return how often verdicts agree with the labels.
@@ -198,6 +218,8 @@ def tally(
         verdicts: The verdict on each.
         verifier: Name of the verifier that gave them.
         version: Its version.
+        by_task: Take several answers to one task for what they are worth together: they are alike. Otherwise all answers count as
+            independent draws.
         confidence: Of the intervals, in (0, 1).
 
     Raises:
@@ -208,14 +230,12 @@ def tally(
         raise ConfigError(
             f"verdicts must be as many as answers, {len(labelled)}, got {len(verdicts)}"
         )
-    cells: Counter[str] = Counter()
-    families: dict[str, Counter[str]] = {}
+    families: dict[str, list[_Judged]] = {}
     reasons: Counter[str] = Counter()
     disagreements = []
-    for item, verdict in zip(labelled, verdicts):
-        cell = CELLS[item.correct, verdict.outcome]
-        cells[cell] += 1
-        families.setdefault(item.family, Counter())[cell] += 1
+    judged = list(zip(labelled, verdicts))
+    for item, verdict in judged:
+        families.setdefault(item.family, []).append((item, verdict))
         if verdict.outcome is Outcome.INVALID:
             reasons[verdict.reason] += 1
         elif (verdict.outcome is Outcome.PASS) != item.correct:
@@ -224,13 +244,34 @@ def tally(
         verifier=verifier,
         version=version,
         families={
-            name: Confusion(**counts, confidence=confidence) for name, counts in families.items()
+            name: Confusion(**_cells(part, by_task, confidence), confidence=confidence)
+            for name, part in families.items()
         },
         disagreements=tuple(disagreements),
         reasons=dict(reasons.most_common()),
         confidence=confidence,
-        **cells,
+        **_cells(judged, by_task, confidence),
     )
+
+
+_Judged = tuple[LabelledAnswer, Verdict]
+
+
+def _cells(judged: Sequence[_Judged], by_task: bool, confidence: float) -> dict[str, Any]:
+    """Return the counts, and with ``by_task`` what the answers are worth."""
+    cells: dict[str, Any] = Counter(
+        CELLS[item.correct, verdict.outcome] for item, verdict in judged
+    )
+    for name, correct in (("effective_right", True), ("effective_wrong", False)):
+        tasks: dict[tuple[str, str], list[bool]] = {}
+        for item, verdict in judged if by_task else ():
+            if item.correct == correct and verdict.outcome is not Outcome.INVALID:
+                passed = tasks.setdefault((item.task.env, item.task.task_id), [])
+                passed.append(verdict.outcome is Outcome.PASS)
+        if any(len(passed) > 1 for passed in tasks.values()):
+            clusters = ((sum(passed), len(passed)) for passed in tasks.values())
+            cells[name] = effective_size(clusters, confidence=confidence)
+    return cells
 
 
 def self_audit(

@@ -28,16 +28,21 @@ def judging_here(make: Callable[[], Verifier]) -> Iterator[Judging]:
 
 @contextmanager
 def judging_in_workers(
-    make: Callable[[], Verifier], *, workers: int | None = None, timeout_s: float = 10.0
+    make: Callable[[], Verifier],
+    *,
+    workers: int | None = None,
+    timeout_s: float = 10.0,
+    memory_mb: int | None = 2048,
 ) -> Iterator[Judging]:
-    """Judge in fresh processes, which are killed when a verdict takes too long.
+    """Judge in fresh processes, which are killed when a verdict takes too long or too much.
 
     Args:
         make: Makes the verifier.
         workers: How many processes; default: half of the cores.
         timeout_s: Seconds that one verdict may take; what takes longer is invalid.
+        memory_mb: Bound on the memory of a process, in MiB; None for none.
     """
-    with VerifierPool(make(), workers=workers, timeout_s=timeout_s) as pool:
+    with VerifierPool(make(), workers=workers, timeout_s=timeout_s, memory_mb=memory_mb) as pool:
         yield pool.judge_all
 
 
