@@ -89,10 +89,10 @@ class StaticTraceVerifier(Verifier):
     ) -> None:
         self.answer = None if answer is None else make_component("verifier", answer, Verifier)  # type: ignore[type-abstract]
         try:
-            self.rules = structure(rules or {}, TraceRules)
+            self.rules = None if rules is None else structure(rules, TraceRules)
         except RecordError as error:
             raise ConfigError(f"rules of a static verifier: {error}") from None
-        if self.rules.expected:
+        if self.rules is not None and self.rules.expected:
             raise ConfigError("rules of a static verifier must leave 'expected' to the task")
         self.dialogue = dialogue
         self.version = version_of(self, "2")
@@ -101,12 +101,13 @@ class StaticTraceVerifier(Verifier):
         """Return the terminal verdict on a trace."""
         try:
             own = structure(task.metadata.get("trace", {}), TraceRules)
+            every = [own] if self.rules is None else [self.rules, own]
             schemas = tool_schemas(task)
             for one in (*own.expected, *own.required):
                 one.check_against(schemas)
         except RecordError as error:
             return Verdict.invalid(f"task has malformed rules: {error.message}")
-        if self.answer is None and not (self.rules.required or own.required or own.expected):
+        if self.answer is None and not any(rules.required or rules.expected for rules in every):
             return Verdict.invalid("task has neither an expected call nor an answer to be checked")
         try:
             messages = after_prompt(task, trajectory)
@@ -114,7 +115,7 @@ class StaticTraceVerifier(Verifier):
             check_schemas(calls, schemas)
         except TraceError as error:
             return Verdict.failed(error.message, details={"first_error": error.turn})
-        broken = _broken(calls, self.rules, schemas) or _broken(calls, own, schemas)
+        broken = next(filter(None, (_broken(calls, rules, schemas) for rules in every)), "")
         if own.expected:
             turns = sum(message.role == "assistant" for message in messages)
             return self._graded(task, trajectory, broken, _progress(calls, own, schemas, turns))

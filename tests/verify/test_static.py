@@ -349,6 +349,7 @@ def test_version_tells_rules_apart():
         for rules in (None, {"max_calls": 3})
     }
     assert len(versions) == 6
+    assert StaticTraceVerifier().version == "2;answer=exact@1"
 
 
 FIRST, SECOND = ({"name": "search", "arguments": {"query": q}} for q in "xy")
