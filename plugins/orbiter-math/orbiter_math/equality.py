@@ -161,5 +161,7 @@ def _real(value: Fraction) -> Any:
 
 
 def _fraction(value: Any) -> Fraction:
-    mantissa, exponent = context().re(value).man_exp
-    return Fraction(int(mantissa)) * Fraction(2) ** int(exponent)
+    real = context().re(value)
+    mantissa, exponent = real.man_exp  # of the absolute value
+    size = Fraction(int(mantissa)) * Fraction(2) ** int(exponent)
+    return -size if real < 0 else size

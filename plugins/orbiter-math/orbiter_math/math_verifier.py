@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
-from orbiter.errors import ConfigError
+from orbiter.checks import check_number
 from orbiter.records import Task, Trajectory, Verdict
 from orbiter.verify.answer import final_answer
 from orbiter.verify.numeric import reference_number
@@ -27,6 +27,9 @@ from orbiter_math.tree import UndefinedError, UnfitReferenceError, UnreadableErr
 MAX_STATEMENTS = 10
 """Most different statements of a final answer that are looked at; a solution with more of them states no one answer."""
 
+MAX_BARE = 200
+"""Longest text that is taken for the answer itself where none is marked, in characters."""
+
 _WRONG = "wrong answer"
 _TWO = "two different answers"
 
@@ -46,11 +49,11 @@ class MathVerifier(Verifier):
     name = "math"
 
     def __init__(self, *, abs_tol: float = 0.0, rel_tol: float = 0.0) -> None:
+        options = {"abs_tol": abs_tol, "rel_tol": rel_tol}
+        for name, value in options.items():
+            check_number(name, value, "[0, inf)")
         self.abs_tol, self.rel_tol = abs_tol, rel_tol
-        self._tolerances = {
-            name: _tolerance(name, value)
-            for name, value in (("abs_tol", abs_tol), ("rel_tol", rel_tol))
-        }
+        self._tolerances = {name: Fraction(repr(value)) for name, value in options.items()}
         self.version = version_of(self, "1")
 
     def verify(self, task: Task, trajectory: Trajectory) -> Verdict:
@@ -105,13 +108,6 @@ def _unfit(error: Exception) -> str:
     return f"reference: {error}".replace("answer is ", "").replace("answer has ", "")
 
 
-def _tolerance(name: str, value: object) -> Fraction:
-    number = None if isinstance(value, str) else reference_number(value)
-    if number is None or number < 0:
-        raise ConfigError(f"{name} must be a finite number >= 0, got {value!r}")
-    return number
-
-
 def _distinct(found: Sequence[Statement]) -> list[Statement]:
     """Return the statements without repetitions; what is boxed as well is no prose."""
     first: dict[str, Statement] = {}
@@ -123,7 +119,8 @@ def _distinct(found: Sequence[Statement]) -> list[Statement]:
 def _bare(text: str) -> list[Statement]:
     """Return a text of one line as its own statement: what a model says that is asked for the answer alone."""
     line = text.strip()
-    return [] if "\n" in line else [Statement(line, prose=True)]
+    short = len(line) <= MAX_BARE and "\n" not in line
+    return [Statement(line, prose=True)] if short else []
 
 
 def _judged(

@@ -86,6 +86,7 @@ WRONG = [
     ("<think>\\boxed{42}", "no answer"),
     ("\\boxed{42\nunclosed", "no answer"),
     ("It is 42, I think.", "wrong answer"),
+    ("It is 42" + " and so on" * 30, "no answer"),
     ("\\boxed{41}", "wrong answer"),
     ("\\boxed{41} \\boxed{42}", "two different answers"),
     ("\\boxed{42}\n#### 41", "two different answers"),
@@ -185,7 +186,7 @@ def test_tolerance(reference, answer, options, right):
 
 @pytest.mark.parametrize("value", [-1, "1", None, float("nan"), float("inf"), True])
 def test_a_bad_tolerance_is_refused(value):
-    with pytest.raises(ConfigError, match="abs_tol must be a finite number >= 0"):
+    with pytest.raises(ConfigError, match="abs_tol must be a number >= 0"):
         MathVerifier(abs_tol=value)
 
 
