@@ -1,0 +1,117 @@
+"""However a program with a pool ends, nothing of the pool is left."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+PROGRAM = """
+import sys, time
+from pathlib import Path
+from orbiter.records import Message, Task
+from orbiter.registry import load_from_file
+from orbiter.verify.answer import answered
+from orbiter.verify.pool import VerifierPool
+
+def main():
+    pids, how = sys.argv[1:3]
+    verifier = load_from_file("misbehaving.py:Misbehaving", base_dir=Path({here!r}))()
+    task = Task("e", "e:1", (Message("user", "q"),), metadata={{"pids": pids}})
+    pool = VerifierPool(verifier, workers=1)
+    future = pool.submit([(task, answered(task, "leaves_children"))])
+    while not Path(pids).exists() or len(Path(pids).read_text().split()) < 4:
+        time.sleep(0.005)
+    print("ready", flush=True)
+    if how == "falls off":
+        return
+    if how == "raises":
+        raise SystemExit(5)
+    future.result()
+
+if __name__ == "__main__":
+    main()
+""".format(here=str(HERE))
+
+
+def gone(pid: str) -> bool:
+    """Return whether a process is no more; one that only waits for the system to count it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+@pytest.mark.parametrize("how", ["falls off", "raises", "SIGINT", "SIGTERM", "SIGKILL"])
+def test_nothing_is_left(tmp_path, how):
+    (tmp_path / "program.py").write_text(PROGRAM)
+    pids = tmp_path / "pids"
+    program = subprocess.Popen(
+        [sys.executable, tmp_path / "program.py", pids, how],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert program.stdout.readline() == "ready\n"
+        began = time.monotonic()
+        if how.startswith("SIG"):
+            program.send_signal(getattr(signal, how))
+        program.communicate(timeout=60)
+    finally:
+        program.kill()
+    started = pids.read_text().split()
+    deadline = time.monotonic() + 20
+    while not all(map(gone, started)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert [pid for pid in started if not gone(pid)] == []
+    assert time.monotonic() - began < 10
+    expected = {"falls off": 0, "raises": 5, "SIGINT": -2, "SIGTERM": -15, "SIGKILL": -9}
+    assert program.returncode == expected[how]
+
+
+SCRIPT = """
+from orbiter.records import Message, Task, Verdict
+from orbiter.verify import Verifier
+from orbiter.verify.answer import answered
+from orbiter.verify.pool import VerifierPool
+
+class Shouting(Verifier):
+    name = "shouting"
+    def verify(self, task, trajectory):
+        return Verdict.passed() if trajectory.answer.isupper() else Verdict.failed("quiet")
+
+{guard}
+    task = Task("e", "e:1", (Message("user", "q"),))
+    with VerifierPool(Shouting(), workers=1) as pool:
+        print(*(v.outcome.value for v in pool.judge_all([(task, answered(task, t)) for t in ("A", "a")])))
+"""
+
+
+def run(code: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    (folder / "script.py").write_text(code)
+    command = [sys.executable, *(arguments or [str(folder / "script.py")])]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=folder)
+
+
+def test_a_verifier_of_a_script_works(tmp_path):
+    done = run(SCRIPT.format(guard='if __name__ == "__main__":'), tmp_path)
+    assert (done.stdout, done.stderr) == ("pass fail\n", "")
+
+
+def test_a_script_that_begins_unguarded_is_told_how_to(tmp_path):
+    done = run(SCRIPT.format(guard="if True:"), tmp_path)
+    assert done.returncode == 1
+    assert "cannot be made in a worker: ConfigError: a worker must not start a pool" in done.stderr
+    assert '__name__ == "__main__"' in done.stderr
+
+
+def test_a_verifier_of_an_interactive_session_is_refused(tmp_path):
+    code = SCRIPT.format(guard="if True:")
+    done = run(code, tmp_path, "-c", code)
+    assert "must be defined in a file, got one from an interactive session" in done.stderr
+    assert os.listdir(tmp_path) == ["script.py"]
