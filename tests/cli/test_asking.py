@@ -3,6 +3,7 @@
 import re
 
 import orbiter as package
+from orbiter.cli import COMMANDS
 
 
 def test_plan_counts_and_records_nothing(orbiter, tmp_path):
@@ -54,7 +55,7 @@ def test_plugins_lists_the_built_in_names(orbiter):
 
 def test_version_and_help(orbiter):
     assert orbiter("--version").out == f"orbiter {package.__version__}\n"
-    for command in ("run", "plan", "preview", "yield", "report", "export", "lineage", "plugins"):
+    for command in COMMANDS:
         said = orbiter(command, "--help")
         assert said.code == 0
         assert said.out.startswith(f"usage: orbiter {command} ")
