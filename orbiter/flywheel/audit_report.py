@@ -122,10 +122,8 @@ def examine(
     limits = limits or {}
     for rate, limit in limits.items():
         check_limit(rate, limit)
-    if observed is not None:
-        forecast(
-            Confusion(), observed, target=target, rows=rows
-        )  # bad ones are refused before work
+    if observed is not None:  # bad arguments are refused before anything is judged
+        forecast(Confusion(), observed, target=target, rows=rows)
     every = [item for items in answers.values() for item in items]
     pairs = [(item.task, item.trajectory) for item in every]
     with open_judging() as judging:
