@@ -40,7 +40,7 @@ from orbiter.curate.contamination import (
     decontaminate,
 )
 from orbiter.curate.export import Exporter, ExportReport
-from orbiter.curate.judged import JudgedPairs, judged_pairs
+from orbiter.curate.judged import JudgedPairs, judged_pairs, voted
 from orbiter.curate.lengths import LengthReport, length_matched, length_report
 from orbiter.curate.mixing import MixedBatches, mixed_batches
 from orbiter.curate.near_dedup import Deduplicated, near_dedup
@@ -121,5 +121,6 @@ __all__ = [
     "tagged_negatives",
     "unary_weights",
     "unpaired_preferences",
+    "voted",
     "weighted_pairs",
 ]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from attrs import field, frozen
 
+from orbiter.checks import check_whole_number
 from orbiter.curate.pairs import make_pair, passed, prompt_key, unfit
 from orbiter.curate.response import response_key
 from orbiter.errors import ConfigError
@@ -40,7 +41,8 @@ def judged_pairs(
     that did not. The margin is None where the judge decided without asking its model.
 
     Args:
-        comparisons: (first, second, preference between them), of :meth:`orbiter.verify.judges.PairwiseJudge.compare`.
+        comparisons: (first, second, preference between them), of :meth:`orbiter.verify.judges.PairwiseJudge.compare`
+            or :func:`voted`.
         gate: Chosen must pass and rejected must fail. Without it, the judge decides between two that passed, two that failed and
             answers without a verdict.
 
@@ -67,6 +69,32 @@ def judged_pairs(
         margin = -log_odds if swap and log_odds is not None else log_odds
         pairs.append(make_pair(chosen, rejected, margin=margin, unit="log_odds"))
     return JudgedPairs(pairs=tuple(pairs), left_out=left_out)
+
+
+def voted(first: int, second: int) -> Preference:
+    """Return the preference of votes, people's say: the majority, with log-odds ``ln((first + 1/2) / (second + 1/2))``.
+
+    Args:
+        first: Votes for the first answer, >= 0.
+        second: Votes for the second.
+
+    Raises:
+        ConfigError: A count is no integer >= 0, or nobody voted.
+    """
+    from orbiter.verify.judges.pairwise import Preference
+    from orbiter.verify.judges.votes import Votes
+
+    for name, count in (("first", first), ("second", second)):
+        check_whole_number(name, count, low=0)
+    if first == second == 0:
+        raise ConfigError("votes must be cast, got none")
+    votes = Votes(first, second)
+    winner: Literal["first", "second", "tie"] = "first" if first > second else "second"
+    return Preference(
+        preferred="tie" if first == second else winner,
+        log_odds=votes.log_odds,
+        probability=votes.probability,
+    )
 
 
 def _objection(chosen: Trajectory, rejected: Trajectory, *, gate: bool) -> str | None:

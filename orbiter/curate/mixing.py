@@ -45,9 +45,9 @@ def mixed_batches(
 ) -> MixedBatches[T]:
     """Return batches in which each domain has its share, until one domain has no more rows.
 
-    After any number of batches, the rows of each domain are fewer than one row from their share of all, if shares times batch size
-    are whole numbers exactly so; each batch is rounded so that no remainder is lost. A small domain may start again from its
-    beginning, reshuffled.
+    Where shares times batch size are whole numbers, every batch has exactly those. Else the remainders go over to the next batch, and
+    after any number of batches no domain is a whole row above its share. A small domain may start again, reshuffled, when all its
+    rows were given.
 
     Args:
         rows: Records of all domains.
@@ -78,7 +78,7 @@ def mixed_batches(
     batches: list[tuple[T, ...]] = []
     while True:
         wanted = {name: shares[name] / scale * batch_size * (len(batches) + 1) for name in queues}
-        quota = _whole(wanted, taken, batch_size)
+        quota = _quota(wanted, taken, batch_size)
         if any(taken[name] + quota[name] > len(queues[name]) for name in queues):
             break
         batch = [row for name in queues for row in queues[name][taken[name] :][: quota[name]]]
@@ -113,14 +113,11 @@ def _by_domain(
     return supply
 
 
-def _whole(wanted: Mapping[str, float], taken: Mapping[str, int], size: int) -> dict[str, int]:
-    """Return whole numbers that add to ``size`` and bring each domain nearest to what is wanted of it so far."""
-    owed = {name: wanted[name] - taken[name] for name in wanted}
-    # A share that is due a whole number must not miss it by rounding.
-    quota = {name: max(0, int(due + 1e-9)) for name, due in owed.items()}
-    rest = sorted(owed, key=lambda name: (quota[name] - owed[name], name))
-    for name in rest[: size - sum(quota.values())]:
-        quota[name] += 1
+def _quota(wanted: Mapping[str, float], taken: Mapping[str, int], size: int) -> dict[str, int]:
+    """Return how many rows of each domain the next batch gets: each place goes to the domain that is owed most."""
+    quota = dict.fromkeys(wanted, 0)
+    for _ in range(size):
+        quota[max(wanted, key=lambda name: wanted[name] - taken[name] - quota[name])] += 1
     return quota
 
 

@@ -20,12 +20,6 @@ from orbiter.errors import ConfigError
 from orbiter.records import Message, Pair
 
 _WORD = re.compile(r"\w+")
-_FORMAT = re.compile(
-    r"\b(?:format|form|section|tag|tags|markup|schema|json|parse[ds]?|unreadable|misspelt|"
-    r"no answer|two different answers|is not (?:a|one) \w+|not upper case|other language|outside)\b"
-)
-_WRONG = re.compile(r"\b(?:wrong|incorrect|false|illegal|mistake|not given|contradict\w*|loses)\b")
-_MIN_WORDS = 8
 
 
 class NegativeKind(enum.StrEnum):
@@ -45,6 +39,28 @@ class NegativeKind(enum.StrEnum):
     """It leaves out most of what the chosen answer explains."""
 
 
+_MIN_WORDS = 8
+
+_REASONS = (
+    (NegativeKind.REFUSAL, re.compile(r"\brefus\w*")),
+    (
+        NegativeKind.FORMAT,
+        re.compile(
+            r"\b(?:format|form|sections?|tags?|markup|schema|json|parsed?|unreadable|misspelt|no answer|two different answers|"
+            r"is not (?:a|one) \w+|not upper case|other language)\b"
+        ),
+    ),
+    (NegativeKind.OFF_TOPIC, re.compile(r"\b(?:off[ -]topic|other question)\b")),
+    (NegativeKind.VERBOSE, re.compile(r"\b(?:too long|repeats)\b")),
+    (NegativeKind.TERSE, re.compile(r"\btoo short\b")),
+    (
+        NegativeKind.WRONG,
+        re.compile(r"\b(?:wrong|incorrect|false|illegal|mistake|not given|contradicts?|loses)\b"),
+    ),
+)
+"""How the reasons of verifiers name each kind; the first that fits decides."""
+
+
 def tagged_negatives(
     pairs: Iterable[Pair],
     *,
@@ -58,7 +74,7 @@ def tagged_negatives(
 
     1. a kind that stands there already, from whoever made the pair;
     2. ``refusal``: the rejected answer refuses and the chosen one does not;
-    3. ``format``, then ``wrong``: the verifier's reason (``metadata["reason"]``) says so;
+    3. any: the verifier's reason (``metadata["reason"]``) names it: "wrong answer", "a section is missing", "too long";
     4. ``off_topic``: of at least 8 words, none is shared with the prompt or with the chosen answer;
     5. ``verbose`` and ``terse``: ``length_ratio`` times as long as the chosen answer, or as short.
 
@@ -110,10 +126,9 @@ def _kind(
     if refuses(rejected) and not refuses(chosen):
         return NegativeKind.REFUSAL
     reason = str(pair.metadata.get("reason", "")).casefold()
-    if _FORMAT.search(reason):
-        return NegativeKind.FORMAT
-    if _WRONG.search(reason):
-        return NegativeKind.WRONG
+    for kind, pattern in _REASONS:
+        if pattern.search(reason):
+            return kind
     words = set(_WORD.findall(rejected.casefold()))
     known = set(_WORD.findall(f"{_text(pair.prompt)} {chosen}".casefold()))
     if len(words) >= _MIN_WORDS and not words & known:

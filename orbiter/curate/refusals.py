@@ -16,13 +16,21 @@ from orbiter.records import Outcome, Pair, Trajectory
 from orbiter.tasks.streams import item_stream
 
 _APOSTROPHES = str.maketrans({"’": "'", "`": "'"})
+_VERBS = (
+    "help|assist|comply|provide|answer|respond|discuss|share|create|generate|write|engage|support|give|offer|participate|encourage|"
+    "condone|promote|facilitate|produce|advise|teach|guide|continue|proceed|recommend|disclose|reveal|fulfill?|complete|do (?:that|this|it|so)|"
+    "say|tell you|show you|explain how|describe how"
+)
 _OPENING = re.compile(
-    r"\W*(?:(?:i(?:'m| am) (?:very |really |so )?sorry|sorry|i apologi[sz]e|unfortunately|as an? (?:ai|language model)[^.,]*|no)\b[,.!;:]* *"
-    r"(?:but |however,? )?)*"
-    r"(?:i|we)(?:'m| am|'re| are)? *(?:really |simply |just )?"
-    r"(?:can'?t|cannot|can not|won'?t|will not|could ?n'?t|(?:not |un)able to|not (?:going|allowed|permitted|comfortable)|"
-    r"(?:must |have to )?(?:decline|refuse)|do(?:n't| not) feel comfortable)\b"
-    r"(?! (?:overstate|stress|emphasi[sz]e|recommend (?:this|it) (?:enough|more)|wait))",
+    # Possessive: an opening that was read is not read again in another way, or hostile text would take for ever.
+    r"\W*+(?:(?:(?:(?:i|we)(?:'m| am|'re| are) (?:very |really |so )?)?(?:sorry|afraid)|(?:i|we) apologi[sz]e|unfortunately|no|"
+    r"as an? (?:ai|language model)(?: language)?(?: model| assistant)?)\b[,.!;:]* *(?:but |however,? |that )?)*+"
+    r"(?:i|we)(?:"
+    r"(?:'m| am|'re| are)? *(?:simply |just |really )?"
+    r"(?:can'?t|cannot|can not|won'?t|will not|(?:not |un)able to|not (?:going|allowed|permitted) to)"
+    rf"(?: *(?:[.,;!]|$)| (?:\w+ly )?(?:{_VERBS})\b)"
+    r"|(?: must| have to)? (?:decline|refuse)\b"
+    r"|(?:(?:'m| am|'re| are) not| do(?:n't| not) feel) comfortable\b)",
     re.IGNORECASE,
 )
 

@@ -1,10 +1,11 @@
+import math
 from collections import Counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orbiter.curate import judged_pairs
+from orbiter.curate import judged_pairs, voted
 from orbiter.errors import ConfigError
 from orbiter.records import Message, Trajectory, Verdict
 from orbiter.verify.judges import Preference
@@ -91,3 +92,22 @@ def test_answers_to_different_prompts_are_not_compared(attempt):
     other = attempt("3", verdict=FAIL, prompt="2+2")
     with pytest.raises(ConfigError, match="answers of a comparison must have one prompt"):
         judged_pairs([(attempt("2", verdict=PASS), other, FIRST)])
+
+
+def test_votes_are_a_preference(attempt):
+    found = voted(1, 4)
+    assert (found.preferred, found.log_odds) == ("second", pytest.approx(math.log(1.5 / 4.5)))
+    assert found.probability == pytest.approx(0.25)
+    assert voted(2, 2).preferred == "tie"
+    rows = attempt("3", verdict=FAIL), attempt("2", verdict=PASS)
+    (pair,) = judged_pairs([(*rows, found)]).pairs
+    assert pair.margin == pytest.approx(math.log(3))
+
+
+@pytest.mark.parametrize(
+    ("votes", "message"),
+    [((0, 0), "votes must be cast, got none"), ((-1, 2), "first must be an integer >= 0, got -1")],
+)
+def test_votes_must_be_cast(votes, message):
+    with pytest.raises(ConfigError, match=message):
+        voted(*votes)

@@ -26,7 +26,7 @@ def test_every_batch_has_its_shares():
 
 
 domains = st.dictionaries(
-    st.sampled_from("abcd"), st.tuples(st.integers(1, 40), st.floats(0.1, 5)), min_size=1
+    st.sampled_from("abcdef"), st.tuples(st.integers(1, 40), st.floats(0.1, 5)), min_size=1
 )
 
 
@@ -40,7 +40,8 @@ def test_shares_hold_after_any_number_of_batches_and_no_row_is_lost(domains, siz
         assert len(batch) == size
         so_far.update(name for name, _ in batch)
         for name, share in shares.items():
-            assert abs(so_far[name] - share / scale * size * number) < len(shares)
+            surplus = so_far[name] - share / scale * size * number
+            assert 1 - len(shares) - 1e-6 < surplus < 1 + 1e-6
     times = Counter(row for batch in found.batches for row in batch)
     for name, (count, _) in domains.items():
         mine = [times[row] for row in rows if row[0] == name]
@@ -48,6 +49,13 @@ def test_shares_hold_after_any_number_of_batches_and_no_row_is_lost(domains, siz
         assert max(mine) <= repeats + 1
         assert max(mine) - min(mine) <= 1  # none comes again before all have come
     assert found == mix(rows, shares, batch_size=size, seed=seed, max_repeats=repeats)
+
+
+def test_many_small_shares_fill_a_batch_and_no_more():
+    shares = {"a": 30, "b": 30, **dict.fromkeys("cdefghij", 1)}
+    found = mix(rows_of(**dict.fromkeys(shares, 60)), shares, batch_size=3)
+    assert len(found.batches) > 20
+    assert {len(batch) for batch in found.batches} == {3}
 
 
 def test_a_small_share_gets_its_turn():

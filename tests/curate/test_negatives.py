@@ -30,6 +30,10 @@ def kind(pair, **options):
         (f"Paris. {LONG}", "Paris.", "", "terse"),
         ("Paris.", "Lyons.", "", None),
         ("Paris.", "Lyons.", "rubric not met", None),
+        ("Paris.", "Nothing doing.", "refusal", "refusal"),
+        ("Paris.", "Lyons!", "answer is too long", "verbose"),
+        ("Paris.", "Lyons!", "too short", "terse"),
+        ("Paris.", "Lyons!", "off-topic", "off_topic"),
     ],
 )
 def test_first_rule_that_applies_says_the_kind(make_pair, chosen, rejected, reason, wanted):
