@@ -11,8 +11,8 @@ from orbiter.errors import ConfigError
 
 def is_number(value: object, *, infinite: bool = False) -> TypeGuard[int | float]:
     """Return whether ``value`` is a finite number; a bool is none, NaN never is, infinity only if allowed."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
+    if not isinstance(value, float):
+        return isinstance(value, int) and not isinstance(value, bool)
     return not math.isnan(value) if infinite else math.isfinite(value)
 
 

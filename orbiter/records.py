@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import enum
 import hashlib
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
@@ -17,6 +16,7 @@ import attrs
 import orjson
 from attrs import field, frozen
 
+from orbiter.checks import is_number
 from orbiter.convert import structure, unstructure
 from orbiter.errors import RecordError
 
@@ -68,10 +68,7 @@ def _one_of_roles(_: object, attribute: attrs.Attribute[str], value: str) -> Non
 
 
 def _finite(_: object, attribute: attrs.Attribute[Any], value: float | None) -> None:
-    if value is None:
-        return
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or (isinstance(value, float) and not math.isfinite(value)):
+    if value is not None and not is_number(value):
         raise RecordError(f"must be a finite number, got {value!r}", field=attribute.name)
 
 

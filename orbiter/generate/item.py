@@ -7,12 +7,12 @@ An item is a text, a dict, a TrajectoryItem, a Trajectory, a Task or a Pair. A d
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import orjson
 
+from orbiter.checks import is_number
 from orbiter.convert import unstructure
 from orbiter.errors import RecordError
 from orbiter.records import Pair, Task, Trajectory, TrajectoryItem
@@ -52,7 +52,7 @@ def score_of(item: Any) -> float | None:
     score = None if key is None else item[key]
     if score is None:
         return None
-    if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):
+    if not is_number(score):
         raise RecordError(f"must be a finite number or None, got {score!r}", field=key)
     return score
 

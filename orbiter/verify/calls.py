@@ -26,6 +26,9 @@ MAX_ARGUMENTS_LENGTH = 100_000
 MAX_DEPTH = 64
 """Deepest nesting of lists and objects in arguments."""
 
+MAX_NUMBER = 2**64
+"""Largest whole number in arguments, either sign: beyond a double's range, comparing and dividing would raise."""
+
 MAX_CALLS = 1_000
 """Most calls in one trace."""
 
@@ -161,6 +164,8 @@ def _check_json(value: object, depth: int) -> None:
     """Refuse what no JSON text can say; 1e999 is infinite once it is read."""
     if isinstance(value, float) and not math.isfinite(value):
         raise TraceError("tool arguments are not a JSON object")
+    if isinstance(value, int) and abs(value) > MAX_NUMBER:
+        raise TraceError("a number in tool arguments is too large")
     if isinstance(value, Mapping):
         if not all(isinstance(key, str) for key in value):
             raise TraceError("tool arguments are not a JSON object")

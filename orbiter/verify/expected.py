@@ -5,13 +5,13 @@ from __future__ import annotations
 import collections
 import functools
 import itertools
-import math
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from attrs import field, frozen
 
+from orbiter.checks import is_number
 from orbiter.errors import RecordError
 from orbiter.verify.calls import Call, fits
 
@@ -118,7 +118,7 @@ def same(a: object, b: object, normalise: Normalise = lambda text: text) -> bool
     if isinstance(a, bool) or isinstance(b, bool):
         return a is b
     if isinstance(a, int | float) and isinstance(b, int | float):
-        return a == b and math.isfinite(a)
+        return a == b and is_number(a)
     if isinstance(a, Mapping) and isinstance(b, Mapping):
         return a.keys() == b.keys() and all(same(a[k], b[k], normalise) for k in a)
     if isinstance(a, list | tuple) and isinstance(b, list | tuple):

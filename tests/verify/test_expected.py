@@ -108,6 +108,8 @@ def test_an_expected_call_need_not_name_what_belongs_together():
         ("1", 1, False),
         (float("nan"), float("nan"), False),
         (float("inf"), float("inf"), False),
+        (10**400, 10**400, True),
+        (10**400, 1.0, False),
         ("caf\u00e9", "cafe\u0301", True),
         ("a", "\u0430", False),
         ("A", "a", False),
