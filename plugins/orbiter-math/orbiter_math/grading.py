@@ -37,6 +37,8 @@ _DECIMAL = re.compile(NUMBER)
 _REASON = re.compile(
     r"(?:,\s*|\s)(?:because|since|as|which|where|when|so|hence|thus|giving|meaning)\b.*", re.DOTALL
 )
+_WORDS = re.compile(r"(?<=[0-9})\]$%!*])[,;]?\s+[A-Za-z'-]+(?:[,;:]?\s+[A-Za-z'-]+)+[*_]*$")
+_HEDGE = re.compile(r"\b(?:or|either|maybe|perhaps|possibly|not|to|about|between|and)\b")
 
 
 @frozen
@@ -94,7 +96,12 @@ def read(text: str, *, symbols: bool = True) -> Reading:
 def predicate(text: str) -> str:
     """Return what a sentence asserts: 42, where it says "the largest value is 42 because 6 * 7 = 42"."""
     text = _REASON.sub("", text)
-    return text.rpartition(" is ")[2] if text[:1].isalpha() else text
+    if text[:1].isalpha():
+        text = text.rpartition(" is ")[2]
+    words = _WORDS.search(text)
+    if words is None or _HEDGE.search(words[0].removeprefix(",").lstrip().removeprefix("and ")):
+        return text
+    return text[: words.start()]
 
 
 def same(reference: Reading, answer: Reading, comparison: Comparison) -> bool:

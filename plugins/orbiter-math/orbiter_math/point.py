@@ -81,7 +81,9 @@ class Point:
         if tree.name == "infinity":
             return self.context.inf
         args = [self.value(arg) for arg in tree.args]
-        if any(map(self.context.isinf, args)) and tree.name != "neg":
+        if any(map(self.context.isinf, args)):
+            if tree.name == "neg":
+                return -args[0]
             raise UndefinedError("infinity is no number")
         try:
             return self._checked(self._apply(tree.name, args))
@@ -92,13 +94,12 @@ class Point:
 
     def _checked(self, value: Any) -> Any:
         ctx = self.context
-        if ctx.isnan(value):
+        if not ctx.isfinite(value):  # the logarithm of zero
             raise UndefinedError("not a number")
-        if not ctx.isinf(value):
-            size = abs(value)
-            if size and ctx.mag(size) > MAX_MAGNITUDE:
-                raise BoundError("number is too large")
-            self.peak = max(self.peak, size)
+        size = abs(value)
+        if size and ctx.mag(size) > MAX_MAGNITUDE:
+            raise BoundError("number is too large")
+        self.peak = max(self.peak, size)
         return value
 
     def _symbol(self, name: str) -> Any:

@@ -1,5 +1,7 @@
 """The verifier of closed forms: labelled answers of every form, where the answer is looked for, and unfit references."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,6 +65,9 @@ RIGHT = [
     "The answer is 42.",
     "The answer is $42$ because $6 \\cdot 7 = 42$.",
     "The answer is 42, since 6 * 7 = 42.",
+    "The answer is 42, and we are done. \\boxed{42}",
+    "The answer is 42 apples per day, that much is clear.",
+    "The answer is $42$ as we see in the table.",
     "Final Answer: The final answer is $42$. I hope it is correct.",
     "The final answer is:\n\n$$42$$",
     "Final answer: the largest value is 42.",
@@ -93,6 +98,9 @@ WRONG = [
     ("The answer is 41. So \\boxed{42}", "two different answers"),
     ("\\boxed{41} or \\boxed{42}", "wrong answer"),
     ("The answer is 42 or 43.", "wrong answer"),
+    ("The answer is 42 or maybe something else.", "wrong answer"),
+    ("The answer is 42, and maybe also something else.", "wrong answer"),
+    ("The answer is 42 to be certain or not.", "wrong answer"),
     ("\\boxed{42 \\text{ or } 43}", "wrong answer"),
     ("\\boxed{42, 43}", "wrong answer"),
     ("\\boxed{41 = 42}", "wrong answer"),
@@ -203,6 +211,26 @@ def test_no_answer_where_tools_are_still_called():
     calling = Message("assistant", "\\boxed{42}", tool_calls=({"id": "1"},))
     trajectory = Trajectory((*task.messages, calling), "math", "math:1", None)
     assert judge(MathVerifier(), task, trajectory).reason == "no answer"
+
+
+def test_easy_answers_import_neither_sympy_nor_mpmath():
+    code = """
+import sys
+from orbiter.records import Message, Task
+from orbiter.verify import judge
+from orbiter.verify.answer import answered
+from orbiter_math.math_verifier import MathVerifier
+for reference, answer in (("42", "42.0"), ("1/3", "12/36"), ("(1,2]", "1 < x <= 2"), ("x", "y+1" * 3)):
+    task = Task("math", "math:1", (Message("user", "q"),), reference)
+    print(judge(MathVerifier(), task, answered(task, answer)).outcome)
+    if answer != "y+1" * 3:
+        assert not {"sympy", "mpmath", "math_verify"} & sys.modules.keys()
+assert not {"sympy", "math_verify"} & sys.modules.keys()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.stdout.split(), done.stderr) == (["pass", "pass", "pass", "fail"], "")
 
 
 NUMBERS = st.integers(-(10**9), 10**9)

@@ -36,6 +36,30 @@ def test_what_is_too_large_is_not_computed(text):
         exact(tree(text))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "e^{999}",
+        "e^{200}e^{200}",
+        "x^{9999}",
+        "\\exp(\\exp(9))",
+        "\\cosh 2000",
+        "\\sin(10^{99}\\pi)",
+    ],
+)
+def test_what_is_too_large_is_not_compared(text):
+    with pytest.raises(BoundError):
+        Point(0).value(tree(text))
+
+
+@pytest.mark.parametrize(
+    "text", ["\\ln 0", "\\infty-\\infty", "\\frac{\\pi}{x-x}", "(x-x)^{-1}", "(-2)!"]
+)
+def test_what_has_no_value_at_a_point(text):
+    with pytest.raises(UndefinedError):
+        Point(0).value(tree(text))
+
+
 @pytest.mark.parametrize("text", ["1^{10^{100}}", "(-1)^{10^{100}}", "0^{10^{100}}"])
 def test_powers_of_nothing_and_one_are_small(text):
     assert exact(tree(text)) in (0, 1)
