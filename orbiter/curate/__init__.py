@@ -2,6 +2,7 @@
 
 survivors           distinct passing answers, with a decision for every attempt
 best_of_n_pairs     the best passing answer against each failing one
+ranked_pairs        every two answers whose scores differ, for a reward model
 judged_pairs        what a judge prefers, as far as the verifier lets it
 revision_pairs      the answer after a critique against the one before
 refusal_pairs       refusals chosen where they are right, rejected where they are not
@@ -45,7 +46,12 @@ from orbiter.curate.lengths import LengthReport, length_matched, length_report
 from orbiter.curate.mixing import MixedBatches, mixed_batches
 from orbiter.curate.near_dedup import Deduplicated, near_dedup
 from orbiter.curate.negatives import NegativeKind, count_negatives, tagged_negatives
-from orbiter.curate.pairs import UnpairedPreference, best_of_n_pairs, unpaired_preferences
+from orbiter.curate.pairs import (
+    UnpairedPreference,
+    best_of_n_pairs,
+    ranked_pairs,
+    unpaired_preferences,
+)
 from orbiter.curate.planner import RowRange, SamplePlan, plan_samples
 from orbiter.curate.quality import (
     Filtered,
@@ -112,6 +118,7 @@ __all__ = [
     "near_dedup",
     "oversampled_pairs",
     "plan_samples",
+    "ranked_pairs",
     "refusal_pairs",
     "refusal_rates",
     "revision_pairs",

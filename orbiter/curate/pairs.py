@@ -1,10 +1,11 @@
-"""Preferences from verified attempts: best-of-N pairs, and single answers with a label."""
+"""Preferences from verified attempts: best-of-N pairs, pairs of a ranking, and single answers with a label."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import attrs
 from attrs import field, frozen
 
 from orbiter.checks import check_number, check_whole_number
@@ -76,6 +77,38 @@ def best_of_n_pairs(
             for row in _by_turns(worse)[:max_pairs_per_task]
         ]
     return pairs
+
+
+def ranked_pairs(attempts: Sequence[Trajectory], *, min_margin: float = 0.0) -> list[Pair]:
+    """Return a pair of every two distinct answers to a prompt whose scores differ: at most K (K - 1) / 2 of K, for a reward model.
+
+    The scores rank the answers, so both of a pair may have passed, or failed; an answer that passed is never rejected for one that
+    failed. The weights are such that every prompt counts the same, as in InstructGPT (Ouyang et al. 2022, section 3.5), and their mean
+    is 1. What cannot enter a preference is left out as in :func:`best_of_n_pairs`.
+
+    Args:
+        attempts: Scored trajectories of any number of tasks.
+        min_margin: Least difference of the scores, in [0, 1]; equal scores give no pair.
+
+    Raises:
+        ConfigError: ``min_margin`` is out of range.
+    """
+    check_number("min_margin", min_margin, "[0, 1]")
+    groups: list[list[Pair]] = []
+    for group in by_prompt(attempts):
+        rows = sorted(distinct(group), key=_score, reverse=True)
+        pairs = [
+            make_pair(better, worse, margin=_score(better) - _score(worse))
+            for n, better in enumerate(rows)
+            for worse in rows[n + 1 :]
+            if _score(better) > _score(worse)
+            and _score(better) - _score(worse) >= min_margin
+            and (passed(better) or not passed(worse))
+        ]
+        if pairs:
+            groups.append(pairs)
+    mean = sum(map(len, groups)) / len(groups) if groups else 0.0
+    return [attrs.evolve(pair, weight=mean / len(pairs)) for pairs in groups for pair in pairs]
 
 
 def unpaired_preferences(attempts: Sequence[Trajectory]) -> list[UnpairedPreference]:

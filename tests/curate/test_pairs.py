@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orbiter.curate import UnpairedPreference, best_of_n_pairs, unpaired_preferences
+from orbiter.curate import UnpairedPreference, best_of_n_pairs, ranked_pairs, unpaired_preferences
 from orbiter.errors import ConfigError
 from orbiter.records import Message, Pair, Task, Trajectory, Verdict
 
@@ -156,6 +156,58 @@ def test_labels_are_the_verdicts_and_answers_distinct(rows):
             and row.extra["finish_reason"] == "stop"
         }
         assert outcomes == {"pass" if item.label else "fail"}
+
+
+def scored(*scores, task_id="sums:0"):
+    return [
+        attempt(
+            f"{n}:{score}",
+            Verdict.passed(score=score) if score > 0.5 else Verdict.failed("x", score=score),
+            task_id=task_id,
+        )
+        for n, score in enumerate(scores)
+    ]
+
+
+def test_a_ranking_of_k_answers_is_every_two_that_differ():
+    pairs = ranked_pairs(scored(0.25, 1.0, 0.75, 0.25))
+    assert texts(pairs) == [
+        ("1:1.0", "2:0.75"),
+        ("1:1.0", "0:0.25"),
+        ("1:1.0", "3:0.25"),
+        ("2:0.75", "0:0.25"),
+        ("2:0.75", "3:0.25"),
+    ]
+    assert [p.margin for p in pairs] == [0.25, 0.75, 0.75, 0.5, 0.5]
+    assert [p.weight for p in pairs] == [1.0] * 5
+    assert len(ranked_pairs(scored(0.25, 1.0, 0.75, 0.25), min_margin=0.5)) == 4
+    assert ranked_pairs(scored(1.0, 1.0)) == []
+
+
+def test_every_prompt_of_a_ranking_counts_the_same():
+    pairs = ranked_pairs([*scored(0.0, 1.0), *scored(0.0, 0.2, 0.7, 1.0, task_id="sums:1")])
+    sums = {t: sum(p.weight for p in pairs if p.task_id == t) for t in ("sums:0", "sums:1")}
+    assert sums["sums:0"] == pytest.approx(sums["sums:1"])
+    assert sum(p.weight for p in pairs) == pytest.approx(len(pairs))
+
+
+@given(groups)
+def test_a_ranking_holds_the_best_of_n_and_follows_the_scores(rows):
+    ranked = ranked_pairs(rows)
+    assert set(map(repr, best_of_n_pairs(rows, min_margin=0.01))) <= {
+        repr(attrs.evolve(pair, weight=1.0)) for pair in ranked
+    }
+    assert all(pair.margin > 0 for pair in ranked)
+    assert len({frozenset((p.task_id, *t)) for p, t in zip(ranked, texts(ranked))}) == len(ranked)
+    if ranked:
+        assert sum(pair.weight for pair in ranked) == pytest.approx(len(ranked))
+
+
+def test_a_passing_answer_is_not_rejected_for_a_failing_one():
+    odd = [attempt("2", Verdict.passed(score=0.3)), attempt("3", Verdict.failed("x", score=0.9))]
+    assert ranked_pairs(odd) == []
+    with pytest.raises(ConfigError, match=r"min_margin must be a number in \[0, 1\], got 2"):
+        ranked_pairs([], min_margin=2)
 
 
 def test_attempt_given_twice_is_one_label():
