@@ -8,13 +8,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from orbiter.cli.yield_command import add_runs_argument
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from orbiter.records import Trajectory
     from orbiter.verify.pool import VerifierPool
     from orbiter.verify.scoring import TaskOf
     from orbiter.verify.verifier import Verifier
@@ -131,18 +132,24 @@ def _verify(options: argparse.Namespace) -> int:
     task_of, default = _tasks(options)
     verifier = default if options.verifier is None else _made_verifier(options)
     assert verifier is not None  # noqa: S101  # _check saw to it
-    count, tally, done, stopped = check_rows(options.file, task_of), Tally(), 0, False
+    count, tally, stopped = check_rows(options.file, task_of), Tally(), False
     try:
         with _pool(options, verifier) as pool, _writing(options.out) as write, _progress() as tell:
-            for row, verdict in judge_rows(jsonl.read(options.file), pool, task_of=task_of):
+            judged = judge_rows(jsonl.read(options.file), pool, task_of=task_of)
+            for done, (row, verdict) in enumerate(judged, start=1):
+                write(scored(row, verdict))
                 tally.add(row, verdict)
-                write(jsonl.dumps(scored(row, verdict)))
-                done += 1
                 tell(done, count)
     except KeyboardInterrupt:
-        stopped = True
-        kept = f"; these are in {_draft(options.out)}" if options.out else ""
-        print(f"\nstopped after {done} of {count} rows{kept}", file=sys.stderr)
+        stopped, where = True, ""
+        if options.out is not None and _draft(options.out).exists():
+            # What is in the file is what is said: the interrupt may have come between the two.
+            where, tally = f"; these are in {_draft(options.out)}", Tally()
+            for row in jsonl.read(_draft(options.out)):
+                if row.verdict is not None:
+                    tally.add(row, row.verdict)
+        done = tally.summary.total.total
+        print(f"\nstopped after {done} of {count} rows{where}", file=sys.stderr)
     summary = tally.summary
     if options.json:
         print(json.dumps(summary_row(summary, verifier), indent=2))
@@ -191,18 +198,24 @@ def _draft(out: Path) -> Path:
 
 
 @contextmanager
-def _writing(out: Path | None) -> Iterator[Callable[[bytes], None]]:
-    """Give a function that adds a line to a file, which takes its place when all went well; else its draft stays."""
+def _writing(out: Path | None) -> Iterator[Callable[[Trajectory], None]]:
+    """Give a function that adds a row to a file, which takes its place when all went well; else its draft stays."""
     import os
+
+    from orbiter import jsonl
 
     if out is None:
         yield lambda _: None
         return
     with open(_draft(out), "wb") as file:
-        yield lambda line: file.writelines((line, b"\n"))
+        yield lambda row: _write_line(file, jsonl.dumps(row))
         file.flush()
         os.fsync(file.fileno())
     os.replace(_draft(out), out)
+
+
+def _write_line(file: BinaryIO, line: bytes) -> None:
+    file.write(line + b"\n")
 
 
 @contextmanager

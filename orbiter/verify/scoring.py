@@ -24,7 +24,7 @@ TaskOf = Callable[[Trajectory], Task]
 GROUP = 256
 """Rows that are judged at a time."""
 
-REACH = 1_000_000
+REACH = 100_000
 """How many tasks of an environment without end are looked through for the ids of a file."""
 
 

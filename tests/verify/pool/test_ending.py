@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-PROGRAM = """
+PROGRAM = f"""
 import sys, time
 from pathlib import Path
 from orbiter.records import Message, Task
@@ -20,7 +20,7 @@ from orbiter.verify.pool import VerifierPool
 
 def main():
     pids, how = sys.argv[1:3]
-    verifier = load_from_file("misbehaving.py:Misbehaving", base_dir=Path({here!r}))()
+    verifier = load_from_file("misbehaving.py:Misbehaving", base_dir=Path({str(HERE)!r}))()
     task = Task("e", "e:1", (Message("user", "q"),), metadata={{"pids": pids}})
     pool = VerifierPool(verifier, workers=1)
     future = pool.submit([(task, answered(task, "leaves_children"))])
@@ -35,7 +35,7 @@ def main():
 
 if __name__ == "__main__":
     main()
-""".format(here=str(HERE))
+"""
 
 
 def gone(pid: str) -> bool:
