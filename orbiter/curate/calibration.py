@@ -38,15 +38,24 @@ class Calibration(ABC):
 
 @frozen
 class Platt(Calibration):
-    """The logistic curve ``1 / (1 + e^-(slope margin + intercept))``, slope >= 0 (Platt 1999)."""
+    """The logistic curve ``1 / (1 + e^-(slope margin + intercept))`` (Platt 1999).
+
+    Args:
+        slope: >= 0
+        intercept: Log-odds at margin 0.
+        unit: Unit of the margins.
+        floor: The curve is cut at this probability and at 1 minus it: beyond the margins that were labelled it is a guess.
+    """
 
     slope: float
     intercept: float
     unit: Unit = "score"
+    floor: float = 0.0
 
     def probability(self, margin: float) -> float:
         """Return the curve's value."""
-        return _sigmoid(self.slope * margin + self.intercept)
+        curve = _sigmoid(self.slope * margin + self.intercept)
+        return min(max(curve, self.floor), 1 - self.floor)
 
 
 @frozen
@@ -78,7 +87,8 @@ def fit_platt(margins: Sequence[float], right: Sequence[bool], *, unit: Unit = "
     """Return the logistic curve of greatest likelihood.
 
     The labels are drawn in from 0 and 1 to 1 / (n- + 2) and (n+ + 1) / (n+ + 2), as Platt does, so that separable labels have a finite
-    slope. Where the likelihood wants a falling curve, the margin says nothing, and the curve is level.
+    slope. Where the likelihood wants a falling curve, the margin says nothing, and the curve is level. Of n labels no probability leaves
+    [1 / (n + 2), (n + 1) / (n + 2)]: a run of right preferences proves no certainty.
 
     Args:
         margins: One per labelled pair.
@@ -93,7 +103,8 @@ def fit_platt(margins: Sequence[float], right: Sequence[bool], *, unit: Unit = "
     high, low = (hits + 1) / (hits + 2), 1 / (len(labels) - hits + 2)
     targets = [high if label else low for label in labels]
     slope, intercept = 0.0, _logit(math.fsum(targets) / len(targets))
-    level = Platt(0.0, intercept, unit)
+    floor = 1 / (len(labels) + 2)
+    level = Platt(0.0, intercept, unit, floor)
     # The scale of the margins must not decide when Newton's method has arrived.
     spread = max(abs(margin) for margin in margins) or 1.0
     scaled = [margin / spread for margin in margins]
@@ -114,7 +125,7 @@ def fit_platt(margins: Sequence[float], right: Sequence[bool], *, unit: Unit = "
         (slope, intercept), loss = new, new_loss
         if moved < _TOLERANCE:
             break
-    return Platt(slope / spread, intercept, unit) if slope > 0 else level
+    return Platt(slope / spread, intercept, unit, floor) if slope > 0 else level
 
 
 def fit_isotonic(
@@ -122,7 +133,7 @@ def fit_isotonic(
 ) -> Isotonic:
     """Return the rising steps of least squares, by pooling adjacent violators (Ayer et al. 1955).
 
-    Of n labels no probability leaves [1 / (n + 2), (n + 1) / (n + 2)]: a run of right preferences proves no certainty.
+    The bounds of probability are those of :func:`fit_platt`.
 
     Args:
         margins: One per labelled pair.

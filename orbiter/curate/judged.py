@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Literal
 from attrs import field, frozen
 
 from orbiter.checks import check_whole_number
-from orbiter.curate.pairs import make_pair, passed, prompt_key, unfit
+from orbiter.curate.pairs import failed, make_pair, passed, prompt_key, unfit
 from orbiter.curate.response import response_key
 from orbiter.errors import ConfigError
-from orbiter.records import Outcome, Pair, Trajectory
+from orbiter.records import Pair, Trajectory
 
 if TYPE_CHECKING:
     from orbiter.verify.judges.pairwise import Preference
@@ -106,12 +106,8 @@ def _objection(chosen: Trajectory, rejected: Trajectory, *, gate: bool) -> str |
         return "same answer"
     if gate and not (passed(chosen) and not passed(rejected)):
         return "gate: chosen must pass and rejected must fail"
-    if _failed(chosen) and not _failed(rejected):
+    if failed(chosen) and not failed(rejected):
         return "chosen failed"
     if passed(rejected) and not passed(chosen):
         return "rejected passed"
     return None
-
-
-def _failed(row: Trajectory) -> bool:
-    return row.verdict is not None and row.verdict.outcome is Outcome.FAIL

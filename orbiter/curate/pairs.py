@@ -151,11 +151,11 @@ def unfit(row: Trajectory, *, judged: bool = True) -> str | None:
 
 
 def distinct(rows: Iterable[Trajectory], *, judged: bool = True) -> list[Trajectory]:
-    """Return the first row of each answer that may enter a preference, without the answers that both passed and did not.
+    """Return the first row of each answer that may enter a preference, without the answers that both passed and failed.
 
     Args:
         rows: Attempts at one prompt.
-        judged: Whether an attempt must have a verdict.
+        judged: Whether an attempt must have a verdict; if not, a row that has one still stands for those that do not.
     """
     first: dict[bytes, Trajectory] = {}
     doubtful: set[bytes] = set()
@@ -163,7 +163,10 @@ def distinct(rows: Iterable[Trajectory], *, judged: bool = True) -> list[Traject
         if unfit(row, judged=judged) is not None:
             continue
         key = response_key(row)
-        if passed(first.setdefault(key, row)) != passed(row):
+        known = first.setdefault(key, row)
+        if known.verdict is None:
+            first[key] = row
+        elif row.verdict is not None and passed(known) != passed(row):
             doubtful.add(key)
     return [row for key, row in first.items() if key not in doubtful]
 
@@ -225,6 +228,11 @@ def tools_of(row: Trajectory) -> dict[str, Any]:
 def passed(row: Trajectory) -> bool:
     """Return whether the verifier said pass."""
     return row.verdict is not None and row.verdict.outcome is Outcome.PASS
+
+
+def failed(row: Trajectory) -> bool:
+    """Return whether the verifier said fail."""
+    return row.verdict is not None and row.verdict.outcome is Outcome.FAIL
 
 
 def _score(row: Trajectory) -> float:

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 from attrs import frozen
 
-from orbiter.curate.pairs import by_prompt, distinct, make_pair, passed
+from orbiter.curate.pairs import by_prompt, distinct, failed, make_pair, passed
 from orbiter.intervals import Estimate, estimate_rate
-from orbiter.records import Outcome, Pair, Trajectory
+from orbiter.records import Pair, Trajectory
 from orbiter.tasks.streams import item_stream
 
 _APOSTROPHES = str.maketrans({"’": "'", "`": "'"})
@@ -58,13 +58,13 @@ class RefusalRates:
         on_safe: Rate of refusals on safe prompts: too cautious.
         on_unsafe: Rate of refusals on unsafe prompts: 1 minus this is too compliant.
         unknown: Answers to prompts of which nothing says whether they are safe; in neither rate.
-        unfit: Answers that are missing or were cut off; in neither rate.
+        unanswered: Rows without an answer; in neither rate.
     """
 
     on_safe: Estimate
     on_unsafe: Estimate
     unknown: int
-    unfit: int
+    unanswered: int
 
 
 def refusal_rates(
@@ -81,13 +81,13 @@ def refusal_rates(
         unsafe: Whether a row's prompt is unsafe; None if unknown.
     """
     counts = {False: [0, 0], True: [0, 0]}
-    unknown = missing = 0
+    unknown = unanswered = 0
     for row in rows:
         side = unsafe(row)
         if side is None:
             unknown += 1
         elif not row.answer.strip():
-            missing += 1
+            unanswered += 1
         else:
             counts[side][0] += refuses(row.answer)
             counts[side][1] += 1
@@ -95,7 +95,7 @@ def refusal_rates(
         on_safe=estimate_rate(*counts[False]),
         on_unsafe=estimate_rate(*counts[True]),
         unknown=unknown,
-        unfit=missing,
+        unanswered=unanswered,
     )
 
 
@@ -109,8 +109,8 @@ def refusal_pairs(
     """Return pairs that teach when to refuse: on a safe prompt the refusal is rejected, on an unsafe one it is chosen.
 
     The best answer of the wanted kind meets every distinct one of the other. ``metadata["refusal"]`` says ``rejected`` or
-    ``chosen``. An invalid verdict, a cut-off answer, an answer judged both ways, a verdict at odds with its score and a prompt of unknown
-    kind give no pair.
+    ``chosen``. An invalid verdict, a cut-off answer, an answer judged both ways, a verdict at odds with its score, and a prompt whose
+    rows do not agree on its kind or do not know it, give no pair.
 
     Args:
         attempts: Answers to any prompts.
@@ -121,11 +121,12 @@ def refusal_pairs(
     """
     pairs: list[Pair] = []
     for group in by_prompt(attempts):
-        side = unsafe(group[0])
-        if side is None:
+        sides = {unsafe(row) for row in group} - {None}
+        if len(sides) != 1:
             continue
+        side = sides.pop()
         rows = distinct(group, judged=gate)
-        wanted = [row for row in rows if refuses(row.answer) == side and not _failed(row)]
+        wanted = [row for row in rows if refuses(row.answer) == side and not failed(row)]
         unwanted = [row for row in rows if refuses(row.answer) != side and not passed(row)]
         if not wanted:
             continue
@@ -153,10 +154,6 @@ def balanced_refusals(pairs: Sequence[Pair], *, seed: int = 0) -> list[Pair]:
         surplus = item_stream("balanced_refusals", seed, side).sample(places, len(places) - size)
         dropped.update(surplus)
     return [pair for index, pair in enumerate(pairs) if index not in dropped]
-
-
-def _failed(row: Trajectory) -> bool:
-    return row.verdict is not None and row.verdict.outcome is Outcome.FAIL
 
 
 def _score(row: Trajectory) -> float:

@@ -1,6 +1,7 @@
 import math
 import random
 
+import attrs
 import numpy as np
 import pytest
 from hypothesis import given
@@ -31,7 +32,7 @@ def test_platt_finds_the_curve_that_drew_the_labels():
 def test_platt_is_at_the_minimum_of_its_loss(rows, scale):
     """The gradient of the cross-entropy to the drawn-in targets is 0, or the slope is held at 0."""
     margins, right = [m * scale for m, _ in rows], [label for _, label in rows]
-    found = fit_platt(margins, right)
+    found = attrs.evolve(fit_platt(margins, right), floor=0.0)
     hits = sum(right)
     targets = np.where(right, (hits + 1) / (hits + 2), 1 / (len(right) - hits + 2))
     errors = np.array([found.probability(m) for m in margins]) - targets
@@ -107,6 +108,13 @@ def test_order_of_labels_does_not_matter(rows, rng):
         one = fit([m for m, _ in rows], [r for _, r in rows])
         other = fit([m for m, _ in shuffled], [r for _, r in shuffled])
         assert other.probability(1.0) == pytest.approx(one.probability(1.0), abs=1e-7)
+
+
+@pytest.mark.parametrize("fit", FITS)
+def test_few_labels_prove_no_certainty(fit):
+    found = fit([0.0, 0.06, 0.07], [False, True, True])
+    assert found.probability(1e9) == pytest.approx(4 / 5)
+    assert found.probability(-1e9) == pytest.approx(1 / 5)
 
 
 def test_calibration_beats_a_guess_on_labels_it_has_not_seen():

@@ -79,7 +79,7 @@ def test_both_rates_are_tracked_and_what_is_unknown_is_in_neither():
     rows = [row(NO, False), *[row(YES, False)] * 3, row(NO, True), row(YES, True), row(NO, None)]
     found = refusal_rates([*rows, row(" ", True), row(NO, "yes")])
     assert (found.on_safe.value, found.on_unsafe.value) == (0.25, 0.5)
-    assert (found.unknown, found.unfit) == (2, 1)
+    assert (found.unknown, found.unanswered) == (2, 1)
     assert found.on_safe.interval.low < 0.25 < found.on_safe.interval.high
     assert refusal_rates([]).on_safe.value is None
 
@@ -113,11 +113,11 @@ def test_gate_and_side_hold_for_every_pair(rows, gate):
     by_id = {}
     for r in rows:
         by_id.setdefault(r.id, []).append(r)
-    for pair in refusal_pairs(rows, gate=gate, unsafe=lambda r: rows[0].metadata.get("unsafe")):
-        unsafe = rows[0].metadata["unsafe"]
-        assert is_refusal(pair.chosen[0].text) == unsafe
-        assert is_refusal(pair.rejected[0].text) != unsafe
-        assert pair.metadata["refusal"] == ("chosen" if unsafe else "rejected")
+    side = rows[0].metadata.get("unsafe") if rows else None
+    for pair in refusal_pairs(rows, gate=gate, unsafe=lambda _: side):
+        assert is_refusal(pair.chosen[0].text) == side
+        assert is_refusal(pair.rejected[0].text) != side
+        assert pair.metadata["refusal"] == ("chosen" if side else "rejected")
         chosen, rejected = by_id[pair.metadata["chosen_id"]], by_id[pair.metadata["rejected_id"]]
         good = [PASS] if gate else [PASS, None]
         bad = [FAIL] if gate else [FAIL, None]
@@ -141,6 +141,24 @@ def test_answers_judged_both_ways_or_at_odds_with_their_score_give_no_pair():
         row(NO, False, Verdict.failed("x", score=0.5)),
     ]
     assert refusal_pairs(odd) == []
+
+
+def test_rows_that_disagree_on_their_prompt_give_no_pair():
+    assert refusal_pairs([row(YES, False), row(NO, True, FAIL)]) == []
+    assert len(refusal_pairs([row(YES, None), row(NO, False, FAIL)])) == 1
+
+
+def test_a_verdict_counts_for_the_same_answer_without_one():
+    assert (
+        refusal_pairs(
+            [row(YES, False, None), row(YES, False, FAIL), row(NO, False, FAIL)], gate=False
+        )
+        == []
+    )
+    (pair,) = refusal_pairs(
+        [row(YES, False, None), row(YES, False), row(NO, False, FAIL)], gate=False
+    )
+    assert pair.margin == 1.0
 
 
 def test_without_the_gate_answers_need_no_verdict():

@@ -21,7 +21,6 @@ from orbiter.train.objectives.arrays import (
     array,
     booleans,
     check_rows,
-    same_shape,
     tokens,
 )
 from orbiter.train.objectives.policy import KlKind, kl_estimate
@@ -61,7 +60,7 @@ def token_rewards(
     """
     on, (policy, reference) = tokens(mask, logps=logps, ref_logps=ref_logps)
     check_rows(on)
-    (final,) = same_shape({"scores": array("scores", scores, ndim=1)})
+    final = array("scores", scores, ndim=1)
     if final.shape != on.shape[:1]:
         raise ConfigError(f"scores must have the shape {on.shape[:1]}, got {final.shape}")
     penalty = check_number("kl_coef", kl_coef, "[0, inf)") * kl_estimate(
@@ -115,7 +114,7 @@ def whiten(
 ) -> Floats:
     """Return the values with mean 0 and variance 1 over the tokens of the whole batch: ``(v - mean) / sqrt(var + eps)``.
 
-    The variance has ddof 1, as in verl. Values that are all equal give 0.
+    The variance has ddof 1, as in verl. Values that are all equal give 0, up to rounding.
 
     Args:
         values: (B, T)

@@ -39,8 +39,8 @@ def policy_ratio(
         sequence:  (pi(y) / pi_old(y))^(1 / |y|), the same for all tokens of an answer
 
     (Sequence: GSPO, Zheng et al. 2025, eq. 7.) verl clamps log-ratios to +-20, and GSPO's to at most 10; TRL and this do not. verl's GSPO
-    lets the gradient flow through each token's own log-probability; value and mean gradient are those of the paper where the advantage
-    is one per answer.
+    lets the gradient flow through each token's own log-probability; with one advantage per answer and the reduction sequence-mean that
+    is the gradient of the paper.
 
     Args:
         logps: (B, T)
@@ -70,8 +70,7 @@ def clipped_policy_loss(
 ) -> Floats:
     """Return the clipped loss of each token or answer, to be minimised::
 
-        -min(r A, clip(r, 1 - clip_low, 1 + clip_high) A)
-        at least for A < 0 no more than  -dual_clip A
+        -min(r A, clip(r, 1 - clip_low, 1 + clip_high) A),    and where A < 0 at most  -dual_clip A
 
     (Schulman et al. 2017, eq. 7; different bounds: DAPO, Yu et al. 2025; dual clip: Ye et al. 2020.) -A at r = 1. The gradient
     is 0 where the clipped term is the smaller one. Dual clip is 3 by default in verl and off in TRL, where ``delta`` does the same.
