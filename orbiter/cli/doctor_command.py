@@ -6,7 +6,7 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from attrs import asdict, frozen
 
@@ -100,9 +100,9 @@ def _show(found: Sequence[Examination]) -> None:
         if one.problem:
             said = f"not available: {one_line(one.problem)}"
         else:
-            broken = sum(not probe.held for probe in one.probes)
-            said = "holds" if not broken else f"does not hold: {broken} attacks succeeded"
-            said += f" ({len(one.probes)} attacks in {one.seconds:.2f} s)"
+            held = sum(probe.held for probe in one.probes)
+            said = "holds" if one.holds else "does not hold"
+            said += f": {held} of {len(one.probes)} attacks refused, in {one.seconds:.2f} s"
         console.print(f"{title}  {said}", markup=False)
         if one.hint:
             console.print(f"      {one_line(one.hint)}", markup=False)
@@ -111,6 +111,7 @@ def _show(found: Sequence[Examination]) -> None:
 def _table(found: Sequence[Examination]) -> Table:
     """Return a row per attack and a column per sandbox."""
     from rich.table import Table
+    from rich.text import Text
 
     from orbiter.cli.text import printable
 
@@ -118,17 +119,17 @@ def _table(found: Sequence[Examination]) -> Table:
     table.add_column("attack")
     for one in found:
         table.add_column(one.name)
-    by_attack: dict[str, dict[str, Any]] = {}
+    by_attack: dict[str, dict[str, Probe]] = {}
     for one in found:
         for probe in one.probes:
             by_attack.setdefault(probe.attack, {})[one.name] = probe
     for attack, probes in by_attack.items():
-        cells = [probes.get(one.name) for one in found]
-        table.add_row(
-            attack,
-            *(
-                "-" if p is None else "refused" if p.held else f"SUCCEEDED: {printable(p.found)}"
-                for p in cells
-            ),
-        )
+        said = [_outcome(probes.get(one.name)) for one in found]
+        table.add_row(*(Text(printable(text)) for text in (attack, *said)))
     return table
+
+
+def _outcome(probe: Probe | None) -> str:
+    if probe is None:
+        return "-"
+    return "refused" if probe.held else f"SUCCEEDED: {probe.found}"

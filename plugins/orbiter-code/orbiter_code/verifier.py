@@ -39,7 +39,8 @@ class CodeVerifier(Verifier):
 
     The tests are in ``task.answer``, see :mod:`orbiter_code.suite`. The program runs in a sandbox and is handed arguments or
     input, never an expected result; what it returns crosses as plain values; the tests run in another process. Which sandbox
-    it was stands in every verdict.
+    it was stands in every verdict. A program that passes is looked at for signs that it was made for its tests; what is found
+    stands as ``flags`` in the details and changes nothing else.
 
     The outcome is a failure whenever the program is to blame: a wrong result, an exception, no end in time, a killed process, a
     result that is not a plain value. It is invalid when the task is malformed or the sandbox broke.
@@ -112,9 +113,11 @@ class CodeVerifier(Verifier):
                     found = self._judge_script(suite, program, order)
                 else:
                     found = self._judge_calls(suite, program, order)
+                passed = found["outcome"] == Outcome.PASS
+                flags = self._referee.flags(program, suite) if passed else []
             except SandboxError as error:
                 return Verdict.invalid(f"sandbox: {error.message}")
-        return self._verdict(suite, found)
+        return self._verdict(suite, found, flags)
 
     def close(self) -> None:
         """End the processes of this verifier; it may be used again."""
@@ -165,11 +168,13 @@ class CodeVerifier(Verifier):
             return "exception"
         return "" if same_text(out, case["stdout"]) else "wrong answer"
 
-    def _verdict(self, suite: Suite, found: Mapping[str, Any]) -> Verdict:
-        details = {"sandbox": self._sandbox.name, "tier": self._sandbox.tier}
+    def _verdict(self, suite: Suite, found: Mapping[str, Any], flags: Sequence[str]) -> Verdict:
+        details: dict[str, Any] = {"sandbox": self._sandbox.name, "tier": self._sandbox.tier}
         details |= {"tests": len(suite.tests)}
         if self._sandbox.tier == UNSANDBOXED:
             details["unsandboxed"] = True
+        if flags:
+            details["flags"] = list(flags)
         test = found["test"]
         if test is not None:
             details["test"] = test

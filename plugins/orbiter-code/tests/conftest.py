@@ -36,7 +36,7 @@ def verifier_or_skip(**options):
 @pytest.fixture(scope="session")
 def verifier():
     """Return a verifier in the default sandbox, with little time."""
-    with contextlib.closing(verifier_or_skip(timeout_s=2)) as made:
+    with contextlib.closing(verifier_or_skip(timeout_s=1)) as made:
         yield made
 
 

@@ -31,9 +31,13 @@ from .frames import (
     DeadlineError,
     frame,
 )
+from .hacks import flags_of
 from .job import MAX_PROGRAM, RAISED, READY, REFUSED, VALUE
 from .options import Options, warm_up
 from .values import ValueRefusedError, dump, load, pack, unpack
+
+JUDGE, LOOK = b"j", b"l"
+"""Orders to the referee: judge, with the channel of a job beside it; look for signs of a hack."""
 
 ANSWERED = b"."
 """Sent ahead of the verdict once the program has answered for the first time."""
@@ -310,8 +314,11 @@ def main(control_fd: int, options_text: str) -> None:
     sock.sendall(frame(json.dumps({"uid": os.geteuid()}).encode()))
     control = Channel(sock, max_bytes=MAX_PROGRAM)
     while True:
-        _, descriptors, _, _ = socket.recv_fds(sock, 1, 1)
-        if not descriptors:
+        letter, descriptors, _, _ = socket.recv_fds(sock, 1, 1)
+        if letter == LOOK:
+            control.send(json.dumps(_flags(json.loads(control.receive()))).encode())
+            continue
+        if letter != JUDGE or not descriptors:
             return
         with socket.socket(fileno=descriptors[0]) as job:
             plan = json.loads(control.receive())
@@ -322,6 +329,10 @@ def main(control_fd: int, options_text: str) -> None:
             verdict = judge(plan, program)
             signal.setitimer(signal.ITIMER_REAL, 0)
             control.send(json.dumps(verdict).encode())
+
+
+def _flags(look: dict[str, Any]) -> list[str]:
+    return flags_of(look["program"], look["kind"], look["tests"], look["visible"])
 
 
 def _confine(options: Options) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from orbiter.errors import OrbiterError, SandboxError
+from orbiter.errors import SandboxError
 from orbiter.plugin import registry
 from orbiter.verify.sandbox import Limits, Sandbox
 from orbiter_code.sandbox.zygote import NoSandbox
@@ -35,6 +35,7 @@ def choose_sandbox(
         allow_unsandboxed: If none holds, run programs without.
 
     Raises:
+        ConfigError: An option cannot be used.
         SandboxError: None holds; says why of each, and which option overrides.
     """
     options: dict[str, Any] = {"limits": limits, "packages": tuple(packages)}
@@ -45,7 +46,7 @@ def choose_sandbox(
         sandbox = registry().create("sandbox", one, options)
         try:
             _prove(sandbox, (one, tuple(packages), interpreter))
-        except OrbiterError as error:
+        except SandboxError as error:
             sandbox.close()
             failures.append(f"{one}: {error.message}")
         else:

@@ -9,11 +9,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from orbiter_code.inside.frames import Channel
-from orbiter_code.inside.referee import ANSWERED
+from orbiter_code.inside.referee import ANSWERED, JUDGE, LOOK
 from orbiter_code.sandbox.process import InsideProcess
+from orbiter_code.suite import Suite
 
 GRACE_S = 0.15
 """How long after the deadline of the program the referee may still speak, in seconds."""
+
+LOOK_S = 1.0
+"""Longest time that is given to look for signs of a hack, in seconds."""
 
 
 class Referee:
@@ -38,13 +42,11 @@ class Referee:
         Raises:
             SandboxError: The referee cannot be started.
         """
-        if self._process is None or not self._process.alive:
-            self._process = InsideProcess("referee", self._options, interpreter=self._interpreter)
         deadline = time.monotonic() + plan["timeout_s"] + GRACE_S
-        control = Channel(self._process.sock)
+        control = self._control()
         answered = False
         try:
-            socket.send_fds(control.sock, [b"g"], [job.fileno()])
+            socket.send_fds(control.sock, [JUDGE], [job.fileno()])
             control.send(json.dumps(plan).encode(), deadline=deadline)
             while (message := control.receive(deadline=deadline)) == ANSWERED:
                 answered = True
@@ -57,6 +59,35 @@ class Referee:
             return {"outcome": "fail", "reason": reason, "test": None, "message": ""}
         reason = "task: its tests do not end"
         return {"outcome": "invalid", "reason": reason, "test": None, "message": ""}
+
+    def flags(self, program: str, suite: Suite) -> list[str]:
+        """Return the signs that a program is made for its tests; none if it cannot be read in a second.
+
+        Raises:
+            SandboxError: The referee cannot be started.
+        """
+        look = {
+            "program": program,
+            "kind": suite.kind,
+            "tests": suite.tests,
+            "visible": suite.visible,
+        }
+        deadline = time.monotonic() + LOOK_S
+        control = self._control()
+        try:
+            control.sock.settimeout(LOOK_S)
+            control.sock.sendall(LOOK)
+            control.send(json.dumps(look).encode(), deadline=deadline)
+            found: list[str] = json.loads(control.receive(deadline=deadline))
+            return found
+        except OSError:
+            self.close(kill=True)
+            return []
+
+    def _control(self) -> Channel:
+        if self._process is None or not self._process.alive:
+            self._process = InsideProcess("referee", self._options, interpreter=self._interpreter)
+        return Channel(self._process.sock)
 
     def close(self, *, kill: bool = False) -> None:
         """End the process; with ``kill`` at once."""

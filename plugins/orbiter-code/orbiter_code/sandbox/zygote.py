@@ -11,7 +11,7 @@ from typing import Any
 from orbiter.errors import SandboxError
 from orbiter.verify.sandbox import UNSANDBOXED, Ending, Limits, Probe, Sandbox
 from orbiter_code.inside.zygote import END, ENDING, JOB
-from orbiter_code.sandbox.options import inside_options
+from orbiter_code.sandbox.options import folder_of, inside_options
 from orbiter_code.sandbox.probes import run_probes
 from orbiter_code.sandbox.process import InsideProcess
 
@@ -26,6 +26,9 @@ class ZygoteSandbox(Sandbox):
         limits: Of each job.
         packages: Installed packages that programs may import beside the standard library.
         interpreter: Path of the Python that runs the jobs; default: this one.
+
+    Raises:
+        ConfigError: A package is not installed.
     """
 
     name, tier = "zygote", "T1"
@@ -40,6 +43,8 @@ class ZygoteSandbox(Sandbox):
     ) -> None:
         self.limits = limits or Limits()
         self.packages = tuple(packages)
+        for package in self.packages:
+            folder_of(package)  # a wrong name is told at once
         self.interpreter = interpreter
         self._process: InsideProcess | None = None
         self._killed = False  # whether the zygote still has to say how the last job ended

@@ -1,0 +1,58 @@
+"""Each name of the plugin keeps its contract."""
+
+import functools
+
+import pytest
+from orbiter_code.verifier import CodeVerifier
+
+from orbiter.plugin import registry
+from orbiter.records import Message, Task, Verdict
+from orbiter.testing import check_verifier
+from orbiter.verify.audit import LabelledAnswer
+from orbiter.verify.sandbox import Sandbox
+
+TASK = Task(
+    "code",
+    "code:1",
+    (Message("user", "Write add."),),
+    answer=["assert add(1, 2) == 3", "assert add(2, 2) == 4"],
+)
+RIGHT = [
+    "def add(a, b):\n    return a + b",
+    "```python\nadd = lambda a, b: a + b\n```",
+    "<think>```python\nwrong\n```</think>```python\nfrom operator import add\n```",
+]
+WRONG = [
+    "def add(a, b):\n    return a * b",
+    "import os\nos._exit(0)",
+    "I cannot.",
+    "<think>def add(a, b): return a + b",
+    "",
+]
+LABELLED = [LabelledAnswer(TASK, answer, True) for answer in RIGHT]
+LABELLED += [LabelledAnswer(TASK, answer, False) for answer in WRONG]
+
+
+def test_the_verifier_keeps_its_contract():
+    check_verifier(functools.partial(registry().create, "verifier", "code"), LABELLED)
+
+
+class HopefulVerifier(CodeVerifier):
+    """Passes a program that defines the function."""
+
+    def verify(self, task, trajectory):
+        verdict = super().verify(task, trajectory)
+        return Verdict.passed() if "def add" in trajectory.answer else verdict
+
+
+def test_a_planted_bad_one_fails():
+    with pytest.raises(AssertionError, match="breaks 'wrong answers do not pass'"):
+        check_verifier(HopefulVerifier, LABELLED)
+
+
+def test_every_name_is_known():
+    names = {(e.kind, e.name) for e in registry().entries() if e.owner == "code"}
+    sandboxes = {(kind, name) for kind, name in names if kind == "sandbox"}
+    assert names - sandboxes == {("verifier", "code")}
+    for kind, name in sandboxes:
+        assert issubclass(registry().get(kind, name), Sandbox)

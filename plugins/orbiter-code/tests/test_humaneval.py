@@ -1,0 +1,107 @@
+"""Problems in the shape of HumanEval: canonical solutions pass, mutated ones fail."""
+
+import ast
+import itertools
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from orbiter.records import Outcome
+
+HERE = Path(__file__).parent
+SIBLING = HERE.parents[3] / "shared/data/humaneval_dev.jsonl"
+HUMANEVAL = Path(os.environ.get("ORBITER_HUMANEVAL", SIBLING))
+"""A file with HumanEval's own problems, which are not copied here."""
+
+
+def rows_of(path):
+    return [json.loads(line) for line in Path(path).read_text().splitlines()]
+
+
+OWN = rows_of(HERE / "problems.jsonl")
+THEIRS = rows_of(HUMANEVAL) if HUMANEVAL.is_file() else []
+
+
+COMPARISONS = {
+    ast.Lt: ast.GtE,
+    ast.GtE: ast.Lt,
+    ast.Gt: ast.LtE,
+    ast.LtE: ast.Gt,
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+}
+
+
+class Flip(ast.NodeTransformer):
+    """Changes one place of a program: a comparison or a return."""
+
+    def __init__(self, place):
+        self.place, self.count = place, 0
+
+    def _here(self):
+        self.count += 1
+        return self.count == self.place + 1
+
+    def visit_Compare(self, node):
+        self.generic_visit(node)
+        swap = COMPARISONS.get(type(node.ops[0]))
+        if swap and self._here():
+            node.ops[0] = swap()
+        return node
+
+    def visit_Return(self, node):
+        self.generic_visit(node)
+        return ast.Return(ast.Constant("mutated")) if self._here() else node
+
+
+def mutants(program):
+    """Yield the program with one place changed, for each place."""
+    place = 0
+    while True:
+        flip = Flip(place)
+        tree = ast.fix_missing_locations(flip.visit(ast.parse(program)))
+        if flip.count <= place:
+            return
+        yield ast.unparse(tree)
+        place += 1
+
+
+def settings(row):
+    return {"entry_point": row["entry_point"], "prompt": row["prompt"]}
+
+
+@pytest.mark.parametrize("row", OWN + THEIRS, ids=lambda r: r["task_id"].replace("/", "-"))
+def test_the_canonical_solution_passes_and_its_mutants_fail(judge, row):
+    verdict = judge(row["canonical_solution"], row["test"], **settings(row))
+    assert verdict.outcome is Outcome.PASS, verdict
+    assert "flags" not in verdict.details
+    outcomes = [
+        judge(mutant, row["test"], **settings(row)).outcome
+        for mutant in itertools.islice(mutants(row["prompt"] + row["canonical_solution"]), 3)
+    ]
+    assert Outcome.INVALID not in outcomes
+    assert Outcome.FAIL in outcomes
+
+
+@pytest.mark.parametrize("row", OWN + THEIRS, ids=lambda r: r["task_id"].replace("/", "-"))
+def test_an_empty_body_fails(judge, row):
+    for body in (
+        "    pass\n",
+        "    return None\n",
+        "    return 0\n",
+        "    raise NotImplementedError\n",
+    ):
+        assert judge(body, row["test"], **settings(row)).outcome is Outcome.FAIL
+
+
+def test_mutants_fail_as_a_whole(judge):
+    outcomes = [
+        judge(mutant, row["test"], **settings(row)).outcome
+        for row in OWN
+        for mutant in mutants(row["prompt"] + row["canonical_solution"])
+    ]
+    assert outcomes.count(Outcome.FAIL) / len(outcomes) > 0.9

@@ -1,0 +1,93 @@
+import json
+import socket
+
+import pytest
+
+from orbiter.cli import main
+from orbiter.errors import SandboxError
+from orbiter.plugin import plugin_manager, registry
+from orbiter.registry import Entry
+from orbiter.verify.sandbox import Ending, Probe, Sandbox
+
+
+class ToySandbox(Sandbox):
+    name, tier = "toy", "T1"
+    probes: tuple[Probe, ...] = (Probe("read", True, "PermissionError"),)
+
+    def start(self) -> socket.socket:
+        raise SandboxError("not here", hint="mend the kernel")
+
+    def end(self) -> Ending:
+        return Ending(status=0, memory=0, cpu_s=0)
+
+    def probe(self):
+        return self.probes or self.start()
+
+    def close(self) -> None:
+        pass
+
+
+class LeakySandbox(ToySandbox):
+    name, tier = "leaky", "T2"
+    probes = (Probe("read", True, "PermissionError"), Probe("write\x1b[1m", False, "wrote\x1b"))
+
+
+class MissingSandbox(ToySandbox):
+    name, tier = "missing", "T3"
+    probes = ()
+
+
+@pytest.fixture
+def known(monkeypatch):
+    """Return a function after which these sandboxes are the ones that are registered."""
+
+    def register(*classes):
+        entries = [Entry("sandbox", cls.name, "test", cls) for cls in classes]
+        monkeypatch.setattr(
+            registry(), "_entries", {("sandbox", "test", e.name): e for e in entries}
+        )
+
+    plugin_manager()
+    return register
+
+
+def test_a_sandbox_that_holds(known, capsys):
+    known(LeakySandbox, ToySandbox, MissingSandbox)
+    assert main(["doctor"]) == 0
+    out = capsys.readouterr().out
+    assert "T1  test/toy  holds: 1 of 1 attacks refused, in" in out
+    assert "T2  test/leaky  does not hold: 1 of 2 attacks refused, in" in out
+    assert "T3  test/missing  not available: not here\n      mend the kernel" in out
+    assert "SUCCEEDED: wrote" in out
+    assert "\x1b" not in out
+    assert out.index("test/toy  holds") < out.index("test/leaky  does") < out.index("T3")
+
+
+@pytest.mark.parametrize(
+    "classes", [(LeakySandbox,), (MissingSandbox,), (LeakySandbox, MissingSandbox)]
+)
+def test_none_that_holds(known, capsys, classes):
+    known(*classes)
+    assert main(["doctor"]) == 3
+    err = capsys.readouterr().err
+    assert err.startswith("orbiter: error: no sandbox holds on this machine")
+    assert "the table says what is missing" in err
+
+
+def test_none_at_all(known, capsys):
+    known()
+    assert main(["doctor"]) == 3
+    assert "pip install orbiter-code" in capsys.readouterr().err
+
+
+def test_json(known, capsys):
+    known(ToySandbox, MissingSandbox)
+    assert main(["doctor", "--json"]) == 0
+    toy, missing = json.loads(capsys.readouterr().out)
+    assert (toy["name"], toy["tier"], toy["holds"]) == ("test/toy", "T1", True)
+    assert toy["probes"] == [{"attack": "read", "held": True, "found": "PermissionError"}]
+    assert (missing["problem"], missing["hint"], missing["holds"]) == (
+        "not here",
+        "mend the kernel",
+        False,
+    )
