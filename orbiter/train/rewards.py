@@ -19,7 +19,7 @@ from attrs import field, frozen
 from orbiter.errors import ConfigError
 from orbiter.records import Task, Verdict
 from orbiter.verify.answer import answered
-from orbiter.verify.verifier import Verifier, judge
+from orbiter.verify.verifier import Verifier, judge, judge_batch
 
 
 @frozen(kw_only=True)
@@ -86,9 +86,22 @@ class RewardSpec:
             value = self.fn(output, task=task) if takes_task else self.fn(output)
         except Exception as error:
             return None, f"raised {type(error).__name__}"
-        if isinstance(value, Verdict):
-            return value.score, "" if value.score is not None else value.reason
-        return finite_number(value)
+        return _score_of(value)
+
+    def score_batch(
+        self, outputs: Sequence[str], tasks: Sequence[Task] | None
+    ) -> list[tuple[float | None, str]]:
+        """Return what :meth:`score` would say of each output; a verifier judges them together."""
+        if tasks is not None and isinstance(self.fn, _VerifierReward):
+            return [_score_of(verdict) for verdict in self.fn.judge_batch(outputs, tasks)]
+        each: Sequence[Task | None] = tasks if tasks is not None else [None] * len(outputs)
+        return [self.score(output, task=task) for output, task in zip(outputs, each)]
+
+
+def _score_of(value: float | Verdict | None) -> tuple[float | None, str]:
+    if isinstance(value, Verdict):
+        return value.score, "" if value.score is not None else value.reason
+    return finite_number(value)
 
 
 @frozen
@@ -99,6 +112,11 @@ class _VerifierReward:
 
     def __call__(self, output: str, task: Task) -> Verdict:
         return judge(self.verifier, task, answered(task, output))
+
+    def judge_batch(self, outputs: Sequence[str], tasks: Sequence[Task]) -> list[Verdict]:
+        """Return the verdicts on several outputs, which a pool judges at the same time."""
+        pairs = [(task, answered(task, output)) for output, task in zip(outputs, tasks)]
+        return judge_batch(self.verifier, pairs)
 
 
 @frozen(kw_only=True)
@@ -157,13 +175,7 @@ def combine_rewards(
     for spec in specs:
         if tasks is None and spec.needs_task:
             raise ConfigError(f"reward {spec.name!r} needs the task of each output, got none")
-    columns = [
-        [
-            spec.score(output, task=None if tasks is None else tasks[i])
-            for i, output in enumerate(outputs)
-        ]
-        for spec in specs
-    ]
+    columns = [spec.score_batch(outputs, tasks) for spec in specs]
     summed = [_sum(specs, [column[i] for column in columns]) for i in range(len(outputs))]
     return Rewards(
         scores=tuple(score for score, _ in summed),

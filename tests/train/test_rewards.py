@@ -202,3 +202,27 @@ def test_a_batch_is_checked():
         combine_rewards([len], ["x"])
     with pytest.raises(ConfigError, match="outputs must be a list of texts, got the text 'xy'"):
         combine_rewards([spec], "xy")
+
+
+def test_a_verifier_judges_the_outputs_of_a_batch_together():
+    class Together(Verifier):
+        name, batch_size = "together", 8
+
+        def __init__(self):
+            self.asked = []
+
+        def verify(self, task, trajectory):
+            raise AssertionError("one by one")
+
+        def verify_batch(self, pairs):
+            self.asked.append([(task.answer, row.answer) for task, row in pairs])
+            return [
+                Verdict.passed() if t.answer == r.answer else Verdict.failed() for t, r in pairs
+            ]
+
+    verifier = Together()
+    tasks = [Task("e", f"e:{n}", (Message("user", "q"),), str(n)) for n in range(3)]
+    spec = RewardSpec.from_verifier(verifier, weight=2.0)
+    rewards = combine_rewards([spec], ["0", "x", "2"], tasks)
+    assert rewards.scores == (2.0, 0.0, 2.0)
+    assert verifier.asked == [[("0", "0"), ("1", "x"), ("2", "2")]]

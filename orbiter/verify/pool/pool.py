@@ -8,7 +8,7 @@ import math
 import os
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Self
@@ -90,6 +90,10 @@ class VerifierPool:
         self._queue: deque[Item] = deque()
         self._slots: list[Slot] = []
         self._idle_count = 0
+
+    def __reduce__(self) -> tuple[Callable[..., VerifierPool], tuple[object, ...]]:
+        """In another process, be a pool of the same kind that has workers of its own and remembers nothing."""
+        return _same, (self.verifier, self.workers, self.timeout_s, self.memory_mb)
 
     def __enter__(self) -> Self:
         return self
@@ -204,10 +208,21 @@ class RemoteVerifier(Verifier):
     def __init__(self, pool: VerifierPool) -> None:
         self._pool = pool
         self.name, self.version = pool.verifier.name, pool.verifier.version
+        self.batch_size = CHUNK
 
     def verify(self, task: Task, trajectory: Trajectory) -> Verdict:
         """Return the verdict of a worker."""
         return self._pool.judge_all([(task, trajectory)])[0]
+
+    def verify_batch(self, pairs: Sequence[Pair]) -> list[Verdict]:
+        """Return the verdicts of the workers."""
+        return self._pool.judge_all(pairs)
+
+
+def _same(
+    verifier: Verifier, workers: int, timeout_s: float, memory_mb: int | None
+) -> VerifierPool:
+    return VerifierPool(verifier, workers=workers, timeout_s=timeout_s, memory_mb=memory_mb)
 
 
 def _default_workers() -> int:

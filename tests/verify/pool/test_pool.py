@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import pickle
 import signal
 import threading
 import time
@@ -13,6 +14,7 @@ from orbiter.records import Outcome, Verdict, content_hash
 from orbiter.verify import Verifier, judge
 from orbiter.verify.exact import ExactVerifier
 from orbiter.verify.pool import VerdictCache, VerifierPool
+from orbiter.verify.verifier import judge_batch
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +137,17 @@ def test_it_stands_in_for_its_verifier(pool, asked):
     assert (remote.name, remote.version) == ("misbehaving", "2")
     verdict = judge(remote, *asked("tells_its_process"))
     assert verdict.details["pid"] != os.getpid()
+
+
+def test_a_reward_that_asks_it_can_be_sent_elsewhere(misbehaving, asked):
+    with VerifierPool(misbehaving(), workers=1, timeout_s=7, memory_mb=None) as pool:
+        remote = pickle.loads(pickle.dumps(pool.remote))
+    other = remote._pool
+    assert (other.workers, other.timeout_s, other.memory_mb) == (1, 7, None)
+    pairs = [asked(answer) for answer in ("a", "exits", "b")]
+    outcomes = [v.outcome.value for v in judge_batch(remote, pairs)]
+    other.close()
+    assert outcomes == ["pass", "invalid", "pass"]
 
 
 def test_secrets_stay_out_unless_the_verifier_needs_them(misbehaving, asked, monkeypatch):
