@@ -50,22 +50,21 @@ class ChoiceVerifier(Verifier):
         """Pass if every statement of the answer chooses the reference; invalid without a reference letter."""
         reference = None
         if isinstance(task.answer, str):
-            alone = (
-                len(task.answer) == 1
-            )  # a reference may be a small letter, an answer "a" may be a word
-            reference = chosen(task.answer.upper() if alone else task.answer, task.metadata)
+            # A reference may be a small letter; in an answer that may be a word.
+            text = task.answer.upper() if len(task.answer) == 1 else task.answer
+            reference = chosen(text, task.metadata)
         if reference is None:
             return Verdict.invalid("task has no reference letter")
-        text = final_answer(trajectory)
-        if text is None or not text.strip():
+        answer = final_answer(trajectory)
+        if answer is None or not answer.strip():
             return Verdict.failed("no answer")
-        if len(text) > MAX_LENGTH:
+        if len(answer) > MAX_LENGTH:
             return Verdict.failed("solution is too long")
-        found = _statements(text)
+        found = _statements(answer)
         if not found:
             return Verdict.failed("no answer")
         details = {"answers": [one.text[:200] for one in found[:10]]}
-        if quotes_reference(text):
+        if quotes_reference(answer):
             return Verdict.failed("claims to quote the reference", details=details)
         letters = [chosen(one.text, task.metadata) for one in found]
         clear = {one for one, said in zip(letters, found) if one is not None or not said.prose}

@@ -20,7 +20,7 @@ from orbiter_math import symbolic
 from orbiter_math.comparison import Comparison
 from orbiter_math.latex import clean, squeezed
 from orbiter_math.parser import parse
-from orbiter_math.tokens import MAX_LENGTH
+from orbiter_math.tokens import HEDGE, MAX_LENGTH
 from orbiter_math.tree import (
     Apply,
     BoundError,
@@ -38,7 +38,6 @@ _REASON = re.compile(
     r"(?:,\s*|\s)(?:because|since|as|which|where|when|so|hence|thus|giving|meaning)\b.*", re.DOTALL
 )
 _WORDS = re.compile(r"(?<=[0-9})\]$%!*])[,;]?\s+[A-Za-z'-]+(?:[,;:]?\s+[A-Za-z'-]+)+[*_]*$")
-_HEDGE = re.compile(r"\b(?:or|either|maybe|perhaps|possibly|not|to|about|between|and)\b")
 
 
 @frozen
@@ -99,7 +98,7 @@ def predicate(text: str) -> str:
     if text[:1].isalpha():
         text = text.rpartition(" is ")[2]
     words = _WORDS.search(text)
-    if words is None or _HEDGE.search(words[0].removeprefix(",").lstrip().removeprefix("and ")):
+    if words is None or HEDGE.search(words[0].removeprefix(",").lstrip().removeprefix("and ")):
         return text
     return text[: words.start()]
 

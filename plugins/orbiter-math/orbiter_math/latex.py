@@ -117,7 +117,7 @@ def clean(text: str) -> str:
 
 
 def squeezed(text: str) -> str:
-    """Return a cleaned text without the spaces and braces that never matter; equal texts are equal answers."""
+    """Return a cleaned text without the spaces that never matter: those that part no letters and digits."""
     return re.sub(r"(?<![A-Za-z0-9.]) | (?![A-Za-z0-9.])", "", text)
 
 

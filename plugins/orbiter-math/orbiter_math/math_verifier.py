@@ -53,7 +53,7 @@ class MathVerifier(Verifier):
         for name, value in options.items():
             check_number(name, value, "[0, inf)")
         self.abs_tol, self.rel_tol = abs_tol, rel_tol
-        self._tolerances = {name: Fraction(repr(value)) for name, value in options.items()}
+        self._tolerances = {name: Fraction(str(value)) for name, value in options.items()}
         self.version = version_of(self, "1")
 
     def verify(self, task: Task, trajectory: Trajectory) -> Verdict:

@@ -14,7 +14,7 @@ from fractions import Fraction
 import attrs
 
 from orbiter_math.cursor import Cursor
-from orbiter_math.tokens import END, NAMES, Token, tokens
+from orbiter_math.tokens import END, HEDGE, NAMES, Token, tokens
 from orbiter_math.tree import (
     FUNCTIONS,
     Apply,
@@ -171,7 +171,8 @@ class _Parser(Cursor):
         """Read what stands beside the last factor: another, the fraction of a mixed number, or a unit, which is left out."""
         before, token = factors[-1], self.peek()
         if token.kind == "text" and not isinstance(before, Words):
-            self.next()
+            if HEDGE.search(self.next().text):
+                raise self.stuck()
             if self.take("^"):
                 self._argument()
         elif token.kind == "number":

@@ -44,11 +44,12 @@ class Statement:
 def statements(text: str) -> list[Statement]:
     r"""Return every statement of a final answer: the boxes, then the marked lines, then the prose.
 
-    Boxes that are parts of one answer, as in ``\boxed{1} and \boxed{2}``, are one statement.
+    Boxes that are parts of one answer, as in ``\boxed{1} and \boxed{2}``, are one statement. Where there is a box, a line ``A: x`` is
+    something else: a point A, an option.
     """
     plain, boxed = boxes(text)
     found = [Statement(one.strip()) for one in boxed]
-    return found + marked(plain) + prose(plain)
+    return found + (hashed(plain) if boxed else marked(plain)) + prose(plain)
 
 
 def marked(text: str) -> list[Statement]:

@@ -20,6 +20,11 @@ MAX_DIGITS = 400
 NAMES = frozenset({*FUNCTIONS, "pi", "infty", "infinity", "inf", "sqrt"})
 """Words of plain text that mean what the LaTeX command of that name means."""
 
+HEDGE = re.compile(
+    r"\b(?:or|and|either|neither|nor|maybe|perhaps|possibly|not|to|about|between|more|less|than|if)\b"
+)
+"""Words that make something else of the number before them: another number, a range, a doubt."""
+
 _TOKEN = re.compile(
     r"\s*(?:"
     r"(?P<number>[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])(?:\.[0-9]+)?|[0-9]+\.(?=\\overline)|[0-9]+(?:\.[0-9]+)?|\.[0-9]+)"

@@ -10,7 +10,7 @@ from fractions import Fraction
 
 from attrs import frozen
 
-from orbiter_math.tokens import NAMES
+from orbiter_math.tokens import HEDGE, NAMES
 
 _TABLE: dict[str, dict[str, Fraction | int]] = {
     "length": {
@@ -37,14 +37,17 @@ _TABLE: dict[str, dict[str, Fraction | int]] = {
         "day": 86_400,
         "week": 604_800,
     },
-    "volume": {"ml milliliter millilitre": Fraction(1, 1000), "l liter litre": 1},
+    "length^3": {
+        "ml milliliter millilitre": Fraction(1, 10**6),
+        "l liter litre": Fraction(1, 1000),
+    },
     "money": {"cent": Fraction(1, 100), "dollar usd": 1},
     "angle": {"degree deg": 1},
     "morning": {"am": 1},
     "afternoon": {"pm": 1},
 }
 _UNITS = {
-    name: (dimension, Fraction(factor))
+    name: (dimension.partition("^")[0], int(dimension.partition("^")[2] or 1), Fraction(factor))
     for dimension, units in _TABLE.items()
     for names, factor in units.items()
     for name in names.split()
@@ -56,7 +59,6 @@ _AFTER = re.compile(
     r"|(?P<short>[mck]m|kg|ft)(?:\^([23]))?)",
     re.DOTALL,
 )
-_HEDGE = re.compile(r"\b(?:or|and|either|maybe|perhaps|possibly|to|not)\b")
 
 
 @frozen
@@ -83,7 +85,7 @@ def split_unit(text: str, *, symbols: bool = False) -> tuple[str, Unit | None]:
     if match is None:
         return text, None
     words = (match["text"] or match["words"] or match["short"] or "").strip()
-    if _HEDGE.search(words.casefold()) or not NAMES.isdisjoint(words.split()):
+    if HEDGE.search(words.casefold()) or not NAMES.isdisjoint(words.split()):
         return text, None
     powers = [int(power) for power in match.group(4, 5, 7) if power]
     unit = _unit(words, powers[0] if powers else 1)
@@ -102,5 +104,5 @@ def _unit(words: str, power: int) -> Unit | None:
     known = _UNITS.get(names[0]) or _UNITS.get(names[0].removesuffix("s"))
     if known is None:
         return None
-    dimension, factor = known
-    return Unit(f"{dimension}^{power}", factor**power)
+    dimension, exponent, factor = known
+    return Unit(f"{dimension}^{exponent * power}", factor**power)
