@@ -76,6 +76,13 @@ def test_a_small_domain_may_come_again():
     assert [set(seen[i : i + 2]) for i in (0, 2, 4)] == [{("b", 0), ("b", 1)}] * 3
 
 
+def test_a_domain_comes_again_in_another_order():
+    found = mix(rows_of(a=20, b=10), {"a": 1, "b": 1}, batch_size=2, max_repeats=1)
+    seen = [row for batch in found.batches for row in batch if row[0] == "b"]
+    assert seen[:10] != seen[10:]
+    assert sorted(seen[:10]) == sorted(seen[10:])
+
+
 def test_seed_makes_another_order():
     rows = rows_of(a=20)
     assert mix(rows, {"a": 1}, batch_size=4) != mix(rows, {"a": 1}, batch_size=4, seed=1)

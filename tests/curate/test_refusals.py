@@ -148,16 +148,13 @@ def test_rows_that_disagree_on_their_prompt_give_no_pair():
     assert len(refusal_pairs([row(YES, None), row(NO, False, FAIL)])) == 1
 
 
-def test_a_verdict_counts_for_the_same_answer_without_one():
-    assert (
-        refusal_pairs(
-            [row(YES, False, None), row(YES, False, FAIL), row(NO, False, FAIL)], gate=False
-        )
-        == []
-    )
-    (pair,) = refusal_pairs(
-        [row(YES, False, None), row(YES, False), row(NO, False, FAIL)], gate=False
-    )
+@pytest.mark.parametrize("order", [slice(None), slice(None, None, -1)])
+def test_a_verdict_counts_for_the_same_answer_without_one(order):
+    refused = row(NO, False, FAIL)
+    wrong = [row(YES, False, None), row(YES, False, FAIL)][order]
+    assert refusal_pairs([*wrong, refused], gate=False) == []
+    right = [row(YES, False, None), row(YES, False)][order]
+    (pair,) = refusal_pairs([*right, refused], gate=False)
     assert pair.margin == 1.0
 
 
