@@ -179,7 +179,7 @@ class _Parser(Cursor):
             factors[-1] = Apply("+", (before, self._plain_fraction(before)))
         else:
             factor = self._power()
-            if _is_whole(before) and _is_fraction(factor):  # two and a half is written 2 1/2
+            if _is_whole(before) and _is_proper_fraction(factor):  # two and a half is written 2 1/2
                 factors[-1] = Apply("+", (before, factor))
                 return
             if isinstance(before, Symbol) and isinstance(factor, Group):  # f(x, y)
@@ -196,8 +196,11 @@ class _Parser(Cursor):
         slash, bottom = rest
         if slash.text != "/":
             raise UnreadableError("two numbers stand beside each other")
+        fraction = Apply("frac", (_number(top.text), _number(bottom.text)))
+        if not _is_proper_fraction(fraction):
+            raise UnreadableError("two numbers stand beside each other")
         self.skip(3)
-        return Apply("frac", (_number(top.text), _number(bottom.text)))
+        return fraction
 
     def _power(self) -> Tree:
         base = self._postfix(self._base())
@@ -424,8 +427,13 @@ def _is_whole(tree: Tree) -> bool:
     return isinstance(tree, Number) and not tree.digits and tree.value.denominator == 1
 
 
-def _is_fraction(tree: Tree) -> bool:
-    return isinstance(tree, Apply) and tree.name == "frac" and all(map(_is_whole, tree.args))
+def _is_proper_fraction(tree: Tree) -> bool:
+    if not isinstance(tree, Apply) or tree.name != "frac":
+        return False
+    top, bottom = tree.args
+    if not isinstance(top, Number) or not isinstance(bottom, Number):
+        return False
+    return _is_whole(top) and _is_whole(bottom) and top.value < bottom.value
 
 
 def _signed(sign: str, tree: Tree) -> Tree:

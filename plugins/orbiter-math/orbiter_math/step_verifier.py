@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,12 +9,10 @@ from orbiter.checks import check_number
 from orbiter.errors import ConfigError
 from orbiter.records import Task, Trajectory, Verdict
 from orbiter.verify.answer import prompt_size
+from orbiter.verify.process import AGGREGATES
 from orbiter.verify.verifier import Verifier, version_of
 from orbiter_math.statements import MAX_LENGTH
 from orbiter_math.steps import steps
-
-AGGREGATES = ("product", "min")
-"""How the scores of the steps become one."""
 
 
 class StepVerifier(Verifier):
@@ -34,7 +31,9 @@ class StepVerifier(Verifier):
 
     def __init__(self, *, aggregate: str = "product", threshold: float = 1.0) -> None:
         if aggregate not in AGGREGATES:
-            raise ConfigError(f"aggregate must be product or min, got {aggregate!r}")
+            raise ConfigError(
+                f"aggregate must be one of {', '.join(AGGREGATES)}, got {aggregate!r}"
+            )
         check_number("threshold", threshold, "(0, 1]")
         self.aggregate, self.threshold = aggregate, threshold
         self.version = version_of(self, "1")
@@ -70,4 +69,4 @@ class StepVerifier(Verifier):
         known = [score for score in scores if score is not None]
         if not known or len(known) < len(scores):
             return None
-        return math.prod(known) if self.aggregate == "product" else min(known)
+        return AGGREGATES[self.aggregate](known)

@@ -44,6 +44,8 @@ def value(text):
         ("3!", 6),
         ("2\\frac{1}{2}", Fraction(5, 2)),
         ("2 1/2", Fraction(5, 2)),
+        ("-2\\frac{1}{2}", Fraction(-5, 2)),
+        ("2\\frac{3}{2}", 3),
         ("2\\cdot\\frac{1}{2}", 1),
         ("0.1\\overline{6}", Fraction(1, 6)),
         ("0.\\overline{9}", 1),
@@ -110,6 +112,8 @@ def test_other_shapes():
     [
         "",
         "4 2",
+        "2 3/2",
+        "2 1/x",
         "4 \\text{b} 2",
         "+",
         "1+",
@@ -146,8 +150,11 @@ def test_an_unknown_command_may_be_known_elsewhere(text):
         "-" * (MAX_DEPTH + 2) + "1",
         "x" + "^x" * (MAX_DEPTH + 1),
         " " * MAX_LENGTH + "1",
+        "1+" * 450 + "1",
+        "1" * 500,
+        "(" * 30 + "1" + ")" * 30,
     ],
-    ids=range(6),
+    ids=range(9),
 )
 def test_what_is_too_large_is_refused(text):
     with pytest.raises(BoundError):

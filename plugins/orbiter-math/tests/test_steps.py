@@ -11,6 +11,7 @@ from orbiter_math.steps import steps
 from orbiter.errors import ConfigError
 from orbiter.records import Message, Outcome, Task, Trajectory
 from orbiter.verify.answer import answered
+from orbiter.verify.process import Process
 from orbiter.verify.verifier import judge
 
 TASK = Task("sums", "sums:1", (Message("user", "q"),))
@@ -127,6 +128,15 @@ def test_steps_are_in_the_details_and_aggregated():
     assert (verdict.outcome, verdict.reason, verdict.score) == (Outcome.FAIL, "wrong step", 0.25)
     assert verdict_on(text, aggregate="min").score == 0.5
     assert verdict_on(text, aggregate="min", threshold=0.5).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize("aggregate", ["product", "min"])
+def test_another_verifier_may_judge_by_the_steps(aggregate):
+    text = "1 + 1 = 2\n2 + 2 = 5 but 2 + 3 = 5\n3 + 3 = 7 but 3 + 4 = 7"
+    process = Process(StepVerifier(threshold=0.1), aggregate=aggregate)
+    verdict = judge(process, TASK, answered(TASK, text))
+    assert verdict.score == verdict_on(text, aggregate=aggregate).score
+    assert verdict.outcome is Outcome.FAIL
 
 
 def test_right_steps_pass():
