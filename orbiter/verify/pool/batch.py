@@ -28,6 +28,7 @@ class Batch:
         self._verdicts: list[Verdict | None] = [None] * len(self._pairs)
         self._keys: list[bytes | None] = [None] * len(self._pairs)
         self._same: dict[int, list[int]] = {}
+        self._asked: list[int] = []
         self._missing = len(self._pairs)
         self._lock = threading.Lock()
         if cache is not None:
@@ -48,14 +49,12 @@ class Batch:
 
     def begin(self) -> list[Item]:
         """Return what is to be judged: the pairs that are not known, each once."""
+        repeats = {place for places in self._same.values() for place in places}
+        places = range(len(self._pairs))
+        self._asked = [n for n in places if self._verdicts[n] is None and n not in repeats]
         if not self._missing:
             self._finish()
-        repeats = {place for places in self._same.values() for place in places}
-        return [
-            Item(self, place, pair)
-            for place, pair in enumerate(self._pairs)
-            if self._verdicts[place] is None and place not in repeats
-        ]
+        return [Item(self, place, self._pairs[place]) for place in self._asked]
 
     def give(self, place: int, verdict: Verdict) -> None:
         """Take a verdict; the last one completes the future."""
@@ -67,15 +66,18 @@ class Batch:
         if done:
             self._finish()
 
-    def fail(self, error: Exception) -> None:
-        """Give the future an exception, unless it has a result."""
-        with suppress(InvalidStateError):
-            self.future.set_exception(error)
+    def end(self, error: Exception | None = None) -> None:
+        """Give up: cancel the future, or give it an exception, unless it has a result."""
+        if error is None:
+            self.future.cancel()
+        else:
+            with suppress(InvalidStateError):
+                self.future.set_exception(error)
 
     def _finish(self) -> None:
         verdicts = [verdict for verdict in self._verdicts if verdict is not None]
         if self._cache is not None:
-            self._cache.put(zip(self._keys, verdicts))
+            self._cache.put((self._keys[place], verdicts[place]) for place in self._asked)
         with suppress(InvalidStateError):  # it was cancelled
             self.future.set_result(verdicts)
 

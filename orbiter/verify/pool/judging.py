@@ -22,7 +22,7 @@ from orbiter.verify.pool.transport import unpack_verifier, verdict_row
 from orbiter.verify.verifier import OUT_OF_MEMORY, Verifier, judge_batch
 
 FRAME = struct.Struct("!QI")
-"""What stands before a chunk: its size in bytes, and how many pairs it holds."""
+"""What stands before a chunk: its size in bytes, and how many pairs it holds; none means that the process may leave."""
 
 PROGRESS = struct.Struct("@ddd")
 """What the file of progress holds: since when the process is judging (monotonic seconds), how many pairs at once, and the number of
@@ -55,7 +55,7 @@ def serve(requests: int, results: int, progress: int, setup: Mapping[str, Any]) 
     shown = memoryview(mmap.mmap(progress, PROGRESS.size)).cast("d")
     while header := _read(requests, FRAME.size):
         size, count = FRAME.unpack(header)
-        if not _judge_chunk(verifier, _read(requests, size), count, results, shown):
+        if not count or not _judge_chunk(verifier, _read(requests, size), count, results, shown):
             return
 
 

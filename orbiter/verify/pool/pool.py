@@ -26,7 +26,7 @@ CHUNK = 256
 """Most pairs that a worker is given at once."""
 
 MIN_MEMORY_MB = 128
-"""Least memory that a worker can start in."""
+"""Least bound on memory that is taken: some libraries hang without an error when they get less."""
 
 
 class VerifierPool:
@@ -121,10 +121,12 @@ class VerifierPool:
 
         The future raises an OrbiterError when the verifier cannot be made in a worker.
         """
-        if self._closed:
-            raise OrbiterError(f"pool of verifier {self.verifier.name!r} is closed")
-        if self._pid != os.getpid():  # a fork has neither the threads nor the workers
+        if (
+            self._pid != os.getpid()
+        ):  # a fork has neither the threads nor the workers, nor may it use the same file
             self._begin()
+            self.cache = None
+        self._check_open()
         batch = Batch(pairs, verifier=self.verifier, cache=self.cache)
         items = batch.begin()
         if self.workers:
@@ -155,14 +157,19 @@ class VerifierPool:
             self._changed.notify_all()
         atexit.unregister(self.close)
         for item in waiting:
-            item.batch.future.cancel()
+            item.batch.end()
         for slot in self._slots:
             slot.stop()
         for slot in self._slots:
             slot.join()
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise OrbiterError(f"pool of verifier {self.verifier.name!r} is closed")
+
     def _enqueue(self, items: Sequence[Item]) -> None:
         with self._changed:
+            self._check_open()
             self._queue.extend(items)
             wanted = len(self._slots) + len(self._queue) - self._idle_count
             while len(self._slots) < min(self.workers, wanted):

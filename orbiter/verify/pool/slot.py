@@ -52,7 +52,7 @@ class Slot(threading.Thread):
             except Exception as error:
                 self._drop(kill=True)
                 for item in items:
-                    item.batch.fail(error)
+                    item.batch.end(None if self._stopped else error)
         self._drop()
 
     def stop(self) -> None:
@@ -79,7 +79,7 @@ class Slot(threading.Thread):
             words = self._drop(kill=True)
             if self._stopped:
                 for item in items[done:]:
-                    item.batch.future.cancel()
+                    item.batch.end()
             else:
                 self._blame(lost, items, done, words)
         finally:

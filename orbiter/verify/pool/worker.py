@@ -25,8 +25,8 @@ START_S = 120.0
 STEP_S = 30.0
 """Seconds that a worker has, beside the time of its verdicts, to read a chunk."""
 
-REAP_S = 5.0
-"""Seconds that a guard has to clear up."""
+REAP_S = 3.0
+"""Seconds that a guard has to clear up before it is told again."""
 
 _NOISE_BYTES = 2_000
 _IDLE = PROGRESS.pack(0, 0, -1)
@@ -240,21 +240,30 @@ class Worker:
         """End the worker: an idle one leaves by itself, unless it is to be killed."""
         if kill:
             self.kill()
-        os.close(self._requests)  # it can expect no more
+        else:
+            self._send(memoryview(FRAME.pack(0, 0)))
+        os.close(self._requests)
         self._reap()
         os.close(self._results)
         os.close(self._noise)
         self._progress.close()
 
     def _reap(self) -> None:
-        """Wait until the guard is gone, and with it the last that could print."""
-        deadline = monotonic() + REAP_S
-        while (left_s := deadline - monotonic()) > 0:
-            if select.select([self._noise], [], [], left_s)[0] and not self._listen():
+        """Wait until the guard is gone, and with it the last that could print; one that takes too long is told, and then killed."""
+        for more in (self._process.terminate, self._process.kill):
+            if self._falls_silent(REAP_S):
                 break
-        else:
-            self._process.kill()  # the kernel kills the judging process with it
+            more()  # the kernel kills the judging process with its guard
         self._process.wait()
+
+    def _falls_silent(self, seconds: float) -> bool:
+        """Return whether nobody can print any more, within some seconds."""
+        poller, deadline = select.poll(), monotonic() + seconds
+        poller.register(self._noise, select.POLLIN)
+        while (left_s := deadline - monotonic()) > 0:
+            if poller.poll(1000 * left_s) and not self._listen():
+                return True
+        return False
 
 
 def _in(seconds: float) -> Callable[[], float]:
