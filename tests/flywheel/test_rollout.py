@@ -3,20 +3,21 @@
 import asyncio
 import contextlib
 import math
+from concurrent.futures import Future
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orbiter import hookimpl
-from orbiter.errors import PolicyError, UserCodeError
+from orbiter.errors import ConfigError, PolicyError, UserCodeError
 from orbiter.flywheel import rollout
 from orbiter.flywheel.rollout import BusyClock, Rollout, RolloutPlan
 from orbiter.generate import Completion, Policy, Sampling
 from orbiter.ledger import Attempt, AttemptKey, Ledger
 from orbiter.plugin import plugin_manager
 from orbiter.records import Message, Outcome, Task, Trajectory, Verdict
-from orbiter.verify import Verifier
+from orbiter.verify import Verifier, judge
 from orbiter.verify.pool import VerifierPool
 
 
@@ -360,6 +361,71 @@ def test_observers_hear_of_every_verdict_once_and_after_it_is_durable(tmp_path):
         plugin_manager().unregister(listener)
     assert [count for count, _ in heard] == [4, 4, 4, 3]
     assert all(durable >= 4 * (i + 1) or durable == 15 for i, (_, durable) in enumerate(heard))
+
+
+class Later:
+    """A pool whose verdicts come when they are told to."""
+
+    depth = 2
+
+    def __init__(self):
+        self.verifier, self.waiting = Even(), []
+
+    def submit(self, pairs):
+        self.waiting.append((Future(), pairs))
+        return self.waiting[-1][0]
+
+    def deliver(self):
+        future, pairs = self.waiting.pop(0)
+        future.set_result([judge(self.verifier, *pair) for pair in pairs])
+
+
+@pytest.mark.parametrize("concurrency", [1, 2])
+async def test_batches_are_asked_while_those_before_are_judged_but_not_without_bound(
+    tmp_path, concurrency
+):
+    pool, policy = Later(), Halves(batch_size=2, concurrency=concurrency)
+    with Ledger.open(tmp_path) as ledger:
+        plan = make_plan(tasks=10, samples=2)
+        running = asyncio.ensure_future(
+            Rollout(plan, policy=policy, pool=pool, ledger=ledger).run()
+        )
+
+        async def settle():
+            for _ in range(100):
+                await asyncio.sleep(0)
+
+        await settle()
+        # None is judged, so as many were asked as may be: those that wait, and as many more as the policy bears.
+        assert len(policy.batches) == len(pool.waiting) == concurrency + pool.depth
+        assert policy.most_under_way == concurrency
+        pool.deliver()
+        await settle()
+        assert len(policy.batches) == concurrency + pool.depth + 1
+        while not running.done():
+            pool.deliver()
+            await settle()
+        assert ledger.account().check().pending == 0
+        assert len((await running).judged) == 20
+
+
+def test_a_verdict_that_cannot_be_had_ends_the_rollout(tmp_path):
+    async def fail():
+        pool, policy = Later(), Halves(batch_size=2)
+        with Ledger.open(tmp_path) as ledger:
+            rollout = Rollout(make_plan(), policy=policy, pool=pool, ledger=ledger)
+            running = asyncio.ensure_future(rollout.run())
+            while len(pool.waiting) < 2:
+                await asyncio.sleep(0)
+            pool.waiting[0][0].set_exception(ConfigError("no such module"))
+            with pytest.raises(ConfigError, match="no such module"):
+                await running
+        assert pool.waiting[1][0].cancelled()
+
+    asyncio.run(fail())
+    result, account = roll_out(tmp_path, make_plan())  # what was asked is judged now
+    assert account.pending == 0
+    assert len(result.judged) == 15
 
 
 @pytest.fixture
