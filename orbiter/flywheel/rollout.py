@@ -156,7 +156,9 @@ class Rollout:
 
     async def _recall(self) -> None:
         """Take back what is durable; judge attempts whose verdict was lost."""
-        plan, unjudged = self.plan, []
+        plan = self.plan
+        unanswered: list[Attempt] = []
+        unjudged: list[Attempt] = []
         for attempt in self.ledger.attempts(plan.round, plan.engine):
             if (attempt.key.env, attempt.key.task_id) not in self._tasks:
                 raise LedgerError(
@@ -166,12 +168,12 @@ class Rollout:
                 )
             verdict = self.ledger.verdict_of(attempt.key)
             self.result.token_count += attempt.token_count
-            if verdict is None and attempt.error is not None:
-                self._record([attempt], [self._no_answer(attempt)])
-            elif verdict is None:
-                unjudged.append(attempt)
-            else:
+            if verdict is not None:
                 self._take(attempt, verdict)
+            else:
+                (unjudged if attempt.error is None else unanswered).append(attempt)
+        if unanswered:
+            self._record(unanswered, [self._no_answer(attempt) for attempt in unanswered])
         for start in range(0, len(unjudged), RECALLED):
             await self._judge(unjudged[start : start + RECALLED])
 

@@ -5,6 +5,7 @@ import contextlib
 import math
 from concurrent.futures import Future
 
+import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -275,6 +276,19 @@ def test_an_attempt_without_an_answer_is_invalid_with_its_reason_and_no_verifier
     assert {t.verdict.outcome for t in lost} == {Outcome.INVALID}
     assert {t.score for t in lost} == {None}
     assert result.outcomes(Outcome.INVALID) == 5
+
+
+def test_a_lost_verdict_on_what_was_not_answered_is_made_again(tmp_path):
+    plan = make_plan(tasks=1)
+    with Ledger.open(tmp_path) as ledger:
+        ledger.plan(1, "policy", [(t.env, t.task_id) for t in plan.tasks], samples=3)
+        given = attempt_of(plan, "t0", 1, "")
+        ledger.add_attempts([attrs.evolve(given, error="busy")])
+    verifier = Even()
+    result, account = roll_out(tmp_path, plan, Halves(), verifier)
+    assert account.invalid == {"no answer: busy": 1}
+    assert {number for _, number in verifier.seen} == {0, 2}
+    assert {key.attempt for key in result.unanswered} == {1}
 
 
 class Unwritable(Halves):
