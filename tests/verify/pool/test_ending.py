@@ -1,6 +1,7 @@
 """However a program with a pool ends, nothing of the pool is left."""
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -9,9 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from orbiter.verify.pool.judging import FRAME
+from orbiter.verify.pool.transport import pack_verifier, worker_environment
+from orbiter.verify.pool.worker import Worker
+
 HERE = Path(__file__).parent
 PROGRAM = f"""
-import sys, time
+import os, sys, time
 from pathlib import Path
 from orbiter.records import Message, Task
 from orbiter.registry import load_from_file
@@ -26,6 +31,9 @@ def main():
     future = pool.submit([(task, answered(task, "leaves_children"))])
     while not Path(pids).exists() or len(Path(pids).read_text().split()) < 4:
         time.sleep(0.005)
+    if how == "SIGKILL beside a fork" and os.fork() == 0:
+        time.sleep(30)  # with a copy of every pipe
+        os._exit(0)
     print("ready", flush=True)
     if how == "falls off":
         return
@@ -38,6 +46,10 @@ if __name__ == "__main__":
 """
 
 
+ENDINGS = {"falls off": 0, "raises": 5, "SIGINT": -2, "SIGTERM": -15, "SIGKILL": -9}
+"""How the program ends, and its exit code."""
+
+
 def gone(pid: str) -> bool:
     """Return whether a process is no more; one that only waits for the system to count it is gone."""
     try:
@@ -46,32 +58,55 @@ def gone(pid: str) -> bool:
         return True
 
 
-@pytest.mark.parametrize("how", ["falls off", "raises", "SIGINT", "SIGTERM", "SIGKILL"])
+@pytest.mark.parametrize("how", [*ENDINGS, "SIGKILL beside a fork"])
 def test_nothing_is_left(tmp_path, how):
     (tmp_path / "program.py").write_text(PROGRAM)
     pids = tmp_path / "pids"
     program = subprocess.Popen(
         [sys.executable, tmp_path / "program.py", pids, how],
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
         text=True,
+        start_new_session=True,
     )
     try:
         assert program.stdout.readline() == "ready\n"
         began = time.monotonic()
         if how.startswith("SIG"):
-            program.send_signal(getattr(signal, how))
-        program.communicate(timeout=60)
+            program.send_signal(getattr(signal, how.split()[0]))
+        program.wait(60)
+        started = pids.read_text().split()
+        deadline = time.monotonic() + 20
+        while not all(map(gone, started)) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert [pid for pid in started if not gone(pid)] == []
+        assert time.monotonic() - began < 10
+        assert program.returncode == ENDINGS[how.partition(" beside")[0]]
     finally:
-        program.kill()
-    started = pids.read_text().split()
-    deadline = time.monotonic() + 20
-    while not all(map(gone, started)) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert [pid for pid in started if not gone(pid)] == []
-    assert time.monotonic() - began < 10
-    expected = {"falls off": 0, "raises": 5, "SIGINT": -2, "SIGTERM": -15, "SIGKILL": -9}
-    assert program.returncode == expected[how]
+        os.killpg(program.pid, signal.SIGKILL) if "fork" in how else program.kill()
+        program.stdout.close()
+        program.wait()
+
+
+def test_a_guard_ends_when_nobody_can_ask_any_more(misbehaving, asked):
+    """Also where no kernel tells it that its parent is gone."""
+    verifier = misbehaving()
+    worker = Worker(
+        pack_verifier(verifier, memory_mb=None),
+        name=verifier.name,
+        version=verifier.version,
+        timeout_s=60,
+        env=worker_environment(verifier),
+    )
+    worker.start()
+    chunk = pickle.dumps([asked("sleeps")])
+    os.write(worker._requests, FRAME.pack(len(chunk), 1) + chunk)
+    while not worker._at()[0]:
+        time.sleep(0.001)
+    os.close(worker._requests)
+    assert worker._process.wait(5) == 0
+    worker._requests = os.open(os.devnull, os.O_RDONLY)
+    worker.close(kill=True)
 
 
 SCRIPT = """
