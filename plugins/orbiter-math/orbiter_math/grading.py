@@ -89,7 +89,7 @@ def read(text: str, *, symbols: bool = True) -> Reading:
     try:
         return Reading(squeezed(cleaned), None, parse(value), unit)
     except UnsupportedError:
-        return Reading(cleaned)
+        return Reading(squeezed(cleaned))
 
 
 def predicate(text: str) -> str:

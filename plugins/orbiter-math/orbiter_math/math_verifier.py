@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
+import attrs
+
 from orbiter.checks import check_number
 from orbiter.records import Task, Trajectory, Verdict
 from orbiter.verify.answer import final_answer
@@ -14,6 +16,7 @@ from orbiter_math import symbolic
 from orbiter_math.comparison import Comparison
 from orbiter_math.deadline import DeadlineError
 from orbiter_math.grading import Reading, predicate, read, same
+from orbiter_math.latex import clean, squeezed
 from orbiter_math.statements import (
     MAX_LENGTH,
     Statement,
@@ -22,7 +25,7 @@ from orbiter_math.statements import (
     quotes_reference,
     statements,
 )
-from orbiter_math.tree import UndefinedError, UnfitReferenceError, UnreadableError
+from orbiter_math.tree import BoundError, UndefinedError, UnfitReferenceError, UnreadableError
 
 MAX_STATEMENTS = 10
 """Most different statements of a final answer that are looked at; a solution with more of them states no one answer."""
@@ -78,13 +81,7 @@ class MathVerifier(Verifier):
             return Verdict.failed("claims to quote the reference", details=details)
         if len(found) > MAX_STATEMENTS:
             return Verdict.failed(_TWO, details=details)
-        try:
-            reasons = _judged(reference, found, comparison)
-        except UnfitReferenceError as error:
-            return Verdict.invalid(_unfit(error), details=details)
-        except DeadlineError:
-            return Verdict.invalid("comparison took too long", details=details)
-        return _verdict(reasons, details)
+        return attrs.evolve(_judged(reference, found, comparison), details=details)
 
 
 def read_reference(answer: object) -> Reading:
@@ -98,10 +95,7 @@ def read_reference(answer: object) -> Reading:
     if not isinstance(answer, str) or not answer.strip():
         raise UnreadableError("missing")
     ends = boxes(answer)[1][-1:] or [one.text for one in marked(answer)][-1:] or [answer]
-    reading = read(ends[0])
-    if reading.number is None and reading.tree is None:
-        symbolic.check(reading.text)
-    return reading
+    return read(ends[0])
 
 
 def _unfit(error: Exception) -> str:
@@ -123,16 +117,29 @@ def _bare(text: str) -> list[Statement]:
     return [Statement(line, prose=True)] if short else []
 
 
-def _judged(
-    reference: Reading, found: Sequence[Statement], comparison: Comparison
-) -> list[str | None]:
-    """Return for each clear statement why it is not the reference, or None where it is."""
-    reasons = [_reason(reference, one, comparison) for one in found]
+def _judged(reference: Reading, found: Sequence[Statement], comparison: Comparison) -> Verdict:
+    """Return the verdict on the statements, of which all that are clear must say what the reference says."""
+    if reference.number is None and reference.tree is None:
+        try:
+            symbolic.check(reference.text)
+        except BoundError as error:  # it can be compared letter by letter alone
+            same_text = all(squeezed(clean(one.text)) == reference.text for one in found)
+            return Verdict.passed() if same_text else Verdict.invalid(_unfit(error))
+    try:
+        reasons = [_reason(reference, one, comparison) for one in found]
+    except UnfitReferenceError as error:
+        return Verdict.invalid(_unfit(error))
+    except DeadlineError:
+        return Verdict.invalid("comparison took too long")
     clear = [r for r, one in zip(reasons, found) if not one.prose or r in (None, _WRONG)]
-    return clear or reasons
+    wrong = [reason for reason in clear or reasons if reason is not None]
+    if not wrong:
+        return Verdict.passed()
+    return Verdict.failed(_TWO if None in clear else wrong[0])
 
 
 def _reason(reference: Reading, one: Statement, comparison: Comparison) -> str | None:
+    """Return why a statement does not say what the reference says, or None where it does."""
     text = predicate(one.text) if one.prose else one.text
     try:
         answer = read(text, symbols=reference.is_symbolic)
@@ -141,12 +148,3 @@ def _reason(reference: Reading, one: Statement, comparison: Comparison) -> str |
         return None if same(reference, answer, comparison) else _WRONG
     except (UnreadableError, UndefinedError) as error:
         return str(error)
-
-
-def _verdict(reasons: Sequence[str | None], details: dict[str, list[str]]) -> Verdict:
-    wrong = [reason for reason in reasons if reason is not None]
-    if not wrong:
-        return Verdict.passed(details=details)
-    if len(wrong) < len(reasons):
-        return Verdict.failed(_TWO, details=details)
-    return Verdict.failed(wrong[0], details=details)

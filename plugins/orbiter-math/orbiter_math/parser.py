@@ -75,7 +75,7 @@ class _Parser(Cursor):
         self._bars = 0
 
     def parse(self) -> Tree:
-        items = self._items(())
+        items = _signs_chosen(self._items(()))
         if self.peek() is not END:
             raise self.stuck()
         return items[0] if len(items) == 1 else Group("list", tuple(items))
@@ -98,7 +98,7 @@ class _Parser(Cursor):
             if self.at(*closing) or self.peek() is END:
                 break
             items.append(self._item())
-        return [one for item in items for one in _both_signs(item)]
+        return items
 
     def _item(self) -> Tree:
         self.take("\\approx")
@@ -294,6 +294,8 @@ class _Parser(Cursor):
         items = [] if opening == "\\{" and self.at("\\}") else self._items(closings)
         closing = self.need(*closings)
         self._bars = bars
+        if opening == "\\{" or len(items) > 1:
+            items = _signs_chosen(items)
         if opening == "\\{":
             return Group("set", tuple(items))
         if len(items) == 1 and _CLOSING[opening] == closing:
@@ -442,10 +444,13 @@ def _signed(sign: str, tree: Tree) -> Tree:
     return Apply("neg", (tree,)) if sign == "-" else tree
 
 
-def _both_signs(tree: Tree) -> tuple[Tree, ...]:
-    """Return the tree, or the two trees that plus or minus stands for."""
-    plus, minus = _with_sign(tree, "pm"), _with_sign(tree, "mp")
-    return (tree,) if plus == minus else (plus, minus)
+def _signs_chosen(items: Sequence[Tree]) -> list[Tree]:
+    """Return the items, with two in the place of each that says plus or minus."""
+    out = []
+    for item in items:
+        plus, minus = _with_sign(item, "pm"), _with_sign(item, "mp")
+        out += [item] if plus == minus else [plus, minus]
+    return out
 
 
 def _with_sign(tree: Tree, positive: str) -> Tree:

@@ -167,6 +167,22 @@ def test_an_unfit_reference_is_named_and_nothing_is_judged_by_it(reference, reas
     assert (verdict.outcome, verdict.reason) == (Outcome.INVALID, reason)
 
 
+def test_a_reference_that_is_not_read_is_compared_letter_by_letter():
+    reference = "x \\equiv 3 \\pmod{7}"
+    assert verdict_on("\\boxed{x\\equiv 3\\pmod{7}}", reference).outcome is Outcome.PASS
+    for text in (
+        "\\boxed{x \\equiv 4 \\pmod{7}}",
+        "\\boxed{3}",
+        "\\boxed{}",
+        f"\\boxed{{{reference}}} or \\boxed{{3}}",
+    ):
+        verdict = verdict_on(text, reference)
+        assert (verdict.outcome, verdict.reason) == (
+            Outcome.INVALID,
+            "reference: not a closed form",
+        )
+
+
 @pytest.mark.parametrize(
     "reference",
     [42, 42.0, "42", "so $x = \\boxed{42}$.", "6 * 7 = <<6*7=42>>42\n#### 42", "6 * 7\nA: 42"],
