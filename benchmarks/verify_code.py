@@ -26,7 +26,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from pathlib import Path
 
 from orbiter_code.sandbox.options import WARM
 from orbiter_code.verifier import CodeVerifier

@@ -10,6 +10,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from attrs import asdict
+
 from orbiter.errors import ConfigError, RecordError, SandboxError
 from orbiter.records import Outcome, Task, Trajectory, Verdict
 from orbiter.tasks.streams import item_stream
@@ -106,46 +108,41 @@ class CodeVerifier(Verifier):
             return Verdict.failed("answer is too long")
         order = list(range(len(suite.tests)))
         item_stream("code tests", task.task_id, self.seed).shuffle(order)
-        program = _program(suite.prefix, program_in(text))
+        plan = {
+            "program": _program(suite.prefix, program_in(text)),
+            "timeout_s": self.timeout_s,
+            **asdict(suite, recurse=False),
+            "setup": _program(suite.prefix, suite.setup),
+            "order": order,
+        }
         with self._lock:
             try:
-                if suite.kind == SCRIPT:
-                    found = self._judge_script(suite, program, order)
-                else:
-                    found = self._judge_calls(suite, program, order)
-                passed = found["outcome"] == Outcome.PASS
-                flags = self._referee.flags(program, suite) if passed else []
+                found = (
+                    self._judge_script(plan) if suite.kind == SCRIPT else self._judge_calls(plan)
+                )
             except SandboxError as error:
                 return Verdict.invalid(f"sandbox: {error.message}")
-        return self._verdict(suite, found, flags)
+        return self._verdict(suite, found)
 
     def close(self) -> None:
         """End the processes of this verifier; it may be used again."""
         self._referee.close()
         self._sandbox.close()
 
-    def _judge_calls(self, suite: Suite, program: str, order: Sequence[int]) -> Mapping[str, Any]:
-        plan = {
-            "program": program,
-            "kind": suite.kind,
-            "tests": [_numbered(index, suite.tests[index]) for index in order],
-            "entry_point": suite.entry_point,
-            "setup": _program(suite.prefix, suite.setup),
-            "tolerance": suite.tolerance,
-            "timeout_s": self.timeout_s,
-        }
+    def _judge_calls(self, plan: Mapping[str, Any]) -> Mapping[str, Any]:
         with self._sandbox.start() as channel:
             try:
                 return self._referee.judge(plan, channel)
             finally:
                 self._sandbox.kill()
 
-    def _judge_script(self, suite: Suite, program: str, order: Sequence[int]) -> Mapping[str, Any]:
-        for index in order:
-            reason = self._run_script(program, suite.tests[index])
+    def _judge_script(self, plan: Mapping[str, Any]) -> Mapping[str, Any]:
+        for index in plan["order"]:
+            reason = self._run_script(plan["program"], plan["tests"][index])
             if reason:
                 return {"outcome": "fail", "reason": reason, "test": index, "message": ""}
-        return {"outcome": "pass", "reason": "", "test": None, "message": ""}
+        flags = self._referee.flags(plan)
+        return {"outcome": "pass", "reason": "", "test": None, "message": "", "flags": flags}
 
     def _run_script(self, program: str, case: Mapping[str, str]) -> str:
         """Return why the program fails the case, or nothing."""
@@ -168,13 +165,13 @@ class CodeVerifier(Verifier):
             return "exception"
         return "" if same_text(out, case["stdout"]) else "wrong answer"
 
-    def _verdict(self, suite: Suite, found: Mapping[str, Any], flags: Sequence[str]) -> Verdict:
+    def _verdict(self, suite: Suite, found: Mapping[str, Any]) -> Verdict:
         details: dict[str, Any] = {"sandbox": self._sandbox.name, "tier": self._sandbox.tier}
         details |= {"tests": len(suite.tests)}
         if self._sandbox.tier == UNSANDBOXED:
             details["unsandboxed"] = True
-        if flags:
-            details["flags"] = list(flags)
+        if found.get("flags"):
+            details["flags"] = found["flags"]
         test = found["test"]
         if test is not None:
             details["test"] = test
@@ -201,12 +198,6 @@ _SCORES = {"pass": 1.0, "fail": 0.0, "invalid": None}
 def _program(prefix: str, rest: str) -> str:
     """Return the two one after the other; the rest may be the body of a function that the prefix begins."""
     return f"{prefix}{'' if prefix.endswith(chr(10)) or not prefix else chr(10)}{rest}"
-
-
-def _numbered(index: int, test: Any) -> list[Any]:
-    if isinstance(test, str):
-        return [index, test]
-    return [index, list(test["args"]), dict(test.get("kwargs", {})), test["output"]]
 
 
 def _await_ready(channel: socket.socket) -> None:

@@ -20,7 +20,7 @@ import signal
 import socket
 import time
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from .confine import can_become_another, job_filter, library_rights, limit, shut_in
@@ -167,18 +167,22 @@ class Program:
 
 
 def judge(plan: dict[str, Any], program: Program) -> dict[str, Any]:
-    """Return the verdict on a program: ``outcome``, ``reason``, ``test`` (index of the one that decided) and ``message``."""
+    """Return the verdict on a program.
+
+    Returns:
+        ``outcome``, ``reason``, ``test`` (index of the one that decided), ``message``, and ``flags`` where it passes.
+    """
     place: list[int | None] = [None]
     try:
-        tests = list(_tests(plan, program))
+        tests = _tests(plan, program)
     except Exception as error:
         return _result("invalid", "task: its tests cannot be read", None, _shown(error))
     random.seed(0)
     try:
         program.load(plan["program"])
-        for index, test in tests:
+        for index in plan["order"]:
             place[0] = index
-            _run(test, program)
+            _run(tests[index], program)
     except OverError as over:
         return _result(over.outcome, over.reason, place[0], over.message)
     if program.over is not None:  # a test swallowed it
@@ -186,7 +190,12 @@ def judge(plan: dict[str, Any], program: Program) -> dict[str, Any]:
         return _result(over.outcome, over.reason, place[0], over.message)
     if not program.answered:
         return _result("invalid", "task: its tests do not call the program", None, "")
-    return _result("pass", "", None, "")
+    return {**_result("pass", "", None, ""), "flags": flags(plan)}
+
+
+def flags(plan: dict[str, Any]) -> list[str]:
+    """Return the signs that the program of a plan was made for its tests."""
+    return flags_of(plan["program"], plan["kind"], plan["tests"], plan["visible"])
 
 
 def _run(test: Callable[[], None], program: Program) -> None:
@@ -204,30 +213,22 @@ def _run(test: Callable[[], None], program: Program) -> None:
         raise OverError("fail", "exception", _shown(error)) from None
 
 
-def _tests(plan: dict[str, Any], program: Program) -> Iterator[tuple[int, Callable[[], None]]]:
-    """Yield the index and the body of each test, in the order of the plan."""
-    entry, kind = plan["entry_point"], plan["kind"]
+def _tests(plan: dict[str, Any], program: Program) -> list[Callable[[], None]]:
+    """Return the body of each test."""
+    entry, kind, texts = plan["entry_point"], plan["kind"], plan["tests"]
     if kind == "table":
-        for index, args, kwargs, expected in plan["tests"]:
-            yield index, _case(program, entry, args, kwargs, expected, plan["tolerance"])
-        return
+        return [_case(program, entry, case, plan["tolerance"]) for case in texts]
     namespace: dict[str, Any] = {"__name__": "tests"}
-    exec(_compiled(plan["setup"]), namespace)  # noqa: S102  # trusted, and confined
-    if kind == "check":
-        namespace[entry] = program.function(entry)
-        for index, text in plan["tests"]:
-            exec(_compiled(text), namespace)  # noqa: S102
-            check = namespace["check"]
-            yield index, lambda check=check: check(namespace[entry])
-        return
-    bodies = [(index, _compiled(text)) for index, text in plan["tests"]]
-    wanted = {name for _, code in bodies for name in names_in(code)}
-    for name in wanted - namespace.keys() - vars(builtins).keys():
-        namespace[name] = program.function(name)
+    exec(_compiled(plan["setup"]), namespace)  # noqa: S102  # the task's own, and confined
     if entry:
         namespace[entry] = program.function(entry)
-    for index, code in bodies:
-        yield index, lambda code=code: exec(code, namespace)  # noqa: S102
+    codes = list(map(_compiled, texts))
+    if kind == "check":
+        return [_check(code, namespace, namespace[entry]) for code in codes]
+    wanted = {name for code in codes for name in names_in(code)}
+    for name in wanted - namespace.keys() - vars(builtins).keys():
+        namespace[name] = program.function(name)
+    return [lambda code=code: exec(code, namespace) for code in codes]  # type: ignore[misc]  # noqa: S102
 
 
 @functools.lru_cache(maxsize=1024)
@@ -242,17 +243,20 @@ def names_in(code: types.CodeType) -> set[str]:
     return set(code.co_names).union(*inner)
 
 
+def _check(
+    code: types.CodeType, namespace: dict[str, Any], candidate: Callable[..., Any]
+) -> Callable[[], None]:
+    exec(code, namespace)  # noqa: S102
+    check = namespace["check"]
+    return lambda: check(candidate)
+
+
 def _case(
-    program: Program,
-    name: str,
-    args: list[Any],
-    kwargs: dict[str, Any],
-    expected: Any,
-    slack: float,
+    program: Program, name: str, case: dict[str, Any], tolerance: float
 ) -> Callable[[], None]:
     def run() -> None:
-        got = program.call(name, tuple(args), kwargs)
-        if not same(got, expected, slack):
+        got = program.call(name, tuple(case["args"]), case.get("kwargs", {}))
+        if not same(got, case["output"], tolerance):
             raise AssertionError(f"got {got!r:.200}")
 
     return run
@@ -316,7 +320,7 @@ def main(control_fd: int, options_text: str) -> None:
     while True:
         letter, descriptors, _, _ = socket.recv_fds(sock, 1, 1)
         if letter == LOOK:
-            control.send(json.dumps(_flags(json.loads(control.receive()))).encode())
+            control.send(json.dumps(flags(json.loads(control.receive()))).encode())
             continue
         if letter != JUDGE or not descriptors:
             return
@@ -329,10 +333,6 @@ def main(control_fd: int, options_text: str) -> None:
             verdict = judge(plan, program)
             signal.setitimer(signal.ITIMER_REAL, 0)
             control.send(json.dumps(verdict).encode())
-
-
-def _flags(look: dict[str, Any]) -> list[str]:
-    return flags_of(look["program"], look["kind"], look["tests"], look["visible"])
 
 
 def _confine(options: Options) -> None:

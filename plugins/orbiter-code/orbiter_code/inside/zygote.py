@@ -1,8 +1,8 @@
 """A fork server: an interpreter started fresh, confined before it knows anything, that forks one job per program.
 
 The next job is forked while the last one runs, so that it lies ready. A fork takes a tenth of the time of a start, and inherits
-the memory of the zygote: that is why no task, no test and no secret ever comes here. What arrives is one letter, ``j`` (a
-job, please; the answer is its channel) or ``e`` (end it; the answer is how it ended).
+the memory of the zygote: that is why no task, no test and no secret ever comes here. What arrives is one letter: ``j`` (a
+job, please; the answer is its channel), ``e`` (end it; the answer is how it ended) or ``k`` (kill it; there is no answer).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .frames import frame
 from .options import Options, warm_up
 from .system import die_with_parent
 
-JOB, END = b"j", b"e"
+JOB, END, KILL = b"j", b"e", b"k"
 ENDING = struct.Struct(">iQd")
 """Wait status, most resident memory in bytes, processor time in seconds."""
 
@@ -41,20 +41,29 @@ class Zygote:
 
     def serve(self) -> None:
         """Serve until the other end closes."""
-        spare, running = self._fork(), 0
+        spare, running, killed = self._fork(), 0, 0
         while True:
             order = self.control.recv(1)
             if order == JOB and not running:
                 running, channel = spare
                 socket.send_fds(self.control, [JOB], [channel.fileno()])
                 channel.close()
+                if killed:  # now that nobody waits
+                    os.waitpid(killed, 0)
+                    killed = 0
                 spare = self._fork()
             elif order == END and running:
-                self.control.sendall(_end(running))
+                os.kill(
+                    running, signal.SIGKILL
+                )  # it is not reaped yet, so the number is still its own
+                self.control.sendall(_ending(running))
                 running = 0
+            elif order == KILL and running:
+                os.kill(running, signal.SIGKILL)
+                running, killed = 0, running
             else:
                 for process in filter(None, (running, spare[0])):
-                    _end(process)
+                    os.kill(process, signal.SIGKILL)
                 return
 
     def _fork(self) -> tuple[int, socket.socket]:
@@ -77,8 +86,7 @@ class Zygote:
         job.serve(socket.socket(fileno=_CHANNEL))
 
 
-def _end(process: int) -> bytes:
-    os.kill(process, signal.SIGKILL)  # not yet waited for, so the number is still this job's
+def _ending(process: int) -> bytes:
     _, status, usage = os.wait4(process, 0)
     return ENDING.pack(status, usage.ru_maxrss << 10, usage.ru_utime + usage.ru_stime)
 

@@ -11,7 +11,6 @@ from typing import Any
 from orbiter_code.inside.frames import Channel
 from orbiter_code.inside.referee import ANSWERED, JUDGE, LOOK
 from orbiter_code.sandbox.process import InsideProcess
-from orbiter_code.suite import Suite
 
 GRACE_S = 0.15
 """How long after the deadline of the program the referee may still speak, in seconds."""
@@ -33,10 +32,10 @@ class Referee:
         self._process: InsideProcess | None = None
 
     def judge(self, plan: Mapping[str, Any], job: socket.socket) -> dict[str, Any]:
-        """Return ``outcome``, ``reason``, ``test`` and ``message``.
+        """Return ``outcome``, ``reason``, ``test``, ``message``, and ``flags`` where the program passes.
 
         Args:
-            plan: ``program``, ``kind``, ``tests`` (index first), ``entry_point``, ``setup``, ``tolerance``, ``timeout_s``.
+            plan: ``program`` and ``timeout_s``, the fields of the suite, and the ``order`` of its tests.
             job: Channel of a job that has just been started.
 
         Raises:
@@ -60,24 +59,18 @@ class Referee:
         reason = "task: its tests do not end"
         return {"outcome": "invalid", "reason": reason, "test": None, "message": ""}
 
-    def flags(self, program: str, suite: Suite) -> list[str]:
-        """Return the signs that a program is made for its tests; none if it cannot be read in a second.
+    def flags(self, plan: Mapping[str, Any]) -> list[str]:
+        """Return the signs that a script is made for its tests; none if it cannot be read in a second.
 
         Raises:
             SandboxError: The referee cannot be started.
         """
-        look = {
-            "program": program,
-            "kind": suite.kind,
-            "tests": suite.tests,
-            "visible": suite.visible,
-        }
         deadline = time.monotonic() + LOOK_S
         control = self._control()
         try:
             control.sock.settimeout(LOOK_S)
             control.sock.sendall(LOOK)
-            control.send(json.dumps(look).encode(), deadline=deadline)
+            control.send(json.dumps(plan).encode(), deadline=deadline)
             found: list[str] = json.loads(control.receive(deadline=deadline))
             return found
         except OSError:

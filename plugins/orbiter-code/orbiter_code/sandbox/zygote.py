@@ -10,7 +10,7 @@ from typing import Any
 
 from orbiter.errors import SandboxError
 from orbiter.verify.sandbox import UNSANDBOXED, Ending, Limits, Probe, Sandbox
-from orbiter_code.inside.zygote import END, ENDING, JOB
+from orbiter_code.inside.zygote import END, ENDING, JOB, KILL
 from orbiter_code.sandbox.options import folder_of, inside_options
 from orbiter_code.sandbox.probes import run_probes
 from orbiter_code.sandbox.process import InsideProcess
@@ -47,7 +47,6 @@ class ZygoteSandbox(Sandbox):
             folder_of(package)  # a wrong name is told at once
         self.interpreter = interpreter
         self._process: InsideProcess | None = None
-        self._killed = False  # whether the zygote still has to say how the last job ended
 
     @property
     def executable(self) -> str:
@@ -78,24 +77,12 @@ class ZygoteSandbox(Sandbox):
 
     def end(self) -> Ending:
         """Kill the job unless it ended by itself, and return how it ended."""
-        self.kill()
-        try:
-            status, memory, cpu_s = ENDING.unpack(self._ending())
-        except OSError as error:
-            self.close()
-            raise SandboxError(f"sandbox {self.name!r} broke: {error}") from None
+        status, memory, cpu_s = ENDING.unpack(self._order(END, ENDING.size))
         return Ending(status=os.waitstatus_to_exitcode(status), memory=memory, cpu_s=cpu_s)
 
     def kill(self) -> None:
-        """Kill the job; the zygote's word on how it ended is left for later."""
-        if self._process is None:
-            raise SandboxError(f"sandbox {self.name!r} has no job to end")
-        try:
-            self._process.sock.sendall(END)
-        except OSError as error:
-            self.close()
-            raise SandboxError(f"sandbox {self.name!r} broke: {error}") from None
-        self._killed = True
+        """Kill the job."""
+        self._order(KILL, 0)
 
     def probe(self) -> Sequence[Probe]:
         """Try a dozen attacks from inside."""
@@ -105,13 +92,11 @@ class ZygoteSandbox(Sandbox):
         """End the zygote and its jobs."""
         if self._process is not None:
             self._process.close()
-            self._process, self._killed = None, False
+            self._process = None
 
     def _ask_for_job(self) -> socket.socket:
         assert self._process is not None  # noqa: S101  # the caller saw to it
         control = self._process.sock
-        if self._killed:
-            self._ending()
         control.settimeout(ANSWER_S)
         control.sendall(JOB)
         letter, descriptors, _, _ = socket.recv_fds(control, 1, 1)
@@ -119,21 +104,25 @@ class ZygoteSandbox(Sandbox):
             raise ConnectionError("it is gone")
         return socket.socket(fileno=descriptors[0])
 
-    def _ending(self) -> bytes:
-        """Return what the zygote says of the job that was killed last."""
-        assert self._process is not None  # noqa: S101  # the caller saw to it
-        self._killed = False
-        self._process.sock.settimeout(ANSWER_S)
+    def _order(self, letter: bytes, size: int) -> bytes:
+        """Return so many bytes that the zygote answers to an order about its job."""
+        if self._process is None:
+            raise SandboxError(f"sandbox {self.name!r} has no job to end")
         data = b""
-        while len(data) < ENDING.size:
-            part = self._process.sock.recv(ENDING.size - len(data))
-            if not part:
-                raise ConnectionError("it is gone")
-            data += part
+        try:
+            self._process.sock.sendall(letter)
+            while len(data) < size:
+                part = self._process.sock.recv(size - len(data))
+                if not part:
+                    raise ConnectionError("it is gone")
+                data += part
+        except OSError as error:
+            self.close()
+            raise SandboxError(f"sandbox {self.name!r} broke: {error}") from None
         return data
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_process": None, "_killed": False}
+        return {**self.__dict__, "_process": None}
 
 
 class NamespaceSandbox(ZygoteSandbox):
