@@ -14,6 +14,12 @@ def misbehaving():
 
 
 @pytest.fixture(scope="session")
+def together():
+    """The class of one that judges four answers at once."""
+    return load_from_file("misbehaving.py:Together", base_dir=Path(__file__).parent)
+
+
+@pytest.fixture(scope="session")
 def asked():
     """Return a function that makes a pair of task and trajectory."""
 

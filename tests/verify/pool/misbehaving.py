@@ -127,3 +127,9 @@ class Misbehaving(Verifier):
             details={"a": [1, {"b": None}]},
             extra={"own": 1},
         )
+
+
+class Together(Misbehaving):
+    """Judges four answers at once."""
+
+    name, batch_size = "together", 4

@@ -109,3 +109,22 @@ def test_time_is_counted_for_each_verdict_and_not_for_all(misbehaving, asked):
         verdicts = pool.judge_all([asked("waits", str(n), seconds=0.2) for n in range(6)])
         assert time.monotonic() - began >= 1.2
     assert [v.outcome for v in verdicts] == [Outcome.PASS] * 6
+
+
+@pytest.mark.parametrize(
+    ("deed", "reason"),
+    [
+        ("sleeps", "timeout: no verdict within 1 s"),
+        ("exits", "crash: the worker left with exit code 3"),
+        ("eats_memory", OUT_OF_MEMORY),
+        ("raises", "error: ValueError: boom"),
+    ],
+)
+def test_what_is_judged_together_is_lost_together_and_nothing_else(together, asked, deed, reason):
+    answers = [f"a{n}" for n in range(10)]
+    answers[5] = deed
+    with VerifierPool(together(), workers=1, timeout_s=1, memory_mb=256) as pool:
+        verdicts = pool.judge_all([asked(answer) for answer in answers])
+    for number, (answer, verdict) in enumerate(zip(answers, verdicts, strict=True)):
+        assert verdict.reason == (reason if 4 <= number < 8 else answer)
+        assert verdict.verifier == "together"
