@@ -112,6 +112,17 @@ def test_closing_kills_what_hangs_and_cancels_what_waits(misbehaving, asked):
     pool.close()  # nothing is left to close
 
 
+def test_lost_workers_leave_no_file_and_no_thread(misbehaving, asked):
+    def have():
+        return sorted(os.listdir("/proc/self/fd")), threading.active_count()
+
+    before = have()
+    with VerifierPool(misbehaving(), workers=1) as pool:
+        verdicts = pool.judge_all([asked("exits", str(n)) for n in range(4)])
+        assert {v.reason for v in verdicts} == {"crash: the worker left with exit code 3"}
+    assert have() == before
+
+
 def test_a_fork_has_workers_of_its_own(pool, asked):
     (mine,) = pool.judge_all([asked("tells_its_process")])
     reading, writing = os.pipe()
