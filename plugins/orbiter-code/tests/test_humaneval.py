@@ -81,7 +81,7 @@ def test_the_canonical_solution_passes_and_its_mutants_fail(judge, row):
     assert "flags" not in verdict.details
     outcomes = [
         judge(mutant, row["test"], **settings(row)).outcome
-        for mutant in itertools.islice(mutants(row["prompt"] + row["canonical_solution"]), 3)
+        for mutant in itertools.islice(mutants(row["prompt"] + row["canonical_solution"]), 2)
     ]
     assert Outcome.INVALID not in outcomes
     assert Outcome.FAIL in outcomes

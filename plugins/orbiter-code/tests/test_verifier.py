@@ -228,6 +228,32 @@ def test_a_test_cannot_swallow_the_end(judge):
     assert judge("import os\ndef f(x): os._exit(0)", tests).reason == "program ends its process"
 
 
+def test_what_is_asked_ahead_changes_no_verdict(judge):
+    log = "seen = []\ndef f(x):\n    seen.append(x)\n    return list(seen)\n"
+    in_order = ["assert f(1)[-1] == 1", "n = 1\nassert f(n + 1)[-1] == 2", "assert f(3)[-1] == 3"]
+    assert judge(log, in_order).outcome is Outcome.PASS
+    hangs_later = "def f(x):\n    while x == 3: pass\n    return x\n"
+    check = "def check(f):\n    assert f(1) == 1\n    assert f(2) == 5\n    assert f(3) == 3\n"
+    assert judge(hangs_later, check, entry_point="f").reason == "wrong answer"
+    dies_later = "import os\ndef f(x):\n    if x == 3: os._exit(0)\n    return x\n"
+    assert judge(dies_later, check, entry_point="f").reason == "wrong answer"
+    check = "def check(f):\n    assert f(1) == 1\n    if f(2): return\n    assert f(3) == 3\n"
+    assert judge(hangs_later, check, entry_point="f").outcome is Outcome.PASS
+
+
+def test_helpers_of_the_setup_are_not_the_programs(judge):
+    tests = {
+        "setup": "def near(a, b): return abs(a - b) < 1",
+        "tests": ["assert near(1, 1)", "assert f(1) == 1"],
+    }
+    program = "def f(x): return x\ndef near(a, b):\n    while True: pass\n"
+    results = [
+        judge(program, {**tests, "tests": order})
+        for order in (tests["tests"], tests["tests"][::-1])
+    ]
+    assert [verdict.outcome for verdict in results] == [Outcome.PASS] * 2
+
+
 def test_standard_library_is_there(judge):
     program = (
         "import asyncio, bisect, collections, dataclasses, decimal, fractions, hashlib, heapq, itertools, re, sqlite3, threading\n"

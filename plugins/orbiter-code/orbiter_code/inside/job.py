@@ -84,19 +84,23 @@ def _answer_calls(channel: Channel, program: str, nonce: str) -> None:
     channel.send(dump(reply))
     while True:
         try:
-            nonce, name, args, kwargs = json.loads(channel.receive())
+            calls = json.loads(channel.receive())
         except ChannelClosedError:
             os._exit(0)
+        for call in calls:
+            channel.send(_answer(namespace, *call))
+
+
+def _answer(namespace: dict[str, Any], nonce: str, name: str, args: Any, kwargs: Any) -> bytes:
+    """Return the reply to one call."""
+    try:
+        value = _find(namespace, name)(*unpack(args), **unpack(kwargs))
         try:
-            function = _find(namespace, name)
-            value = function(*unpack(args), **unpack(kwargs))
-            try:
-                text = dump([nonce, VALUE, pack(value)])
-            except (ValueRefusedError, RecursionError) as error:
-                text = dump([nonce, REFUSED, str(error)])
-        except BaseException as error:
-            text = dump(_raised(nonce, error))
-        channel.send(text)
+            return dump([nonce, VALUE, pack(value)])
+        except (ValueRefusedError, RecursionError) as error:
+            return dump([nonce, REFUSED, str(error)])
+    except BaseException as error:
+        return dump(_raised(nonce, error))
 
 
 def _run(program: str, name: str) -> dict[str, Any]:
