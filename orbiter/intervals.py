@@ -102,7 +102,9 @@ def effective_size(clusters: Iterable[tuple[int, int]], *, confidence: float = 0
 
         n* = p (1 - p) / v  (t_{n-1} / t_{k-1})^2,   v = k / (k - 1) sum (x_i - p m_i)^2 / n^2
 
-    It is never more than n. Where all trials went one way v tells nothing, and a cluster then counts as one trial.
+    From a few successes v is found far too small, since clusters that would succeed whole are seldom seen among them. So v and the
+    p (1 - p) above it are those of the clusters and two more of mean size, one that succeeds and one that fails throughout. With many
+    clusters on both sides that changes little. It is never more than n; where all trials went one way, a cluster counts as one trial.
 
     Args:
         clusters: Successes and trials of each cluster; those without a trial do not count.
@@ -121,16 +123,17 @@ def effective_size(clusters: Iterable[tuple[int, int]], *, confidence: float = 0
     for successes, count in tried:
         check_counts(successes, count)
     k, n = len(tried), sum(count for _, count in tried)
-    rate = sum(successes for successes, _ in tried) / n if n else 0.0
-    if k < 2 or rate in (0.0, 1.0):
+    passed = sum(successes for successes, _ in tried)
+    if k < 2 or passed in (0, n):
         return float(k)
-    between = sum((successes - rate * count) ** 2 for successes, count in tried)
-    variance = k / (k - 1) * between / n**2
-    if variance == 0:
-        return float(n)
+    mean = n / k
+    rate, size = (passed + mean) / (n + 2 * mean), n + 2 * mean
+    seen = (*tried, (mean, mean), (0.0, mean))
+    between = sum((successes - rate * count) ** 2 for successes, count in seen)
+    variance = (k + 2) / (k + 1) * between / size**2
     level = (1 + confidence) / 2
     fewer = float(stdtrit(n - 1, level) / stdtrit(k - 1, level)) ** 2
-    return min(float(n), rate * (1 - rate) / variance * fewer)
+    return min(float(n), rate * (1 - rate) / variance * n / size * fewer)
 
 
 def clopper_pearson(

@@ -121,11 +121,42 @@ def test_clopper_pearson_of_an_effective_size_is_that_of_the_counts_scaled_to_it
 
 
 def test_effective_size_by_hand():
-    # p = 1/2 and v = 4/3 * 4 * 1 / 64, so p (1 - p) / v = 3, and the quantiles of 7 and of 3 degrees of freedom.
+    # With (2, 2) and (0, 2) beside them p = 1/2 and v = 6/5 * 6 / 144, so n p (1 - p) / v / 12 = 10/3.
     quotient = stats.t.ppf(0.975, 7) / stats.t.ppf(0.975, 3)
-    assert effective_size([(2, 2), (2, 2), (0, 2), (0, 2)]) == pytest.approx(3 * quotient**2)
-    assert effective_size([(1, 1), (0, 1), (1, 1), (0, 0)]) == pytest.approx(2)
+    drawn = [(2, 2), (2, 2), (0, 2), (0, 2)]
+    assert effective_size(drawn) == pytest.approx(10 / 3 * quotient**2)
+    assert effective_size([*drawn, (0, 0)]) == effective_size(drawn)
+    assert effective_size([(1, 1), (0, 1), (1, 1)]) == pytest.approx(2.4)
     assert effective_size([(1, 2)] * 6) == 12  # no more alike within than between
+
+
+@pytest.mark.parametrize(
+    ("clusters", "size", "rate", "alike"), [(100, 10, 0.01, 0.7), (50, 8, 0.02, 0.5), (100, 4, 0.02, 0.5)]
+)  # fmt: skip
+def test_the_upper_end_covers_where_few_of_many_clusters_succeed(clusters, size, rate, alike):
+    """Rates of clusters are Beta(rate s, (1 - rate) s) with s = 1 / alike - 1: two trials of a cluster correlate by ``alike``."""
+    stream, spread = random.Random(clusters), 1 / alike - 1
+    below = 0
+    for _ in range(300):
+        rates = (stream.betavariate(rate * spread, (1 - rate) * spread) for _ in range(clusters))
+        drawn = [(sum(stream.random() < own for _ in range(size)), size) for own in rates]
+        passed = sum(successes for successes, _ in drawn)
+        interval = clopper_pearson(passed, clusters * size, effective=effective_size(drawn))
+        below += interval.high < rate
+    assert below / 300 <= 0.025
+
+
+@pytest.mark.parametrize("spread", ["in one cluster", "in many"])
+def test_a_few_more_successes_do_not_narrow_what_is_possible(spread):
+    """A verifier that is seen to be wrong once must not be shown to be better than one that never is."""
+
+    def high(passed):
+        own = [passed] if spread == "in one cluster" else [1] * passed
+        drawn = [(x, 10) for x in own] + [(0, 10)] * (100 - len(own))
+        return clopper_pearson(passed, 1000, effective=effective_size(drawn)).high
+
+    assert min(map(high, range(1, 11))) > 0.97 * high(0)
+    assert high(0) == clopper_pearson(0, 100).high
 
 
 def test_effective_size_where_the_spread_tells_nothing():
