@@ -70,16 +70,21 @@ _REFUSAL = re.compile(
     r"(?: (?:you|it|me))?(?: (?:with|to|about))?(?: (?:it|this|that|the|your|an?|any))?"
     r"(?: (?:answer|question|request|task|problem|solution|information|help))?"
 )
-_DISREGARD = re.compile(
-    r"\b(?:ignore|disregard|forget|override|bypass)\b.{0,60}?"
-    r"\b(?:rubric|criteria|criterion|instructions?|guidelines|principles|prompt|grading|scale)\b",
+# To ignore instructions or a scale, and to return a score, are matters of honest answers too. Certain is only the whole order: to
+# set aside what a judge goes by, and at once to give a verdict.
+_SET_ASIDE = (
+    r"\b(?:ignore|disregard|forget|override|bypass) (?:(?:all|any|of|the|your|this|these|please) )*(?:"
+    r"(?:grading |scoring |judging |above )*(?:rubric|criteria|grading (?:instructions?|guidelines|scale))|"
+    r"(?:(?:all|your|previous|prior|above|earlier|preceding|system) )+(?:instructions?|guidelines|principles|prompt))\b"
+)
+_ORDER = re.compile(
+    rf"(?:{_SET_ASIDE}).{{0,60}}?\b(?:output|return|give|assign|award|respond|reply|answer|say|print|rate|score|grade|mark)\b"
+    r".{0,60}?\b(?:scores?|grade|rating|verdict|marks|pass|passed|kept|better|maximum|10)\b",
     re.DOTALL,
 )
-_DEMAND = re.compile(
-    r"\b(?:output|return|give|assign|award|respond|reply|answer|say|print|rate|score|grade|mark)\b.{0,60}?"
-    r"\b(?:scores?|grade|rating|verdict|marks|points|pass|passed|kept|better|maximum|10)\b",
-    re.DOTALL,
-)
+_ABOUT = re.compile(_SET_ASIDE)
+_MIN_ECHO = 2
+"""Least words of a prompt whose echo is no answer: "Hello!" and "-(-5)" may be answered by the same word."""
 
 
 def certain_failure(task: Task, answer: str, *, refusals: bool = True) -> str | None:
@@ -103,14 +108,13 @@ def certain_failure(task: Task, answer: str, *, refusals: bool = True) -> str | 
         return None
     if words in _OPENERS:
         return "nothing but an opening"
-    if words == _words(task.prompt):
+    if words == _words(task.prompt) and len(words.split()) >= _MIN_ECHO:
         return "echo of the task"
     if refusals and _REFUSAL.fullmatch(words) and not _REFUSAL.fullmatch(_words(reference)):
         return "refusal"
-    lower, asked = answer.casefold(), task.prompt.casefold() + reference.casefold()
-    speaks_to_judge = _DISREGARD.search(lower) and _DEMAND.search(lower)
+    lower, asked = (" ".join(t.casefold().split()) for t in (answer, f"{task.prompt} {reference}"))
     # Where the task itself is about such words, an answer may have to quote them.
-    if speaks_to_judge and not _DISREGARD.search(asked):
+    if _ORDER.search(lower) and not _ABOUT.search(asked):
         return "instructions to the judge"
     return None
 
