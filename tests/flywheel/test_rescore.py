@@ -124,6 +124,9 @@ def test_a_version_judges_an_attempt_once(run):
     assert (run / "verdicts.jsonl").stat().st_size == size
     assert len(found.taint.flips) > 0  # they are still told
     assert again(run, Stricter(version="2", refused="")).judged == 300
+    with History.open(run) as ledger:
+        said = [(e["verifier"], e["version"], e["judged"]) for e in ledger.events("rescored")]
+    assert said == [("stricter", "1", 300), ("stricter", "2", 300)]
 
 
 def test_the_verifier_of_record_has_judged_all(run):

@@ -103,6 +103,15 @@ def test_a_pair_that_cannot_be_sent_is_invalid_alone(misbehaving, asked):
     assert (bad.verifier, bad.version) == ("misbehaving", "2")
 
 
+def test_a_hang_is_noticed_when_its_time_is_up(misbehaving, asked):
+    with VerifierPool(misbehaving(), workers=1, timeout_s=0.5) as pool:
+        pool.judge_all([asked("a")])
+        began = time.monotonic()
+        verdicts = pool.judge_all([asked("a"), asked("sleeps"), asked("b")])
+        assert 0.5 <= time.monotonic() - began < 5  # with the start of another worker
+    assert [v.outcome.value for v in verdicts] == ["pass", "invalid", "pass"]
+
+
 def test_time_is_counted_for_each_verdict_and_not_for_all(misbehaving, asked):
     with VerifierPool(misbehaving(), workers=1, timeout_s=0.6) as pool:
         began = time.monotonic()
