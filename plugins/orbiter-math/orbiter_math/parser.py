@@ -175,11 +175,13 @@ class _Parser(Cursor):
                 raise self.stuck()
             if self.take("^"):
                 self._argument()
-        elif token.kind == "number":
+        elif token.kind == "number" and not _multiplies(before):
             factors[-1] = Apply("+", (before, self._plain_fraction(before)))
         else:
+            bare = self.at("\\frac")
             factor = self._power()
-            if _is_whole(before) and _is_proper_fraction(factor):  # two and a half is written 2 1/2
+            # Two and a half is written 2 1/2, but 2 (1/2) is one.
+            if bare and _is_whole(before) and _is_proper_fraction(factor):
                 factors[-1] = Apply("+", (before, factor))
                 return
             if isinstance(before, Symbol) and isinstance(factor, Group):  # f(x, y)
@@ -427,6 +429,12 @@ def _number(text: str) -> Number:
 
 def _is_whole(tree: Tree) -> bool:
     return isinstance(tree, Number) and not tree.digits and tree.value.denominator == 1
+
+
+def _multiplies(tree: Tree) -> bool:
+    """Return whether a number right after the tree is a factor: after a symbol or root it is, after a number it says nothing clear."""
+    unclear = ("inv", "frac", "percent", "degrees", "factorial")
+    return isinstance(tree, Symbol) or (isinstance(tree, Apply) and tree.name not in unclear)
 
 
 def _is_proper_fraction(tree: Tree) -> bool:

@@ -55,6 +55,18 @@ def test_what_it_does_not_read():
         symbolic.same("\\vec{x", "x")
 
 
+def test_its_route_to_parse_expr_is_not_taken(monkeypatch):
+    import math_verify.parser
+
+    evaluated = []
+    monkeypatch.setattr(math_verify.parser, "parse_expr", lambda text, **_: evaluated.append(text))
+    with pytest.raises(UnreadableError):
+        symbolic.same("\\vec{x}", "\\vec{x = 17+29")
+    assert evaluated == []
+    math_verify.parser.parse("17+29")  # by default it is
+    assert evaluated == ["17+29"]
+
+
 def test_off_the_main_thread_too():
     found = []
     thread = threading.Thread(target=lambda: found.append(symbolic.same("\\vec{a}", "\\vec{a}")))
