@@ -121,9 +121,8 @@ class VerifierPool:
 
         The future raises an OrbiterError when the verifier cannot be made in a worker.
         """
-        if (
-            self._pid != os.getpid()
-        ):  # a fork has neither the threads nor the workers, nor may it use the same file
+        if self._pid != os.getpid():
+            # A fork has neither the threads nor the workers, nor may it use the same file.
             self._begin()
             self.cache = None
         self._check_open()
