@@ -1,9 +1,11 @@
 """Right programs pass and wrong ones fail, in every style; what is not the program's fault is invalid."""
 
 import copy
+import fcntl
 import os
 import pickle
 import signal
+import socket
 import threading
 import time
 
@@ -416,6 +418,61 @@ def gone_by(pids, deadline):
     while any(map(alive, pids)):
         assert time.monotonic() < deadline, "processes are left"
         time.sleep(0.01)
+
+
+def test_files_that_the_verifying_process_has_open_stay_its_own():
+    near, far = socket.socketpair()
+    high = [fcntl.fcntl(near, fcntl.F_DUPFD, number) for number in range(300, 340)]
+    low = [
+        fcntl.fcntl(near, fcntl.F_DUPFD, 3) for _ in range(100)
+    ]  # so that ours are numbered higher
+    program = (
+        "import os\n"
+        "def is_open(n):\n    try: return bool(os.fstat(n))\n    except OSError: return False\n"
+        "def f(): return [n for n in range(4, 5000) if is_open(n)]\n"
+    )
+    try:
+        for sandbox in ("zygote", "namespaces"):
+            verifier = CodeVerifier(sandbox=sandbox, timeout_s=2)
+            task = Task("e", "e:1", (Message("user", "?"),), answer=["assert f() == []"])
+            try:
+                assert verifier.verify(task, answered(task, program)).outcome is Outcome.PASS
+            finally:
+                verifier.close()
+    finally:
+        for number in high + low:
+            os.close(number)
+        near.close()
+        far.close()
+
+
+def test_text_that_is_no_unicode_stays_out_of_the_ledger(judge):
+    verdict = judge("raise ValueError('\\ud800')", ASSERTS)
+    assert verdict.details["message"] == "ValueError: ?"
+
+
+def test_tests_that_are_too_long(judge):
+    verdict = judge(ADD, [f"assert add(1, 2) == 3 # {'x' * (17 << 20)}"])
+    assert (verdict.outcome, verdict.reason) == (Outcome.INVALID, "task: its tests are too long")
+
+
+def test_a_script_ends_as_the_interpreter_does(judge):
+    program = (
+        "import atexit, threading, time\n"
+        "atexit.register(print, 'last')\n"
+        "def late():\n    time.sleep(0.05)\n    print('late')\n"
+        "threading.Thread(target=late).start()\nprint('first')\n"
+    )
+    assert judge(program, [{"stdin": "", "stdout": "first\nlate\nlast"}]).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize(
+    "name", ["UnicodeDecodeError", "ExceptionGroup", "SystemExit", "Nothing", "KeyError"]
+)
+def test_any_name_of_an_exception_is_an_exception(judge, name):
+    program = f"import builtins\nclass Nothing(Exception): pass\nK = getattr(builtins, {name!r}, Nothing)\ndef f(): raise K.__new__(K, 'a', [ValueError()])"
+    verdict = judge(program, ["f()"])
+    assert (verdict.outcome, verdict.reason) == (Outcome.FAIL, "exception")
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,14 @@ comes out of the channel is a value that the program could have returned, and th
 
 from __future__ import annotations
 
+import atexit
 import builtins
 import json
 import os
 import random
 import socket
 import sys
+import threading
 import types
 from typing import Any
 
@@ -34,7 +36,7 @@ def serve(sock: socket.socket) -> None:
     order = json.loads(channel.receive(ahead=False))
     # Two runs of one program should agree, so its random numbers are the same ones each time.
     random.seed(0)
-    sys.argv = ["program"]
+    sys.argv, sys.orig_argv = ["program"], []
     builtins.exit = builtins.quit = sys.exit  # what the module site would have given
     if order["mode"] == "script":
         _run_script(sock, order["program"])
@@ -68,6 +70,8 @@ def _run_script(sock: socket.socket, program: str) -> None:
     except BaseException:  # noqa: S110  # whatever it raised, the status says so
         pass
     try:
+        threading._shutdown()  # as the interpreter does at its end: wait for threads, then call what atexit knows
+        atexit._run_exitfuncs()
         sys.stdout.flush()
     except BaseException:
         status = status or 1

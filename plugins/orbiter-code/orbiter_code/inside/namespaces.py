@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 
 from .confine import ALL, DEVICES, LIBRARIES, READ, USE, standard_library
+from .options import MAX_FILES
 from .system import die_with_parent, mount, pivot_root, unmount, unshare
 
 _NEWNS, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET = (
@@ -43,7 +44,7 @@ def enter(read: Iterable[str], *, user: int) -> None:
     unshare(_NEWNS | _NEWUTS | _NEWIPC | _NEWPID | _NEWNET)
     first = os.fork()
     if first:
-        os.closerange(0, 64)
+        os.closerange(0, MAX_FILES)
         os.waitpid(first, 0)
         os._exit(0)
     die_with_parent()

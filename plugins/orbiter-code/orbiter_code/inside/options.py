@@ -6,6 +6,9 @@ import importlib
 import os
 import sys
 
+MAX_FILES = 1 << 20
+"""No descriptor is numbered higher; whoever starts these processes may have had many files open."""
+
 
 class Options:
     """How a process is to be held.

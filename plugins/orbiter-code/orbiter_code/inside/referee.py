@@ -322,7 +322,7 @@ def _exception(name: str, message: str) -> Exception:
     try:
         return kind(message)
     except TypeError:  # some demand more than a message
-        return kind.__new__(kind, message)
+        return ValueError(message) if issubclass(kind, ValueError) else RuntimeError(message)
 
 
 def _nonce() -> str:
@@ -334,7 +334,8 @@ def _shown(error: BaseException) -> str:
 
 
 def _result(outcome: str, reason: str, test: int | None, message: str) -> dict[str, Any]:
-    return {"outcome": outcome, "reason": reason, "test": test, "message": message}
+    text = message.encode("utf-8", "replace").decode()  # half a character is no text for a ledger
+    return {"outcome": outcome, "reason": reason, "test": test, "message": text}
 
 
 def main(control_fd: int, options_text: str) -> None:

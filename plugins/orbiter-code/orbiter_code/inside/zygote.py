@@ -18,7 +18,7 @@ from collections.abc import Callable
 from . import job, namespaces
 from .confine import can_become_another, job_filter, library_rights, limit, limit_cpu, shut_in
 from .frames import frame
-from .options import Options, warm_up
+from .options import MAX_FILES, Options, warm_up
 from .system import die_with_parent
 
 JOB, END, KILL = b"j", b"e", b"k"
@@ -81,7 +81,7 @@ class Zygote:
     def _become_job(self, sock: socket.socket) -> None:
         os.dup2(sock.fileno(), _CHANNEL)
         sock.detach()
-        os.closerange(_CHANNEL + 1, 64)  # the orders, and the channels of other jobs
+        os.closerange(_CHANNEL + 1, MAX_FILES)  # the orders, and the channels of other jobs
         self._confine()
         job.serve(socket.socket(fileno=_CHANNEL))
 

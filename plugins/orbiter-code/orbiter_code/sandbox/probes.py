@@ -109,13 +109,13 @@ def _environment(sandbox: Sandbox) -> Probe:
     program = """
 import os, sys
 files = []
-for number in range(3, 64):
+for number in range(3, 10_000):
     try:
         os.fstat(number)
     except OSError:
         continue
     files.append(number)
-left = {**os.environ, **({"argv": sys.argv} if sys.argv != ["program"] else {})}
+left = {**os.environ, **({"argv": 1} if sys.argv + sys.orig_argv != ["program"] else {})}
 print("held" if not left and not files else f"has {sorted(left)} and files {files}")
 """
     found = _run(sandbox, program)

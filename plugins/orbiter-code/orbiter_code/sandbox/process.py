@@ -29,6 +29,8 @@ _BOOT = (
 # Without site, user folders and the current folder. Strings hash alike in every run, so that one program gets one verdict.
 _FLAGS = ("-B", "-P", "-s", "-S")
 _ENVIRONMENT = {"PYTHONHASHSEED": "0", "PYTHONUTF8": "1"}
+# A zygote must have no threads but its own when it forks.
+_ENVIRONMENT |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 class InsideProcess:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orbiter_code.inside.frames import Channel
+from orbiter_code.inside.job import MAX_PROGRAM
 from orbiter_code.inside.referee import ANSWERED, JUDGE, LOOK
 from orbiter_code.sandbox.process import InsideProcess
 
@@ -41,12 +42,15 @@ class Referee:
         Raises:
             SandboxError: The referee cannot be started.
         """
-        deadline = time.monotonic() + plan["timeout_s"] + GRACE_S
+        text = json.dumps(plan).encode()
+        if len(text) > MAX_PROGRAM:
+            return _result("invalid", "task: its tests are too long")
         control = self._control()
+        deadline = time.monotonic() + plan["timeout_s"] + GRACE_S
         answered = False
         try:
             socket.send_fds(control.sock, [JUDGE], [job.fileno()])
-            control.send(json.dumps(plan).encode(), deadline=deadline)
+            control.send(text, deadline=deadline)
             while (message := control.receive(deadline=deadline)) == ANSWERED:
                 answered = True
             verdict: dict[str, Any] = json.loads(message)
@@ -54,10 +58,8 @@ class Referee:
         except OSError:  # it was too slow, or is gone; a new one is started for the next plan
             self.close(kill=True)
         if answered:
-            reason = "tests do not end on the program's results"
-            return {"outcome": "fail", "reason": reason, "test": None, "message": ""}
-        reason = "task: its tests do not end"
-        return {"outcome": "invalid", "reason": reason, "test": None, "message": ""}
+            return _result("fail", "tests do not end on the program's results")
+        return _result("invalid", "task: its tests do not end")
 
     def flags(self, plan: Mapping[str, Any]) -> list[str]:
         """Return the signs that a script is made for its tests; none if it cannot be read in a second.
@@ -92,3 +94,7 @@ class Referee:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_process": None}
+
+
+def _result(outcome: str, reason: str) -> dict[str, Any]:
+    return {"outcome": outcome, "reason": reason, "test": None, "message": ""}
