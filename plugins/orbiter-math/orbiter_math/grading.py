@@ -33,6 +33,9 @@ from orbiter_math.tree import (
 )
 from orbiter_math.units import Unit, split_unit
 
+MAX_WRITTEN = 2 * MAX_LENGTH
+"""Longest answer as it is written, in characters."""
+
 _DECIMAL = re.compile(NUMBER)
 _REASON = re.compile(
     r"(?:,\s*|\s)(?:because|since|as|which|where|when|so|hence|thus|giving|meaning)\b.*", re.DOTALL
@@ -78,7 +81,7 @@ def read(text: str, *, symbols: bool = True) -> Reading:
         BoundError: It is larger than what is looked at.
         UnreadableError: It says nothing clear.
     """
-    if len(text) > 2 * MAX_LENGTH:
+    if len(text) > MAX_WRITTEN:
         raise BoundError("answer is too long")
     cleaned = clean(text)
     if not cleaned:
@@ -90,6 +93,11 @@ def read(text: str, *, symbols: bool = True) -> Reading:
         return Reading(squeezed(cleaned), None, parse(value), unit)
     except UnsupportedError:
         return Reading(squeezed(cleaned))
+
+
+def spelled(text: str) -> str | None:
+    """Return an answer in one spelling, or None if it is too long."""
+    return squeezed(clean(text)) if len(text) <= MAX_WRITTEN else None
 
 
 def predicate(text: str) -> str:

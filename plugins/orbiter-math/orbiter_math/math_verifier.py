@@ -15,8 +15,7 @@ from orbiter.verify.verifier import Verifier, version_of
 from orbiter_math import symbolic
 from orbiter_math.comparison import Comparison
 from orbiter_math.deadline import DeadlineError
-from orbiter_math.grading import Reading, predicate, read, same
-from orbiter_math.latex import clean, squeezed
+from orbiter_math.grading import Reading, predicate, read, same, spelled
 from orbiter_math.statements import (
     MAX_LENGTH,
     Statement,
@@ -123,7 +122,7 @@ def _judged(reference: Reading, found: Sequence[Statement], comparison: Comparis
         try:
             symbolic.check(reference.text)
         except BoundError as error:  # it can be compared letter by letter alone
-            same_text = all(squeezed(clean(one.text)) == reference.text for one in found)
+            same_text = all(spelled(one.text) == reference.text for one in found)
             return Verdict.passed() if same_text else Verdict.invalid(_unfit(error))
     try:
         reasons = [_reason(reference, one, comparison) for one in found]

@@ -78,7 +78,7 @@ def boxes(text: str) -> tuple[str, list[str]]:
     for start, inner, end in _spans(text):
         between = text[previous_end:start] if previous_end >= 0 else ""
         pieces += [text[place:start], text[inner : end - 1]]
-        if found and _BETWEEN_PARTS.fullmatch(between):
+        if found and len(between) < 40 and _BETWEEN_PARTS.fullmatch(between):
             found[-1] += ", " + text[inner : end - 1]
         else:
             found.append(text[inner : end - 1])

@@ -13,6 +13,7 @@ from orbiter.verify.process import AGGREGATES
 from orbiter.verify.verifier import Verifier, version_of
 from orbiter_math.statements import MAX_LENGTH
 from orbiter_math.steps import steps
+from orbiter_math.tree import BoundError
 
 
 class StepVerifier(Verifier):
@@ -46,7 +47,10 @@ class StepVerifier(Verifier):
             return Verdict.failed("no answer")
         if sum(len(turn.text) for turn in turns) > MAX_LENGTH:
             return Verdict.failed("solution is too long")
-        by_turn = [steps(turn.text) for turn in turns]
+        try:
+            by_turn = [steps(turn.text) for turn in turns]
+        except BoundError as error:
+            return Verdict.failed(str(error))
         found = [step for one in by_turn for step in one]
         if not found:
             return Verdict.invalid("no arithmetic to check")

@@ -21,8 +21,13 @@ from orbiter_math.tree import Apply, BoundError, Number, Tree, UndefinedError, U
 MAX_SIDE = 300
 """Longest side of an equation, in characters; a longer one is not looked at."""
 
+MAX_EQUATIONS = 1_000
+"""Most equations that a solution may state."""
+
 _ANNOTATION = re.compile(r"<<([^<>]*)>>")
-_LATEX = re.compile(r"\$\$?([^$]+\\[^$]+)\$\$?|\\\((.+?)\\\)|\\\[(.+?)\\\]")
+_LATEX = re.compile(
+    rf"\$\$?([^$]{{1,{MAX_SIDE}}})\$\$?|\\\((.{{1,{MAX_SIDE}}}?)\\\)|\\\[(.{{1,{MAX_SIDE}}}?)\\\]"
+)
 _TOKEN = re.compile(
     r"[^\S\n]*(?:(?P<number>(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?%?|\.[0-9]+%?)(?![A-Za-wyz_\\])"
     r"|(?P<sign>[-+*/^()=])|(?P<money>[$€£])|(?P<times>[xX](?=\s*[$(]?[0-9]))|(?P<word>[^\W\d_]+|.))"
@@ -48,13 +53,26 @@ class Step:
 
 
 def steps(text: str) -> list[Step]:
-    """Return the lines of a solution that state arithmetic, in order."""
-    return [step for line in text.splitlines() if (step := _step(line)) is not None]
+    """Return the lines of a solution that state arithmetic, in order.
+
+    Raises:
+        BoundError: It states too many equations.
+    """
+    found, count = [], 0
+    for line in text.splitlines():
+        chains = list(_chains(line))
+        count += sum(len(sides) - 1 for sides in chains)
+        if count > MAX_EQUATIONS:
+            raise BoundError("solution has too many equations")
+        step = _step(line, chains)
+        if step is not None:
+            found.append(step)
+    return found
 
 
-def _step(line: str) -> Step | None:
+def _step(line: str, chains: Sequence[Sequence[str]]) -> Step | None:
     seen: dict[str, bool | None] = {}
-    for sides in _chains(line):
+    for sides in chains:
         for left, right in pairwise(sides):
             try:
                 seen[f"{left} = {right}"] = _holds(left, right)
@@ -75,8 +93,15 @@ def _chains(line: str) -> Iterator[list[str]]:
         yield _sides(clean(match[1]))
     line = _ANNOTATION.sub(" ", line).translate(_TYPOGRAPHY)
     for match in _LATEX.finditer(line):
-        yield _sides(clean(next(group for group in match.groups() if group)))
-    yield from _plain_chains(_LATEX.sub(" . ", line))
+        inside = next(group for group in match.groups() if group)
+        if "\\" in inside:
+            yield _sides(clean(inside))
+    yield from _plain_chains(_LATEX.sub(_without_latex, line))
+
+
+def _without_latex(match: re.Match[str]) -> str:
+    """Return what is between two dollar signs that are money, and a stop in the place of LaTeX."""
+    return " . " if "\\" in match[0] else match[0]
 
 
 def _sides(text: str) -> list[str]:

@@ -59,6 +59,8 @@ WRONG = [
     ("\\boxed{ABCD}", "answer is not one choice"),
     ("The answer is a good one.", "answer is not one choice"),
     ("A good idea", "answer is not one choice"),
+    ("\\boxed{b}", "answer is not one choice"),
+    ("The answer is b.", "answer is not one choice"),
     ("\\boxed{A} \\boxed{B}", "two different answers"),
     ("The answer is A. No, the answer is B.\n#### B", "two different answers"),
     ("", "no answer"),

@@ -5,8 +5,10 @@ import time
 
 import pytest
 from orbiter_math import symbolic
+from orbiter_math.choice import ChoiceVerifier
 from orbiter_math.gsm8k import Gsm8kVerifier
 from orbiter_math.math_verifier import MathVerifier
+from orbiter_math.statements import MAX_LENGTH
 from orbiter_math.step_verifier import StepVerifier
 
 from orbiter.records import Message, Outcome, Task
@@ -160,6 +162,54 @@ def test_the_other_verifiers_are_in_time_too(verifier):
             verdict, seconds = timed(verifier, form % text, "42")
             assert verdict.outcome is not Outcome.PASS, (form, text[:100])
             assert seconds < LIMIT
+
+
+SOLUTIONS = {
+    "dollars and backslashes": "$" + "\\" * 49_000,
+    "one dollar": "$" + "\\a" * 24_000,
+    "open formulas": "\\(" * 24_000,
+    "open displays": "\\[1" * 16_000,
+    "white space between boxes": "\\boxed{1}" + " " * 49_000 + "\\boxed{2}",
+    "dollars between boxes": "\\boxed{1}" + "$ " * 24_000 + "\\boxed{1}",
+    "open boxes": "\\boxed{" * 7_000,
+    "boxes": "\\boxed{42}" * 4_500,
+    "boxes of one answer": "\\boxed{42}, " * 3_800,
+    "many boxes": "".join(f"\\boxed{{{n}}}" for n in range(3_500)),
+    "answers": "the answer is " * 3_500,
+    "the answer of blanks": "the answer is" + " " * 49_000,
+    "answers of blanks": ("answer" + " " * 400) * 120,
+    "answer and lines": "the answer is:" + "\n" * 49_000,
+    "lines": "A: 42\n" * 8_000,
+    "hashes": "#" * 49_000,
+    "stars": "*" * 49_000,
+    "equations": "1+1=2\n" * 8_000,
+    "equations in a line": "1+1=2, " * 7_000,
+    "chain": "1+1=" * 12_000,
+    "annotations": "<<1+1=2>>" * 5_500,
+    "open annotations": "<<" * 24_000,
+    "annotation": "<<" + "1+" * 24_000 + "1=2>>",
+    "thoughts": "<think>" * 7_000,
+    "thoughts and ends": "<think></think>" * 3_300,
+    "texts": "the answer is " + "\\text{a}" * 6_000,
+    "words": "the answer is 1" + " a" * 24_000,
+    "blanks": " " * 49_000 + "42",
+    "options": "the answer is B or " * 2_500,
+}
+
+
+@pytest.mark.parametrize("name", SOLUTIONS)
+@pytest.mark.parametrize(
+    "verifier",
+    [MathVerifier(), Gsm8kVerifier(), ChoiceVerifier(), StepVerifier()],
+    ids=lambda verifier: verifier.name,
+)
+def test_a_long_solution_is_decided_in_time(verifier, name):
+    text = SOLUTIONS[name]
+    assert len(text) <= MAX_LENGTH
+    for reference in ("A", "7", "x \\equiv 3 \\pmod{7}")[: 1 if verifier.name == "steps" else 3]:
+        verdict, seconds = timed(verifier, text, reference)
+        assert not verdict.reason.startswith("error")
+        assert seconds < LIMIT
 
 
 def test_nothing_is_evaluated_as_python(tmp_path):

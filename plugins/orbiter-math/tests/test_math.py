@@ -174,7 +174,7 @@ def test_a_reference_that_is_not_read_is_compared_letter_by_letter():
         "\\boxed{x \\equiv 4 \\pmod{7}}",
         "\\boxed{3}",
         "\\boxed{}",
-        f"\\boxed{{{reference}}} or \\boxed{{3}}",
+        f"\\boxed{{{reference}}} then \\boxed{{3}}",
     ):
         verdict = verdict_on(text, reference)
         assert (verdict.outcome, verdict.reason) == (

@@ -73,6 +73,8 @@ NO_STEPS = [
     "2x = 10",
     "7 = 3 + x",
     "half of 10 + 4 = 9",
+    "apples + 4 - 1 = 7",
+    "x * 4 / 2 = 7",
     "3 apples + 4 = 7",
     "1 hour = 60 minutes",
     "10 = 5",
@@ -150,8 +152,10 @@ def test_right_steps_pass():
         ("I just know it.", Outcome.INVALID, "no arithmetic to check"),
         ("", Outcome.FAIL, "no answer"),
         ("1+1=2\n" * 20_000, Outcome.FAIL, "solution is too long"),
+        ("1+1=2\n" * 1_001, Outcome.FAIL, "solution has too many equations"),
+        ("1+1=2\n" * 1_000, Outcome.PASS, ""),
     ],
-    ids=range(3),
+    ids=range(5),
 )
 def test_nothing_to_check(text, outcome, reason):
     verdict = verdict_on(text)
