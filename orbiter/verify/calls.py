@@ -6,18 +6,14 @@ is text. Arguments are strict JSON with bounds on length and depth.
 
 from __future__ import annotations
 
-import functools
 import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jsonschema
-import orjson
 from attrs import frozen
-from referencing import Registry
 
-from orbiter.errors import OrbiterError, RecordError
+from orbiter.errors import OrbiterError
 from orbiter.records import Message, Task, Trajectory
 
 MAX_ARGUMENTS_LENGTH = 100_000
@@ -180,59 +176,3 @@ def _check_json(value: object, depth: int) -> None:
         raise TraceError("tool arguments are nested too deep")
     for one in inner:
         _check_json(one, depth - 1)
-
-
-def tool_schemas(task: Task) -> dict[str, dict[str, Any]]:
-    """Return the argument schemas of the task's tools by name.
-
-    Raises:
-        RecordError: A tool is no function with a name of its own, or its parameters are no JSON schema of an object.
-    """
-    schemas: dict[str, dict[str, Any]] = {}
-    for place, tool in enumerate(task.tools):
-        function = tool.get("function") if isinstance(tool, Mapping) else None
-        name = function.get("name") if isinstance(function, Mapping) else None
-        if not isinstance(function, Mapping) or not isinstance(name, str) or name in schemas:
-            raise RecordError("must be a function with a name of its own", field=f"tools[{place}]")
-        field = f"tools[{place}].function.parameters"
-        schema = function.get("parameters") or {"type": "object", "properties": {}}
-        if not isinstance(schema, Mapping):
-            raise RecordError(f"must be the JSON schema of an object, got {schema!r}", field=field)
-        try:
-            _validator(_closed(schema))
-        except jsonschema.SchemaError as error:
-            raise RecordError(f"must be a JSON schema: {error.message}", field=field) from None
-        schemas[name] = dict(schema)
-    return schemas
-
-
-def check_schemas(calls: Sequence[Call], schemas: Mapping[str, Mapping[str, Any]]) -> None:
-    """Check that each call names a tool and fits its schema.
-
-    An argument that the schema does not list is refused unless the schema allows it by ``additionalProperties``.
-
-    Raises:
-        TraceError: A call does not.
-    """
-    for call in calls:
-        if call.name not in schemas:
-            raise TraceError("calls an unknown tool", turn=call.turn)
-        if not fits(call.arguments, schemas[call.name]):
-            raise TraceError("tool arguments break the schema", turn=call.turn)
-
-
-def fits(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> bool:
-    """Return whether arguments fit a schema, which allows no others than it lists unless it says so."""
-    return bool(_validator(_closed(schema)).is_valid(arguments))
-
-
-def _closed(schema: Mapping[str, Any]) -> bytes:
-    return orjson.dumps({"additionalProperties": False, **schema})
-
-
-@functools.lru_cache(maxsize=1024)
-def _validator(schema: bytes) -> jsonschema.Draft202012Validator:
-    decoded = orjson.loads(schema)
-    jsonschema.Draft202012Validator.check_schema(decoded)
-    # The empty registry keeps a $ref from being fetched from the network.
-    return jsonschema.Draft202012Validator(decoded, registry=Registry())

@@ -13,7 +13,8 @@ from attrs import field, frozen
 
 from orbiter.checks import is_number
 from orbiter.errors import RecordError
-from orbiter.verify.calls import Call, fits
+from orbiter.verify.calls import Call
+from orbiter.verify.schema import fits
 
 _OF_ONE_ARGUMENT = (
     "properties",

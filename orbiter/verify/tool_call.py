@@ -13,15 +13,9 @@ from orbiter.convert import structure
 from orbiter.errors import ConfigError, RecordError
 from orbiter.records import Outcome, Task, Trajectory, Verdict
 from orbiter.tasks.component import Spec, make_component
-from orbiter.verify.calls import (
-    Call,
-    TraceError,
-    after_prompt,
-    check_schemas,
-    read_calls,
-    tool_schemas,
-)
+from orbiter.verify.calls import Call, TraceError, after_prompt, read_calls
 from orbiter.verify.expected import ExpectedCall, arranged, assigned
+from orbiter.verify.schema import check_schemas, tool_schemas
 from orbiter.verify.verifier import Verifier, judge, version_of
 
 ORDERS = ("strict", "any", "subset")

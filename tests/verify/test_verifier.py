@@ -1,6 +1,6 @@
 import pytest
 
-from orbiter.records import Message, Outcome, Task, Trajectory, Verdict
+from orbiter.records import Message, Outcome, Task, Trajectory, Verdict, content_hash
 from orbiter.verify.verifier import OUT_OF_MEMORY, Verifier, judge, version_of
 
 TASK = Task("e", "e:1", (Message("user", "q"),))
@@ -14,7 +14,7 @@ class Returns(Verifier):
         self.value = value
 
     def verify(self, task, trajectory):
-        if isinstance(self.value, Exception):
+        if isinstance(self.value, BaseException):
             raise self.value
         return self.value
 
@@ -86,3 +86,25 @@ def test_nothing_after_the_prompt_fails_unasked(size):
     assert (judged.verifier, judged.version) == ("returns", "7")
     answered = Trajectory((*task.messages, Message("assistant", "2")), "e", "e:2", None)
     assert judge(Returns(Verdict.passed()), task, answered).outcome is Outcome.PASS
+
+
+class MuteError(Exception):
+    def __str__(self):
+        raise ValueError("no message")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (TimeoutError("too slow"), "timeout: too slow"),
+        (SystemExit(3), "error: SystemExit: 3"),
+        (MuteError(), "error: MuteError: its message cannot be shown"),
+        (ValueError("half \ud800 a character"), "error: ValueError: half ? a character"),
+        (ValueError("x" * 1000), "error: ValueError: " + "x" * 281),
+    ],
+    ids=["timeout", "exit", "mute", "surrogate", "long"],
+)
+def test_whatever_is_raised_is_a_reason_that_can_be_written(error, reason):
+    verdict = judge(Returns(error), TASK, TRAJECTORY)
+    assert (verdict.outcome, verdict.reason) == (Outcome.INVALID, reason)
+    content_hash(verdict)
