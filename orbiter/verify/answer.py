@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from orbiter.records import Message, Task, Trajectory
 
 _OPEN, _CLOSE = "<think>", "</think>"
+_OPENING = re.compile(r"\s*<think>")
 
 
 def answered(task: Task, answer: str) -> Trajectory:
@@ -27,13 +30,15 @@ def final_answer(trajectory: Trajectory, *, thoughts: bool = False) -> str | Non
 
 def without_thoughts(text: str) -> str | None:
     """Return ``text`` after its leading ``<think>...</think>`` blocks, or None if one is not closed."""
+    place = 0
     if _OPEN not in text and _CLOSE in text:
-        text = text.partition(_CLOSE)[2]
-    while text.lstrip().startswith(_OPEN):
-        _, closed, text = text.partition(_CLOSE)
-        if not closed:
+        place = text.index(_CLOSE) + len(_CLOSE)
+    while _OPENING.match(text, place):
+        closed = text.find(_CLOSE, place)
+        if closed < 0:
             return None
-    return text
+        place = closed + len(_CLOSE)
+    return text[place:]
 
 
 def written(task: Task, trajectory: Trajectory, *, thoughts: bool = True) -> str | None:

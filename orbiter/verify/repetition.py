@@ -12,7 +12,7 @@ from orbiter.verify.verifier import Verifier, version_of
 
 # Words, single signs, and single letters of scripts without spaces; a longer run of letters is no word, and read letter by letter.
 _TOKEN = re.compile(
-    r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\w{1,40}(?!\w)|\w|[^\w\s]"
+    r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\w{1,40}+(?!\w)|\w|[^\w\s]"
 )
 
 
@@ -21,7 +21,7 @@ def repeated_share(tokens: Sequence[str], *, n: int) -> float:
     count = len(tokens) - n + 1
     if count <= 0:
         return 0.0
-    return 1 - len({tuple(tokens[i : i + n]) for i in range(count)}) / count
+    return 1 - len(set(zip(*(tokens[i : i + count] for i in range(n))))) / count
 
 
 class RepetitionVerifier(Verifier):

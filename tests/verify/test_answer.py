@@ -45,6 +45,11 @@ def test_whatever_is_thought_the_answer_stays(thought, answer):
         assert without_thoughts(f"<think>{thought}</think>{answer}") == answer
 
 
+@pytest.mark.timeout(5)
+def test_many_thoughts_take_no_time():
+    assert without_thoughts(" <think></think>" * 300_000 + "42") == "42"
+
+
 def test_thoughts_can_be_kept():
     assert final_answer(said("<think>a</think>b"), thoughts=True) == "<think>a</think>b"
 
