@@ -1,6 +1,6 @@
 """Run the attacks of ``attacks/`` on a verifier and look for what they must not achieve.
 
-As a script, ``attack_suite.py SANDBOX USER [FAMILY ...]``, it runs them as another user and prints what went wrong, as JSON.
+As a script, ``attack_suite.py SANDBOX [FAMILY ...]``, it prints what went wrong, as JSON.
 """
 
 from __future__ import annotations
@@ -280,7 +280,8 @@ def run_attack(verifier: CodeVerifier, attack: Attack, world: World) -> list[str
 
 def _run_once(verifier: CodeVerifier, attack: Attack, world: World) -> list[str]:
     verifier.timeout_s = attack.timeout_s
-    before, found, seconds = resident(), [], 0.0
+    forget_peak()
+    before, found, seconds = memory("VmRSS"), [], 0.0
     for program in attack.programs:
         task = _task(attack, world)
         begun = time.monotonic()
@@ -289,8 +290,9 @@ def _run_once(verifier: CodeVerifier, attack: Attack, world: World) -> list[str]
         found += _judged(verdict)
     if seconds > attack.timeout_s + SLACK_S:
         found.append(f"late: {seconds:.2f} s")
-    if resident() - before > GROWTH:
-        found.append(f"grown by {(resident() - before) >> 20} MB")
+    grown = memory("VmHWM") - before
+    if grown > GROWTH:
+        found.append(f"grown by {grown >> 20} MB")
     found += world.effects()
     verdict = _honest(verifier)
     if verdict.outcome is not Outcome.PASS:
@@ -308,17 +310,19 @@ def _judged(verdict: Verdict) -> Iterator[str]:
         yield f"got {verdict.outcome.value}: {verdict.reason} {dict(verdict.details)}"
 
 
-def resident() -> int:
-    """Return the bytes of memory of this process."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+def forget_peak() -> None:
+    """Let the peak of this process's memory begin anew."""
+    Path("/proc/self/clear_refs").write_text("5")
 
 
-def main(sandbox: str, user: str, *families: str) -> None:
-    """Print what went wrong, by attack, when this user runs the suite."""
-    if os.getuid() == 0 and int(user):
-        os.setgroups([])
-        os.setresgid(int(user), int(user), int(user))
-        os.setresuid(int(user), int(user), int(user))
+def memory(field: str) -> int:
+    """Return the bytes of memory of this process: ``VmRSS`` now, ``VmHWM`` at its peak."""
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(rf"^{field}:\s*(\d+) kB$", status, re.MULTILINE)[1]) << 10
+
+
+def main(sandbox: str, *families: str) -> None:
+    """Print what went wrong, by attack."""
     verifier = verifier_under_attack(sandbox)
     attacks = [a for family in families or FAMILIES for a in read_attacks(family)]
     with contextlib.closing(verifier), contextlib.closing(World(verifier)) as world:

@@ -1,4 +1,5 @@
 import contextlib
+import functools
 import importlib.util
 import os
 import sys
@@ -8,6 +9,7 @@ import pytest
 from orbiter_code.verifier import CodeVerifier
 
 from orbiter.errors import SandboxError
+from orbiter.plugin import registry
 from orbiter.records import Message, Task
 from orbiter.verify.answer import answered
 
@@ -26,17 +28,22 @@ def load(name):
 load("attack_suite")
 
 
-def verifier_or_skip(**options):
+def require(sandbox):
+    """Skip the test where a sandbox cannot be started; one that starts and does not hold is no reason to skip."""
+    made = registry().create("sandbox", sandbox)
     try:
-        return CodeVerifier(**options)
+        made.start().close()
     except SandboxError as error:
-        pytest.skip(f"this machine has no such sandbox: {error.message}")
+        pytest.skip(f"sandbox {sandbox} cannot be started on this machine: {error.message}")
+    finally:
+        made.close()
 
 
 @pytest.fixture(scope="session")
 def verifier():
     """Return a verifier in the default sandbox, with little time."""
-    with contextlib.closing(verifier_or_skip(timeout_s=1)) as made:
+    require("zygote")
+    with contextlib.closing(CodeVerifier(timeout_s=1)) as made:
         yield made
 
 
@@ -49,6 +56,12 @@ def judge(verifier):
         return verifier.verify(task, answered(task, answer))
 
     return run
+
+
+@pytest.fixture(scope="session")
+def required():
+    """Return the function that skips where a sandbox cannot be started."""
+    return functools.cache(require)
 
 
 @pytest.fixture(scope="session")

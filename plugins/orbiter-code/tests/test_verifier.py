@@ -1,5 +1,6 @@
 """Right programs pass and wrong ones fail, in every style; what is not the program's fault is invalid."""
 
+import contextlib
 import copy
 import fcntl
 import os
@@ -10,6 +11,8 @@ import threading
 import time
 
 import pytest
+from orbiter_code.inside.frames import Channel
+from orbiter_code.sandbox.zygote import ZygoteSandbox
 from orbiter_code.verifier import MAX_LENGTH, CodeVerifier
 
 from orbiter.errors import ConfigError
@@ -126,6 +129,10 @@ def test_scripts(judge):
     )
 
 
+def test_a_script_with_too_much_output(judge):
+    assert judge("while True: print('a' * 10_000)", SCRIPTS).reason == "output is too long"
+
+
 def test_a_script_with_more_input_and_output_than_a_pipe_holds(judge):
     numbers = "\n".join(map(str, range(40_000)))
     echo = "import sys\nfor line in sys.stdin: print(line, end='')"
@@ -222,6 +229,16 @@ def test_exceptions_cross_as_the_builtin_that_they_are(judge):
     assert judge("def f(x): raise KeyError('below')", [expects]).reason == "exception"
 
 
+@pytest.mark.parametrize(
+    "text", [b'["0000000000000000",0,3]', b"[]", b"{}", b'{"outcome":"pass"}', b"."]
+)
+def test_what_was_written_before_the_question_is_no_answer(judge, text):
+    frame = len(text).to_bytes(4, "big") + text
+    verdict = judge(f"import os\nos.write(3, {frame!r})\n{ADD}", ASSERTS)
+    assert verdict.outcome is Outcome.FAIL
+    assert verdict.reason in ("program writes to the channel", "result is not a plain value")
+
+
 def test_a_test_cannot_swallow_the_end(judge):
     tests = [
         "try:\n    f(1)\nexcept BaseException:\n    pass",
@@ -314,6 +331,26 @@ def test_the_same_verdict_again(judge):
     assert len(results) == 1
     visible = {"visible": ["assert f() == 1, f()"]}
     assert len({judge(shaky, visible).details["message"] for _ in range(5)}) == 1
+
+
+def test_the_same_verdict_from_another_verifier(judge):
+    program = "def f(): return list({'alpha', 'beta', 'gamma', 'delta'})"
+    tests = {"visible": ["assert f() == 1, f()"]}
+    task = Task("e", "e:1", (Message("user", "?"),), answer=tests)
+    with contextlib.closing(CodeVerifier(timeout_s=2)) as other:
+        details = other.verify(task, answered(task, program)).details
+    assert details == judge(program, tests).details
+
+
+def test_a_job_does_not_outlive_its_zygote():
+    before = set(children(os.getpid()))
+    with contextlib.closing(ZygoteSandbox()) as sandbox, sandbox.start() as channel:
+        Channel(channel).receive()
+        Channel(channel).send(b'{"mode": "script", "program": "while True: pass"}')
+        pids = set(children(os.getpid())) - before
+        assert len(pids) == 3  # the zygote, its job and the next one
+        sandbox._process.kill()
+        gone_by(pids, time.monotonic() + 2)
 
 
 def test_a_broken_zygote_is_replaced(verifier, judge):
