@@ -11,7 +11,7 @@ import attrs
 from orbiter import jsonl
 from orbiter.curate.export import Exporter, ExportReport
 from orbiter.curate.pairs import UnpairedPreference, best_of_n_pairs, unpaired_preferences
-from orbiter.errors import ConfigError, LedgerError
+from orbiter.errors import ConfigError
 from orbiter.flywheel.engines import POLICY
 from orbiter.ledger import History
 from orbiter.ledger.decision import Fate
@@ -75,17 +75,12 @@ def _unpaired(run: Path) -> Iterator[UnpairedPreference]:
 
 
 def _tasks(run: Path) -> Iterator[Task]:
-    from orbiter.flywheel.flywheel import Flywheel
-    from orbiter.flywheel.recipe import load_recipe
+    from orbiter.flywheel.rescore import open_run
     from orbiter.flywheel.stages import round_tasks
 
+    wheel = open_run(run)
     with History.open(run) as ledger:
-        started = ledger.last_event("run_started")
         rounds = {event["round"] for event in ledger.events("planned", engine=POLICY)}
-    if started is None:
-        raise LedgerError(f"run {str(run)!r} has not started yet")
-    recipe = load_recipe(run / "recipe.yaml")
-    wheel = Flywheel(recipe, runs_dir=run.parent, base_dir=Path(started["base_dir"]))
     seen: set[tuple[str, str]] = set()
     for number in sorted(rounds):
         for task in round_tasks(wheel, number):

@@ -123,6 +123,7 @@ def test_lost_workers_leave_no_file_and_no_thread(misbehaving, asked):
     assert have() == before
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # Python 3.12, of forks
 def test_a_fork_has_workers_of_its_own(pool, asked):
     (mine,) = pool.judge_all([asked("tells_its_process")])
     reading, writing = os.pipe()
