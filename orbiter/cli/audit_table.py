@@ -122,6 +122,9 @@ def _wrong_verdicts(audit: Audit) -> Iterator[str]:
 
 
 def _forecast(found: Forecast) -> Iterator[str]:
+    if found.unknown:
+        yield f"at an observed yield of {found.observed:g} nothing can be told: {found.unknown}"
+        return
     yield (
         f"at an observed yield of {found.observed:g}: true pass rate {_rate(found.pass_rate)}, "
         f"right survivors {_rate(found.precision)}"
@@ -138,7 +141,8 @@ def _forecast(found: Forecast) -> Iterator[str]:
 def _cost(cost: Cost) -> str:
     if cost.rounds is None or cost.samples is None:
         return f"g = {cost.multiplier:.4g}: never"
-    return f"g = {cost.multiplier:.4g}: {cost.rounds} rounds, {cost.samples:,.0f} samples"
+    rounds = "1 round" if cost.rounds == 1 else f"{cost.rounds} rounds"
+    return f"g = {cost.multiplier:.4g}: {rounds}, {cost.samples:,.0f} samples"
 
 
 def _bound(source: str, bound: Bound) -> Iterator[str]:
@@ -149,6 +153,8 @@ def _bound(source: str, bound: Bound) -> Iterator[str]:
         return
     if found.value is None:
         yield f"{stated} MISSED: nothing measures it"
+    elif not bound.measured:
+        yield f"{stated} MISSED: only {bound.judged:,} of {bound.count:,} answers could be judged"
     elif not bound.shown and found.value <= bound.limit:
         yield (
             f"{stated} MISSED: the interval reaches {found.interval.high:.4g}; "

@@ -18,6 +18,7 @@ from orbiter.tasks.streams import item_stream
 from orbiter.verify.audit import Audit, Confusion, LabelledAnswer, tally
 from orbiter.verify.audit.bounds import Bound, check_bound, check_limit
 from orbiter.verify.audit.stability import Answers, Judging, Stability, check_stability
+from orbiter.verify.pool.transport import is_fault
 
 EXAMPLES = 3
 """Wrong verdicts that are shown of each family."""
@@ -26,7 +27,7 @@ REASONS = 20
 """Reasons of invalid verdicts that are shown."""
 
 _FIRST_CHUNK, _LARGEST_CHUNK = 4, 1_024
-_TIMEOUTS = 4
+_MOST_LOST = 4
 
 
 @frozen(kw_only=True)
@@ -117,7 +118,7 @@ def examine(
 
     Raises:
         ConfigError: An argument is out of range.
-        BudgetExceededError: The verifier runs out of time on most answers.
+        BudgetExceededError: The verifier runs out of time or memory, or crashes, on most answers.
     """
     limits = limits or {}
     for rate, limit in limits.items():
@@ -169,25 +170,26 @@ def _judge_all(
 ) -> tuple[list[Verdict], float]:
     """Return the verdicts and how many came in a second.
 
-    They are judged in an order of chance, so that a verifier that mostly hangs is given up on early. The first few, for which
+    They are judged in an order of chance, so that a verifier that mostly hangs or crashes is given up on early. The first few, for which
     its process has to start, are not timed unless there are no others.
     """
     order = item_stream("audit order", seed).sample(range(len(pairs)), len(pairs))
     verdicts: dict[int, Verdict] = {}
-    late = untimed = 0
+    lost = untimed = 0
     started = perf_counter()
     for part in _chunks(order):
         if len(verdicts) == _FIRST_CHUNK:
             started, untimed = perf_counter(), _FIRST_CHUNK
         for index, verdict in zip(part, judging([pairs[i] for i in part]), strict=True):
             verdicts[index] = verdict
-            late += verdict.outcome is Outcome.INVALID and verdict.reason.startswith("timeout")
+            lost += is_fault(verdict)
         if tell is not None:
             tell(len(verdicts), len(pairs))
-        if late >= _TIMEOUTS and 2 * late > len(verdicts):
+        if lost >= _MOST_LOST and 2 * lost > len(verdicts):
+            reason = next(v.reason for v in verdicts.values() if is_fault(v))
             raise BudgetExceededError(
-                f"verifier {verifier!r} must judge in time, and ran out of it on {late} of {len(verdicts)} answers",
-                hint="mend it, or give it more time with --timeout-s",
+                f"verifier {verifier!r} must judge most answers, and was lost on {lost} of {len(verdicts)}: {reason}",
+                hint="mend it, or give it more with --timeout-s and --memory-mb",
             )
     verdicts_per_s = (len(pairs) - untimed) / max(perf_counter() - started, 1e-9)
     return [verdicts[i] for i in range(len(pairs))], verdicts_per_s
@@ -245,6 +247,8 @@ def _bound_row(bound: Bound) -> dict[str, Any]:
         "limit": bound.limit,
         "kept": bound.kept,
         "shown": bound.shown,
+        "judged": bound.judged,
+        "count": bound.count,
         "families": list(bound.families),
         **_estimate_row("measured", bound.estimate),
     }
@@ -272,6 +276,7 @@ def _forecast_row(found: Forecast) -> dict[str, Any]:
 
     return {
         "observed": found.observed,
+        "unknown": found.unknown,
         **_estimate_row("pass_rate", found.pass_rate),
         **_estimate_row("precision", found.precision),
         "right_row_samples": found.right_row_samples,

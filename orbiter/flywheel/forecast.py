@@ -37,6 +37,7 @@ class Forecast:
 
     Args:
         observed: Share of answers that the verifier passes.
+        unknown: Why no pass rate can be told; empty if it can.
         pass_rate: The true pass rate behind it (Rogan & Gladen 1978), with what the audit's intervals leave open.
         precision: Share of survivors that are right.
         right_row_samples: Expected samples for one survivor that is right; None if there may be none.
@@ -47,6 +48,7 @@ class Forecast:
     """
 
     observed: float
+    unknown: str
     pass_rate: Estimate
     precision: Estimate
     right_row_samples: float | None
@@ -63,7 +65,8 @@ def forecast(
 
     With y = p TPR + (1 - p) FPR the true pass rate is p = (y - FPR) / (TPR - FPR) and the precision of survivors p TPR / y. Both
     fall as either rate rises, so their intervals come from the corners of the two rates' intervals, each of half the error
-    (Bonferroni). The observed yield is taken as it is given.
+    (Bonferroni). The observed yield is taken as it is given. A yield below every FPR or above every TPR that the audit leaves is one
+    that no pass rate gives: the audited answers are then not like those of the model, and nothing follows.
 
     Args:
         confusion: What was measured.
@@ -78,12 +81,16 @@ def forecast(
     check_whole_number("rows", rows, low=1)
     if target is not None:
         check_number("target", target, "(0, 1)")
+    unknown = _why_unknown(confusion, observed)
     pass_rate, precision = _corrected(confusion, observed)
+    if unknown:
+        pass_rate, precision = (attrs.evolve(one, value=None) for one in (pass_rate, precision))
     right = None
     if pass_rate.value and confusion.tpr.value:
         right = 1 / (pass_rate.value * confusion.tpr.value)
     made = Forecast(
         observed=observed,
+        unknown=unknown,
         pass_rate=pass_rate,
         precision=precision,
         right_row_samples=right,
@@ -97,20 +104,38 @@ def forecast(
         _cost(start, target, rows, multiplier=g, tpr=tpr.value, fpr=fpr.value) if g else None
         for g in (confusion.g.value, confusion.g.interval.low)
     ]
-
     return attrs.evolve(made, at_best=costs[0], at_least_g=costs[1])
+
+
+def _why_unknown(confusion: Confusion, observed: float) -> str:
+    """Return why no pass rate can be told from this yield, or an empty text."""
+    tpr, fpr = _rates(confusion)
+    if tpr.value is None or fpr.value is None:
+        return "the audit has no right answers, or no wrong ones, that were judged"
+    if tpr.value <= fpr.value:
+        return "the verifier passes wrong answers as often as right ones"
+    if not fpr.interval.low <= observed <= tpr.interval.high:
+        return "no pass rate gives this yield with the audited FPR and TPR; the model's answers are of another kind"
+    return ""
+
+
+def _rates(confusion: Confusion) -> tuple[Estimate, Estimate]:
+    """Return TPR and FPR, each with an interval of half the error."""
+    half_error = (1 + confusion.confidence) / 2
+    return confusion.tpr_at(half_error), confusion.fpr_at(half_error)
 
 
 def _corrected(confusion: Confusion, observed: float) -> tuple[Estimate, Estimate]:
     """Return the true pass rate and the precision of survivors."""
-    half_error = (1 + confusion.confidence) / 2
-    tpr, fpr = confusion.tpr_at(half_error), confusion.fpr_at(half_error)
+    tpr, fpr = _rates(confusion)
     values = _point(observed, tpr.value, fpr.value)
     lows = _point(observed, tpr.interval.high, fpr.interval.high)
     highs = _point(observed, tpr.interval.low, fpr.interval.low)
     estimates = []
     for value, low, high in zip(values, lows, highs):
         least, most = 0.0 if low is None else low, 1.0 if high is None else high
+        if not fpr.interval.low <= observed <= tpr.interval.high:
+            least, most = 0.0, 1.0
         # An observed yield outside [FPR, TPR] is cut to 0 or 1, in which case the corners may change places.
         interval = Interval(min(least, most), max(least, most), confusion.confidence)
         estimates.append(Estimate(value, interval))

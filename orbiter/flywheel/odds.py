@@ -263,7 +263,7 @@ def rounds_for_target(pass_rate: float, *, target: float, multiplier: float) -> 
         return None
     if math.isinf(multiplier):
         return 1
-    quotient = math.log(odds(target) / odds(pass_rate)) / math.log(multiplier)
+    quotient = (math.log(odds(target)) - math.log(odds(pass_rate))) / math.log(multiplier)
     # It is off by a few ulps at times, which the ceiling would turn into a whole round.
     return max(1, math.ceil(quotient - 1e-9))
 

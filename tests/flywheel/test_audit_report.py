@@ -11,6 +11,7 @@ from orbiter.flywheel.audit_chart import audit_chart
 from orbiter.flywheel.audit_report import examine
 from orbiter.records import Message, Task, Verdict
 from orbiter.tasks.sorting import Sorting
+from orbiter.verify.answer import answered
 from orbiter.verify.audit import LabelledAnswer
 from orbiter.verify.audit.probes import probes
 from orbiter.verify.audit.stability import judging_here
@@ -123,22 +124,50 @@ def test_bad_arguments_are_refused_before_anything_is_judged(bad):
         examine(never, {"probes": PROBES}, verifier="v", version="1", **bad)
 
 
-def test_a_verifier_that_mostly_hangs_is_given_up_on():
+@pytest.mark.parametrize(
+    "fault", ["timeout: no verdict within 1 s", "crash: it left", "memory: none left"]
+)
+def test_a_verifier_that_is_mostly_lost_is_given_up_on(fault):
     judged = []
 
     @contextmanager
-    def hanging():
+    def losing():
         def judge_all(answers):
             judged.extend(answers)
-            return [Verdict.invalid("timeout: no verdict within 1 s")] * len(answers)
+            return [Verdict.invalid(fault)] * len(answers)
 
         yield judge_all
 
     with pytest.raises(
-        BudgetExceededError, match=r"'slow' must judge in time, .* on 4 of 4 answers"
+        BudgetExceededError,
+        match=rf"'slow' must judge most answers, and was lost on 4 of 4: {fault}",
     ):
-        examine(hanging, {"probes": PROBES}, verifier="slow", version="1")
+        examine(losing, {"probes": PROBES}, verifier="slow", version="1")
     assert len(judged) == 4
+
+
+def test_a_verifier_that_breaks_on_most_answers_keeps_no_bound():
+    """What has no turn of the assistant fails unasked; that alone must not show a low FPR."""
+
+    class Broken(Verifier):
+        name = "broken"
+
+        def verify(self, task, trajectory):
+            raise ValueError("broken")
+
+    unanswered = LabelledAnswer(
+        TASK, attrs.evolve(answered(TASK, ""), messages=TASK.messages), False
+    )
+    wrong = [LabelledAnswer(TASK, "43", False)] * 301
+    found = report(Broken, {"probes": [unanswered] * 300 + wrong}, limits={"fpr": 0.02})
+    (bound,) = found.bounds["probes"]
+    assert (bound.shown, bound.measured, bound.kept) == (True, False, False)
+    assert (found.to_row()["bounds"][0]["judged"], found.to_row()["bounds"][0]["count"]) == (
+        300,
+        601,
+    )
+    half = report(Broken, {"probes": [unanswered] * 300 + wrong[1:]}, limits={"fpr": 0.02})
+    assert half.kept
 
 
 def test_one_that_hangs_now_and_then_is_audited():

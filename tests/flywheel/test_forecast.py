@@ -1,12 +1,13 @@
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from orbiter.errors import ConfigError
 from orbiter.flywheel.forecast import forecast
 from orbiter.flywheel.odds import corrected_pass_rate, grow, observed_yield, survivor_precision
+from orbiter.intervals import Estimate, Interval
 from orbiter.verify.audit import Confusion
 
 GOOD = Confusion(true_positives=190, false_negatives=10, false_positives=20, true_negatives=180)
@@ -29,6 +30,7 @@ def test_pass_rate_and_precision_are_those_of_the_formulas():
     *(st.integers(0, 60) for _ in range(4)),
     st.floats(0, 1),
 )
+@example(6, 0, 0, 7, 2.2250738585e-313)
 def test_intervals_hold_their_values_and_nothing_is_out_of_range(tp, fn, fp, tn, observed):
     confusion = Confusion(
         true_positives=tp, false_negatives=fn, false_positives=fp, true_negatives=tn
@@ -51,6 +53,22 @@ def test_an_uninformative_or_unmeasured_verifier_tells_nothing():
         assert ahead.at_best is ahead.at_least_g is None
         assert ahead.pass_rate.interval.low == 0
         assert ahead.precision.interval.high == 1
+
+
+@pytest.mark.parametrize("observed", [0.01, 0.999])
+def test_a_yield_that_the_rates_cannot_give_tells_nothing(observed):
+    """Cut to 0 or 1, it would claim to know the pass rate exactly."""
+    ahead = forecast(GOOD, observed, target=0.9995)
+    assert ahead.unknown.startswith("no pass rate gives this yield")
+    for estimate in (ahead.pass_rate, ahead.precision):
+        assert estimate == Estimate(None, Interval(0.0, 1.0))
+    assert ahead.right_row_samples is ahead.at_best is ahead.at_least_g is None
+
+
+def test_a_yield_within_what_the_audit_leaves_is_cut():
+    ahead = forecast(GOOD, GOOD.fpr_at(0.975).interval.low + 0.01)
+    assert (ahead.unknown, ahead.pass_rate.value, ahead.precision.value) == ("", 0.0, 0.0)
+    assert ahead.pass_rate.interval.high > 0
 
 
 def test_the_tpr_alone_bounds_the_pass_rate_from_above():

@@ -23,6 +23,8 @@ class Bound:
         rate: ``fpr`` or ``fnr``.
         limit: Largest rate that is allowed, in [0, 1].
         estimate: The rate over all families.
+        judged: Answers that it is a rate of: those that were validly judged.
+        count: The same with those that the verifier could not judge.
         shown: Whether the whole interval is within the limit: the upper end is, so that the bound is shown and not just possible.
         families: Families whose rate is above the limit for certain: the lower end is, with the error shared among the families
             (Bonferroni), so that none is accused by chance.
@@ -31,20 +33,28 @@ class Bound:
     rate: str
     limit: float
     estimate: Estimate
+    judged: int
+    count: int
     shown: bool
     families: tuple[str, ...]
 
     @property
+    def measured(self) -> bool:
+        """Whether at least half of the answers were validly judged, so that the rate is not one of a few that are easy."""
+        return 0 < self.count <= 2 * self.judged
+
+    @property
     def kept(self) -> bool:
-        """Whether the bound is shown over all answers and no family breaks it."""
-        return self.shown and not self.families
+        """Whether the bound is shown over all answers, of which most were judged, and no family breaks it."""
+        return self.measured and self.shown and not self.families
 
 
 def check_bound(audit: Audit, rate: str, limit: float) -> Bound:
     """Return whether an audit keeps a bound.
 
-    Two things are asked. Over all answers, the *upper* end of the interval must be within the limit: few answers show little,
-    and a bound that is not shown is missed. And no family may be above it for certain, however many other families dilute it.
+    Three things are asked. Over all answers, the *upper* end of the interval must be within the limit: few answers show little,
+    and a bound that is not shown is missed. No family may be above it for certain, however many other families dilute it. And
+    at least half of the answers must have been validly judged: a verifier that breaks on most of them is not known to be right.
 
     Args:
         audit: What was measured.
@@ -62,6 +72,9 @@ def check_bound(audit: Audit, rate: str, limit: float) -> Bound:
         rate=rate,
         limit=limit,
         estimate=estimate,
+        judged=_answers(audit, rate),
+        count=_answers(audit, rate)
+        + (audit.invalid_wrong if rate == "fpr" else audit.invalid_right),
         shown=estimate.value is not None and estimate.interval.high <= limit,
         families=tuple(_above(audit, measured, rate, limit, shared)),
     )
