@@ -69,7 +69,7 @@ def judge(verifier: Verifier, task: Task, trajectory: Trajectory) -> Verdict:
         return _stamped(verifier, Verdict.failed("no answer"))
     try:
         verdict = verifier.verify(task, trajectory)
-    except (Exception, SystemExit) as error:
+    except Exception as error:
         verdict = verdict_of_error(error)
     return _stamped(verifier, verdict)
 
@@ -84,7 +84,7 @@ def judge_batch(verifier: Verifier, pairs: Sequence[tuple[Task, Trajectory]]) ->
         if not isinstance(verdicts, list) or len(verdicts) != len(asked):
             got = len(verdicts) if isinstance(verdicts, list) else type(verdicts).__name__
             raise TypeError(f"verify_batch must return a list of {len(asked)} verdicts, got {got}")
-    except (Exception, SystemExit) as error:
+    except Exception as error:
         verdicts = [verdict_of_error(error)] * len(asked)
     found = iter(verdicts)
     return [
@@ -97,7 +97,7 @@ def _has_no_answer(task: Task, trajectory: Trajectory) -> bool:
     return trajectory.messages == task.messages[: len(trajectory.messages)]
 
 
-def verdict_of_error(error: BaseException) -> Verdict:
+def verdict_of_error(error: Exception) -> Verdict:
     """Return the invalid verdict of a verifier that raised; a TimeoutError says that it ran out of time."""
     if isinstance(error, MemoryError):
         return Verdict.invalid(OUT_OF_MEMORY)

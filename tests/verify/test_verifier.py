@@ -14,7 +14,7 @@ class Returns(Verifier):
         self.value = value
 
     def verify(self, task, trajectory):
-        if isinstance(self.value, BaseException):
+        if isinstance(self.value, Exception):
             raise self.value
         return self.value
 
@@ -97,12 +97,11 @@ class MuteError(Exception):
     ("error", "reason"),
     [
         (TimeoutError("too slow"), "timeout: too slow"),
-        (SystemExit(3), "error: SystemExit: 3"),
         (MuteError(), "error: MuteError: its message cannot be shown"),
         (ValueError("half \ud800 a character"), "error: ValueError: half ? a character"),
         (ValueError("x" * 1000), "error: ValueError: " + "x" * 281),
     ],
-    ids=["timeout", "exit", "mute", "surrogate", "long"],
+    ids=["timeout", "mute", "surrogate", "long"],
 )
 def test_whatever_is_raised_is_a_reason_that_can_be_written(error, reason):
     verdict = judge(Returns(error), TASK, TRAJECTORY)
