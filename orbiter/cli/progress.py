@@ -250,6 +250,9 @@ def print_ending(
     say("next:")
     say(f"  {shlex.join(['orbiter', 'yield', str(result.path)])}")
     say(f"  {again(f'name={recipe.name}-2', f'seed={recipe.seed + 1}')}")
-    if recipe.train is not None and recipe.teach is not None and recipe.curate.keep != "none":
+    train, teach = recipe.train, recipe.teach
+    # Only what the cold start does with the demonstrations can be done again.
+    repeats = train is not None and teach is not None and train.algorithm == teach.algorithm
+    if repeats and recipe.curate.keep != "none":
         control = again(f"name={recipe.name}-control", "curate.keep=none")
         say(f"  {control}   # the control: the demonstrations again")

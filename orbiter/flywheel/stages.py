@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -13,9 +13,9 @@ import attrs
 from orbiter import jsonl
 from orbiter.curate.export import Exporter
 from orbiter.curate.near_dedup import near_dedup
-from orbiter.curate.pairs import best_of_n_pairs
+from orbiter.curate.pairs import UnpairedPreference, best_of_n_pairs, unpaired_preferences
 from orbiter.curate.survivors import survivors
-from orbiter.errors import ConfigError, OrbiterError, did_you_mean
+from orbiter.errors import ConfigError, OrbiterError
 from orbiter.flywheel.demonstrations import demonstrations
 from orbiter.flywheel.engines import HELD_OUT, POLICY
 from orbiter.flywheel.export import export_run
@@ -27,7 +27,7 @@ from orbiter.intervals import effective_size
 from orbiter.ledger import AttemptKey
 from orbiter.ledger.decision import Decision, Fate
 from orbiter.plugin import plugin_manager
-from orbiter.records import Outcome, Task, Trajectory, Verdict
+from orbiter.records import Outcome, Pair, Task, Trajectory, Verdict
 from orbiter.tasks.streams import item_seed
 from orbiter.train.backend import Backend, TrainJob
 from orbiter.train.rewards import RewardSpec
@@ -205,19 +205,32 @@ def curate(wheel: Flywheel, number: int) -> dict[str, Any]:
     wheel.kept[number] = kept
     wheel.ledger.add_dataset(path, kept, round=number)
     facts: dict[str, Any] = {"kept": len(kept), "decisions": _tally(decisions), "dataset": path}
-    if spec.pairs:
-        pairs = best_of_n_pairs(
-            [row for row, d in zip(rows, decisions) if d.decision is not Fate.CONTAMINATED]
-        )
-        facts["pairs"] = jsonl.write(wheel.place(f"data/round-{number}-pairs.jsonl"), pairs)
-    if wheel.recipe.train is not None and not _samples_for_itself(wheel, wheel.recipe.train):
+    trains_on = None if wheel.recipe.train is None else _record_of(wheel, wheel.recipe.train)
+    clean = [row for row, d in zip(rows, decisions) if d.decision is not Fate.CONTAMINATED]
+    for kind, (name, make) in _PREFERENCES.items():
+        if kind is trains_on or (kind is Pair and spec.pairs):
+            facts[name] = jsonl.write(wheel.place(_preference_path(number, name)), make(clean))
+    if trains_on is Trajectory:
         facts |= _write_training_set(wheel, number)
+    elif trains_on in _PREFERENCES:
+        facts |= _write_preference_set(wheel, number, _PREFERENCES[trains_on][0])
     return facts
 
 
-def _samples_for_itself(wheel: Flywheel, spec: Train) -> bool:
-    """Return whether the algorithm trains on tasks, with the verifier as its reward, and on no rows."""
-    return make_backend(wheel, spec).algorithms[spec.algorithm] is Task
+_PREFERENCES: Mapping[Any, tuple[str, Callable[[Sequence[Trajectory]], Sequence[Any]]]] = {
+    Pair: ("pairs", best_of_n_pairs),
+    UnpairedPreference: ("unpaired", unpaired_preferences),
+}
+"""The records of preference: what a round's file of them is called, and how they are made of its attempts."""
+
+
+def _preference_path(number: int, name: str) -> str:
+    return f"data/round-{number}-{name}.jsonl"
+
+
+def _record_of(wheel: Flywheel, spec: Train) -> type:
+    """Return the record that a stage trains on; of tasks, the policy samples by itself, with the verifier as its reward."""
+    return make_backend(wheel, spec).record_of(spec.algorithm)
 
 
 def kept_path(number: int) -> str:
@@ -250,11 +263,16 @@ def _tally(decisions: Iterable[Decision]) -> dict[str, int]:
     return dict(sorted(Counter(str(d.decision) for d in decisions).items()))
 
 
+def _last_rounds(wheel: Flywheel, number: int) -> range:
+    """Return the rounds whose data a round trains on."""
+    rounds = wheel.recipe.curate.rounds
+    return range(1 if rounds is None else max(1, number - rounds + 1), number + 1)
+
+
 def _write_training_set(wheel: Flywheel, number: int) -> dict[str, Any]:
     """Join the demonstrations and what the last rounds kept into the file that this round trains on."""
     spec = wheel.recipe.curate
-    first = 1 if spec.rounds is None else max(1, number - spec.rounds + 1)
-    parts = list(range(first, number + 1)) if spec.keep == "survivors" else []
+    parts = list(_last_rounds(wheel, number)) if spec.keep == "survivors" else []
     if wheel.recipe.teach is not None and (spec.demonstrations or not parts):
         parts.insert(0, 0)
     rows = [row for part in parts for row in wheel.kept_rows(part)]
@@ -263,14 +281,42 @@ def _write_training_set(wheel: Flywheel, number: int) -> dict[str, Any]:
             f"round {number} has nothing to train on: no answer survived and there are no demonstrations",
             hint="teach a cold start, sample more, or start from a stronger model",
         )
-    path = f"data/round-{number}.jsonl"
-    with jsonl.replace_file(
-        wheel.place(path)
-    ) as file:  # the lines as they are: no row is made again
-        for part in parts:
-            file.write(wheel.place(kept_path(part)).read_bytes())
+    path = _join(wheel, number, [kept_path(part) for part in parts])
     wheel.ledger.add_dataset(path, rows, round=number)
     return {"dataset": path, "rows": len(rows)}
+
+
+def _write_preference_set(wheel: Flywheel, number: int, name: str) -> dict[str, Any]:
+    """Join the preferences of the last rounds, and note of which attempts they are made."""
+    count, used = 0, list[Trajectory]()
+    rounds = _last_rounds(wheel, number)
+    for part in rounds:
+        ids = set()
+        for _, row in jsonl.read_objects(wheel.place(_preference_path(part, name))):
+            count += 1
+            ids |= {row["metadata"].get(key) for key in ("id", "chosen_id", "rejected_id")}
+        # Equal answers share their id; the first of them stands for the others.
+        for attempt in wheel.judged(part).values():
+            if attempt.id in ids:
+                ids.remove(attempt.id)
+                used.append(attempt)
+    if not count:
+        raise OrbiterError(
+            f"round {number} has nothing to train on: no task has an answer that passed beside one that failed",
+            hint="teach a cold start, take more samples per task, or choose harder or easier tasks",
+        )
+    path = _join(wheel, number, [_preference_path(part, name) for part in rounds])
+    wheel.ledger.add_dataset(path, used, round=number)
+    return {"dataset": path, "rows": count}
+
+
+def _join(wheel: Flywheel, number: int, parts: Iterable[str]) -> str:
+    """Write the lines of the files, as they are, into the one that a round trains on."""
+    path = f"data/round-{number}.jsonl"
+    with jsonl.replace_file(wheel.place(path)) as file:
+        for part in parts:
+            file.write(wheel.place(part).read_bytes())
+    return path
 
 
 def train(wheel: Flywheel, number: int) -> dict[str, Any]:
@@ -286,7 +332,7 @@ def _train(wheel: Flywheel, number: int, spec: Train, dataset: str) -> dict[str,
     start = _start_model(wheel, spec)
     data, trained_on = wheel.place(dataset), {"dataset": dataset, "tasks": None}
     rewards: tuple[RewardSpec, ...] = ()
-    if _samples_for_itself(wheel, spec):
+    if _record_of(wheel, spec) is Task:
         rewards = (RewardSpec.from_verifier(wheel.pool.remote),)
         tasks = f"data/round-{number}-tasks.jsonl"
         data, trained_on = wheel.place(tasks), {"dataset": None, "tasks": tasks}
@@ -325,19 +371,20 @@ def _train(wheel: Flywheel, number: int, spec: Train, dataset: str) -> dict[str,
 def make_backend(wheel: Flywheel, spec: Train) -> Backend:
     """Return the backend of a training stage, which knows its algorithm."""
     backend: Backend = wheel.make("backend", Component(name=spec.backend))
-    known = list(backend.algorithms)
-    if spec.algorithm not in known:
+    record = backend.record_of(spec.algorithm)
+    if spec is wheel.recipe.teach and record is not Trajectory:
         raise ConfigError(
-            f"algorithm must be one of {', '.join(known)} with backend {spec.backend!r}, "
-            f"got {spec.algorithm!r}{did_you_mean(spec.algorithm, known)}"
+            f"algorithm of the teach stage must train on Trajectory, and {spec.algorithm!r} trains on {record.__name__}",
+            hint="teach with sft, and train with the other",
         )
-    fit = (Trajectory,) if spec is wheel.recipe.teach else (Trajectory, Task)
-    if backend.algorithms[spec.algorithm] not in fit:
+    if spec.algorithm in backend.scoring:
         raise ConfigError(
-            f"algorithm of the {'teach' if len(fit) == 1 else 'train'} stage must train on "
-            f"{' or '.join(cls.__name__ for cls in fit)}, and {spec.algorithm!r} trains on "
-            f"{backend.algorithms[spec.algorithm].__name__}",
-            hint="train with it outside a run, on an export of one",
+            f"algorithm of a stage must make a model that answers, and {spec.algorithm!r} makes one that scores",
+            hint="train it outside a run, on an export of one",
+        )
+    if record in _PREFERENCES and wheel.recipe.curate.keep == "none":
+        raise ConfigError(
+            f"curate.keep must be 'survivors' for {spec.algorithm!r}, which trains on what a round makes, got 'none'"
         )
     return backend
 

@@ -11,10 +11,10 @@ import attrs
 import orjson
 
 from orbiter.errors import BackendError, ConfigError, OrbiterError
-from orbiter.records import Pair, Task, Trajectory
 from orbiter.testing.contract import Contract, shown
 from orbiter.train.backend import Backend, TrainJob, TrainResult
 from orbiter.train.config import TrainMetrics
+from orbiter.train.training_data import RECORDS
 
 UNKNOWN = "no_such_setting_of_any_backend"
 
@@ -70,8 +70,8 @@ def _check_attributes(contract: Contract, backend: Backend, job: TrainJob) -> No
         "algorithms",
         isinstance(algorithms, Mapping)
         and algorithms
-        and all(record in (Trajectory, Task, Pair) for record in algorithms.values()),
-        f"algorithms must map names to Trajectory, Task or Pair, got {shown(algorithms)}",
+        and all(record in RECORDS for record in algorithms.values()),
+        f"algorithms must map names to {', '.join(record.__name__ for record in RECORDS)}, got {shown(algorithms)}",
     )
     contract.clause(
         "algorithms",

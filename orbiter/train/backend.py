@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
+from orbiter.errors import ConfigError, did_you_mean
 from orbiter.train.config import TrainConfig, TrainMetrics
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ class TrainJob:
     Args:
         algorithm: ``sft``, ``grpo``, ...; a backend lists those it knows.
         model: Model id or folder to start from.
-        data: JSONL file: trajectories for ``sft``, tasks for ``grpo``, pairs for preference algorithms.
+        data: JSONL file: trajectories for ``sft``, tasks for ``grpo``, pairs for ``dpo``, unpaired preferences for ``kto``.
         output_dir: Folder that gets the checkpoint (safetensors, tokenizer) and ``metrics.jsonl``.
         config: Hyperparameters.
         rewards: Reward functions of online algorithms.
@@ -74,7 +75,27 @@ class Backend(ABC):
     """Name of the backend."""
 
     algorithms: Mapping[str, type] = {}
-    """The algorithms that it knows, and the record that each trains on: Trajectory, Task or Pair."""
+    """The algorithms that it knows, and the record that each trains on: Trajectory, Task, Pair or UnpairedPreference."""
+
+    scoring: Set[str] = frozenset()
+    """The algorithms whose checkpoint scores answers instead of giving them, as a reward model does."""
+
+    absent: Mapping[str, str] = {}
+    """Algorithms that one may look for here in vain, and where to find each."""
+
+    def record_of(self, algorithm: str) -> type:
+        """Return the record that an algorithm trains on.
+
+        Raises:
+            ConfigError: The backend does not know the algorithm.
+        """
+        if algorithm not in self.algorithms:
+            raise ConfigError(
+                f"algorithm of the backend {self.name!r} must be one of {', '.join(self.algorithms)}, "
+                f"got {algorithm!r}{did_you_mean(algorithm, self.algorithms)}",
+                hint=self.absent.get(algorithm),
+            )
+        return self.algorithms[algorithm]
 
     @abstractmethod
     def check(self, job: TrainJob) -> None:

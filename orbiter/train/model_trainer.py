@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from orbiter.errors import ConfigError, LifecycleError, did_you_mean
+from orbiter.errors import ConfigError, LifecycleError
 from orbiter.hookspecs import MetricsEvent
 from orbiter.plugin import plugin_manager, registry
 from orbiter.records import Task
@@ -78,12 +78,7 @@ class ModelTrainer(Trainer):
         """
         found = self.backend
         self._backend = found if isinstance(found, Backend) else registry().create("backend", found)
-        known = list(self._backend.algorithms)
-        if self.algorithm not in known:
-            raise ConfigError(
-                f"algorithm of the backend {self._backend.name!r} must be one of {', '.join(known)}, "
-                f"got {self.algorithm!r}{did_you_mean(self.algorithm, known)}"
-            )
+        self._backend.record_of(self.algorithm)
         if not isinstance(self.agent, str | Path) or not str(self.agent):
             raise ConfigError(f"model must be a model id or a folder, got {self.agent!r}")
         return True
@@ -177,7 +172,7 @@ class ModelTrainer(Trainer):
 
     def _data_kind(self) -> type:
         """Return the records that the algorithm trains on."""
-        return self._checked(self._backend).algorithms[self.algorithm]
+        return self._checked(self._backend).record_of(self.algorithm)
 
     def _file(self, data: str | Path | Sequence[Any], name: str) -> Path:
         if isinstance(data, str | Path):

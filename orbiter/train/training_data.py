@@ -9,8 +9,12 @@ from typing import Any
 import attrs
 import orjson
 
+from orbiter.curate.pairs import UnpairedPreference
 from orbiter.errors import RecordError
 from orbiter.records import Message, Pair, Task, Trajectory, TrajectoryItem, content_hash
+
+RECORDS = (Trajectory, Task, Pair, UnpairedPreference)
+"""What a backend can train on."""
 
 
 def write_training_data(path: Path, dataset: Iterable[Any], *, kind: type) -> int:
@@ -20,7 +24,7 @@ def write_training_data(path: Path, dataset: Iterable[Any], *, kind: type) -> in
         path: The file; its folder is made.
         dataset: Records of the kind, or what it can be made of: a trajectory from a TrajectoryItem with a state and an action
             in text or chat messages, a task from a TrajectoryItem's state or a trajectory's prompt.
-        kind: Trajectory, Task or Pair.
+        kind: One of ``RECORDS``.
 
     Raises:
         RecordError: An item is of another kind; names the item.
@@ -34,8 +38,8 @@ def write_training_data(path: Path, dataset: Iterable[Any], *, kind: type) -> in
     return len(rows)
 
 
-def _record(item: Any, kind: type, source: str) -> Trajectory | Task | Pair:
-    if isinstance(item, kind) and isinstance(item, Trajectory | Task | Pair):
+def _record(item: Any, kind: type, source: str) -> Trajectory | Task | Pair | UnpairedPreference:
+    if isinstance(item, kind) and isinstance(item, RECORDS):
         return item
     if isinstance(item, Trajectory) and kind is Task:
         return Task(env=item.env, task_id=item.task_id, messages=item.prompt, tools=item.tools)

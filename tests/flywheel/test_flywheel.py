@@ -473,7 +473,7 @@ def test_run_that_goes_on_with_another_verifier_says_so_once(wheel, tmp_path):
 def test_train_stage_needs_a_model_and_a_known_algorithm(wheel):
     text = RECIPE + "model: {id: somewhere}\ntrain: {backend: trl, algorithm: sftt}\n"
     pytest.importorskip("orbiter_trl")
-    with pytest.raises(ConfigError, match="algorithm must be one of"):
+    with pytest.raises(ConfigError, match="algorithm of the backend 'trl' must be one of"):
         wheel(text=text).run()
 
 

@@ -2,16 +2,19 @@
 
 import json
 
+import attrs
 import pytest
 
-from orbiter.errors import ConfigError
+from orbiter.curate.pairs import best_of_n_pairs, unpaired_preferences
+from orbiter.errors import ConfigError, OrbiterError
 from orbiter.flywheel import Flywheel, load_recipe
 from orbiter.jsonl import read_objects
-from orbiter.ledger import RunIndex
+from orbiter.ledger import History, RunIndex
 
 PARTS = """
 import json
 import shutil
+from orbiter.curate.pairs import UnpairedPreference
 from orbiter.records import Pair, Task, Trajectory
 from orbiter.train.backend import Backend, TrainResult
 from orbiter.train.config import TrainMetrics
@@ -19,9 +22,13 @@ from orbiter.train.config import TrainMetrics
 class Copying(Backend):
     '''Keeps the data of the job beside a checkpoint of the scripted policy.'''
     name = "copying"
-    algorithms = {"sft": Trajectory, "grpo": Task, "dpo": Pair}
+    algorithms = {
+        "sft": Trajectory, "grpo": Task, "dpo": Pair, "kto": UnpairedPreference, "reward": Pair
+    }
+    scoring = {"reward"}
+    absent = {"ppo": "look elsewhere"}
     def check(self, job):
-        pass
+        self.record_of(job.algorithm)
     def train(self, job):
         job.output_dir.mkdir(parents=True, exist_ok=True)
         shutil.copy(job.data, job.output_dir / "data.jsonl")
@@ -79,9 +86,59 @@ def test_tasks_are_what_grpo_trains_on_and_no_row_is_said_to_have_taught_it(run)
     ]
 
 
-def test_algorithm_that_a_stage_has_no_data_for_is_refused_before_the_run(run, tmp_path):
-    with pytest.raises(ConfigError, match=r"train stage must train on Trajectory or Task.*Pair"):
-        run("dpo")
-    with pytest.raises(ConfigError, match=r"teach stage must train on Trajectory, and 'grpo'"):
-        run("sft", more="teach: {backend: mine.py:Copying, algorithm: grpo}\n")
+@pytest.mark.parametrize(
+    ("algorithm", "name", "make"),
+    [("dpo", "pairs", best_of_n_pairs), ("kto", "unpaired", unpaired_preferences)],
+)
+def test_preferences_are_made_of_the_rounds_attempts_and_lead_back_to_them(
+    run, algorithm, name, make
+):
+    result = run(algorithm, more="curate: {decontaminate: null}\n")
+    path = result.path / "checkpoints/round-1/data.jsonl"
+    rows = [row for _, row in read_objects(path)]
+    with History.open(result.path) as history:
+        attempts = [
+            attrs.evolve(a.trajectory, verdict=history.verdict_of(a.key))
+            for a in history.attempts(1, "policy")
+        ]
+    assert rows == [record.to_row() for record in make(attempts)] != []
+    assert path.read_bytes() == (result.path / f"data/round-1-{name}.jsonl").read_bytes()
+    ids = {row["metadata"].get(key) for row in rows for key in ("id", "chosen_id", "rejected_id")}
+    with RunIndex(result.path) as index:
+        found = index.find(checkpoint="checkpoints/round-1")
+    assert {attempt.id for attempt in found} == ids - {None}
+    assert len(found) == len(ids - {None})
+
+
+@pytest.mark.parametrize(("rounds", "parts"), [(1, [2]), (2, [1, 2]), ("null", [1, 2])])
+def test_preferences_of_the_last_rounds_are_joined(run, rounds, parts):
+    """The policy of round 2 knows nothing, so that all of its pairs would come from round 1."""
+    more = f"curate: {{rounds: {rounds}}}\n"
+    if parts == [2]:
+        with pytest.raises(OrbiterError, match="round 2 has nothing to train on: no task has"):
+            run("dpo", more=more)
+        return
+    result = run("dpo", more=more)
+    joined = b"".join((result.path / f"data/round-{n}-pairs.jsonl").read_bytes() for n in parts)
+    assert (result.path / "checkpoints/round-2/data.jsonl").read_bytes() == joined
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "more", "message"),
+    [
+        (
+            "sft",
+            "teach: {backend: mine.py:Copying, algorithm: grpo}\n",
+            "teach stage must train on Trajectory, and 'grpo' trains on Task",
+        ),
+        ("reward", "", "must make a model that answers, and 'reward' makes one that scores"),
+        ("dpo", "curate: {keep: none}\n", "curate.keep must be 'survivors' for 'dpo'"),
+        ("ppo", "", "got 'ppo'.*\n.*look elsewhere"),
+    ],
+)
+def test_algorithm_that_a_stage_cannot_use_is_refused_before_the_run(
+    run, tmp_path, algorithm, more, message
+):
+    with pytest.raises(ConfigError, match=message):
+        run(algorithm, more=more)
     assert not (tmp_path / "runs").exists()

@@ -1,17 +1,18 @@
-"""The TRL backend: supervised fine-tuning and GRPO of local models."""
+"""The TRL backend: supervised, preference and reinforcement learning of local models."""
 
 from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from orbiter.errors import BackendError, ConfigError, OrbiterError, did_you_mean
-from orbiter.records import Task, Trajectory
+from orbiter.curate.pairs import UnpairedPreference
+from orbiter.errors import BackendError, ConfigError, OrbiterError
+from orbiter.records import Pair, Task, Trajectory
 from orbiter.train.backend import Backend, TrainJob, TrainResult
 from orbiter.train.config import TrainMetrics
 from orbiter_trl.job_folder import JobFolder
@@ -19,7 +20,7 @@ from orbiter_trl.settings import check_config, check_options
 from orbiter_trl.tally import Tally
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
 log = logging.getLogger("orbiter.train.trl")
 
@@ -27,15 +28,35 @@ log = logging.getLogger("orbiter.train.trl")
 class TrlBackend(Backend):
     """Trains with the trainers of TRL, all weights or LoRA, on CPU or CUDA.
 
-    ``sft`` takes trajectories and puts the loss on the assistant's turns; ``grpo`` takes tasks and the job's rewards. The first
-    job of a process imports torch and TRL, which takes seconds. ``job.options`` are arguments of TRL's SFTConfig or GRPOConfig,
-    and ``trust_remote_code`` among them.
+    ``sft`` takes trajectories and puts the loss on the assistant's turns; ``dpo``, ``simpo``, ``orpo`` and ``reward`` take pairs, ``kto``
+    single answers with a label, ``spin`` demonstrations; ``grpo``, ``rloo`` and ``online_dpo`` take tasks and the job's rewards. The
+    first job of a process imports torch and TRL, which takes seconds. ``job.options`` are arguments of the algorithm's config class
+    in TRL, and ``trust_remote_code`` among them.
 
     A job whose ``output_dir`` holds the same job goes on where that stopped, and returns its result if it is done.
     """
 
     name = "trl"
-    algorithms: ClassVar[Mapping[str, type]] = {"sft": Trajectory, "grpo": Task}
+    algorithms: ClassVar[Mapping[str, type]] = {
+        "sft": Trajectory,
+        "reward": Pair,
+        "dpo": Pair,
+        "simpo": Pair,
+        "orpo": Pair,
+        "kto": UnpairedPreference,
+        "spin": Trajectory,
+        "grpo": Task,
+        "rloo": Task,
+        "online_dpo": Task,
+    }
+    scoring: ClassVar[Set[str]] = frozenset({"reward"})
+    absent: ClassVar[Mapping[str, str]] = {
+        "ppo": "TRL has no PPO any more; it is an algorithm of the backend 'verl' (orbiter-verl)",
+        "prm": "TRL has no trainer of process reward models any more; train on whole answers with 'reward' or 'kto'",
+        "ipo": "it is a loss of dpo: algorithm dpo with the option loss_type 'ipo'",
+        "cpo": "it is a loss of simpo: algorithm simpo with the option loss_type 'sigmoid'",
+        "gspo": "it is grpo with the options loss_type 'grpo' and importance_sampling_level 'sequence'",
+    }
 
     def check(self, job: TrainJob) -> None:
         """Raise if the job cannot work.
@@ -46,7 +67,7 @@ class TrlBackend(Backend):
         """
         check_config(job.config)
         part = self._part(job)
-        check_options(job.options, part.CONFIG)
+        check_options(job.options, part.CONFIG, idle=part.IDLE)
         for name, path in (("data", job.data), ("eval_data", job.eval_data)):
             if path is not None and not path.is_file():
                 raise ConfigError(f"{name} must be a JSONL file, got {str(path)!r}")
@@ -88,9 +109,10 @@ class TrlBackend(Backend):
     def _train(self, job: TrainJob, part: ModuleType, folder: JobFolder) -> TrainResult:
         from transformers import PrinterCallback
 
+        from orbiter_trl.loading import load
         from orbiter_trl.watching import Watch
 
-        model, tokenizer = _load(job)
+        model, tokenizer = load(job, scoring=job.algorithm in self.scoring)
         tally = Tally()
         try:
             trainer, alarms = part.make_trainer(
@@ -98,12 +120,12 @@ class TrlBackend(Backend):
                 part.make_arguments(job, folder.resume),
                 model,
                 tokenizer,
-                peft_config=_peft_config(job),
+                peft_config=self._peft_config(job),
                 tally=tally,
             )
         except OrbiterError:
             raise
-        except ValueError as error:
+        except (ValueError, NotImplementedError) as error:
             raise BackendError(f"TRL refused the job: {error}") from error
         point = folder.newest()
         if point is not None:
@@ -135,12 +157,23 @@ class TrlBackend(Backend):
 
     def _part(self, job: TrainJob) -> ModuleType:
         """Return the module that knows the algorithm, importing TRL."""
-        if job.algorithm not in self.algorithms:
-            raise ConfigError(
-                f"algorithm must be one of {', '.join(self.algorithms)}, got {job.algorithm!r}"
-                f"{did_you_mean(job.algorithm, self.algorithms)}"
-            )
+        self.record_of(job.algorithm)
         return import_module(f"orbiter_trl.{job.algorithm}")
+
+    def _peft_config(self, job: TrainJob) -> Any:
+        lora = job.config.lora
+        if lora is None:
+            return None
+        from peft import LoraConfig
+
+        modules = lora.target_modules
+        return LoraConfig(
+            r=lora.rank,
+            lora_alpha=lora.alpha,
+            lora_dropout=lora.dropout,
+            target_modules=modules if isinstance(modules, str) else list(modules),
+            task_type="SEQ_CLS" if job.algorithm in self.scoring else "CAUSAL_LM",
+        )
 
 
 def _free_memory() -> None:
@@ -150,46 +183,6 @@ def _free_memory() -> None:
     if torch.cuda.is_available():
         gc.collect()
         torch.cuda.empty_cache()
-
-
-def _load(job: TrainJob) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    from orbiter_trl.chat import fit_threads
-
-    shared = {
-        "trust_remote_code": bool(job.options.get("trust_remote_code", False)),
-        "local_files_only": Path(job.model).is_dir(),
-    }
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(job.model, **shared)
-        # Mixed precision keeps its master weights in fp32.
-        model = AutoModelForCausalLM.from_pretrained(
-            job.model, dtype=torch.float32, use_safetensors=True, **shared
-        )
-    except (OSError, ValueError) as error:
-        raise BackendError(f"model {job.model!r} cannot be loaded: {error}") from error
-    if tokenizer.chat_template is None:
-        raise BackendError(f"tokenizer of {job.model!r} must have a chat template, got none")
-    fit_threads(model)
-    return model, tokenizer
-
-
-def _peft_config(job: TrainJob) -> Any:
-    lora = job.config.lora
-    if lora is None:
-        return None
-    from peft import LoraConfig
-
-    modules = lora.target_modules
-    return LoraConfig(
-        r=lora.rank,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules=modules if isinstance(modules, str) else list(modules),
-        task_type="CAUSAL_LM",
-    )
 
 
 def _tensorboard(folder: Path) -> Any:
@@ -213,6 +206,8 @@ def _save(trainer: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) -> Non
 
 def _final(last: dict[str, float], steps: int, tally: Tally) -> TrainMetrics:
     named = {"loss": "loss", "accuracy": "mean_token_accuracy", "reward": "reward"}
+    if "mean_token_accuracy" not in last:
+        named["accuracy"] = "accuracy"
     extra = {name: value for name, value in sorted(last.items()) if name not in named.values()}
     if tally.group_count:
         extra["flat_group_ratio"] = tally.flat_group_count / tally.group_count

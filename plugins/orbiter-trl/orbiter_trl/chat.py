@@ -46,7 +46,8 @@ def _with_object_arguments(call: Any) -> Any:
 def end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
     """Return the tokens that end an answer: the model's, the tokenizer's, and the one that the chat template writes after a turn."""
     found: list[int] = []
-    configured = model.generation_config.eos_token_id if model.generation_config else None
+    generation = getattr(model, "generation_config", None)  # a model that scores has none
+    configured = generation.eos_token_id if generation else model.config.eos_token_id
     for item in (configured, tokenizer.eos_token_id):
         found += item if isinstance(item, list) else [item] if item is not None else []
     probe = "orbiter"

@@ -31,28 +31,38 @@ class TokenRow:
     ids: list[int]
     labels: list[int]
 
+    @property
+    def mask(self) -> list[int]:
+        """1 for each token that carries loss, 0 for the others."""
+        return [int(label != IGNORED) for label in self.labels]
+
 
 @frozen
 class TokenRows:
     """Tokenised rows, and what happened on the way.
 
     Args:
-        rows: The rows that carry loss.
+        every: One row per trajectory, in their order, whether it carries loss or not.
         truncated_count: Rows that were cut at the bound on length.
-        dropped_count: Rows left out because nothing of them carries loss, after cutting.
+        dropped_count: Rows of which nothing carries loss, after cutting.
         lengths: Tokens of every row before cutting.
         unended_count: Uncut rows whose last trained token is not an end token.
         unmasked_count: Rows in which every token carries loss.
         unknown_count: Rows with a token that stands for characters unknown to the tokenizer.
     """
 
-    rows: list[TokenRow]
+    every: list[TokenRow]
     truncated_count: int = 0
     dropped_count: int = 0
     lengths: list[int] = field(factory=list)
     unended_count: int = 0
     unmasked_count: int = 0
     unknown_count: int = 0
+
+    @property
+    def rows(self) -> list[TokenRow]:
+        """The rows that carry loss."""
+        return [row for row in self.every if any(row.mask)]
 
     def alarms(self, *, context: int | None, max_length: int | None) -> list[str]:
         """Return a sentence for each thing that looks wrong."""
@@ -100,13 +110,13 @@ def tokenise(
         truncated += cut
         unknown += tokenizer.unk_token_id is not None and tokenizer.unk_token_id in ids
         labels = [token if bit else IGNORED for token, bit in zip(ids, mask)][:max_length]
+        rows.append(TokenRow(ids[:max_length], labels))
         last = next((token for token in reversed(labels) if token != IGNORED), None)
         if last is None:
             dropped += 1
             continue
         unended += not cut and last not in end_ids
         unmasked += IGNORED not in labels
-        rows.append(TokenRow(ids[:max_length], labels))
     return TokenRows(rows, truncated, dropped, lengths, unended, unmasked, unknown)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Set
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from orbiter.errors import ConfigError, MissingPluginError, did_you_mean
+from orbiter.train.backend import TrainJob
 from orbiter.train.config import TrainConfig
 
 SCHEDULERS = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
@@ -56,10 +57,22 @@ OWN = frozenset(
 """Arguments that the backend must set itself, to keep its promises about folders and resuming."""
 
 
-def check_options(options: Mapping[str, Any], config_class: type) -> None:
-    """Raise ConfigError unless every option is an argument of ``config_class`` that is free to be set."""
+def check_options(
+    options: Mapping[str, Any], config_class: type, *, idle: Set[str] = frozenset()
+) -> None:
+    """Raise ConfigError unless every option is an argument of ``config_class`` that is free to be set and does something.
+
+    Args:
+        options: A job's.
+        config_class: Of TRL, or a subclass with arguments of our own.
+        idle: Its arguments that would change nothing.
+    """
     known = {f.name for f in dataclasses.fields(config_class) if f.init} - OWN - FROM_CONFIG.keys()
     for name in options:
+        if name in idle:
+            raise ConfigError(
+                f"option {name!r} must be left out, since it would change nothing here, got {options[name]!r}"
+            )
         if name in FROM_CONFIG:
             raise ConfigError(
                 f"option {name!r} must be left to the config, got {options[name]!r}",
@@ -74,13 +87,25 @@ def check_options(options: Mapping[str, Any], config_class: type) -> None:
             )
 
 
+def check_choices(name: str, value: Any, known: Collection[str]) -> None:
+    """Raise ConfigError unless the value is one of those that are known."""
+    if value not in known:
+        raise ConfigError(
+            f"{name} must be one of {', '.join(known)}, got {value!r}{did_you_mean(str(value), known)}"
+        )
+
+
+def refuse_rewards(job: TrainJob) -> None:
+    """Raise ConfigError if an algorithm that samples nothing is given rewards."""
+    if job.rewards:
+        raise ConfigError(
+            f"rewards must be empty for {job.algorithm}, got {[r.name for r in job.rewards]!r}"
+        )
+
+
 def check_config(config: TrainConfig) -> None:
     """Raise unless the schedule is known and the trackers are installed."""
-    if config.lr_scheduler not in SCHEDULERS:
-        raise ConfigError(
-            f"lr_scheduler must be one of {', '.join(SCHEDULERS)}, got {config.lr_scheduler!r}"
-            f"{did_you_mean(config.lr_scheduler, SCHEDULERS)}"
-        )
+    check_choices("lr_scheduler", config.lr_scheduler, SCHEDULERS)
     for name in config.report_to:
         if name not in TRACKERS:
             raise ConfigError(

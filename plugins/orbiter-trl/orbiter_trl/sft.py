@@ -15,11 +15,14 @@ from orbiter.records import Trajectory
 from orbiter.train.backend import TrainJob
 from orbiter_trl.chat import context_of, end_ids
 from orbiter_trl.rows import IGNORED, TokenRows, tokenise
-from orbiter_trl.settings import trl_arguments
+from orbiter_trl.settings import refuse_rewards, trl_arguments
 from orbiter_trl.tally import Tally
 
 CONFIG = SFTConfig
 """The class whose arguments a job's options are."""
+
+IDLE = frozenset[str]()
+"""Arguments of it that would change nothing here."""
 
 
 class CountingSFTTrainer(SFTTrainer):
@@ -36,8 +39,7 @@ class CountingSFTTrainer(SFTTrainer):
 
 def check(job: TrainJob) -> None:
     """Raise ConfigError if the job asks for what this algorithm cannot do."""
-    if job.rewards:
-        raise ConfigError(f"rewards must be empty for sft, got {[r.name for r in job.rewards]!r}")
+    refuse_rewards(job)
     if job.options.get("packing") and job.config.max_length is None:
         raise ConfigError("max_length must be set for packing, got None")
 
@@ -92,6 +94,7 @@ def make_trainer(
 
 
 def _table(rows: TokenRows) -> Dataset:
+    learned = rows.rows
     return Dataset.from_dict(
-        {"input_ids": [r.ids for r in rows.rows], "labels": [r.labels for r in rows.rows]}
+        {"input_ids": [row.ids for row in learned], "labels": [row.labels for row in learned]}
     )

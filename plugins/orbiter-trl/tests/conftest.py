@@ -10,9 +10,14 @@ from pathlib import Path
 import orjson
 import pytest
 import torch
+from orbiter_trl.backend import TrlBackend
 from orbiter_trl.nano import make_nano_model
 
-from orbiter.records import Message, Task, Trajectory
+from orbiter.curate.pairs import UnpairedPreference
+from orbiter.records import Message, Pair, Task, Trajectory
+from orbiter.train.backend import TrainJob
+from orbiter.train.config import TrainConfig
+from orbiter.train.rewards import RewardSpec
 
 CHARS = "0123456789copy: "
 
@@ -79,5 +84,83 @@ def tasks():
             )
             for n in range(count)
         ]
+
+    return make
+
+
+def answer(text: str) -> tuple[Message, ...]:
+    return (Message("assistant", text),)
+
+
+@pytest.fixture
+def pairs():
+    """Make pairs that prefer the copy of a number to another number, of one digit more every third time."""
+
+    def make(count: int, **more) -> list[Pair]:
+        return [
+            Pair(
+                (Message("user", f"copy {n % 100:02}:"),),
+                answer(f"{n % 100:02}"),
+                answer(f"{99 - n % 100:02}" + "7" * (n % 3 == 0)),
+                "copying",
+                f"copying:{n}",
+                **more,
+            )
+            for n in range(count)
+        ]
+
+    return make
+
+
+@pytest.fixture
+def unary():
+    """Make answers of which every second is a copy, and desirable."""
+
+    def make(count: int) -> list[UnpairedPreference]:
+        return [
+            UnpairedPreference(
+                (Message("user", f"copy {n % 100:02}:"),),
+                answer(f"{n % 100:02}" if n % 2 else f"{99 - n % 100:02}7"),
+                bool(n % 2),
+            )
+            for n in range(count)
+        ]
+
+    return make
+
+
+def digit_share(output: str) -> float:
+    """Return how much of the longest answer is digits."""
+    return sum(c.isdigit() for c in output) / 6
+
+
+OPTIONS = {
+    "spin": {"max_completion_length": 6},
+    "grpo": {"num_generations": 4, "max_completion_length": 6},
+    "rloo": {"num_generations": 4, "max_completion_length": 6},
+    "online_dpo": {"max_new_tokens": 6},
+}
+
+
+@pytest.fixture
+def any_job(nano, rows, tasks, pairs, unary, write, tmp_path):
+    """Make a small job of any algorithm of the backend."""
+    made = {Trajectory: rows, Task: tasks, Pair: pairs, UnpairedPreference: unary}
+    config = TrainConfig(max_steps=2, batch_size=4, log_every=1)
+
+    def make(algorithm: str, *, name: str = "out", count: int = 12, options=None, **changes):
+        record = TrlBackend.algorithms[algorithm]
+        return TrainJob(
+            **{
+                "algorithm": algorithm,
+                "model": str(nano),
+                "data": write(made[record](count), f"{record.__name__}.jsonl"),
+                "output_dir": tmp_path / name,
+                "config": config,
+                "rewards": (RewardSpec(name="digits", fn=digit_share),) if record is Task else (),
+                "options": OPTIONS.get(algorithm, {}) | (options or {}),
+                **changes,
+            }
+        )
 
     return make

@@ -47,7 +47,15 @@ def metrics_of(job):
 
 def test_the_registry_makes_the_backend():
     backend = registry().create("backend", "trl")
-    assert (backend.name, tuple(backend.algorithms)) == ("trl", ("sft", "grpo"))
+    assert backend.name == "trl"
+    assert {record.__name__: name for name, record in backend.algorithms.items()} == {
+        "Trajectory": "spin",
+        "Pair": "orpo",
+        "UnpairedPreference": "kto",
+        "Task": "online_dpo",
+    }
+    assert backend.scoring < backend.algorithms.keys()
+    assert not backend.absent.keys() & backend.algorithms.keys()
 
 
 def test_sft_teaches_a_model_and_leaves_a_whole_checkpoint(job, nano):
@@ -315,7 +323,7 @@ def constant(output: str) -> float:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"algorithm": "grop"}, "algorithm must be one of sft, grpo, got 'grop'; did you mean 'grpo'?"),
+        ({"algorithm": "grop"}, f"algorithm of the backend 'trl' must be one of {', '.join(TrlBackend.algorithms)}, got 'grop'; did you mean 'grpo'?"),
         ({"options": {"paking": True}}, "unknown option 'paking'; did you mean 'packing'?"),
         ({"options": {"learning_rate": 1}}, "option 'learning_rate' must be left to the config, got 1"),
         ({"options": {"save_only_model": True}}, "option 'save_only_model' must be left to the backend, got True"),

@@ -11,45 +11,12 @@ from orbiter.generate.policy import Request, Sampling
 from orbiter.plugin import registry
 from orbiter.records import Message
 from orbiter.testing import check_backend, check_policy, check_trainer
-from orbiter.train.backend import TrainJob
 from orbiter.train.config import TrainConfig
 from orbiter.train.model_trainer import ModelTrainer
-from orbiter.train.rewards import RewardSpec
 
 CONFIG = TrainConfig(max_steps=2, batch_size=4, log_every=1)
 REQUESTS = [Request(messages=(Message("user", "copy " + "1" * n),), seed=n) for n in range(1, 12)]
 SAMPLING = Sampling(max_new_tokens=8)
-
-
-@pytest.fixture
-def sft(nano, rows, write, tmp_path):
-    """A job of two steps of supervised fine-tuning."""
-    return TrainJob(
-        algorithm="sft",
-        model=str(nano),
-        data=write(rows(12)),
-        output_dir=folder(tmp_path),
-        config=CONFIG,
-    )
-
-
-@pytest.fixture
-def grpo(nano, tasks, write, tmp_path):
-    """A job of two steps of GRPO."""
-    return TrainJob(
-        algorithm="grpo",
-        model=str(nano),
-        data=write(tasks(6)),
-        output_dir=folder(tmp_path),
-        config=CONFIG,
-        rewards=(RewardSpec(name="short", fn=lambda output: 1 / (1 + len(output))),),
-        options={"num_generations": 2, "max_completion_length": 4},
-    )
-
-
-def folder(tmp_path):
-    (tmp_path / "out").mkdir()
-    return tmp_path / "out"
 
 
 def check_transformers(ask):
@@ -58,7 +25,8 @@ def check_transformers(ask):
 
 
 def check_trl(algorithm, ask):
-    job = ask(algorithm)
+    job = ask("any_job")(algorithm)
+    job.output_dir.mkdir()
     check_backend(functools.partial(registry().create, "backend", "trl"), job)
 
 
@@ -135,6 +103,8 @@ def test_a_planted_bad_policy_fails(nano):
         check_policy(lambda: ForgetfulPolicy(nano), REQUESTS, sampling=SAMPLING)
 
 
-def test_a_planted_bad_backend_fails(sft):
+def test_a_planted_bad_backend_fails(any_job):
+    job = any_job("sft")
+    job.output_dir.mkdir()
     with pytest.raises(AssertionError, match=r"breaks 'check': .* must write nothing"):
-        check_backend(WritingBackend, sft)
+        check_backend(WritingBackend, job)

@@ -1,0 +1,158 @@
+"""Direct preference optimisation (Rafailov et al. 2023) and its kin, with TRL's DPOTrainer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from trl import DPOConfig, DPOTrainer
+
+from orbiter.errors import ConfigError, RecordError
+from orbiter.records import Pair
+from orbiter.train.backend import TrainJob
+from orbiter_trl.preferences import PairBatch, Tokeniser, pad_id_of, read_pairs
+from orbiter_trl.settings import check_choices, refuse_rewards, trl_arguments
+from orbiter_trl.tally import Tally
+from orbiter_trl.weighing import WeighingTrainer
+
+CONFIG = DPOConfig
+"""The class whose arguments a job's options are."""
+
+IDLE = frozenset(
+    {"dataset_num_proc", "model_init_kwargs", "pad_to_multiple_of", "pad_token", "padding_free", "remove_unused_columns",
+     "truncation_mode"}
+)  # fmt: skip
+"""Arguments of it that would change nothing here."""
+
+LOSSES = (
+    "sigmoid", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard", "aot", "aot_unpaired", "apo_zero",
+    "apo_down", "discopop", "sft", "sigmoid_norm",
+)  # fmt: skip
+"""The names of losses in TRL 1.16; several in a list are added, with ``loss_weights``."""
+
+SORTING = {"aot", "aot_unpaired"}
+"""Losses over the sorted answers of a batch, in which no pair has a loss of its own that could be weighted."""
+
+
+class PairDPOTrainer(WeighingTrainer, DPOTrainer):  # type: ignore[misc]
+    """TRL's trainer on tokens that are ready, with weights of pairs."""
+
+    weighed = "log_probs"
+
+    def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
+        return dataset
+
+    def compute_ref_log_probs(self, model: Any, inputs: dict[str, Any]) -> Any:
+        """Compute the reference's log-probabilities, as the parent does."""
+        return super().compute_ref_log_probs(
+            model, {name: value for name, value in inputs.items() if name != "weight"}
+        )
+
+
+def losses(job: TrainJob) -> list[str]:
+    """Return the names of the losses that a job asks for."""
+    found = job.options.get("loss_type", "sigmoid")
+    return [found] if isinstance(found, str) else list(found)
+
+
+def check(job: TrainJob) -> None:
+    """Raise if the job asks for what this algorithm cannot do, or its data are no pairs."""
+    refuse_rewards(job)
+    check_losses(job)
+    for path in filter(None, (job.data, job.eval_data)):
+        check_weights(job, path, read_pairs(path))
+
+
+def check_losses(job: TrainJob) -> None:
+    """Raise ConfigError unless the losses and what they need are named right."""
+    names = losses(job)
+    for name in names:
+        check_choices("loss_type", name, LOSSES)
+    smoothing = job.options.get("label_smoothing", 0.0)
+    if "robust" in names and not 0 <= smoothing < 0.5:
+        raise ConfigError(
+            f"label_smoothing must be in [0, 0.5) for the loss 'robust', got {smoothing!r}"
+        )
+    if "exo_pair" in names and not smoothing > 0:
+        raise ConfigError(
+            f"label_smoothing must be > 0 for the loss 'exo_pair', got {smoothing!r}",
+            hint="its authors advise 0.001",
+        )
+    if set(names) == {"sft"}:
+        raise ConfigError(
+            "loss_type must name a preference loss beside 'sft', got 'sft' alone",
+            hint="for imitation alone use the algorithm sft",
+        )
+
+
+def check_weights(job: TrainJob, path: Path, pairs: list[Pair]) -> None:
+    """Raise RecordError if pairs have weights and the loss cannot take them."""
+    sorting = sorted(SORTING & set(losses(job)))
+    if sorting and any(pair.weight != 1 for pair in pairs):
+        raise RecordError(
+            f"must be 1 for the loss {sorting[0]!r}, which sorts the answers of a batch, got other weights",
+            source=str(path),
+            field="weight",
+        )
+
+
+def make_arguments(job: TrainJob, folder: Path) -> DPOConfig:
+    """Return TRL's arguments for the job; ``folder`` gets the resumable checkpoints."""
+    return DPOConfig(
+        **trl_arguments(job.config, job.options, folder=folder, evaluate=job.eval_data is not None),
+        max_length=None,  # the rows come cut to length
+        remove_unused_columns=False,
+    )
+
+
+def make_trainer(
+    job: TrainJob,
+    args: DPOConfig,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    peft_config: Any,
+    tally: Tally,
+) -> tuple[PairDPOTrainer, list[str]]:
+    """Return the trainer, ready to train, and the alarms about its data."""
+    held_out = None if job.eval_data is None else read_pairs(job.eval_data)
+    return pair_trainer(
+        args,
+        model,
+        tokenizer,
+        read_pairs(job.data),
+        held_out,
+        job,
+        peft_config=peft_config,
+        tally=tally,
+    )
+
+
+def pair_trainer(
+    args: DPOConfig,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    pairs: list[Pair],
+    held_out: list[Pair] | None,
+    job: TrainJob,
+    *,
+    peft_config: Any,
+    tally: Tally,
+) -> tuple[PairDPOTrainer, list[str]]:
+    """Return the trainer on these pairs, and the alarms about them."""
+    tokens = Tokeniser(model, tokenizer, job.config.max_length)
+    trainer = PairDPOTrainer(
+        model=model,
+        args=args,
+        data_collator=PairBatch(
+            pad_id_of(tokenizer), columns=("weight", "ref_chosen_logps", "ref_rejected_logps")
+        ),
+        train_dataset=tokens.pairs(pairs),
+        eval_dataset=None if held_out is None else tokens.pairs(held_out),
+        processing_class=tokenizer,
+        peft_config=peft_config,
+    )
+    trainer.tally = tally
+    return trainer, tokens.alarms

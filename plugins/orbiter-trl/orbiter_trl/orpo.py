@@ -1,0 +1,52 @@
+"""Odds ratio preference optimisation (Hong et al. 2024) with TRL's ORPOTrainer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from orbiter.train.backend import TrainJob
+from orbiter_trl.experimental import experimental
+from orbiter_trl.preferences import read_pairs
+from orbiter_trl.reference_free import IDLE as IDLE
+from orbiter_trl.reference_free import ReferenceFreeTrainer, make_config, make_pair_trainer
+from orbiter_trl.settings import refuse_rewards
+from orbiter_trl.tally import Tally
+
+ORPOConfig, ORPOTrainer = experimental("orpo", "ORPOConfig", "ORPOTrainer")
+
+CONFIG = ORPOConfig
+"""The class whose arguments a job's options are."""
+
+
+class PairORPOTrainer(ReferenceFreeTrainer, ORPOTrainer):  # type: ignore[misc, valid-type]
+    """TRL's trainer on tokens that are ready, with weights of pairs."""
+
+
+def check(job: TrainJob) -> None:
+    """Raise if the job asks for what this algorithm cannot do, or its data are no pairs."""
+    refuse_rewards(job)
+    for path in filter(None, (job.data, job.eval_data)):
+        read_pairs(path)
+
+
+def make_arguments(job: TrainJob, folder: Path) -> Any:
+    """Return TRL's arguments for the job; ``folder`` gets the resumable checkpoints."""
+    return make_config(ORPOConfig, job, folder)
+
+
+def make_trainer(
+    job: TrainJob,
+    args: Any,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    peft_config: Any,
+    tally: Tally,
+) -> tuple[PairORPOTrainer, list[str]]:
+    """Return the trainer, ready to train, and the alarms about its data."""
+    return make_pair_trainer(
+        PairORPOTrainer, job, args, model, tokenizer, peft_config=peft_config, tally=tally
+    )

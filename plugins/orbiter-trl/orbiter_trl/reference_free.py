@@ -1,0 +1,82 @@
+"""What the trainers of CPO, SimPO and ORPO share: they need no reference, and live in ``trl.experimental``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+from datasets import Dataset
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from orbiter.train.backend import TrainJob
+from orbiter_trl.preferences import PairBatch, Tokeniser, pad_id_of, read_pairs
+from orbiter_trl.rows import IGNORED
+from orbiter_trl.settings import trl_arguments
+from orbiter_trl.tally import Tally
+from orbiter_trl.weighing import WeighingTrainer
+
+IDLE = frozenset(
+    {"dataset_num_proc", "generate_during_eval", "is_encoder_decoder", "max_completion_length", "model_init_kwargs", "padding_value",
+     "remove_unused_columns"}
+)  # fmt: skip
+"""Arguments of their configs that would change nothing here."""
+
+LONGEST = 2**31
+"""A bound on length that cuts nothing; without one, TRL warns and takes 512."""
+
+C = TypeVar("C")
+T = TypeVar("T", bound="ReferenceFreeTrainer")
+
+
+def _as_it_is(row: dict[str, Any]) -> dict[str, Any]:
+    return row
+
+
+class ReferenceFreeTrainer(WeighingTrainer):
+    """Mixed into a trainer of TRL that needs no reference: tokens that are ready, with weights of pairs."""
+
+    tokenize_row = staticmethod(_as_it_is)
+
+    def count_tokens(self, inputs: dict[str, Any]) -> int:
+        """Return how many tokens of a batch carry loss."""
+        return sum(
+            int((inputs[f"{side}_labels"] != IGNORED).sum()) for side in ("chosen", "rejected")
+        )
+
+
+def make_config(config_class: type[C], job: TrainJob, folder: Path) -> C:
+    """Return TRL's arguments for the job; ``folder`` gets the resumable checkpoints."""
+    return config_class(
+        **trl_arguments(job.config, job.options, folder=folder, evaluate=job.eval_data is not None),
+        max_length=LONGEST,  # the rows come cut to length
+        remove_unused_columns=False,
+    )
+
+
+def make_pair_trainer(
+    trainer_class: type[T],
+    job: TrainJob,
+    args: Any,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    peft_config: Any,
+    tally: Tally,
+) -> tuple[T, list[str]]:
+    """Return the trainer, ready to train, and the alarms about its data."""
+    tokens = Tokeniser(model, tokenizer, job.config.max_length)
+
+    def table(path: Path) -> Dataset:
+        return tokens.pairs(read_pairs(path))
+
+    trainer: Any = trainer_class(
+        model=model,
+        args=args,
+        data_collator=PairBatch(pad_id_of(tokenizer), apart=True),
+        train_dataset=table(job.data),
+        eval_dataset=None if job.eval_data is None else table(job.eval_data),
+        processing_class=tokenizer,
+        peft_config=peft_config,
+    )
+    trainer.tally = tally
+    return trainer, tokens.alarms

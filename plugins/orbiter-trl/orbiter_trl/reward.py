@@ -1,0 +1,117 @@
+"""Reward models on pairs (Bradley and Terry 1952; Ouyang et al. 2022) with TRL's RewardTrainer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from trl import RewardConfig, RewardTrainer
+
+from orbiter import jsonl
+from orbiter.errors import RecordError
+from orbiter.records import Pair
+from orbiter.train.backend import TrainJob
+from orbiter_trl.preferences import PairBatch, Tokeniser, pad_id_of, read_pairs
+from orbiter_trl.settings import refuse_rewards, trl_arguments
+from orbiter_trl.tally import Tally
+from orbiter_trl.weighing import WeighingTrainer
+
+
+@dataclass
+class MarginConfig(RewardConfig):
+    """TRL's arguments, and whether the chosen answer must lead by the pair's margin (Touvron et al. 2023, eq. 2)."""
+
+    use_margin: bool = field(default=False)
+
+
+CONFIG = MarginConfig
+"""The class whose arguments a job's options are."""
+
+IDLE = frozenset(
+    {"chat_template_path", "dataset_num_proc", "eos_token", "model_init_kwargs", "pad_to_multiple_of", "pad_token",
+     "remove_unused_columns"}
+)  # fmt: skip
+"""Arguments of it that would change nothing here."""
+
+
+class PairRewardTrainer(WeighingTrainer, RewardTrainer):  # type: ignore[misc]
+    """TRL's trainer, with weights of pairs."""
+
+    def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
+        return dataset
+
+    def count_tokens(self, inputs: dict[str, Any]) -> int:
+        """Return how many answers a batch has: the loss is on one score of each."""
+        return len(inputs["input_ids"])
+
+
+class ScoreBatch(PairBatch):
+    """Collates pairs of which only the whole is scored."""
+
+    def __call__(self, rows: Any) -> dict[str, Any]:
+        """Return the batch."""
+        batch = super().__call__(rows)
+        del batch["completion_mask"]
+        return batch
+
+
+def check(job: TrainJob) -> None:
+    """Raise if the job asks for what this algorithm cannot do, or its data are no pairs."""
+    refuse_rewards(job)
+    for path in filter(None, (job.data, job.eval_data)):
+        read_pairs(path)
+        if job.options.get("use_margin"):
+            _check_margins(path)
+
+
+def _check_margins(path: Path) -> None:
+    for line, pair in enumerate(jsonl.read(path, Pair), start=1):
+        if pair.margin is None:
+            raise RecordError(
+                "must be a number, since use_margin is on, got null",
+                source=str(path),
+                line=line,
+                field="margin",
+            )
+
+
+def make_arguments(job: TrainJob, folder: Path) -> MarginConfig:
+    """Return TRL's arguments for the job; ``folder`` gets the resumable checkpoints."""
+    return MarginConfig(
+        **trl_arguments(job.config, job.options, folder=folder, evaluate=job.eval_data is not None),
+        max_length=None,  # what is too long is left out before
+        remove_unused_columns=False,
+    )
+
+
+def make_trainer(
+    job: TrainJob,
+    args: MarginConfig,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    peft_config: Any,
+    tally: Tally,
+) -> tuple[PairRewardTrainer, list[str]]:
+    """Return the trainer, ready to train, and the alarms about its data."""
+    tokens = Tokeniser(model, tokenizer, job.config.max_length)
+
+    def table(path: Path) -> Dataset:
+        return tokens.pairs(read_pairs(path), whole=True)
+
+    trainer = PairRewardTrainer(
+        model=model,
+        args=args,
+        data_collator=ScoreBatch(
+            pad_id_of(tokenizer), columns=("weight", "margin") if args.use_margin else ("weight",)
+        ),
+        train_dataset=table(job.data),
+        eval_dataset=None if job.eval_data is None else table(job.eval_data),
+        processing_class=tokenizer,
+        peft_config=peft_config,
+    )
+    trainer.tally = tally
+    return trainer, tokens.alarms

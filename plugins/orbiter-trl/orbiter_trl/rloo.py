@@ -1,0 +1,53 @@
+"""REINFORCE with the leave-one-out baseline (Ahmadian et al. 2024) with TRL's RLOOTrainer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from trl import RLOOConfig, RLOOTrainer
+
+from orbiter.train.backend import TrainJob
+from orbiter_trl.online import CountingTrainer, check_online, make_group_trainer, read_tasks
+from orbiter_trl.settings import trl_arguments
+from orbiter_trl.tally import Tally
+
+CONFIG = RLOOConfig
+"""The class whose arguments a job's options are."""
+
+IDLE = frozenset({"model_init_kwargs"})
+"""Arguments of it that would change nothing here."""
+
+
+class CountingRLOOTrainer(CountingTrainer, RLOOTrainer):  # type: ignore[misc]
+    """TRL's trainer, counting the tokens that carry loss."""
+
+
+def check(job: TrainJob) -> None:
+    """Raise if the job asks for what this algorithm cannot do, or its data are no tasks."""
+    check_online(job, bound="max_completion_length")
+    for path in filter(None, (job.data, job.eval_data)):
+        read_tasks(path, algorithm=job.algorithm)
+
+
+def make_arguments(job: TrainJob, folder: Path) -> RLOOConfig:
+    """Return TRL's arguments for the job; ``folder`` gets the resumable checkpoints."""
+    return RLOOConfig(
+        **trl_arguments(job.config, job.options, folder=folder, evaluate=job.eval_data is not None)
+    )
+
+
+def make_trainer(
+    job: TrainJob,
+    args: RLOOConfig,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    peft_config: Any,
+    tally: Tally,
+) -> tuple[CountingRLOOTrainer, list[str]]:
+    """Return the trainer, ready to train, and the alarms about its data."""
+    return make_group_trainer(
+        CountingRLOOTrainer, job, args, model, tokenizer, peft_config=peft_config, tally=tally
+    )

@@ -1,0 +1,68 @@
+"""Simple preference optimisation (Meng et al. 2024) and its kin, with TRL's CPOTrainer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from orbiter.train.backend import TrainJob
+from orbiter_trl.experimental import experimental
+from orbiter_trl.preferences import read_pairs
+from orbiter_trl.reference_free import IDLE as IDLE
+from orbiter_trl.reference_free import ReferenceFreeTrainer, make_config, make_pair_trainer
+from orbiter_trl.settings import check_choices, refuse_rewards
+from orbiter_trl.tally import Tally
+
+CPOConfig, CPOTrainer = experimental("cpo", "CPOConfig", "CPOTrainer")
+
+LOSSES = ("simpo", "sigmoid", "hinge", "ipo")
+"""The names of losses in TRL's CPO; all but the first are Xu et al. 2024's."""
+
+
+@dataclass
+class SimPOConfig(CPOConfig):  # type: ignore[misc, valid-type]
+    """TRL's arguments with the values of SimPO; ``cpo_alpha`` > 0 adds a supervised loss on the chosen answer."""
+
+    loss_type: str = field(default="simpo")
+    beta: float = field(default=2.0)
+    simpo_gamma: float = field(default=1.0)
+    cpo_alpha: float = field(default=0.0)
+
+
+CONFIG = SimPOConfig
+"""The class whose arguments a job's options are."""
+
+
+class PairCPOTrainer(ReferenceFreeTrainer, CPOTrainer):  # type: ignore[misc, valid-type]
+    """TRL's trainer on tokens that are ready, with weights of pairs."""
+
+
+def check(job: TrainJob) -> None:
+    """Raise if the job asks for what this algorithm cannot do, or its data are no pairs."""
+    refuse_rewards(job)
+    check_choices("loss_type", job.options.get("loss_type", "simpo"), LOSSES)
+    for path in filter(None, (job.data, job.eval_data)):
+        read_pairs(path)
+
+
+def make_arguments(job: TrainJob, folder: Path) -> SimPOConfig:
+    """Return TRL's arguments for the job; ``folder`` gets the resumable checkpoints."""
+    return make_config(SimPOConfig, job, folder)
+
+
+def make_trainer(
+    job: TrainJob,
+    args: SimPOConfig,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    peft_config: Any,
+    tally: Tally,
+) -> tuple[PairCPOTrainer, list[str]]:
+    """Return the trainer, ready to train, and the alarms about its data."""
+    return make_pair_trainer(
+        PairCPOTrainer, job, args, model, tokenizer, peft_config=peft_config, tally=tally
+    )
