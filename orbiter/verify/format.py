@@ -71,7 +71,8 @@ class FormatVerifier(Verifier):
         outside, inside = between[::2], between[1::2]
         if any(outside[:-1]) or (outside[-1] and not self.tail):
             return Verdict.failed("text outside the sections")
-        if not all(inside) or (self.tail and not outside[-1]):
+        needed = [*inside, outside[-1]] if self.tail else inside
+        if not all(map(_is_seen, needed)):
             return Verdict.failed("a section is empty")
         return Verdict.passed()
 
@@ -108,6 +109,10 @@ class SectionVerifier(Verifier):
         last = attrs.evolve(trajectory.messages[-1], content=inside)
         messages = (*trajectory.messages[:-1], last)
         return judge(self.verifier, task, attrs.evolve(trajectory, messages=messages))
+
+
+def _is_seen(text: str) -> bool:
+    return any(char.isprintable() and not char.isspace() for char in text)
 
 
 def _check_name(option: str, name: object) -> None:

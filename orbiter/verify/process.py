@@ -20,8 +20,8 @@ class Process(Verifier):
 
     The steps are ``details["steps"]`` of its verdict, a list of numbers in [0, 1] or None; without that, its ``step_scores``. The score
     is their product (the probability that all are right, if they are independent probabilities) or their minimum (the weakest);
-    Lightman et al. 2023, section 2.6 and appendix F, compare the two. One step that nobody could score makes the verdict invalid, as do
-    an invalid verdict and one without steps.
+    Lightman et al. 2023, section 2.6 and appendix F, compare the two. A step with score 0 makes either 0, whatever the others are. Without
+    one, a step that nobody could score makes the verdict invalid, as do an invalid verdict and one without steps.
 
     Args:
         verifier: A verifier that scores steps, its name, or its name with options beside it.
@@ -58,9 +58,9 @@ class Process(Verifier):
         details = {"steps": list(steps)}
         if not steps:
             return Verdict.invalid(f"{verdict.verifier}: no steps", details=details)
-        if None in steps:
+        if None in steps and 0 not in steps:
             return Verdict.invalid(f"{verdict.verifier}: a step is unknown", details=details)
-        score = AGGREGATES[self.aggregate](steps)
+        score = AGGREGATES[self.aggregate]([step for step in steps if step is not None])
         # A product of scores that should reach the threshold may miss it by a rounding error.
         if score >= self.threshold - 1e-12:
             return Verdict.passed(score=score, details=details)

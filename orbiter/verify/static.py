@@ -10,7 +10,7 @@ from attrs import frozen
 
 from orbiter.convert import structure
 from orbiter.errors import ConfigError, RecordError
-from orbiter.records import Outcome, Task, Trajectory, Verdict
+from orbiter.records import Message, Outcome, Task, Trajectory, Verdict
 from orbiter.tasks.component import Spec, make_component
 from orbiter.verify.calls import Call, TraceError, after_prompt, read_calls
 from orbiter.verify.expected import ExpectedCall, Progress, assigned
@@ -103,12 +103,16 @@ class StaticTraceVerifier(Verifier):
             return Verdict.invalid(f"task has malformed rules: {error.message}")
         if self.answer is None and not any(rules.required or rules.expected for rules in every):
             return Verdict.invalid("task has neither an expected call nor an answer to be checked")
+        messages: Sequence[Message] = ()
         try:
             messages = after_prompt(task, trajectory)
             calls = read_calls(messages, dialogue=self.dialogue)
             check_schemas(calls, schemas)
         except TraceError as error:
-            return Verdict.failed(error.message, details={"first_error": error.turn})
+            turns = sum(message.role == "assistant" for message in messages)
+            steps = _step_scores(turns, error.turn) if own.expected and turns else ()
+            details = {"first_error": error.turn}
+            return Verdict.failed(error.message, step_scores=steps, details=details)
         broken = next(filter(None, (_broken(calls, rules, schemas) for rules in every)), "")
         if own.expected:
             turns = sum(message.role == "assistant" for message in messages)

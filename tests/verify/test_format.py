@@ -64,6 +64,7 @@ BAD = [
     ("<think>6*7</think>and<answer>42</answer>", "text outside the sections"),
     ("<think></think><answer>42</answer>", "a section is empty"),
     ("<think>6*7</think><answer> </answer>", "a section is empty"),
+    ("<think>\u200b \u2060</think><answer>42</answer>", "a section is empty"),
 ]
 
 

@@ -41,7 +41,17 @@ def test_product_and_minimum(steps):
 @given(st.lists(st.none() | st.floats(0, 1), max_size=5), st.sampled_from(["product", "min"]))
 def test_an_unknown_step_is_never_decided(steps, aggregate):
     verdict = verdict_on(steps, aggregate=aggregate, threshold=0.5)
-    assert (verdict.outcome is INVALID) == (None in steps or not steps)
+    unknown = None in steps and 0 not in steps
+    assert (verdict.outcome is INVALID) == (unknown or not steps)
+
+
+@given(st.lists(st.none() | st.sampled_from([0.0, 0.5, 1.0]), min_size=1, max_size=5), st.data())
+def test_what_is_decided_stays_when_unknown_steps_become_known(steps, data):
+    verdict = verdict_on(steps, threshold=0.5)
+    known = [data.draw(st.floats(0, 1)) if step is None else step for step in steps]
+    if verdict.outcome is not INVALID:
+        later = verdict_on(known, threshold=0.5)
+        assert (later.outcome, later.score) == (verdict.outcome, verdict.score)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +62,10 @@ def test_an_unknown_step_is_never_decided(steps, aggregate):
         ([0.9, 0.9], {"threshold": 0.81}, PASS, ""),
         ([0.9, 0.9], {"threshold": 0.82}, FAIL, "scores: a step is wrong"),
         ([0.9, 0.9], {"threshold": 0.9, "aggregate": "min"}, PASS, ""),
-        ([0, None], {}, INVALID, "scores: a step is unknown"),
+        ([1, None], {}, INVALID, "scores: a step is unknown"),
+        ([0.5, None], {}, INVALID, "scores: a step is unknown"),
+        ([1, 0, None], {}, FAIL, "scores: a step is wrong"),
+        ([None, 0], {"aggregate": "min"}, FAIL, "scores: a step is wrong"),
         ([], {}, INVALID, "scores: no steps"),
         ("11", {}, INVALID, "scores: steps are no list of numbers in [0, 1]"),
         ([True], {}, INVALID, "scores: steps are no list of numbers in [0, 1]"),
@@ -81,6 +94,30 @@ def test_step_scores_of_turns_are_steps_too():
     assert Process(scored).verify(TASK, TRAJECTORY).score == 0.5
     scored = Scores(Verdict.failed(step_scores=(1.0, 0.5), details={"steps": [1.0]}))
     assert Process(scored).verify(TASK, TRAJECTORY).score == 1.0
+
+
+def test_a_trace_that_goes_wrong_early_fails_by_its_steps():
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"properties": {"x": {}}}}}
+    expected = [{"name": "f", "arguments": {"x": 1}}, {"name": "f", "arguments": {"x": 2}}]
+    task = Task("e", "e:1", TASK.messages, "42", (tool,), {"trace": {"expected": expected}})
+
+    def trace(*calls):
+        turns = []
+        for number, arguments in enumerate(calls):
+            call = {"id": str(number), "function": {"name": "f", "arguments": arguments}}
+            turns += [
+                Message("assistant", tool_calls=(call,)),
+                Message("tool", "", tool_call_id=str(number)),
+            ]
+        return Trajectory.following(task, *turns, Message("assistant", "42"))
+
+    for calls, outcome in (
+        (('{"x": 1}', '{"x": 2}'), PASS),
+        (('{"x": 3}', '{"x": 2}'), FAIL),
+        (('{"x": NaN}', '{"x": 2}'), FAIL),
+        (('{"x": 1}', "{}", '{"x": 2}'), FAIL),
+    ):
+        assert judge(Process("static"), task, trace(*calls)).outcome is outcome
 
 
 def test_a_verifier_that_scores_no_steps_is_named():
