@@ -13,7 +13,7 @@ def program_in(answer: str) -> str:
 
     A block that the answer does not close goes on to its end.
     """
-    blocks = _FENCE.findall(answer)
+    blocks: list[tuple[str, str]] = _FENCE.findall(answer)
     for marks in (_PYTHON, ("",)):
         found = [text for mark, text in blocks if mark.lower() in marks]
         if found:

@@ -112,7 +112,6 @@ class CodeVerifier(Verifier):
             "program": _program(suite.prefix, program_in(text)),
             "timeout_s": self.timeout_s,
             **asdict(suite, recurse=False),
-            "setup": _program(suite.prefix, suite.setup),
             "order": order,
         }
         with self._lock:

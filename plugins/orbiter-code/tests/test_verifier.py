@@ -12,6 +12,7 @@ import time
 
 import pytest
 from orbiter_code.inside.frames import Channel
+from orbiter_code.sandbox.options import folders_of
 from orbiter_code.sandbox.zygote import ZygoteSandbox
 from orbiter_code.verifier import MAX_LENGTH, CodeVerifier
 
@@ -63,6 +64,19 @@ def test_a_prefix_is_completed_or_replaced(judge):
     prefix = 'from math import floor\n\ndef add(a, b):\n    """Add."""\n'
     for answer in ("    return floor(a + b)\n", f"```python\n{ADD}```", "    return a + b"):
         assert judge(answer, CHECK, entry_point="add", prompt=prefix).outcome is Outcome.PASS
+
+
+def test_a_prefix_that_is_a_bare_signature(judge):
+    prefix = "def add(a, b):\n"
+    assert (
+        judge("    return a + b", CHECK, entry_point="add", prompt=prefix).outcome is Outcome.PASS
+    )
+    assert judge("    return a", CHECK, entry_point="add", prompt=prefix).reason == "wrong answer"
+
+
+def test_a_prefix_that_is_no_code(judge):
+    verdict = judge(ADD, CHECK, entry_point="add", prompt="Please write add.")
+    assert verdict.reason == "task: its tests cannot be read"
 
 
 def test_helpers_of_the_prefix_serve_the_tests_and_stay_the_tasks_own(judge):
@@ -297,6 +311,13 @@ def test_a_named_package_is_there_and_no_other(judge):
         assert verifier.verify(task, answered(task, program)).outcome is Outcome.PASS
     finally:
         verifier.close()
+
+
+def test_a_package_comes_with_the_libraries_of_its_wheel():
+    folders = folders_of("numpy")
+    assert folders[0].name == "numpy"
+    assert all(folder.is_dir() for folder in folders)
+    assert [folder.name for folder in folders[1:]] in ([], ["numpy.libs"])
 
 
 def test_a_program_that_was_made_for_its_tests_is_flagged_and_passes(judge):

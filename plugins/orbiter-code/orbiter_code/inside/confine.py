@@ -33,7 +33,6 @@ ALL = (1 << 16) - 1
 # What extension modules of the standard library link to and read.
 LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache")
 DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
-_STACK = 16 << 20
 
 
 def standard_library() -> tuple[str, ...]:

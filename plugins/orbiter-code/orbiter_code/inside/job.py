@@ -37,7 +37,7 @@ def serve(sock: socket.socket) -> None:
     # Two runs of one program should agree, so its random numbers are the same ones each time.
     random.seed(0)
     sys.argv, sys.orig_argv = ["program"], []
-    builtins.exit = builtins.quit = sys.exit  # what the module site would have given
+    vars(builtins).update(exit=sys.exit, quit=sys.exit)  # what the module site would have given
     if order["mode"] == "script":
         _run_script(sock, order["program"])
     else:
@@ -70,7 +70,7 @@ def _run_script(sock: socket.socket, program: str) -> None:
     except BaseException:  # noqa: S110  # whatever it raised, the status says so
         pass
     try:
-        threading._shutdown()  # as the interpreter does at its end: wait for threads, then call what atexit knows
+        threading._shutdown()  # type: ignore[attr-defined]  # as the interpreter at its end: wait for threads, then call what atexit knows
         atexit._run_exitfuncs()
         sys.stdout.flush()
     except BaseException:

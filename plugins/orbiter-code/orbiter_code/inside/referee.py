@@ -207,6 +207,7 @@ def judge(plan: dict[str, Any], program: Program) -> dict[str, Any]:
     except Exception as error:
         return _result("invalid", "task: its tests cannot be read", None, _shown(error))
     random.seed(0)
+    decided: OverError | None = None
     try:
         foreseen = itertools.takewhile(lambda call: call[0] in program.names, first_calls(plan))
         program.load(plan["program"], list(foreseen))
@@ -214,10 +215,10 @@ def judge(plan: dict[str, Any], program: Program) -> dict[str, Any]:
             place[0] = index
             _run(tests[index], program)
     except OverError as over:
-        return _result(over.outcome, over.reason, place[0], over.message)
-    if program.over is not None:  # a test swallowed it
-        over = program.over
-        return _result(over.outcome, over.reason, place[0], over.message)
+        decided = over
+    decided = decided or program.over  # a test may have swallowed it
+    if decided is not None:
+        return _result(decided.outcome, decided.reason, place[0], decided.message)
     if not program.answered:
         return _result("invalid", "task: its tests do not call the program", None, "")
     return {**_result("pass", "", None, ""), "flags": flags(plan)}
@@ -250,7 +251,8 @@ def _tests(plan: dict[str, Any], program: Program) -> list[Callable[[], None]]:
         function = program.function(entry)
         return [_case(function, case, plan["tolerance"]) for case in texts]
     namespace: dict[str, Any] = {"__name__": "tests"}
-    exec(_compiled(plan["setup"]), namespace)  # noqa: S102  # the task's own, and confined
+    for text in (_completed(plan["prefix"]), plan["setup"]):
+        exec(_compiled(text), namespace)  # noqa: S102  # the task's own, and confined
     if entry:
         namespace[entry] = program.function(entry)
     codes = list(map(_compiled, texts))
@@ -260,6 +262,16 @@ def _tests(plan: dict[str, Any], program: Program) -> list[Callable[[], None]]:
     for name in wanted - namespace.keys() - vars(builtins).keys():
         namespace[name] = program.function(name)
     return [lambda code=code: exec(code, namespace) for code in codes]  # type: ignore[misc]  # noqa: S102
+
+
+@functools.lru_cache(maxsize=1024)
+def _completed(prefix: str) -> str:
+    """Return the prefix, with a body if it ends in a signature for which the answer was to be one."""
+    try:
+        compile(prefix, "<prefix>", "exec")
+    except SyntaxError:
+        return f"{prefix.rstrip()}\n    pass\n"
+    return prefix
 
 
 @functools.lru_cache(maxsize=1024)

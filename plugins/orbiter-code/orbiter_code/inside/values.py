@@ -52,7 +52,7 @@ def pack(value: Any, depth: int = 0) -> Any:
         return {"c": [value.real, value.imag]}
     for plain in (int, float, str):
         if isinstance(value, plain):
-            return plain.__new__(plain, value)
+            return plain(value)
     raise ValueRefusedError(f"a {kind.__name__} is not a plain value")
 
 

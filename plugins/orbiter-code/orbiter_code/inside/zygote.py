@@ -53,9 +53,7 @@ class Zygote:
                     killed = 0
                 spare = self._fork()
             elif order == END and running:
-                os.kill(
-                    running, signal.SIGKILL
-                )  # it is not reaped yet, so the number is still its own
+                os.kill(running, signal.SIGKILL)  # not reaped yet, so the number is its own
                 self.control.sendall(_ending(running))
                 running = 0
             elif order == KILL and running:

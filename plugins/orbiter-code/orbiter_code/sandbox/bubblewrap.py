@@ -10,7 +10,7 @@ from pathlib import Path
 
 from orbiter.errors import SandboxError
 from orbiter_code.inside.confine import LIBRARIES
-from orbiter_code.sandbox.options import folder_of
+from orbiter_code.sandbox.options import folders_of
 from orbiter_code.sandbox.process import PACKAGE
 from orbiter_code.sandbox.zygote import ZygoteSandbox
 
@@ -48,7 +48,7 @@ class BubblewrapSandbox(ZygoteSandbox):
 
     def _root(self) -> Iterator[str]:
         prefix = Path(self.executable).parents[1]
-        packages = [str(folder_of(package)) for package in self.packages]
+        packages = [str(path) for package in self.packages for path in folders_of(package)]
         for path in (*LIBRARIES, str(prefix / "lib"), self.executable, *packages):
             if os.path.islink(path):
                 yield from ("--symlink", os.readlink(path), path)

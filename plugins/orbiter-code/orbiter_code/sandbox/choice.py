@@ -43,7 +43,7 @@ def choose_sandbox(
         options["interpreter"] = interpreter
     failures = []
     for one in AUTO if name == "auto" else (name,):
-        sandbox = registry().create("sandbox", one, options)
+        sandbox: Sandbox = registry().create("sandbox", one, options)
         try:
             _prove(sandbox, (one, tuple(packages), interpreter))
         except SandboxError as error:

@@ -35,7 +35,7 @@ def inside_options(
     Raises:
         ConfigError: A package is not installed.
     """
-    folders = [folder_of(package) for package in packages]
+    folders = [folder for package in packages for folder in folders_of(package)]
     return {
         "memory": limits.memory_mb << 20,
         "cpu_s": limits.cpu_s,
@@ -48,8 +48,12 @@ def inside_options(
     }
 
 
-def folder_of(package: str) -> Path:
-    """Return the folder of an installed package, or the file of a module."""
+def folders_of(package: str) -> list[Path]:
+    """Return the folder of an installed package, or the file of a module, and the libraries that its wheel brought beside it.
+
+    Raises:
+        ConfigError: It is not installed.
+    """
     spec = importlib.util.find_spec(package) if package.isidentifier() else None
     if spec is None or spec.origin is None:
         raise ConfigError(
@@ -57,4 +61,6 @@ def folder_of(package: str) -> Path:
             hint=f"pip install {package}",
         )
     origin = Path(spec.origin)
-    return origin.parent if spec.submodule_search_locations else origin
+    folder = origin.parent if spec.submodule_search_locations else origin
+    libraries = folder.with_name(f"{package}.libs")
+    return [folder, libraries] if libraries.is_dir() else [folder]

@@ -11,7 +11,7 @@ from typing import Any
 from orbiter.errors import SandboxError
 from orbiter.verify.sandbox import UNSANDBOXED, Ending, Limits, Probe, Sandbox
 from orbiter_code.inside.zygote import END, ENDING, JOB, KILL
-from orbiter_code.sandbox.options import folder_of, inside_options
+from orbiter_code.sandbox.options import folders_of, inside_options
 from orbiter_code.sandbox.probes import run_probes
 from orbiter_code.sandbox.process import InsideProcess
 
@@ -44,7 +44,7 @@ class ZygoteSandbox(Sandbox):
         self.limits = limits or Limits()
         self.packages = tuple(packages)
         for package in self.packages:
-            folder_of(package)  # a wrong name is told at once
+            folders_of(package)  # a wrong name is told at once
         self.interpreter = interpreter
         self._process: InsideProcess | None = None
 
