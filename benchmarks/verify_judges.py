@@ -1,6 +1,6 @@
 """Verdicts per second of a judge whose model answers after a fixed time: one answer at a time, several processes, batches.
 
-    python benchmarks/judges.py [--answers 256] [--latency-ms 50] [--processes 8] [--repeats 3]
+    python benchmarks/verify_judges.py [--answers 256] [--latency-ms 50] [--processes 8] [--repeats 3]
 
 A scripted server on loopback, in a process of its own, waits that time before each reply. The ways take turns; each is given
 its own connections and warmed up first. What they are compared by is the ratio of the medians. ``one worker`` is a
