@@ -8,6 +8,7 @@ nothing else, so that a value that came from untrusted code compares, prints and
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 MAX_DEPTH = 100
@@ -18,6 +19,12 @@ MAX_NODES = 250_000
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 _SCALARS = frozenset({type(None), bool, int, float, str})
+# What a subclass makes of int() or str() is its own affair: the name of an enum's member, say, and not its value.
+_EXACTLY: dict[type, Callable[[Any], Any]] = {
+    int: int.__int__,
+    float: float.__float__,
+    str: str.__str__,
+}
 
 
 class ValueRefusedError(ValueError):
@@ -50,9 +57,9 @@ def pack(value: Any, depth: int = 0) -> Any:
         return {"b": value.hex()}
     if isinstance(value, complex):
         return {"c": [value.real, value.imag]}
-    for plain in (int, float, str):
+    for plain, exactly in _EXACTLY.items():
         if isinstance(value, plain):
-            return plain(value)
+            return exactly(value)
     raise ValueRefusedError(f"a {kind.__name__} is not a plain value")
 
 

@@ -1,3 +1,4 @@
+import enum
 import json
 import math
 
@@ -73,7 +74,19 @@ class Text(str):
     __hash__ = str.__hash__
 
 
+class Colour(str, enum.Enum):  # noqa: UP042  # a StrEnum would have a str() of its own
+    RED = "red"
+
+
+class Half(float):
+    def __float__(self):
+        return 1.0
+
+
 class Number(int):
+    def __int__(self):
+        return 99
+
     def __eq__(self, other):
         return True
 
@@ -98,6 +111,8 @@ class Dict(dict):
     [
         (Text("a"), "a"),
         (Number(3), 3),
+        (Colour.RED, "red"),
+        (Half(0.5), 0.5),
         (List([7]), [7]),
         (Dict(b=2), {"b": 2}),
         ([Text("a")], ["a"]),
