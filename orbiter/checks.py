@@ -1,4 +1,4 @@
-"""Checks of the numbers that come as options and arguments, so that they are refused in one way and in the same words."""
+"""Checks of the numbers and switches that come as options and arguments, so that they are refused in one way and in the same words."""
 
 from __future__ import annotations
 
@@ -51,6 +51,17 @@ def check_whole_number(name: str, value: object, *, low: int, high: int | None =
         return value
     rule = f">= {low}" if high is None else f"in [{low}, {high}]"
     raise ConfigError(f"{name} must be an integer {rule}, got {value!r}")
+
+
+def check_bool(name: str, value: object) -> bool:
+    """Return ``value`` if it is true or false.
+
+    Raises:
+        ConfigError: It is anything else; a text that says so is none.
+    """
+    if isinstance(value, bool):
+        return value
+    raise ConfigError(f"{name} must be true or false, got {value!r}")
 
 
 @functools.cache

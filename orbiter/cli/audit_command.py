@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
+    # What stands behind --environment is its options, so the verifier has to come first.
+    parser.usage = "%(prog)s verifier [key=value ...] [--environment NAME [key=value ...]] [--labelled FILE] [options]"
     parser.add_argument("verifier", help="name of a verifier, or file.py:Class")
     parser.add_argument(
         "overrides",

@@ -72,15 +72,19 @@ def _lines(report: AuditReport) -> Iterator[str]:
     shown = "unknown" if g.value is None else f"{g.value:.4g}"
     yield f"{report.source}: FPR {_rate(audit.fpr)}, FNR {_rate(audit.fnr)} at {audit.confidence:.0%}"
     yield f"g = TPR/FPR: {shown} [{g.interval.low:.4g}, {g.interval.high:.4g}]"
+    if report.source == "probes":
+        yield "these are rates on made probes; how often a model's own answers are misjudged takes --labelled"
     for name, count, worth in (
         ("right", audit.right, audit.effective_right),
         ("wrong", audit.wrong, audit.effective_wrong),
     ):
         if worth is not None:
             yield f"{count} {name} answers, several to a task, are worth {worth:.0f} independent ones"
-    for one in report.audits.values():
+    for source, one in report.audits.items():
         yield from _wrong_verdicts(one)
         reasons = _kinds(one.reasons)
+        if 2 * reasons.total() > one.count:
+            yield f"invalid: {reasons.total():,} of {one.count:,} {source}, MOST OF THEM"
         for kind, count in reasons.most_common(MOST_REASONS):
             yield f"invalid: {count} x {printable(kind)}"
         if len(reasons) > MOST_REASONS:
@@ -91,7 +95,7 @@ def _lines(report: AuditReport) -> Iterator[str]:
         yield f"judged {part.name}: {changed} (of {part.count})"
     yield f"speed: {report.verdicts_per_s:,.0f} verdicts/s"
     if report.forecast is not None:
-        yield from _forecast(report.forecast)
+        yield from _forecast(report.forecast, source=report.source)
     for source, bounds in report.bounds.items():
         for bound in bounds:
             yield from _bound(source, bound)
@@ -121,12 +125,13 @@ def _wrong_verdicts(audit: Audit) -> Iterator[str]:
         yield f"{printable(item.family)}: {verb} {answer} for {printable(item.task.task_id, limit=60)}"
 
 
-def _forecast(found: Forecast) -> Iterator[str]:
+def _forecast(found: Forecast, *, source: str) -> Iterator[str]:
+    made = ", if the model erred as the probes do" if source == "probes" else ""
     if found.unknown:
         yield f"at an observed yield of {found.observed:g} nothing can be told: {found.unknown}"
         return
     yield (
-        f"at an observed yield of {found.observed:g}: true pass rate {_rate(found.pass_rate)}, "
+        f"at an observed yield of {found.observed:g}{made}: true pass rate {_rate(found.pass_rate)}, "
         f"right survivors {_rate(found.precision)}"
     )
     if found.right_row_samples is not None:

@@ -47,8 +47,8 @@ def _head(report: AuditReport) -> Iterator[str]:
     yield _text(
         16,
         50,
-        f"FPR {_shown(audit.fpr)}   FNR {_shown(audit.fnr)}   g = TPR/FPR at least {audit.g.interval.low:.3g}"
-        f"   ({report.source}, {audit.confidence:.0%} intervals)",
+        f"FPR {_shown(audit.fpr)}, FNR {_shown(audit.fnr)}, g = TPR/FPR at least {audit.g.interval.low:.3g}"
+        f" ({report.source}, {audit.confidence:.0%} intervals)",
     )
 
 
@@ -95,8 +95,10 @@ def _families(source: str, audit: Audit, *, top: int) -> Iterator[str]:
 
 def _precision(report: AuditReport, *, top: int) -> Iterator[str]:
     """Draw p TPR / (p TPR + (1 - p) FPR) over p, and the band that the intervals leave."""
-    yield _text(16, top, "share of survivors that are right, by the model's true pass rate", "h")
     audit: Confusion = report.audit
+    made = ", if it erred as the probes do" if report.source == "probes" else ""
+    title = f"share of survivors that are right, by the model's true pass rate{made}"
+    yield _text(16, top, title, "h")
     high_edge, low_edge = top + 20, top + 20 + _CURVE_HEIGHT
     for step in range(5):
         y = low_edge - _CURVE_HEIGHT * step / 4
@@ -106,7 +108,7 @@ def _precision(report: AuditReport, *, top: int) -> Iterator[str]:
         yield _text(
             _log_x(rate), low_edge + 18, f"{rate:.1%}" if rate < 0.01 else f"{rate:.0%}", "s m"
         )
-    tpr, fpr = audit.tpr, audit.fpr
+    tpr, fpr = audit.joint_rates
     if tpr.value is None or fpr.value is None:
         yield _text(_x(0.5), (high_edge + low_edge) / 2, "needs right and wrong answers", "s m")
         return
@@ -128,7 +130,8 @@ def _precision(report: AuditReport, *, top: int) -> Iterator[str]:
         x = _log_x(max(_LEAST_RATE, found.pass_rate.value))
         y = low_edge - _CURVE_HEIGHT * found.precision.value
         yield _mark(x, y, "#111827", 5)
-        yield _text(x - 8, y + 20, f"now: {found.precision.value:.1%} right", "e")
+        # Below and right of a rising curve there is room.
+        yield _text(x + 10, y + 18, f"now: {found.precision.value:.1%} right")
 
 
 def _x(share: float) -> float:

@@ -109,7 +109,7 @@ def forecast(
 
 def _why_unknown(confusion: Confusion, observed: float) -> str:
     """Return why no pass rate can be told from this yield, or an empty text."""
-    tpr, fpr = _rates(confusion)
+    tpr, fpr = confusion.joint_rates
     if tpr.value is None or fpr.value is None:
         return "the audit has no right answers, or no wrong ones, that were judged"
     if tpr.value <= fpr.value:
@@ -119,15 +119,9 @@ def _why_unknown(confusion: Confusion, observed: float) -> str:
     return ""
 
 
-def _rates(confusion: Confusion) -> tuple[Estimate, Estimate]:
-    """Return TPR and FPR, each with an interval of half the error."""
-    half_error = (1 + confusion.confidence) / 2
-    return confusion.tpr_at(half_error), confusion.fpr_at(half_error)
-
-
 def _corrected(confusion: Confusion, observed: float) -> tuple[Estimate, Estimate]:
     """Return the true pass rate and the precision of survivors."""
-    tpr, fpr = _rates(confusion)
+    tpr, fpr = confusion.joint_rates
     values = _point(observed, tpr.value, fpr.value)
     lows = _point(observed, tpr.interval.high, fpr.interval.high)
     highs = _point(observed, tpr.interval.low, fpr.interval.low)

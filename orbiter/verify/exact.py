@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from orbiter.checks import check_bool
 from orbiter.records import Task, Trajectory, Verdict
 from orbiter.verify.answer import final_answer
 from orbiter.verify.verifier import Verifier, version_of
@@ -21,6 +22,8 @@ class ExactVerifier(Verifier):
     name = "exact"
 
     def __init__(self, *, strip: bool = True, case: bool = True, whitespace: bool = True) -> None:
+        for name, value in (("strip", strip), ("case", case), ("whitespace", whitespace)):
+            check_bool(name, value)
         self.strip, self.case, self.whitespace = strip, case, whitespace
         self.version = version_of(self, "1")
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import attrs
 
+from orbiter.checks import check_bool
 from orbiter.errors import ConfigError
 from orbiter.records import Task, Trajectory, Verdict
 from orbiter.tasks.component import Spec, make_component
@@ -45,6 +46,8 @@ class FormatVerifier(Verifier):
             _check_name("sections", name)
         if len({name.casefold() for name in sections}) < len(sections):
             raise ConfigError(f"sections must have names of their own, got {list(sections)!r}")
+        for name, value in (("opened", opened), ("tail", tail)):
+            check_bool(name, value)
         self.sections, self.opened, self.tail = tuple(sections), opened, tail
         self.version = version_of(self, "1")
 

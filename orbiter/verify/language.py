@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import regex
 
-from orbiter.checks import check_number
+from orbiter.checks import check_bool, check_number
 from orbiter.errors import ConfigError, did_you_mean
 from orbiter.records import Task, Trajectory, Verdict
 from orbiter.verify.answer import written
@@ -89,6 +89,7 @@ class LanguageVerifier(Verifier):
                     raise ConfigError(f"languages must be known codes, got {code!r}{near}")
             languages = tuple(languages)
         check_number("min_share", min_share, "(0, 1]")
+        check_bool("thoughts", thoughts)
         self.languages, self.min_share, self.thoughts = languages, min_share, thoughts
         self.version = version_of(self, "1")
 

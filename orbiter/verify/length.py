@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orbiter.checks import check_whole_number
+from orbiter.checks import check_bool, check_whole_number
 from orbiter.errors import ConfigError
 from orbiter.records import Task, Trajectory, Verdict
 from orbiter.verify.answer import written
@@ -59,6 +59,7 @@ class LengthVerifier(Verifier):
         check_whole_number("max_length", max_length, low=1)
         check_whole_number("min_length", min_length, low=0, high=max_length)
         check_whole_number("cache", cache, low=0, high=max_length)
+        check_bool("thoughts", thoughts)
         if unit not in UNITS:
             raise ConfigError(f"unit must be one of {', '.join(UNITS)}, got {unit!r}")
         self.max_length, self.min_length, self.cache = max_length, min_length, cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import regex
 
+from orbiter.checks import check_bool, check_number, check_whole_number
 from orbiter.errors import ConfigError
 from orbiter.records import Task, Trajectory, Verdict
 from orbiter.verify.answer import final_answer
@@ -36,6 +37,8 @@ class RegexVerifier(Verifier):
         max_length: int = 100_000,
         timeout_s: float = 1.0,
     ) -> None:
+        for name, value in (("thoughts", thoughts), ("ignore_case", ignore_case)):
+            check_bool(name, value)
         try:
             self._regex = regex.compile(
                 pattern, regex.DOTALL | (regex.IGNORECASE if ignore_case else 0)
@@ -44,10 +47,8 @@ class RegexVerifier(Verifier):
             raise ConfigError(
                 f"pattern must be a regular expression, got {pattern!r}: {error}"
             ) from None
-        if max_length < 1 or timeout_s <= 0:
-            raise ConfigError(
-                f"max_length and timeout_s must be above 0, got {max_length!r} and {timeout_s!r}"
-            )
+        check_whole_number("max_length", max_length, low=1)
+        check_number("timeout_s", timeout_s, "(0, inf)")
         self.pattern, self.thoughts, self.ignore_case = pattern, thoughts, ignore_case
         self.max_length, self.timeout_s = max_length, timeout_s
         self.version = version_of(self, "1")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from orbiter.checks import check_number, check_whole_number
+from orbiter.checks import check_bool, check_number, check_whole_number
 from orbiter.records import Task, Trajectory, Verdict
 from orbiter.verify.answer import written
 from orbiter.verify.verifier import Verifier, version_of
@@ -45,6 +45,7 @@ class RepetitionVerifier(Verifier):
         check_whole_number("n", n, low=1)
         check_whole_number("window", window, low=n + 1)
         check_number("max_share", max_share, "[0, 1)")
+        check_bool("thoughts", thoughts)
         self.n, self.max_share, self.window, self.thoughts = n, max_share, window, thoughts
         self.version = version_of(self, "1")
 

@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 from attrs import frozen
 
+from orbiter.checks import check_bool
 from orbiter.convert import structure
 from orbiter.errors import ConfigError, RecordError
 from orbiter.records import Message, Outcome, Task, Trajectory, Verdict
@@ -88,6 +89,7 @@ class StaticTraceVerifier(Verifier):
             raise ConfigError(f"rules of a static verifier: {error}") from None
         if self.rules is not None and self.rules.expected:
             raise ConfigError("rules of a static verifier must leave 'expected' to the task")
+        check_bool("dialogue", dialogue)
         self.dialogue = dialogue
         self.version = version_of(self, "2")
 

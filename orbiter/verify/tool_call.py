@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import frozen
 
-from orbiter.checks import check_whole_number
+from orbiter.checks import check_bool, check_whole_number
 from orbiter.convert import structure
 from orbiter.errors import ConfigError, RecordError
 from orbiter.records import Outcome, Task, Trajectory, Verdict
@@ -67,6 +67,8 @@ class ToolCallVerifier(Verifier):
             raise ConfigError("max_extra must go with order 'subset', got order " + repr(order))
         if max_extra is not None:
             check_whole_number("max_extra", max_extra, low=0)
+        for name, value in (("case", case), ("whitespace", whitespace), ("dialogue", dialogue)):
+            check_bool(name, value)
         self.order, self.max_extra = order, max_extra
         self.answer = None if answer is None else make_component("verifier", answer, Verifier)  # type: ignore[type-abstract]
         self.case, self.whitespace, self.dialogue = case, whitespace, dialogue

@@ -81,6 +81,18 @@ def test_faults_are_counted_apart_by_reason_and_enter_no_rate(orbiter, tmp_path)
     assert "error: ValueError: cannot read '????????'" in audit["reasons"]
 
 
+def test_what_cannot_be_judged_is_told_and_shows_no_bound(orbiter):
+    said = orbiter("audit", "numeric", *SMALL, "--max-fpr", "1", "--max-fnr", "1")
+    assert said.code == 1
+    assert re.search(r"^invalid: (\d+) of (\d+) probes, MOST OF THEM$", said.out, re.MULTILINE)
+    assert re.search(
+        r"^bound on probes: FPR <= 1 MISSED: only \d+ of \d+ answers could be judged$",
+        said.out,
+        re.MULTILINE,
+    )
+    assert "bound on probes: FNR <= 1 MISSED: nothing measures it" in said.out
+
+
 def test_a_verifier_that_hangs_does_not_hang_the_audit(orbiter, tmp_path):
     rows = [("=", False), ("2*3", True)] + [("2+3", False)] * 6
     text = "".join(f"{json.dumps(labelled(said, right))}\n" for said, right in rows)

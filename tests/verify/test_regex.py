@@ -41,9 +41,18 @@ def test_a_pattern_must_be_one(pattern):
         RegexVerifier(pattern)
 
 
-@pytest.mark.parametrize("options", [{"max_length": 0}, {"timeout_s": 0}, {"timeout_s": -1}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"max_length": 0},
+        {"timeout_s": 0},
+        {"timeout_s": -1},
+        {"timeout_s": "1"},
+        {"max_length": 2.5},
+    ],
+)
 def test_bounds_must_be_positive(options):
-    with pytest.raises(ConfigError, match="max_length and timeout_s must be above 0"):
+    with pytest.raises(ConfigError, match="must be a"):
         RegexVerifier("x", **options)
 
 

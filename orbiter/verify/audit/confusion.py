@@ -115,6 +115,12 @@ class Confusion:
         )
 
     @property
+    def joint_rates(self) -> tuple[Estimate, Estimate]:
+        """TPR and FPR with intervals that hold both at once: each has half of the error (Bonferroni)."""
+        half_error = (1 + self.confidence) / 2
+        return self.tpr_at(half_error), self.fpr_at(half_error)
+
+    @property
     def invalid_rate(self) -> Estimate:
         """Share of all answers that the verifier could not judge."""
         invalid = self.invalid_right + self.invalid_wrong
@@ -125,10 +131,9 @@ class Confusion:
         """TPR / FPR: at most by this, one round of imitating the survivors multiplies the odds of a right answer.
 
         Infinite when no wrong answer passed; None when there were no right or no wrong answers, or nothing passed. The
-        interval is [TPR low / FPR high, TPR high / FPR low] from two intervals of half the error each (Bonferroni).
+        interval is [TPR low / FPR high, TPR high / FPR low] of :attr:`joint_rates`.
         """
-        half_error = (1 + self.confidence) / 2
-        tpr, fpr = self.tpr_at(half_error), self.fpr_at(half_error)
+        tpr, fpr = self.joint_rates
         low = tpr.interval.low / fpr.interval.high
         high = tpr.interval.high / fpr.interval.low if fpr.interval.low > 0 else math.inf
         value = None

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import attrs
 from attrs import field, frozen
 
-from orbiter.checks import check_number, check_whole_number
+from orbiter.checks import check_bool, check_number, check_whole_number
 from orbiter.convert import show
 from orbiter.errors import ConfigError
 from orbiter.records import Message, Task, Trajectory, Verdict, content_hash
@@ -290,12 +290,6 @@ def check_text(option: str, value: object) -> None:
     """Raise ConfigError unless a rubric says anything."""
     if not isinstance(value, str) or not value.strip():
         raise ConfigError(f"{option} must be a text, got {show(value)}")
-
-
-def check_bool(option: str, value: object) -> None:
-    """Raise ConfigError unless ``value`` is true or false."""
-    if not isinstance(value, bool):
-        raise ConfigError(f"{option} must be true or false, got {show(value)}")
 
 
 def _total(numbers: Iterable[float | None]) -> float | None:

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 import attrs
 
-from orbiter.checks import check_number, check_whole_number
+from orbiter.checks import check_bool, check_number, check_whole_number
 from orbiter.records import Task, Verdict
-from orbiter.verify.judges.judge import Evidence, Judge, check_bool, check_text
+from orbiter.verify.judges.judge import Evidence, Judge, check_text
 from orbiter.verify.judges.prompt import CLOSE, FENCES, Sections, reference_section, task_sections
 from orbiter.verify.judges.reply import UnreadableError
 from orbiter.verify.judges.votes import Votes
