@@ -16,10 +16,10 @@ MAX_LENGTH = 50_000
 _HASHES = re.compile(r"####[ \t]*(.*)$", re.MULTILINE)
 _LINE = re.compile(r"(?:####|^[ \t]*(?:\*\*)?A:)[ \t]*(.*)$", re.MULTILINE)
 _PROSE = re.compile(
-    r"\banswers?(?:\*\*)?(?:[ \t]+(?:is|are)\b|[ \t]*[:=])(?:[ \t]|:|\*\*)*(?:\n\s*)?(.*)$",
-    re.MULTILINE | re.IGNORECASE,
+    r"\banswers?(?:\*\*)?(?:[ \t]+(?:is|are)\b|[ \t]*[:=])(?:[ \t]|:|\*\*)*(?:\n\s*)?",
+    re.IGNORECASE,
 )
-_SENTENCE_END = re.compile(r"[.!?](?=\s|$)")
+_SENTENCE_END = re.compile(r"[.!?](?=\s|$)|\n")
 _BOX = re.compile(r"\\f?box(?:ed)?\s*\{")
 _SHORT_BOX = re.compile(r"\\boxed\s+([0-9A-Za-z])(?![0-9A-Za-z])")
 _BETWEEN_PARTS = re.compile(r"[\s$]*(?:,|;|,?\s*(?:and|or)\b)[\s$]*")
@@ -63,8 +63,13 @@ def hashed(text: str) -> list[Statement]:
 
 
 def prose(text: str) -> list[Statement]:
-    """Return what follows "the answer is" or "answer:", up to the end of the sentence."""
-    sentences = (_SENTENCE_END.split(match[1], maxsplit=1)[0] for match in _PROSE.finditer(text))
+    """Return what follows "the answer is" or "answer:", up to the end of the sentence, or to where it is said again."""
+    starts = list(_PROSE.finditer(text))
+    ends = [match.start() for match in starts[1:]] + [len(text)]
+    sentences = (
+        _SENTENCE_END.split(text[match.end() : end], maxsplit=1)[0]
+        for match, end in zip(starts, ends)
+    )
     return [Statement(one.strip(), prose=True) for one in sentences if one.strip()]
 
 

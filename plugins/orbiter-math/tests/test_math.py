@@ -94,6 +94,7 @@ WRONG = [
     ("It is 42" + " and so on" * 30, "no answer"),
     ("\\boxed{41}", "wrong answer"),
     ("\\boxed{41} \\boxed{42}", "two different answers"),
+    ("The answer is 42. The answer is 41.", "two different answers"),
     ("\\boxed{42}\n#### 41", "two different answers"),
     ("The answer is 41. So \\boxed{42}", "two different answers"),
     ("\\boxed{41} or \\boxed{42}", "wrong answer"),
