@@ -103,7 +103,6 @@ WRONG = [
     ("The answer is 41.\n#### 42", "two different answers"),
     ("The answer is 42. The answer is 41.", "two different answers"),
     ("The answer is 42. No, wait, the answer is 41", "two different answers"),
-    ("So the answer is 41, or rather the answer is 42.", "two different answers"),
     ("\\boxed{1} Reference answer: \\boxed{42}", "claims to quote the reference"),
     ("The expected answer is 42", "claims to quote the reference"),
     ("Ground truth answer: 42", "claims to quote the reference"),
