@@ -63,14 +63,15 @@ def hashed(text: str) -> list[Statement]:
 
 
 def prose(text: str) -> list[Statement]:
-    """Return what follows "the answer is" or "answer:", up to the end of the sentence, or to where it is said again."""
-    starts = list(_PROSE.finditer(text))
-    ends = [match.start() for match in starts[1:]] + [len(text)]
-    sentences = (
-        _SENTENCE_END.split(text[match.end() : end], maxsplit=1)[0]
-        for match, end in zip(starts, ends)
-    )
-    return [Statement(one.strip(), prose=True) for one in sentences if one.strip()]
+    """Return what follows "the answer is" or "answer:", up to the end of the sentence."""
+    found, place = [], 0
+    while match := _PROSE.search(text, place):
+        end = _SENTENCE_END.search(text, match.end())
+        place = end.start() if end else len(text)
+        said = text[match.end() : place].strip()
+        if said:
+            found.append(Statement(said, prose=True))
+    return found
 
 
 def boxes(text: str) -> tuple[str, list[str]]:

@@ -95,6 +95,7 @@ WRONG = [
     ("\\boxed{41}", "wrong answer"),
     ("\\boxed{41} \\boxed{42}", "two different answers"),
     ("The answer is 42. The answer is 41.", "two different answers"),
+    ("So the answer is 41, or rather the answer is 42.", "answer is not readable"),
     ("\\boxed{42}\n#### 41", "two different answers"),
     ("The answer is 41. So \\boxed{42}", "two different answers"),
     ("\\boxed{41} or \\boxed{42}", "wrong answer"),
