@@ -37,6 +37,20 @@ class TraceRules:
     forbidden: tuple[str, ...] = ()
     max_calls: int | None = None
 
+    def __attrs_post_init__(self) -> None:
+        needed = max(len(self.expected), len(self.required))
+        if self.max_calls is not None and self.max_calls < needed:
+            raise RecordError(
+                f"must be an integer >= {needed}, the number of calls that are demanded, got {self.max_calls!r}",
+                field="max_calls",
+            )
+        demanded = {one.name for one in (*self.expected, *self.required)}
+        for name in self.forbidden:
+            if name in demanded:
+                raise RecordError(
+                    f"must name tools that are not demanded, got {name!r}", field="forbidden"
+                )
+
 
 class StaticTraceVerifier(Verifier):
     """Judge a trace by what stands in it, without running anything.

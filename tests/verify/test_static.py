@@ -270,6 +270,9 @@ def test_the_verifier_of_the_answer_decides_with_its_own_outcome():
         make_task({"require": []}),
         make_task({"required": [{"arguments": {}}]}),
         make_task({"max_calls": "2"}),
+        make_task({"max_calls": -1}),
+        make_task({"expected": [FIRST, SECOND], "max_calls": 1}),
+        make_task({"required": [FIRST], "forbidden": ["search"]}),
         make_task([1]),
         make_task("x"),
         make_task(tools=("search",)),
@@ -428,8 +431,7 @@ def test_an_answer_that_cannot_be_judged():
 
 
 def test_a_rule_beside_the_expected_trace_is_never_a_full_score():
-    task = make_task({"expected": [FIRST, SECOND], "max_calls": 1})
-    verdict = verdict_on(turns("x", "y"), task)
+    verdict = verdict_on(turns("x", "y"), EXPECTED, rules={"max_calls": 1})
     assert (verdict.outcome, verdict.reason) == (FAIL, "too many tool calls")
     assert verdict.score == pytest.approx(2 / 3)
 
