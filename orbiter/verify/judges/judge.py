@@ -216,6 +216,8 @@ class Judge(Verifier):
         answer = final_answer(trajectory)
         if answer is None:
             return Verdict.failed("no answer")
+        if not is_all_text(trajectory.messages[-1:]):
+            return Verdict.invalid("answer holds more than text")
         reason = certain_failure(task, answer, refusals=self.refusals)
         if reason is not None:
             return Verdict.failed(reason)
@@ -236,7 +238,7 @@ class Judge(Verifier):
 
     def unshowable(self, task: Task, prompts: Sequence[Sections]) -> str | None:
         """Return why these prompts cannot be put to the model whole, or None if they can."""
-        if not is_all_text(task):
+        if not is_all_text(task.messages):
             return "task holds more than text"
         longest = max(sum(len(text) for _, text in sections) for sections in prompts)
         return "too long to be judged" if longest > self.max_length else None

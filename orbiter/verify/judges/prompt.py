@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
 from orbiter.convert import unstructure
@@ -47,9 +47,9 @@ def _shown(message: Message) -> str:
     return "\n".join(filter(None, (message.text, calls)))
 
 
-def is_all_text(task: Task) -> bool:
-    """Return whether the messages of a task hold text alone: no picture, say, that a judge would not see."""
-    contents = [message.content for message in task.messages if isinstance(message.content, list)]
+def is_all_text(messages: Iterable[Message]) -> bool:
+    """Return whether messages hold text alone: no picture, say, that a judge would not see."""
+    contents = [message.content for message in messages if isinstance(message.content, list)]
     return all(
         isinstance(part, Mapping) and part.get("type") == "text"
         for parts in contents

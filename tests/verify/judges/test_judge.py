@@ -6,7 +6,7 @@ import pytest
 from orbiter import jsonl
 from orbiter.convert import unstructure
 from orbiter.errors import ConfigError, MissingPluginError
-from orbiter.records import Message, Outcome, Verdict
+from orbiter.records import Message, Outcome, Trajectory, Verdict
 from orbiter.tasks.sorting import Sorting
 from orbiter.verify.answer import answered
 from orbiter.verify.audit import LabelledAnswer, audit
@@ -116,6 +116,14 @@ def test_a_picture_cannot_be_judged(scripted, verdict):
     messages = (Message("user", [{"type": "text", "text": "what is it?"}, picture]),)
     said = verdict(pointwise(scripted(YES)), "a cat", messages=messages)
     assert said == Verdict.invalid("task holds more than text")
+
+
+def test_a_picture_in_an_answer_cannot_be_judged(scripted, task):
+    picture = {"type": "image_url", "image_url": {"url": "data:"}}
+    model = scripted(YES)
+    turn = Message("assistant", [{"type": "text", "text": "a cat"}, picture])
+    said = pointwise(model).verify(task, Trajectory.following(task, turn))
+    assert (said, model.calls) == (Verdict.invalid("answer holds more than text"), 0)
 
 
 def test_what_is_too_long_is_not_cut_but_invalid(scripted, verdict):
