@@ -128,7 +128,7 @@ def own_pairs(
     pairs = [
         Pair(row.prompt, response(row), answer.messages, env=row.env, task_id=row.task_id)
         for row, answer in zip(rows, answers)
-        if answer.messages and answer.messages[-1].text and answer.messages != response(row)
+        if answer.messages and answer.messages != response(row)
     ]
     if not pairs:
         raise BackendError(
@@ -139,5 +139,5 @@ def own_pairs(
     if not left_out:
         return pairs, []
     return pairs, [
-        f"{left_out} of {len(rows)} demonstrations were left out: the model answered the same, or nothing"
+        f"{left_out} of {len(rows)} demonstrations were left out: the model answered the same, or could not answer"
     ]
