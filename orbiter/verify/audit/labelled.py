@@ -10,10 +10,11 @@ import attrs
 from attrs import field, frozen
 
 from orbiter import jsonl
-from orbiter.errors import RecordError, user_code
+from orbiter.errors import RecordError
 from orbiter.records import Message, Task, Trajectory
 from orbiter.tasks.environment import Environment
 from orbiter.verify.audit.answers import LabelledAnswer
+from orbiter.verify.scoring import tasks_of
 
 
 def _some(_: object, attribute: attrs.Attribute[Any], value: tuple[Any, ...]) -> None:
@@ -29,7 +30,7 @@ class LabelledRow:
         messages: The whole conversation, prompt included.
         task_id: Name of the task.
         correct: Whether the answer is right.
-        answer: The reference, if the environment does not give the task.
+        answer: The reference; None if the environment gives the task, or the task needs none.
         env: Name of the environment.
         tools: Tool schemas of the task.
         metadata: Metadata of the task.
@@ -64,9 +65,10 @@ class LabelledRow:
         )
 
     def labelled(self, known: Mapping[str, Task]) -> LabelledAnswer:
-        """Return the labelled answer; its task is the known one of that name, or else what the row says."""
+        """Return the labelled answer; its task is what the row says, or without a reference there the known one of that name."""
         trajectory = self.trajectory
-        task = known.get(self.task_id) or Task(
+        task = known.get(self.task_id) if self.answer is None else None
+        task = task or Task(
             self.env, self.task_id, trajectory.prompt, self.answer, self.tools, self.metadata
         )
         return LabelledAnswer(task, trajectory, self.correct, self.family)
@@ -79,19 +81,20 @@ def read_labelled(
 
     Args:
         path: A JSONL file of LabelledRow.
-        environment: Where tasks are looked up by their id, if it has an end; other rows bring their own reference.
+        environment: Where the tasks of rows without a reference of their own are looked up by their id
+            (:func:`~orbiter.verify.scoring.tasks_of`).
         seed: The stream of the environment that the tasks come from.
 
     Raises:
         RecordError: A row is malformed, or there is none; names file, line and field.
         UserCodeError: The environment raised.
     """
+    rows = list(jsonl.read(path, LabelledRow))
     known: dict[str, Task] = {}
-    if environment is not None and environment.size is not None:
-        with user_code(f"environment {environment.name!r}", "task"):
-            tasks = [environment.task(index, seed=seed) for index in range(environment.size)]
-        known = {task.task_id: task for task in tasks}
-    found = [row.labelled(known) for row in jsonl.read(path, LabelledRow)]
+    if environment is not None:
+        asking = [row.trajectory for row in rows if row.answer is None]
+        known = {task.task_id: task for task in tasks_of(environment, asking, seed=seed)}
+    found = [row.labelled(known) for row in rows]
     if not found:
         raise RecordError("must hold at least one labelled answer, got none", source=str(path))
     return found

@@ -48,7 +48,7 @@ def test_a_prompt_that_shows_turns_says_how_long_it_is(write):
     assert audit(ExactVerifier(), [item]).true_positives == 1
 
 
-def test_tasks_are_looked_up_in_an_environment_that_ends(write, tmp_path):
+def test_tasks_are_looked_up_in_the_environment(write, tmp_path):
     tasks = tmp_path / "tasks.jsonl"
     tasks.write_text('{"q": "2+2=", "a": "4"}\n{"q": "2+3=", "a": "5"}\n')
     environment = JsonlEnvironment(tasks, name="sums", prompt_key="q", answer_key="a")
@@ -56,8 +56,11 @@ def test_tasks_are_looked_up_in_an_environment_that_ends(write, tmp_path):
     known, unknown = read_labelled(path, environment=environment)
     assert known.task == environment.task(0, seed=0)
     assert unknown.task.answer == "7"
-    endless = read_labelled(path, environment=Sorting())
-    assert endless[0].task.answer is None
+    endless = Sorting()
+    task = endless.task(7, seed=3)
+    path = write(row(task_id=task.task_id), row(task_id=task.task_id, answer="own"))
+    looked_up, own = read_labelled(path, environment=endless, seed=3)
+    assert (looked_up.task, own.task.answer) == (task, "own")
 
 
 @pytest.mark.parametrize(
