@@ -138,7 +138,8 @@ def verdict_keys(
     for task, trajectory in pairs:
         if id(task) not in tasks:
             tasks[id(task)] = _digest(task)
-        answer = [trajectory.messages, trajectory.prompt_size, trajectory.tools]
+        size = trajectory.prompt_size
+        answer = [trajectory.messages, -1 if size is None else size, trajectory.tools]
         asked, answered = tasks[id(task)], _digest(answer)
         whole = None if asked is None or answered is None else stamp + asked + answered
         keys.append(whole and hashlib.blake2b(whole, digest_size=16).digest())
@@ -147,7 +148,13 @@ def verdict_keys(
 
 def _digest(value: object) -> bytes | None:
     try:
-        data = orjson.dumps(unstructure(value), option=orjson.OPT_SORT_KEYS)
+        plain = unstructure(value)
+        data = orjson.dumps(plain, option=orjson.OPT_SORT_KEYS)
     except (TypeError, OrbiterError):
         return None
+    if b"null" in data:
+        from orbiter.jsonl.faults import fault_of_value  # with numpy, which few workers need
+
+        if fault_of_value(plain):  # NaN, say, of which the same is made as of None
+            return None
     return hashlib.blake2b(data, digest_size=16).digest()

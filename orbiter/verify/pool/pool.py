@@ -18,7 +18,13 @@ from orbiter.records import Task, Trajectory, Verdict
 from orbiter.verify.pool.batch import Batch, Item, Pair
 from orbiter.verify.pool.cache import VerdictCache
 from orbiter.verify.pool.slot import Slot
-from orbiter.verify.pool.transport import IN_WORKER, pack_verifier, worker_environment
+from orbiter.verify.pool.transport import (
+    IN_WORKER,
+    pack_verifier,
+    read_verdict,
+    verdict_row,
+    worker_environment,
+)
 from orbiter.verify.pool.worker import Worker
 from orbiter.verify.verifier import Verifier, judge_batch
 
@@ -135,8 +141,13 @@ class VerifierPool:
             for group in (items[i : i + size] for i in range(0, len(items), size)):
                 verdicts = judge_batch(self.verifier, [item.pair for item in group])
                 for item, verdict in zip(group, verdicts):
-                    item.give(verdict)
+                    item.give(self._as_from_a_worker(verdict))
         return batch.future
+
+    def _as_from_a_worker(self, verdict: Verdict) -> Verdict:
+        """Return what would have come of a verdict in a worker: one that no file can hold is invalid."""
+        row = verdict_row(verdict)
+        return read_verdict(row, verifier=self.verifier.name, version=self.verifier.version)
 
     async def judge(self, pairs: Sequence[Pair]) -> list[Verdict]:
         """Return the verdicts on the pairs, in their order, while the event loop goes on."""
@@ -172,8 +183,9 @@ class VerifierPool:
             self._queue.extend(items)
             wanted = len(self._slots) + len(self._queue) - self._idle_count
             while len(self._slots) < min(self.workers, wanted):
-                self._slots.append(Slot(self, self._make_worker))
-                self._slots[-1].start()
+                slot = Slot(self, self._make_worker)
+                slot.start()
+                self._slots.append(slot)
             self._changed.notify_all()
 
     def take(self) -> list[Item]:

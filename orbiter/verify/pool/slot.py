@@ -49,8 +49,12 @@ class Slot(threading.Thread):
         while items := self._queue.take():
             try:
                 self._judge(items)
-            except Exception as error:
+            except (
+                BaseException
+            ) as error:  # of a callback, say: whoever waits must not do so for ever
                 self._drop(kill=True)
+                if not isinstance(error, Exception):
+                    error = OrbiterError(f"judging was ended by {type(error).__name__}")
                 for item in items:
                     item.batch.end(None if self._stopped else error)
         self._drop()
@@ -66,8 +70,12 @@ class Slot(threading.Thread):
         """Judge the pairs; those that a lost worker did not come to go back to the queue."""
         try:
             chunk = pickle.dumps([item.pair for item in items], pickle.HIGHEST_PROTOCOL)
-        except Exception:
-            self._queue.give_back(_sendable(items))
+        except Exception as error:
+            if len(items) == 1:
+                what = f"{type(error).__name__}: {error}"
+                items[0].blame(f"error: task cannot be sent to a worker: {what}")
+            else:
+                self._judge_apart(items)
             return
         done = 0
         try:
@@ -85,6 +93,11 @@ class Slot(threading.Thread):
         finally:
             with self._lock:
                 self._judging = False
+
+    def _judge_apart(self, items: list[Item]) -> None:
+        """Judge pairs of which one may keep the others from being sent or read."""
+        for item in items:
+            self._judge([item])
 
     def _ready(self) -> Worker:
         """Return the worker, started if there is none."""
@@ -108,28 +121,24 @@ class Slot(threading.Thread):
         return worker.last_words
 
     def _blame(self, lost: WorkerLost, items: list[Item], done: int, words: str) -> None:
-        """Make what the worker was judging when it was lost invalid, and give the rest back."""
+        """Make what the worker was judging when it was lost invalid, and have the rest judged."""
         log.warning("%s%s", lost.reason, f"; its last words: {words}" if words else "")
-        left = items[done:]
         blamed = [items[i] for i in lost.items if done <= i < len(items)]
         for item in blamed:
             item.blame(lost.reason)
-        self._lost_in_a_row = 0 if done or blamed else self._lost_in_a_row + 1
+        if done or blamed:
+            self._lost_in_a_row = 0
+            self._queue.give_back([item for item in items[done:] if item not in blamed])
+            return
+        self._lost_in_a_row += 1
         if self._lost_in_a_row == TRIES:
             raise OrbiterError(
                 f"worker was lost {TRIES} times in a row before it judged anything: {lost.reason}",
                 hint="judge in this process, with 0 workers, to see more",
             )
-        self._queue.give_back([item for item in left if item not in blamed])
-
-
-def _sendable(items: Sequence[Item]) -> list[Item]:
-    """Return the pairs that can be pickled; the others are invalid."""
-    sendable = []
-    for item in items:
-        try:
-            pickle.dumps(item.pair, pickle.HIGHEST_PROTOCOL)
-            sendable.append(item)
-        except Exception as error:
-            item.blame(f"error: task cannot be sent to a worker: {type(error).__name__}: {error}")
-    return sendable
+        if (
+            len(items) == 1 and self._lost_in_a_row > 1
+        ):  # the first time, something else may have ended an idle worker
+            items[0].blame(lost.reason)
+        else:
+            self._judge_apart(items)

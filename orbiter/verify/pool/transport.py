@@ -19,7 +19,7 @@ import orjson
 
 from orbiter.errors import ConfigError, RecordError
 from orbiter.records import Outcome, Verdict
-from orbiter.verify.verifier import Verifier, parts_of
+from orbiter.verify.verifier import OUT_OF_MEMORY, Verifier, parts_of
 
 MAX_VERDICT_BYTES = 1_000_000
 """Longest verdict that is taken from a worker, as JSON."""
@@ -155,6 +155,8 @@ def verdict_row(verdict: Verdict) -> bytes:
                 raise fault
     except (RecordError, TypeError, ValueError, RecursionError) as error:
         data = _unrecordable(getattr(error, "message", str(error)))
+    except MemoryError:
+        data = orjson.dumps(Verdict.invalid(OUT_OF_MEMORY).to_row())
     return (
         data
         if len(data) <= MAX_VERDICT_BYTES

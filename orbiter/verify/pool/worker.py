@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from time import monotonic
 
@@ -61,35 +62,38 @@ class Worker:
         self, setup: bytes, *, name: str, version: str, timeout_s: float, env: Mapping[str, str]
     ) -> None:
         self.name, self.version, self._timeout_s = name, version, timeout_s
-        self._progress = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the worker
+        self._setup: bytes | None = setup
+        self._rest, self._noise_tail = b"", b""
+        try:
+            with ExitStack() as ours, ExitStack() as theirs:
+                self._open(env, ours, theirs)
+                ours.pop_all()
+        except OSError as error:
+            raise OrbiterError(
+                f"worker of verifier {name!r} cannot be started: {error}",
+                hint="fewer workers need fewer files and processes",
+            ) from None
+
+    def _open(self, env: Mapping[str, str], ours: ExitStack, theirs: ExitStack) -> None:
+        """Start the guard, with files of which some are left to it and some are kept."""
+        self._progress = ours.enter_context(tempfile.TemporaryFile())
         self._progress.write(_IDLE)
         self._progress.flush()
-        self._rest, self._noise_tail = b"", b""
-        requests, self._requests = os.pipe()
-        self._results, results = os.pipe()
-        self._noise, noise = os.pipe()
+        requests, self._requests = _pipe(theirs, ours)
+        self._results, results = _pipe(ours, theirs)
+        self._noise, noise = _pipe(ours, theirs)
+        os.set_blocking(self._requests, False)
         passed = (requests, results, self._progress.fileno())
         numbers = map(str, (*passed, os.getpid()))
-        try:
-            self._process = subprocess.Popen(  # noqa: S603  # our own script
-                [sys.executable, "-P", str(GUARD), *numbers],
-                stdin=subprocess.DEVNULL,
-                stdout=noise,
-                stderr=noise,
-                pass_fds=passed,
-                env=env,
-                start_new_session=True,  # Ctrl-C is for the pool's owner, who decides
-            )
-        except BaseException:
-            for fd in (self._requests, self._results, self._noise):
-                os.close(fd)
-            self._progress.close()
-            raise
-        finally:
-            for fd in (requests, results, noise):
-                os.close(fd)
-        os.set_blocking(self._requests, False)
-        self._setup: bytes | None = setup
+        self._process = subprocess.Popen(  # noqa: S603  # our own script
+            [sys.executable, "-P", str(GUARD), *numbers],
+            stdin=subprocess.DEVNULL,
+            stdout=noise,
+            stderr=noise,
+            pass_fds=passed,
+            env=env,
+            start_new_session=True,  # Ctrl-C is for the pool's owner, who decides
+        )
 
     def start(self) -> None:
         """Send the verifier and wait until it is made.
@@ -178,7 +182,11 @@ class Worker:
             events = poller.poll(max(0.0, 1000 * wait_s + 1))
             # What has arrived is taken first: this thread may be the one that was late.
             if all(fd == self._noise for fd, _ in events) and monotonic() >= until():
-                raise WorkerLost(f"timeout: no verdict within {self._timeout_s:g} s", self._at()[0])
+                items = self._at()[0]
+                late = (
+                    f"no verdict within {self._timeout_s:g} s" if items else "the worker is stuck"
+                )
+                raise WorkerLost(f"timeout: {late}", items)
             for fd, _ in events:
                 if fd == self._requests:
                     left = self._send(left)
@@ -264,6 +272,14 @@ class Worker:
             if poller.poll(1000 * left_s) and not self._listen():
                 return True
         return False
+
+
+def _pipe(reads: ExitStack, writes: ExitStack) -> tuple[int, int]:
+    """Return the two ends of a pipe, each of which is closed with a stack."""
+    ends = os.pipe()
+    for end, stack in zip(ends, (reads, writes)):
+        stack.callback(os.close, end)
+    return ends
 
 
 def _in(seconds: float) -> Callable[[], float]:

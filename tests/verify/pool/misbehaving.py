@@ -109,6 +109,24 @@ class Misbehaving(Verifier):
         main = threading.current_thread() is threading.main_thread()
         return Verdict.passed() if rang and main else Verdict.failed("no alarm")
 
+    def closes_every_file(self, task):
+        os.closerange(0, 256)
+
+    def puts_its_own_files_in_their_place(self, task):
+        mine = os.open(os.devnull, os.O_WRONLY)
+        for fd in range(3, 32):
+            if fd != mine:
+                os.dup2(mine, fd)
+
+    def comes_back_from_a_fork_twice(self, task):
+        if os.fork() == 0:
+            raise ValueError("the child goes on as if it were the verifier")
+        return Verdict.passed()
+
+    def leaves_an_alarm(self, task):
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        return Verdict.passed()
+
     def shows_its_environment(self, task):
         return Verdict.passed(details={"names": sorted(os.environ)})
 

@@ -46,7 +46,9 @@ def test_a_key_does_not_depend_on_what_a_trajectory_says_of_itself():
 
 
 def test_what_json_cannot_hold_has_no_key_and_is_passed_over():
-    assert key(attrs.evolve(TASK, answer=object())) is None
+    for unfit in (object(), float("nan"), {"limit": [float("inf")]}):
+        assert key(attrs.evolve(TASK, answer=unfit)) is None
+    assert key(attrs.evolve(TASK, answer={"limit": None})) is not None
     cache = VerdictCache()
     cache.put([(None, verdict())])
     assert cache.get(EXACT, [None]) == {}

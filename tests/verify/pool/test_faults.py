@@ -1,6 +1,7 @@
 """A verifier that hangs, crashes or returns nonsense costs the verdict of its pair alone."""
 
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -17,6 +18,8 @@ REASONS = {
     "exits_with_0": "crash: the worker left with exit code 0",
     "raises_system_exit": "crash: verifier raised SystemExit",
     "segfaults": "crash: the worker was killed by SIGSEGV",
+    "closes_every_file": "crash: the worker left with exit code 1",
+    "puts_its_own_files_in_their_place": "crash: the worker left with exit code 1",
     "eats_memory": OUT_OF_MEMORY,
     "raises": "error: ValueError: boom",
     "returns_none": "error: returned NoneType, not a Verdict",
@@ -28,7 +31,7 @@ REASONS = {
     "returns_a_book": "error: verdict cannot be recorded: it has 2000081 bytes of JSON",
     "returns_half_a_character": "error: verdict cannot be recorded: str is not valid UTF-8: surrogates not allowed",
 }
-FINE = ("is_noisy", "closes_its_output", "uses_the_alarm")
+FINE = ("is_noisy", "closes_its_output", "uses_the_alarm", "comes_back_from_a_fork_twice")
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +91,46 @@ def test_what_a_killed_worker_started_is_killed_with_it(misbehaving, asked, tmp_
         assert len(started) == 4
         # The guard is reaped when the verdict is there, and it goes last.
         assert [pid for pid in started if os.path.exists(f"/proc/{pid}")] == []
+
+
+def test_an_alarm_that_a_verifier_left_does_not_strike_another_pair(misbehaving, asked):
+    with VerifierPool(misbehaving(), workers=1) as pool:
+        verdicts = pool.judge_all([asked("leaves_an_alarm"), asked("waits", seconds=0.3)])
+    assert [v.outcome for v in verdicts] == [Outcome.PASS] * 2
+
+
+class Unpacks:
+    """Does something where it is read again."""
+
+    def __init__(self, call, *arguments):
+        self.made = call, arguments
+
+    def __reduce__(self):
+        return self.made
+
+
+@pytest.mark.parametrize(
+    ("thing", "reason"),
+    [
+        (Unpacks(os._exit, 9), "crash: the worker left with exit code 9"),
+        (Unpacks(int, "x"), "error: task cannot be read in a worker: invalid literal for int()"),
+    ],
+)
+def test_a_pair_that_cannot_be_read_is_invalid_alone(misbehaving, asked, thing, reason):
+    with VerifierPool(misbehaving(), workers=1) as pool:
+        verdicts = pool.judge_all([asked("a"), asked("b", thing=thing), asked("c")])
+        (alone,) = pool.judge_all([asked("b", thing=thing)])
+    assert [v.outcome.value for v in verdicts] == ["pass", "invalid", "pass"]
+    for verdict in (verdicts[1], alone):
+        assert verdict.reason.startswith(reason)
+
+
+def test_an_idle_worker_that_is_lost_costs_nothing(misbehaving, asked):
+    with VerifierPool(misbehaving(), workers=1) as pool:
+        (told,) = pool.judge_all([asked("tells_its_process")])
+        os.kill(told.details["pid"], signal.SIGKILL)
+        (verdict,) = pool.judge_all([asked("a")])
+    assert verdict.reason == "a"
 
 
 def test_a_pair_that_cannot_be_sent_is_invalid_alone(misbehaving, asked):

@@ -1,8 +1,10 @@
 """The pool as a whole: order, equality with judging in this process, several workers, cancelling, closing, forks."""
 
 import asyncio
+import _thread
 import os
 import pickle
+import resource
 import signal
 import threading
 import time
@@ -142,6 +144,54 @@ def test_a_fork_has_workers_of_its_own(pool, asked):
     os.waitpid(child, 0)
     assert theirs != mine.details["pid"]
     assert pool.judge_all([asked("a")])[0].outcome is Outcome.PASS
+
+
+def test_a_callback_that_exits_leaves_nobody_waiting(misbehaving, asked):
+    def leave(future):
+        raise SystemExit
+
+    with VerifierPool(misbehaving(), workers=1) as pool:
+        future = pool.submit([asked("waits", seconds=0.2)])
+        future.add_done_callback(leave)
+        assert future.result(30)[0].outcome is Outcome.PASS
+        assert pool.submit([asked("a")]).result(30)[0].reason == "a"
+
+
+def test_a_pool_that_lacks_files_or_threads_says_so_and_can_be_used_later(
+    misbehaving, asked, monkeypatch
+):
+    with VerifierPool(misbehaving(), workers=1) as pool:
+        before = len(os.listdir("/proc/self/fd"))
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before + 3, hard))
+        try:
+            with pytest.raises(OrbiterError, match="'misbehaving' cannot be started: .*open files"):
+                pool.submit([asked("a")]).result(30)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert len(os.listdir("/proc/self/fd")) == before
+        assert pool.submit([asked("a")]).result(30)[0].reason == "a"
+    with VerifierPool(misbehaving(), workers=1) as pool:
+        with monkeypatch.context() as patched:
+            patched.setattr(_thread, "start_new_thread", fails)
+            patched.setattr(threading, "_start_new_thread", fails)
+            with pytest.raises(RuntimeError, match="no threads"):
+                pool.submit([asked("a")])
+        assert pool.submit([asked("a")]).result(30)[0].reason == "a"
+
+
+def fails(*_):
+    raise RuntimeError("no threads")
+
+
+def test_a_verdict_that_no_file_can_hold_is_invalid_in_this_process_too(misbehaving, asked):
+    deeds = ["returns_nan_details", "returns_objects", "returns_a_book", "shows_details"]
+    verdicts = []
+    for workers in (0, 1):
+        with VerifierPool(misbehaving(), workers=workers, cache=VerdictCache()) as pool:
+            verdicts.append(pool.judge_all([asked(deed) for deed in deeds]))
+    assert verdicts[0] == verdicts[1]
+    assert [v.outcome.value for v in verdicts[0]] == ["invalid"] * 3 + ["fail"]
 
 
 def test_it_stands_in_for_its_verifier(pool, asked):
