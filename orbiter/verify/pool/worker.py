@@ -76,7 +76,7 @@ class Worker:
 
     def _open(self, env: Mapping[str, str], ours: ExitStack, theirs: ExitStack) -> None:
         """Start the guard, with files of which some are left to it and some are kept."""
-        self._progress = ours.enter_context(tempfile.TemporaryFile())
+        self._progress = ours.enter_context(tempfile.TemporaryFile())  # noqa: SIM115  # it is
         self._progress.write(_IDLE)
         self._progress.flush()
         requests, self._requests = _pipe(theirs, ours)

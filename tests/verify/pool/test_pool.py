@@ -1,7 +1,7 @@
 """The pool as a whole: order, equality with judging in this process, several workers, cancelling, closing, forks."""
 
-import asyncio
 import _thread
+import asyncio
 import os
 import pickle
 import resource
@@ -165,7 +165,9 @@ def test_a_pool_that_lacks_files_or_threads_says_so_and_can_be_used_later(
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (before + 3, hard))
         try:
-            with pytest.raises(OrbiterError, match="'misbehaving' cannot be started: .*open files"):
+            with pytest.raises(
+                OrbiterError, match=r"'misbehaving' cannot be started: .*open files"
+            ):
                 pool.submit([asked("a")]).result(30)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
