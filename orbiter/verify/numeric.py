@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import re
 from fractions import Fraction
 
+from orbiter.checks import is_number
 from orbiter.errors import ConfigError
 from orbiter.records import Task, Trajectory, Verdict
 from orbiter.verify.answer import final_answer
@@ -54,9 +54,9 @@ def reference_number(answer: object) -> Fraction | None:
     """Return the exact value of a reference: text, an integer or a finite float as it is written (0.1 is 1/10)."""
     if isinstance(answer, str):
         return parse_number(answer)
-    if isinstance(answer, bool) or not isinstance(answer, int | float) or not math.isfinite(answer):
+    if not is_number(answer):
         return None
-    return Fraction(repr(answer))
+    return Fraction(answer) if isinstance(answer, int) else Fraction(repr(answer))
 
 
 class NumericVerifier(Verifier):

@@ -124,6 +124,13 @@ def test_outcome(judged, options, reference, text, outcome):
     assert judged(NumericVerifier(**options), reference, text).outcome is outcome
 
 
+def test_a_reference_beyond_any_float(judged):
+    for sign in (1, -1):
+        assert judged(NumericVerifier(), sign * 10**400, f"{sign}e400").outcome is PASS
+        assert judged(NumericVerifier(), sign * 10**400, f"{-sign}e400").outcome is FAIL
+    assert judged(NumericVerifier(), 10**5000, "1").outcome is FAIL
+
+
 def test_reasons(judged):
     reasons = [judged(NumericVerifier(), 1, text).reason for text in ("", "<think>", "one", "2")]
     assert reasons == ["no answer", "no answer", "answer is not a number", "wrong answer"]

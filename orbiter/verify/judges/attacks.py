@@ -96,23 +96,27 @@ def certain_failure(task: Task, answer: str, *, refusals: bool = True) -> str | 
         refusals: Whether to decline is to fail; not so where declining may be right.
     """
     words = _words(answer)
-    reference = task.answer if isinstance(task.answer, str) else ""
+    given = task.answer if isinstance(task.answer, list | tuple) else [task.answer]
+    references = [text for text in given if isinstance(text, str)]
     if not words:
         shown = {char for char in answer if unicodedata.category(char)[0] not in "ZC"}
         if not shown:
             return "no answer"
         # Brackets and dashes may be an answer in code: "[]".
-        is_reference = answer.strip() == reference.strip()
+        is_reference = answer.strip() in map(str.strip, references)
         return "nothing but punctuation" if shown <= _STOPS and not is_reference else None
-    if words == _words(reference):
+    right = set(map(_words, references))
+    if words in right:
         return None
     if words in _OPENERS:
         return "nothing but an opening"
     if words == _words(task.prompt) and len(words.split()) >= _MIN_ECHO:
         return "echo of the task"
-    if refusals and _REFUSAL.fullmatch(words) and not _REFUSAL.fullmatch(_words(reference)):
+    if refusals and _REFUSAL.fullmatch(words) and not any(map(_REFUSAL.fullmatch, right)):
         return "refusal"
-    lower, asked = (" ".join(t.casefold().split()) for t in (answer, f"{task.prompt} {reference}"))
+    lower, asked = (
+        " ".join(text.casefold().split()) for text in (answer, " ".join([task.prompt, *references]))
+    )
     # Where the task itself is about such words, an answer may have to quote them.
     if _ORDER.search(lower) and not _ABOUT.search(asked):
         return "instructions to the judge"

@@ -70,6 +70,7 @@ def test_the_reason(answer, reason):
 def test_the_reference_is_right_whatever_it_looks_like(answer):
     if any(not c.isspace() and c != "\u200b" for c in answer):
         assert certain_failure(attrs.evolve(TASK, answer=answer), answer) is None
+        assert certain_failure(attrs.evolve(TASK, answer=["42", answer]), answer) is None
 
 
 def test_a_refusal_is_right_where_the_reference_is_one():
