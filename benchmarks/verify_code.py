@@ -6,6 +6,8 @@ with the modules that programs use already imported, forks and runs program and 
 
     python benchmarks/verify_code.py [--jobs 100] [--rounds 5]
 
+``computed`` is ``zygote`` on tests whose arguments are computed, so that no call can be asked ahead.
+
 Latency is that of one job after the other in one process; throughput that of two processes at once, on two cores. The ways take
 turns, job by job or round by round, so that a change of load hits all of them. Exit status 1 if the sandbox (T1) gives less than
 5 times the verdicts of ``subprocess`` or a job in it takes more than 1.5 times a bare fork.
@@ -23,10 +25,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
+import attrs
 from orbiter_code.sandbox.options import WARM
 from orbiter_code.verifier import CodeVerifier
 
@@ -48,20 +51,25 @@ def heaviest(words: List[str], limit: int) -> List[str]:
     return ranked[: math.floor(limit)]
 """
 ASSERTS = [
-    f'assert heaviest(["b", "A", "b", "c", "a", "b"] * {i}, {i % 4}) == {["b", "a", "c"][: i % 4]!r}'
+    f"assert heaviest({['b', 'A', 'b', 'c', 'a', 'b'] * i!r}, {i % 4}) == {['b', 'a', 'c'][: i % 4]!r}"
     for i in range(1, 11)
 ]
 SCRIPT = "\n".join([PROGRAM, *ASSERTS])
 TASK = Task("bench", "bench:1", (Message("user", "?"),), answer=ASSERTS)
+COMPUTED = [
+    text.replace("heaviest([", "heaviest([*[").replace("], ", "]], ", 1) for text in ASSERTS
+]
+"""The same with arguments that the text does not spell out, so that each call waits for the one before."""
 ANSWER = answered(TASK, f"```python\n{PROGRAM}```")
 
 Way = Callable[[], bool]
 
 
-def sandboxed(name: str) -> Way:
+def sandboxed(name: str, tests: Sequence[str] = ASSERTS) -> Way:
     """Return the way of the verifier, in the sandbox of this name."""
     verifier = CodeVerifier(sandbox=name)
-    return lambda: verifier.verify(TASK, ANSWER).outcome is Outcome.PASS
+    task = attrs.evolve(TASK, answer=tests)
+    return lambda: verifier.verify(task, ANSWER).outcome is Outcome.PASS
 
 
 def by_subprocess() -> Way:
@@ -115,6 +123,7 @@ WAYS: dict[str, Callable[[], Way]] = {
     "subprocess": by_subprocess,
     "fork": by_fork,
     **{name: lambda name=name: sandboxed(name) for name in SANDBOXES},
+    "computed": lambda: sandboxed("zygote", COMPUTED),
 }
 
 
