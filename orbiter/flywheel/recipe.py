@@ -112,7 +112,8 @@ class Train(TrainConfig):
 
     Args:
         backend: Registered backend.
-        algorithm: What the backend runs on the kept rows; ``sft`` imitates them.
+        algorithm: What the backend trains with: ``sft`` imitates the kept rows, ``dpo``, ``kto`` and others learn from what passed and what
+            failed, ``grpo`` and others sample for themselves.
         start: ``previous`` goes on from the last checkpoint, ``base`` starts from the first model again.
         options: Passed to the backend's own config, checked there.
     """

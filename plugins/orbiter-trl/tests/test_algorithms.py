@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from pathlib import Path
 
 import attrs
 import orjson
@@ -213,3 +214,13 @@ def test_spin_draws_the_same_answers_again(any_job, rows):
     assert first == again
     other = attrs.evolve(job, config=attrs.evolve(job.config, seed=1))
     assert spin.own_pairs(rows(6), other, args)[0] != first
+
+
+def test_the_reference_page_names_every_algorithm_and_every_loss():
+    page = (Path(__file__).parents[3] / "docs/reference/algorithms.md").read_text()
+    tables = [
+        set(re.findall(r"^\| `(\w+)` \|", part, re.MULTILINE)) for part in page.split("\n## ")
+    ]
+    assert tables[0] == tables[1] == set(TrlBackend.algorithms)
+    losses = {*dpo.LOSSES, *grpo.LOSSES, *kto.LOSSES, *simpo.LOSSES, *online_dpo.LOSSES}
+    assert {name for name in losses if not re.search(rf"\b{name}\b", page)} == set()
