@@ -94,13 +94,13 @@ def _judge_chunk(
             verdicts = [Verdict.invalid(f"crash: verifier raised {type(error).__name__}")] * len(
                 group
             )
-        if (
-            os.getpid() != process
-        ):  # a fork that a verifier made, and that came back from it as well
+        # What a verifier left behind would strike another pair: a fork that came back from it as well, other files
+        # in the place of ours, an alarm.
+        if os.getpid() != process:
             os._exit(0)
         if not os.path.samestat(os.fstat(results), pipe):
             raise OSError("the verifier closed files that are not its own")
-        signal.setitimer(signal.ITIMER_REAL, 0)  # an alarm that it left would strike another pair
+        signal.setitimer(signal.ITIMER_REAL, 0)
         lines += [b"%d %s\n" % (i, verdict_row(v)) for i, v in enumerate(verdicts, number)]
         if not fit:
             break

@@ -49,9 +49,8 @@ class Slot(threading.Thread):
         while items := self._queue.take():
             try:
                 self._judge(items)
-            except (
-                BaseException
-            ) as error:  # of a callback, say: whoever waits must not do so for ever
+            except BaseException as error:
+                # Of a callback, say. Whoever waits must not do so for ever.
                 self._drop(kill=True)
                 if not isinstance(error, Exception):
                     error = OrbiterError(f"judging was ended by {type(error).__name__}")
@@ -136,9 +135,8 @@ class Slot(threading.Thread):
                 f"worker was lost {TRIES} times in a row before it judged anything: {lost.reason}",
                 hint="judge in this process, with 0 workers, to see more",
             )
-        if (
-            len(items) == 1 and self._lost_in_a_row > 1
-        ):  # the first time, something else may have ended an idle worker
+        # The first time it may have been lost before, when it was idle, which no pair is to blame for.
+        if len(items) == 1 and self._lost_in_a_row > 1:
             items[0].blame(lost.reason)
         else:
             self._judge_apart(items)
