@@ -35,10 +35,14 @@ class ExactVerifier(Verifier):
             text = text.strip()
         return text if self.case else text.casefold()
 
+    def _is_text(self, reference: str) -> bool:
+        """Return whether anything counts in a reference: invisible characters alone are none."""
+        return any(char.isprintable() or char.isspace() for char in self.normalise(reference))
+
     def verify(self, task: Task, trajectory: Trajectory) -> Verdict:
         """Pass if the answer equals a reference; invalid if the task has none."""
         references = task.answer if isinstance(task.answer, list | tuple) else [task.answer]
-        if not references or not all(isinstance(r, str) and self.normalise(r) for r in references):
+        if not references or not all(isinstance(r, str) and self._is_text(r) for r in references):
             return Verdict.invalid("task has no reference text")
         answer = final_answer(trajectory)
         if answer is None:

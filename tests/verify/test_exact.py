@@ -32,6 +32,8 @@ PASS, FAIL, INVALID = Outcome.PASS, Outcome.FAIL, Outcome.INVALID
         ({}, None, "None", INVALID),
         ({}, "", "", INVALID),
         ({}, "  ", "", INVALID),
+        ({}, "\u200b", "\u200b", INVALID),
+        ({"strip": False}, "\n", "\n", PASS),
         ({}, [], "x", INVALID),
         ({}, ["x", None], "x", INVALID),
         ({}, 42, "42", INVALID),
