@@ -130,6 +130,7 @@ class World:
         self.unix = [self._listen_abstract(k) for k in (socket.SOCK_STREAM, socket.SOCK_DGRAM)]
         # Of this process there must be something to steal.
         os.environ["ORBITER_CANARY"] = self.environ
+        self._cleanup.callback(os.environ.pop, "ORBITER_CANARY", None)
         self.bystander = subprocess.Popen(["sleep", "600"], stdout=subprocess.DEVNULL)
         self._cleanup.callback(self._end_bystander)
         self.priority = os.getpriority(os.PRIO_PROCESS, self.bystander.pid)
