@@ -87,7 +87,7 @@ def test_the_canonical_solution_passes_and_its_mutants_fail(judge, row):
     assert Outcome.FAIL in outcomes
 
 
-@pytest.mark.parametrize("row", OWN + THEIRS, ids=lambda r: r["task_id"].replace("/", "-"))
+@pytest.mark.parametrize("row", OWN, ids=lambda r: r["task_id"].replace("/", "-"))
 def test_an_empty_body_fails(judge, row):
     for body in (
         "    pass\n",
