@@ -18,6 +18,7 @@ from orbiter_math.relations import (
     LISTS,
     alone,
     as_group,
+    by_coordinate,
     difference,
     interval_of,
     is_name,
@@ -96,11 +97,11 @@ class Comparison:
     # Relations
 
     def _value_of(self, relation: Relation) -> Tree:
-        """Return what is asserted of a name: of ``x = 6/2 = 3`` the last side; of ``1 < x < 2`` the interval; else the relation."""
+        """Return what is asserted: of ``x = 6/2 = 3`` and ``6/2 = 3`` the last side; of ``1 < x < 2`` the interval; else the relation."""
         if set(relation.signs) == {"="}:
             sides = relation.sides if is_name(relation.sides[0]) else relation.sides[::-1]
             if not is_name(sides[0]):
-                return relation
+                return relation if has_symbols(relation) else self._last(relation.sides) or relation
             return self._last(sides[1:]) or relation
         return interval_of(relation) or relation
 
@@ -142,6 +143,7 @@ class Comparison:
     # Groups
 
     def _same_group(self, reference: Group, answer: Group) -> bool:
+        reference, answer = by_coordinate(reference), by_coordinate(answer)
         kinds = reference.kind, answer.kind
         if "ratio" in kinds:
             return self._same_ratio(reference, answer)

@@ -38,8 +38,10 @@ MAX_WRITTEN = 2 * MAX_LENGTH
 
 _DECIMAL = re.compile(NUMBER)
 _REASON = re.compile(
-    r"(?:,\s*|\s)(?:because|since|as|which|where|when|so|hence|thus|giving|meaning)\b.*", re.DOTALL
+    r"(?:,\s*|\s)(?:\(?(?:because|since|as|which|where|when|so|hence|thus|giving|meaning)\b|(?<=,)\s*not\b).*",
+    re.DOTALL,
 )
+_OPTION = re.compile(r"\(([A-E])\) ?(?=-?[0-9.]|\\(?:frac|sqrt|pi)\b)")
 _WORDS = re.compile(r"(?<=[0-9})\]$%!*])[,;]?\s+[A-Za-z'-]+(?:[,;:]?\s+[A-Za-z'-]+)+[*_]*$")
 
 
@@ -52,12 +54,14 @@ class Reading:
         number: Its value if it is a plain decimal.
         tree: Its tree; None for a plain decimal, and for what only math-verify may read.
         unit: The unit after it, if that is a known one.
+        option: The letter of an option before it: C, where it says "(C) 42".
     """
 
     text: str
     number: Fraction | None = None
     tree: Tree | None = None
     unit: Unit | None = None
+    option: str | None = None
 
     @property
     def is_words(self) -> bool:
@@ -83,16 +87,18 @@ def read(text: str, *, symbols: bool = True) -> Reading:
     """
     if len(text) > MAX_WRITTEN:
         raise BoundError("answer is too long")
-    cleaned = clean(text)
+    cleaned, option = clean(text), None
+    if label := _OPTION.match(cleaned):
+        option, cleaned = label[1], cleaned[label.end() :]
     if not cleaned:
         raise UnreadableError("answer is empty")
     if _DECIMAL.fullmatch(cleaned):
-        return Reading(cleaned, Fraction(cleaned.replace(",", "")))
+        return Reading(cleaned, Fraction(cleaned.replace(",", "")), option=option)
     value, unit = split_unit(cleaned, symbols=symbols)
     try:
-        return Reading(squeezed(cleaned), None, parse(value), unit)
+        return Reading(squeezed(cleaned), None, parse(value), unit, option)
     except UnsupportedError:
-        return Reading(squeezed(cleaned))
+        return Reading(squeezed(cleaned), option=option)
 
 
 def spelled(text: str) -> str | None:
@@ -120,6 +126,8 @@ def same(reference: Reading, answer: Reading, comparison: Comparison) -> bool:
         UnfitReferenceError: The reference cannot be read.
         DeadlineError: math-verify took too long.
     """
+    if None not in (reference.option, answer.option) and reference.option != answer.option:
+        return False
     if reference.text == answer.text:
         return True
     if reference.number is not None and answer.number is not None and comparison.numbers.is_exact:

@@ -70,18 +70,19 @@ _COMMANDS = {
     **dict.fromkeys(("smallsetminus", "backslash"), r"\setminus"),
     **dict.fromkeys(("varnothing",), r"\emptyset"),
     **dict.fromkeys(("thickapprox", "simeq"), r"\approx"),
+    **dict.fromkeys(("lor", "vee"), r"\text{or}"),
     **dict.fromkeys(("to", "rightarrow"), r"\to"),
     **dict.fromkeys(("ldots", "dots", "cdots"), "..."),
     # Says how it looks, not what it is.
     **dict.fromkeys("left right big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr".split(), ""),
     **dict.fromkeys(
         "displaystyle textstyle limits nolimits "
-        "quad qquad thinspace hspace boldsymbol bf rm it bm boxed fbox mathstrut".split(),
+        "quad qquad thinspace hspace boldsymbol bf rm it bm boxed fbox mathstrut underline".split(),
         " ",
     ),
 }
 _COMMAND = re.compile(r"\\([A-Za-z]+)(\*?)")
-_SPACING = re.compile(r"(?<!\\)\\[!;:, ]|~|\\\\(?=\s*$)")
+_SPACING = re.compile(r"(?<!\\)\\[!;:, ]|~|\\{1,2}(?=\s*$)")
 _ROOT = re.compile(r"√\s*([0-9.]+)")
 _THOUSANDS = re.compile(r"(?<=[0-9])(?:\s*\{\s*,\s*\}|\\,|\\!,|,\\!|\\ |\s)(?=[0-9]{3}(?![0-9]))")
 _TEXT = re.compile(
@@ -90,10 +91,14 @@ _TEXT = re.compile(
 _NUMBER_END = re.compile(r"(?:[0-9})]|\\pi)\s*\Z")
 _DELIMITERS = re.compile(r"(?<!\\)\\[()\[\]]|\$")
 _WORDS = re.compile(r"(?!(?:and|or)\b)(?<![A-Za-z])[A-Za-z]{2}|[A-Za-z]\.[A-Za-z]|^(?:and|or|,)$")
+_COUNTED = re.compile(r"([-+]?[0-9][0-9,.]*)\s+([A-Za-z][^0-9]*)")
 _DOLLARS = re.compile(r"\\\$\s*([0-9][0-9,.]*)")
 _MONEY = re.compile(r"\\\$|[€£¥₹]|(?<![A-Za-z])(?:USD|US\$|Rs\.?)(?=\s*[0-9])")
 _PERCENT = re.compile(r"\s*(?:\\text\{percent\}|\bpercent\b)")
 _BARE_ARGUMENT = re.compile(r"\\(frac|sqrt|binom)\s*([0-9A-Za-z])(?:\s*([0-9A-Za-z]))?")
+_DESCRIBED = re.compile(
+    r"\\\{ ?[A-Za-z](?: ?\\in ?\\mathbb\{R\})? ?[:|] ?([^{}]*[<>][^{}]*?) ?\\\}"
+)
 _STARTS = " \t\n,;:*_`"
 
 
@@ -113,7 +118,9 @@ def clean(text: str) -> str:
         text = _THOUSANDS.sub("", _MONEY.sub("", text))
     if "percent" in text:
         text = _PERCENT.sub("%", text)
-    return " ".join(text.split()).lstrip(_STARTS).rstrip(_STARTS + ".")
+    text = " ".join(text.split()).lstrip(_STARTS).rstrip(_STARTS + ".")
+    described = _DESCRIBED.fullmatch(text)
+    return described[1] if described else text
 
 
 def squeezed(text: str) -> str:
@@ -147,6 +154,8 @@ def _dollars(match: re.Match[str]) -> str:
 def _plain_text(match: re.Match[str]) -> str:
     inside = match[1].strip()
     if _WORDS.search(inside):
+        if counted := _COUNTED.fullmatch(inside):
+            return rf" {counted[1]} \text{{{counted[2]}}}"
         return rf"\text{{{inside}}}"
     after_number = _NUMBER_END.search(match.string, 0, match.start())
     is_unit = inside.isalpha() and inside not in ("i", "e") and after_number

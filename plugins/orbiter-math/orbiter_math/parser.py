@@ -35,6 +35,7 @@ _GREEK = frozenset(
     "phi varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega ell".split()
 )
 _SETS = {"R": "reals", "Z": "integers", "Q": "rationals", "N": "naturals", "C": "complexes"}
+_ALL_REALS = ("reals", "all reals", "real numbers", "all real numbers")
 _RELATIONS = ("=", "<", ">", "<=", ">=", "!=")
 _CLOSING = {"(": ")", "[": "]", "\\{": "\\}", "{": "}", "\\langle": "\\rangle"}
 _JOINING = frozenset({"and", "or"})
@@ -64,7 +65,10 @@ def _words(text: str) -> Words | None:
         del words[0]
     letters = [word for word in words if word not in NAMES and len(word) > 1 and word.isalpha()]
     is_words = "\\text" in text or any(len(word) > 2 for word in letters) or text.casefold() == "no"
-    return Words(" ".join(words).casefold()) if letters and is_words else None
+    if not letters or not is_words:
+        return None
+    said = " ".join(words).casefold()
+    return Words("reals" if said in _ALL_REALS else said)
 
 
 class _Parser(Cursor):

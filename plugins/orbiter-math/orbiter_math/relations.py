@@ -14,6 +14,7 @@ INFINITY = Apply("infinity", ())
 ALL_REALS = Group("()", (Apply("neg", (INFINITY,)), INFINITY))
 
 _FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "=": "=", "!=": "!="}
+_COORDINATES = ({"x", "y"}, {"x", "y", "z"})
 _FUNCTION_NAMES = frozenset("fghpqFGHPQST")
 
 
@@ -29,6 +30,20 @@ def as_group(tree: Tree) -> Group:
     if isinstance(tree, Group):
         return tree
     return ALL_REALS if tree == Words("reals") else Group("list", (tree,))
+
+
+def by_coordinate(group: Group) -> Group:
+    """Return ``y = 1, x = 2`` in the order of its coordinates; any other group as it is."""
+    names = [
+        item.sides[0].name
+        for item in group.items
+        if isinstance(item, Relation) and isinstance(item.sides[0], Symbol)
+    ]
+    if group.kind != "list" or len(names) != len(group.items) or set(names) not in _COORDINATES:
+        return group
+    if len(set(names)) != len(names):
+        return group
+    return Group("list", tuple(item for _, item in sorted(zip(names, group.items))))
 
 
 def is_name(tree: Tree) -> bool:

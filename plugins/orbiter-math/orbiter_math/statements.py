@@ -16,9 +16,12 @@ MAX_LENGTH = 50_000
 _HASHES = re.compile(r"####[ \t]*(.*)$", re.MULTILINE)
 _LINE = re.compile(r"(?:####|^[ \t]*(?:\*\*)?A:)[ \t]*(.*)$", re.MULTILINE)
 _PROSE = re.compile(
-    r"\banswers?(?:\*\*)?(?:[ \t]+(?:is|are)\b|[ \t]*[:=])(?:[ \t]|:|\*\*)*(?:\n\s*)?",
-    re.IGNORECASE,
+    r"(?:\banswers?(?:\*\*)?(?:[ \t]+(?:is|are)\b|[ \t]*[:=])|^[ \t]*(?:#+|\*\*)[ \t]*(?:final[ \t]+)?answer(?:\*\*)?[ \t]*$)"
+    r"(?:[ \t]|:|\*\*)*(?:\n\s*)?",
+    re.IGNORECASE | re.MULTILINE,
 )
+_TAG = re.compile(r"<answer>((?:(?!</?answer>).)*)</answer>", re.DOTALL)
+_NUMBERED = re.compile(r"[0-9]{1,2}[.)]\s+\**[A-Za-z]{2}")
 _SENTENCE_END = re.compile(r"[.!?](?=\s|$)|\n")
 _BOX = re.compile(r"\\f?box(?:ed)?\s*\{")
 _SHORT_BOX = re.compile(r"\\boxed\s+([0-9A-Za-z])(?![0-9A-Za-z])")
@@ -54,22 +57,34 @@ def statements(text: str) -> list[Statement]:
 
 def marked(text: str) -> list[Statement]:
     """Return what follows ``####``, or ``A:`` at the start of a line."""
-    return [Statement(match[1].strip()) for match in _LINE.finditer(text)]
+    return _on_lines(_LINE, text)
 
 
 def hashed(text: str) -> list[Statement]:
     """Return what follows ``####``."""
-    return [Statement(match[1].strip()) for match in _HASHES.finditer(text)]
+    return _on_lines(_HASHES, text)
+
+
+def _on_lines(mark: re.Pattern[str], text: str) -> list[Statement]:
+    """Return what follows a mark. ``#### Step 2`` is a heading where more text follows: words that count for as little as prose does."""
+    end, found = len(text.rstrip()), []
+    for match in mark.finditer(text):
+        said, is_last = match[1].strip(), match.end() >= end
+        if is_last or not _NUMBERED.match(said):
+            prose = not is_last and "#" in match[0] and said[:1].isalpha()
+            found.append(Statement(said, prose=prose))
+    return found
 
 
 def prose(text: str) -> list[Statement]:
-    """Return what follows "the answer is" or "answer:", up to the end of the sentence."""
-    found, place = [], 0
+    """Return what follows "the answer is" or "answer:", up to the end of the sentence, and what ``<answer>`` holds."""
+    found = [Statement(match[1].strip(), prose=True) for match in _TAG.finditer(text)]
+    place = 0
     while match := _PROSE.search(text, place):
         end = _SENTENCE_END.search(text, match.end())
         place = end.start() if end else len(text)
         said = text[match.end() : place].strip()
-        if said:
+        if said and (end is None or end[0] != "?"):  # a question states nothing
             found.append(Statement(said, prose=True))
     return found
 
