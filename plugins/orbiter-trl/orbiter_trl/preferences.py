@@ -147,6 +147,7 @@ class Tokeniser:
                 rejected.mask,
                 pair.weight,
                 pair.margin,
+                max(len(chosen.ids), len(rejected.ids)),
             )
             for name, value in zip(_PAIR_COLUMNS, values, strict=True):
                 table[name].append(value)
@@ -183,7 +184,15 @@ class Tokeniser:
         return tokens
 
 
-_PAIR_COLUMNS = ("chosen_ids", "chosen_mask", "rejected_ids", "rejected_mask", "weight", "margin")
+_PAIR_COLUMNS = (
+    "chosen_ids",
+    "chosen_mask",
+    "rejected_ids",
+    "rejected_mask",
+    "weight",
+    "margin",
+    "length",
+)
 
 
 def _must_hold(kept: Sequence[Any], what: str, alarms: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ from orbiter import jsonl
 from orbiter.errors import BackendError, ConfigError
 from orbiter.records import Trajectory
 from orbiter.train.backend import TrainJob
+from orbiter_trl.bucketing import BucketingTrainer
 from orbiter_trl.chat import context_of, end_ids
 from orbiter_trl.rows import IGNORED, TokenRows, tokenise
 from orbiter_trl.settings import refuse_rewards, trl_arguments
@@ -25,7 +26,7 @@ IDLE = frozenset[str]()
 """Arguments of it that would change nothing here."""
 
 
-class CountingSFTTrainer(SFTTrainer):
+class CountingSFTTrainer(BucketingTrainer, SFTTrainer):  # type: ignore[misc]
     """TRL's trainer, counting the tokens that carry loss."""
 
     tally: Tally

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from orbiter_trl.bucketing import BucketingTrainer
 from orbiter_trl.tally import Tally
 
 
@@ -29,7 +30,7 @@ def weigh_gradient(output: torch.Tensor, weights: torch.Tensor) -> None:
         )
 
 
-class WeighingTrainer:
+class WeighingTrainer(BucketingTrainer):
     """Mixed into a trainer of TRL on pairs: takes their weights out of the batch, and counts the tokens that carry loss."""
 
     tally: Tally
