@@ -84,7 +84,7 @@ def _check(options: argparse.Namespace) -> None:
 
     if (options.file is None) == (options.rescore is None):
         raise ConfigError(
-            "orbiter verify must be given a file, or a run with --rescore",
+            "orbiter verify must be given either a file, or a run with --rescore",
             hint="example: orbiter verify rows.jsonl --verifier exact",
         )
     for name in ("tasks", "environment", "run"):
@@ -99,6 +99,13 @@ def _check(options: argparse.Namespace) -> None:
             "--verifier must be given unless an environment or a run says it",
             hint="orbiter plugins lists the names",
         )
+    if options.file is not None and (options.file.is_fifo() or options.file.is_char_device()):
+        raise ConfigError(
+            f"{str(options.file)!r} must be a file that can be read twice, got a pipe or device",
+            hint="save the rows first",
+        )
+    if options.out is not None and options.out.is_dir():
+        raise ConfigError(f"--out must be a file, got the folder {str(options.out)!r}")
     if options.out is not None and not options.out.parent.is_dir():
         raise ConfigError(f"folder of {str(options.out)!r} does not exist", hint="make it first")
 

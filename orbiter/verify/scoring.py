@@ -21,8 +21,11 @@ from orbiter.verify.pool import VerifierPool
 TaskOf = Callable[[Trajectory], Task]
 """Finds the task of a row; raises RecordError, with the field, when there is none."""
 
-GROUP = 256
-"""Rows that are judged at a time."""
+GROUP = 32
+"""Rows whose verdicts are told of together."""
+
+AHEAD = 8
+"""Groups that are judged ahead for each batch that a pool should have waiting."""
 
 REACH = 100_000
 """How many tasks of an environment without end are looked through for the ids of a file."""
@@ -46,8 +49,18 @@ def task_among(tasks: Iterable[Task], *, of: str) -> TaskOf:
     Args:
         tasks: The tasks.
         of: Where they come from, for the error text.
+
+    Raises:
+        RecordError: Two that differ have the same ``env`` and ``task_id``.
     """
-    known = {(task.env, task.task_id): task for task in tasks}
+    known: dict[tuple[str, str], Task] = {}
+    for task in tasks:
+        if known.setdefault((task.env, task.task_id), task) != task:
+            raise RecordError(
+                f"must name one task of {of}, but two that differ have {task.task_id!r} of env {task.env!r}",
+                field="task_id",
+                hint="a file of tasks holds each once, with its prompt alone as messages",
+            )
 
     def find(row: Trajectory) -> Task:
         task = known.get((row.env, row.task_id))
@@ -104,7 +117,7 @@ def judge_rows(
     groups = iter(rows)
     while group := list(islice(groups, GROUP)):
         waiting.append((group, pool.submit([(task_of(row), row) for row in group])))
-        if len(waiting) > pool.depth:
+        if len(waiting) > AHEAD * pool.depth:
             done, future = waiting.popleft()
             yield from zip(done, future.result())
     for done, future in waiting:

@@ -92,6 +92,13 @@ def test_tasks_from_a_file(orbiter, rows, tmp_path):
     )
 
 
+def test_a_file_of_tasks_that_holds_two_of_one_name_is_refused(orbiter, rows):
+    file = rows(own("a"), own("b"))
+    said = orbiter("verify", file, "--verifier", "exact", "--tasks", file)
+    assert said.code == 2
+    assert "must name one task of file 'rows.jsonl', but two that differ have 'e:0'" in said.err
+
+
 def test_tasks_and_verifier_from_an_environment_or_a_run(orbiter):
     assert orbiter("run", "small.yaml", "--plain", "--no-report").code == 0
     attempts = "runs/small/attempts.jsonl"
@@ -149,8 +156,8 @@ def test_text_of_a_row_cannot_steer_the_terminal(orbiter, rows):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("", "orbiter verify must be given a file, or a run with --rescore"),
-        ("rows.jsonl --rescore small", "orbiter verify must be given a file, or a run with --rescore"),
+        ("", "orbiter verify must be given either a file, or a run with --rescore"),
+        ("rows.jsonl --rescore small", "orbiter verify must be given either a file, or a run with --rescore"),
         ("rows.jsonl", "--verifier must be given unless an environment or a run says it"),
         ("--rescore small --run small", "--run has no effect with --rescore: a run knows its tasks"),
         ("rows.jsonl --verifier exact --seed 1", "--seed has an effect only with --environment"),
@@ -160,6 +167,8 @@ def test_text_of_a_row_cannot_steer_the_terminal(orbiter, rows):
         ("rows.jsonl --verifier exact --timeout-s 0", "timeout_s must be a number of seconds above 0, got 0.0"),
         ("rows.jsonl --verifier exact --memory-mb 1", "memory_mb must be an integer >= 128 or None, got 1"),
         ("rows.jsonl --verifier exact --out no/x.jsonl", "folder of 'no/x.jsonl' does not exist"),
+        ("rows.jsonl --verifier exact --out .", "--out must be a file, got the folder '.'"),
+        ("/dev/null --verifier exact", "'/dev/null' must be a file that can be read twice, got a pipe or device"),
         ("none.jsonl --verifier exact", "none.jsonl: cannot be read: No such file or directory"),
         ("bad.jsonl --verifier exact", "bad.jsonl line 2: field 'task_id' must be a string, got 7"),
         ("empty.jsonl --verifier exact", "empty.jsonl: must hold at least one row, got none"),

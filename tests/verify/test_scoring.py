@@ -12,6 +12,7 @@ from orbiter.verify import Verifier
 from orbiter.verify.exact import ExactVerifier
 from orbiter.verify.pool import VerifierPool
 from orbiter.verify.scoring import (
+    AHEAD,
     GROUP,
     Count,
     Tally,
@@ -134,7 +135,7 @@ def test_rows_are_read_as_verdicts_come_and_not_all_at_once():
 
 
 def test_in_workers_too():
-    rows = [row("b" if n % 3 else "a", extra={"answer": "a"}) for n in range(3 * GROUP + 1)]
+    rows = [row("b" if n % 3 else "a", extra={"answer": "a"}) for n in range(3 * AHEAD * GROUP + 1)]
     with VerifierPool(ExactVerifier(), workers=1) as pool:
         found = list(judge_rows(rows, pool, task_of=own_task))
     assert [v.outcome is Outcome.PASS for _, v in found] == [n % 3 == 0 for n in range(len(rows))]
