@@ -211,9 +211,18 @@ def test_a_run_judged_again_lists_what_flipped(orbiter, tmp_path):
     assert orbiter("yield", "small").code == 0
 
 
+# A shell's background jobs inherit that the signal is ignored.
+INTERRUPTIBLE = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from orbiter.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
 def start(folder, *arguments, **more):
     return subprocess.Popen(
-        [sys.executable, "-m", "orbiter.cli", "verify", *arguments],
+        [sys.executable, "-c", INTERRUPTIBLE, "verify", *arguments],
         cwd=folder,
         stdin=subprocess.DEVNULL,
         text=True,

@@ -31,10 +31,10 @@ def test_unique_items_are_those_of_jsonschema(items):
 
 @pytest.mark.parametrize("items", [[{"a": n} for n in range(9_000)], [*([n] for n in range(9_000)), "a"]], ids=["objects", "lists"])  # fmt: skip
 def test_many_items_take_no_time(items):
-    started = time.perf_counter()
+    started = time.process_time()
     assert fits({"x": items}, schema_of(uniqueItems=True))
     assert not fits({"x": [*items, items[0]]}, schema_of(uniqueItems=True))
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 5  # one by one it is minutes
 
 
 def test_items_need_not_be_unique():
@@ -64,7 +64,7 @@ def test_a_pattern_that_takes_too_long_is_unknown():
     )  # fmt: skip
     assert verdict.outcome == "invalid"
     assert verdict.reason.startswith("timeout: ")
-    assert time.perf_counter() - started < 2
+    assert time.perf_counter() - started < 15
 
 
 def test_a_tool_needs_a_name_of_its_own():

@@ -65,8 +65,8 @@ def test_workers_work_at_the_same_time(misbehaving, asked):
     with VerifierPool(misbehaving(), workers=4) as pool:
         pool.judge_all([asked("waits", str(n), seconds=0.3) for n in range(4)])  # they start
         began = time.monotonic()
-        pool.judge_all([asked("waits", str(n), seconds=0.5) for n in range(4)])
-        assert time.monotonic() - began < 1.5
+        pool.judge_all([asked("waits", str(n), seconds=1) for n in range(4)])
+        assert time.monotonic() - began < 3.5  # one by one it is 4 s
 
 
 async def test_the_event_loop_goes_on_while_verdicts_are_made(pool, asked):
@@ -105,7 +105,7 @@ def test_closing_kills_what_hangs_and_cancels_what_waits(misbehaving, asked):
     time.sleep(0.05)
     began = time.monotonic()
     pool.close()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
     assert all(future.cancelled() for future in futures)
     assert not os.path.exists(f"/proc/{first.details['pid']}")
     assert not [t for t in threading.enumerate() if t.name == "verifier-slot" and t in pool._slots]
