@@ -80,6 +80,9 @@ KNOWN_PLUGINS: Mapping[tuple[str, str], str] = {
     ("verifier", "choice"): "orbiter-math",
     ("verifier", "steps"): "orbiter-math",
     ("verifier", "code"): "orbiter-code",
+    ("sandbox", "zygote"): "orbiter-code",
+    ("sandbox", "namespaces"): "orbiter-code",
+    ("sandbox", "bubblewrap"): "orbiter-code",
     ("judge_model", "openai"): "orbiter-judge",
     ("judge_model", "policy"): "orbiter-judge",
 }
