@@ -60,9 +60,8 @@ def test_a_sandbox_says_what_each_attack_came_to(name):
     assert isinstance(sandbox, Sandbox)
     try:
         probes = sandbox.probe()
-    except SandboxError as error:  # this machine lacks what it needs, and it says so
-        assert error.message
-        return
+    except SandboxError as error:
+        pytest.skip(f"this machine lacks what it needs: {error}")
     finally:
         sandbox.close()
     assert len({probe.attack for probe in probes}) == len(probes) >= 12
