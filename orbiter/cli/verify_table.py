@@ -93,8 +93,11 @@ def print_rescored(found: Rescored, *, name: str) -> None:
         say("a verifier whose code has changed judges again once its version has changed, too")
     if found.pending:
         say(f"left out: {found.pending} attempts without a verdict of the run itself")
-    for reason, count in found.faults.items():
+    faults = Counter(found.faults).most_common()
+    for reason, count in faults[:SHOWN]:
         say(f"not judged, and not recorded: {count} x {printable(reason)}")
+    if len(faults) > SHOWN:
+        say(f"not judged, and not recorded: {len(faults) - SHOWN} more reasons; --json has all")
     if found.taint is None:
         return
     kinds = Counter((flip.before, flip.after) for flip in found.taint.flips)

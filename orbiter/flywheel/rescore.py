@@ -29,7 +29,7 @@ class Rescored:
         version: Its version.
         judged: Attempts that it judged now.
         known: Attempts that this version had judged before.
-        faults: Attempts that it did not get to judge, by reason: it hung, or crashed. They are judged the next time.
+        faults: Attempts that it did not get to judge, by reason: it hung, crashed or raised. They are judged the next time.
         pending: Attempts without a first verdict; the run itself gives that when it goes on.
         taint: What rests on verdicts that it takes back; None if it has judged nothing.
     """
@@ -74,7 +74,7 @@ def rescore(
 ) -> Rescored:
     """Judge every attempt of a run that this version has not judged, and record the verdicts beside those of record.
 
-    An interruption loses at most the verdicts of the last few hundred attempts; the next call goes on.
+    An interruption loses hardly any verdict, the end of the process at most the last few hundred; the next call goes on.
 
     Args:
         run: Folder of the run.
@@ -93,18 +93,20 @@ def rescore(
         judged, faults = 0, dict[str, int]()
         fresh: list[tuple[AttemptKey, Verdict]] = []
         rows = (_row(ledger, key) for key in todo)
-        for row, verdict in judge_rows(rows, pool, task_of=find) if find is not None else ():
-            if is_fault(verdict):
-                faults[verdict.reason] = faults.get(verdict.reason, 0) + 1
-            else:
-                fresh.append((AttemptKey.of(row), verdict))
-                judged += 1
-            if len(fresh) == COMMIT:
-                ledger.add_verdicts(fresh)
-                fresh = []
-            if on_progress is not None:
-                on_progress(judged + sum(faults.values()), len(todo))
-        ledger.add_verdicts(fresh)
+        try:
+            for row, verdict in judge_rows(rows, pool, task_of=find) if find is not None else ():
+                if is_fault(verdict) or verdict.reason.startswith("error:"):
+                    faults[verdict.reason] = faults.get(verdict.reason, 0) + 1
+                else:
+                    fresh.append((AttemptKey.of(row), verdict))
+                    judged += 1
+                if len(fresh) == COMMIT:
+                    full, fresh = fresh, []  # first, so that nothing is added twice
+                    ledger.add_verdicts(full)
+                if on_progress is not None:
+                    on_progress(judged + sum(faults.values()), len(todo))
+        finally:  # also what was judged before an interruption
+            ledger.add_verdicts(fresh)
         if judged:
             ledger.add_event("rescored", verifier=by.name, version=by.version, judged=judged)
     taint = None

@@ -29,13 +29,16 @@ class Stricter(Verifier):
 
     name = "stricter"
 
-    def __init__(self, refused="12", version="1", fault=()):
+    def __init__(self, refused="12", version="1", fault=(), raises=()):
         self.refused, self.version, self.fault, self.seen = refused, version, tuple(fault), 0
+        self.raises = tuple(raises)
 
     def verify(self, task, trajectory):
         self.seen += 1
         if trajectory.answer[:1] in self.fault:
             return Verdict.invalid("timeout: no verdict within 1 s")
+        if trajectory.answer[:1] in self.raises:
+            raise ConnectionError("no answer from the judge")
         if trajectory.answer != task.answer:
             return Verdict.failed("wrong")
         refused = trajectory.answer[:1] in self.refused
@@ -134,16 +137,23 @@ def test_the_verifier_of_record_has_judged_all(run):
     assert (found.judged, found.known, found.taint.flips) == (0, 300, ())
 
 
-def test_what_a_lost_worker_did_not_judge_is_not_recorded_and_tried_again(run):
-    found = again(run, Stricter(fault="0"))
-    lost = found.faults["timeout: no verdict within 1 s"]
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ("fault", "timeout: no verdict within 1 s"),
+        ("raises", "error: ConnectionError: no answer from the judge"),
+    ],
+)
+def test_what_was_not_judged_is_not_recorded_and_tried_again(run, how, reason):
+    found = again(run, Stricter(**{how: "0"}))
+    lost = found.faults[reason]
     assert found.judged + lost == 300
     assert lost > 0
     other = again(run, Stricter())
     assert (other.judged, other.known, other.faults) == (lost, 300 - lost, {})
 
 
-def test_an_interruption_loses_at_most_a_few_hundred_and_the_next_call_goes_on(run, monkeypatch):
+def test_an_interruption_loses_nothing_and_the_next_call_goes_on(run, monkeypatch):
     monkeypatch.setattr("orbiter.flywheel.rescore.COMMIT", 50)
 
     def stop(done, count):
@@ -154,7 +164,7 @@ def test_an_interruption_loses_at_most_a_few_hundred_and_the_next_call_goes_on(r
     with pytest.raises(KeyboardInterrupt):
         again(run, Stricter(), on_progress=stop)
     found = again(run, Stricter())
-    assert (found.known, found.judged) == (100, 200)
+    assert (found.known, found.judged) == (120, 180)
 
 
 def test_attempts_that_wait_for_their_first_verdict_are_left_to_the_run(run, tmp_path):
