@@ -9,6 +9,7 @@ from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import DPOConfig, DPOTrainer
 
+from orbiter.checks import check_number
 from orbiter.errors import ConfigError, RecordError
 from orbiter.records import Pair
 from orbiter.train.backend import TrainJob
@@ -21,7 +22,7 @@ CONFIG = DPOConfig
 """The class whose arguments a job's options are."""
 
 IDLE = frozenset(
-    {"dataset_num_proc", "model_init_kwargs", "pad_to_multiple_of", "pad_token", "padding_free", "remove_unused_columns",
+    {"dataset_num_proc", "pad_to_multiple_of", "pad_token", "padding_free", "remove_unused_columns",
      "truncation_mode"}
 )  # fmt: skip
 """Arguments of it that would change nothing here."""
@@ -54,7 +55,7 @@ class PairDPOTrainer(WeighingTrainer, DPOTrainer):  # type: ignore[misc]
 def losses(job: TrainJob) -> list[str]:
     """Return the names of the losses that a job asks for."""
     found = job.options.get("loss_type", "sigmoid")
-    return [found] if isinstance(found, str) else list(found)
+    return list(found) if isinstance(found, list | tuple) else [found]
 
 
 def check(job: TrainJob) -> None:
@@ -66,15 +67,12 @@ def check(job: TrainJob) -> None:
 
 
 def check_losses(job: TrainJob) -> None:
-    """Raise ConfigError unless the losses and what they need are named right."""
+    """Raise ConfigError unless the losses are known, and have what they need."""
+    check_number("beta", job.options.get("beta", 0.1), "(0, inf)")
     names = losses(job)
     for name in names:
         check_choices("loss_type", name, LOSSES)
-    smoothing = job.options.get("label_smoothing", 0.0)
-    if "robust" in names and not 0 <= smoothing < 0.5:
-        raise ConfigError(
-            f"label_smoothing must be in [0, 0.5) for the loss 'robust', got {smoothing!r}"
-        )
+    smoothing = check_number("label_smoothing", job.options.get("label_smoothing", 0.0), "[0, 0.5)")
     if "exo_pair" in names and not smoothing > 0:
         raise ConfigError(
             f"label_smoothing must be > 0 for the loss 'exo_pair', got {smoothing!r}",

@@ -17,7 +17,7 @@ from orbiter_trl.tally import Tally
 CONFIG = GRPOConfig
 """The class whose arguments a job's options are."""
 
-IDLE = frozenset({"model_init_kwargs"})
+IDLE = frozenset[str]()
 """Arguments of it that would change nothing here."""
 
 LOSSES = ("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo")

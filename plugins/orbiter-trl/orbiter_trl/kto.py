@@ -13,6 +13,7 @@ from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import KTOConfig, KTOTrainer
 
+from orbiter.checks import check_number
 from orbiter.curate.unary import unary_weights
 from orbiter.errors import ConfigError
 from orbiter.tasks.streams import item_stream
@@ -37,7 +38,7 @@ CONFIG = BalancedKTOConfig
 """The class whose arguments a job's options are."""
 
 IDLE = frozenset(
-    {"dataset_num_proc", "model_init_kwargs", "pad_to_multiple_of", "remove_unused_columns", "train_sampling_strategy"}
+    {"dataset_num_proc", "pad_to_multiple_of", "remove_unused_columns", "train_sampling_strategy"}
 )  # fmt: skip
 """Arguments of it that would change nothing here."""
 
@@ -63,11 +64,15 @@ def check(job: TrainJob) -> None:
     """Raise if the job asks for what this algorithm cannot do, or its data are no unpaired preferences."""
     refuse_rewards(job)
     check_choices("loss_type", job.options.get("loss_type", "kto"), LOSSES)
+    check_number("beta", job.options.get("beta", 0.1), "(0, inf)")
+    ratio = job.options.get("label_ratio")
     weights = {"desirable_weight", "undesirable_weight"} & job.options.keys()
-    if job.options.get("label_ratio") is not None and weights:
-        raise ConfigError(
-            f"label_ratio must be left out beside {sorted(weights)[0]}, got {job.options['label_ratio']!r}"
-        )
+    if ratio is not None:
+        check_number("label_ratio", ratio, "(0, inf)")
+        if weights:
+            raise ConfigError(
+                f"label_ratio must be left out beside {sorted(weights)[0]}, got {ratio!r}"
+            )
     if job.options.get("loss_type", "kto") == "kto" and job.config.batch_size < 2:
         raise ConfigError(
             f"batch_size must be >= 2 for kto, got {job.config.batch_size}",

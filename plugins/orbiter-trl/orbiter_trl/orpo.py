@@ -7,6 +7,7 @@ from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from orbiter.checks import check_number
 from orbiter.train.backend import TrainJob
 from orbiter_trl.experimental import experimental
 from orbiter_trl.preferences import read_pairs
@@ -28,6 +29,7 @@ class PairORPOTrainer(ReferenceFreeTrainer, ORPOTrainer):  # type: ignore[misc, 
 def check(job: TrainJob) -> None:
     """Raise if the job asks for what this algorithm cannot do, or its data are no pairs."""
     refuse_rewards(job)
+    check_number("beta", job.options.get("beta", 0.1), "[0, inf)")
     for path in filter(None, (job.data, job.eval_data)):
         read_pairs(path)
 

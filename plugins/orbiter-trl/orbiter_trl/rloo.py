@@ -16,7 +16,7 @@ from orbiter_trl.tally import Tally
 CONFIG = RLOOConfig
 """The class whose arguments a job's options are."""
 
-IDLE = frozenset({"model_init_kwargs"})
+IDLE = frozenset[str]()
 """Arguments of it that would change nothing here."""
 
 

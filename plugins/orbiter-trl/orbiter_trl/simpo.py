@@ -8,6 +8,7 @@ from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from orbiter.checks import check_number
 from orbiter.train.backend import TrainJob
 from orbiter_trl.experimental import experimental
 from orbiter_trl.preferences import read_pairs
@@ -44,6 +45,8 @@ def check(job: TrainJob) -> None:
     """Raise if the job asks for what this algorithm cannot do, or its data are no pairs."""
     refuse_rewards(job)
     check_choices("loss_type", job.options.get("loss_type", "simpo"), LOSSES)
+    check_number("beta", job.options.get("beta", 2.0), "(0, inf)")
+    check_number("simpo_gamma", job.options.get("simpo_gamma", 1.0), "[0, inf)")
     for path in filter(None, (job.data, job.eval_data)):
         read_pairs(path)
 

@@ -15,6 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import DPOConfig
 
 from orbiter import jsonl
+from orbiter.checks import check_number, check_whole_number
 from orbiter.curate.response import response
 from orbiter.errors import BackendError, ConfigError, RecordError
 from orbiter.generate.policy import Request, Sampling
@@ -47,6 +48,9 @@ def check(job: TrainJob) -> None:
     """Raise if the job asks for what this algorithm cannot do, or its data are no demonstrations of one turn."""
     refuse_rewards(job)
     dpo.check_losses(job)
+    check_number("temperature", job.options.get("temperature", 1.0), "[0, inf)")
+    for name in ("max_completion_length", "generation_batch_size"):
+        check_whole_number(name, job.options.get(name, 256), low=1)
     if job.eval_data is not None:
         raise ConfigError(
             "eval_data must be None for spin, whose pairs are made of the model's own answers"

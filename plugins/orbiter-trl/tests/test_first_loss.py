@@ -97,6 +97,19 @@ def test_dpo(first, options, ours):
     assert o.mean_loss(expected) != pytest.approx(LN2, abs=1e-3)
 
 
+def test_the_reference_is_not_told_of_weights(first):
+    trainer, batch = first("dpo")
+    asked = set()
+
+    def reference(**named):
+        asked.update(named)
+        return trainer.ref_model(**named)
+
+    trainer.compute_ref_log_probs(reference, {**batch, "weight": torch.ones(BATCH)})
+    assert "input_ids" in asked
+    assert "weight" not in asked
+
+
 def test_every_loss_of_dpo_has_a_gradient(first):
     trainer, batch = first("dpo", options={"label_smoothing": 0.1})
     norms = {}
