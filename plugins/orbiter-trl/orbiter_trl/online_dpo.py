@@ -73,16 +73,28 @@ class ThreeValuedOnlineDPOTrainer(OnlineDPOTrainer):  # type: ignore[misc, valid
         **columns: Any,
     ) -> torch.Tensor:
         rewards = score(self.specs, completions, [self.tasks[i] for i in columns["task"]])
-        half = len(rewards.scores) // 2
-        first, second = rewards.scores[:half], rewards.scores[half:]
-        teaches = [a is not None and b is not None and a != b for a, b in zip(first, second)]
-        self._teaches.copy_(torch.tensor(teaches * 2, dtype=torch.float32))
+        ends = [self._end(ids) for ids in completion_ids_list]
+        penalty = self.args.missing_eos_penalty or 0.0  # which TRL subtracts after this
+        compared = [
+            None if value is None else value - (penalty if end is None else 0.0)
+            for value, end in zip(rewards.scores, ends)
+        ]
+        half = len(compared) // 2
+        pairs = zip(compared[:half], compared[half:])
+        teaches = [a is not None and b is not None and a != b for a, b in pairs] * 2
+        self._teaches.copy_(torch.tensor(teaches, dtype=torch.float32))
         self._count(rewards, half)
         self.tally.token_count += sum(
-            len(ids) for ids, on in zip(completion_ids_list, teaches * 2) if on
+            len(ids) if end is None else end + 1
+            for ids, end, on in zip(completion_ids_list, ends, teaches)
+            if on
         )
         values = [torch.nan if value is None else value for value in rewards.scores]
         return torch.tensor(values, dtype=torch.float32, device=self.accelerator.device)
+
+    def _end(self, ids: list[int]) -> int | None:
+        """Return where an answer ends, before its padding; None if it was cut off."""
+        return next((i for i, token in enumerate(ids) if token in self.eos_token_ids), None)
 
     def _count(self, rewards: Rewards, half: int) -> None:
         # TRL has all first answers before all second ones; a tally wants the answers to one prompt side by side.
