@@ -31,7 +31,7 @@ _LETTER = re.compile(
     re.IGNORECASE,
 )
 _ANOTHER = re.compile(
-    r"\s*(?:,|/|&|,?\s*\bor\b|,?\s*\band\b)\s*(?:[A-Z](?![A-Za-z])|[(\[][A-Za-z][)\]])"
+    r"\s*(?:,|/|&|,?\s*\bor\b|,?\s*\band\b)\s*(?:(?:maybe|perhaps|possibly)\s+)?(?:[A-Z](?![A-Za-z])|[(\[][A-Za-z][)\]])"
     r"|\bor\s+(?:option\s+|choice\s+)?[(\[][A-Za-z][)\]]"
 )
 

@@ -19,7 +19,10 @@ _LATEX = (
     (re.compile(r"\\[$%]|\\[!;, ]|[$*€£¥]"), " "),
 )
 _NUMBER = re.compile(rf"({NUMBER}(?:\s*/\s*[0-9]+)?)(.*)", re.DOTALL)
-_HEDGE = re.compile(r"\b(?:or|and|either|maybe|perhaps|possibly|to)\b|\d", re.IGNORECASE)
+_HEDGE = re.compile(
+    r"\b(?:or|and|either|maybe|perhaps|possibly|to|hundred|thousand|[mbtr]+illion)\b|\d",
+    re.IGNORECASE,
+)
 
 
 class Gsm8kVerifier(Verifier):

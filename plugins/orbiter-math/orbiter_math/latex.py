@@ -92,10 +92,12 @@ _NUMBER_END = re.compile(r"(?:[0-9})]|\\pi)\s*\Z")
 _DELIMITERS = re.compile(r"(?<!\\)\\[()\[\]]|\$")
 _WORDS = re.compile(r"(?!(?:and|or)\b)(?<![A-Za-z])[A-Za-z]{2}|[A-Za-z]\.[A-Za-z]|^(?:and|or|,)$")
 _COUNTED = re.compile(r"([-+]?[0-9][0-9,.]*)\s+([A-Za-z][^0-9]*)")
-_DOLLARS = re.compile(r"\\\$\s*([0-9][0-9,.]*)")
+_DOLLARS = re.compile(r"\\\$\s*([0-9][0-9,.]*+)(?!\s*(?:\\text\{\s*)?(?:thousand|[a-z]*illion))")
 _MONEY = re.compile(r"\\\$|[€£¥₹]|(?<![A-Za-z])(?:USD|US\$|Rs\.?)(?=\s*[0-9])")
 _PERCENT = re.compile(r"\s*(?:\\text\{percent\}|\bpercent\b)")
 _BARE_ARGUMENT = re.compile(r"\\(frac|sqrt|binom)\s*([0-9A-Za-z])(?:\s*([0-9A-Za-z]))?")
+_SCALES = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12}
+_SCALE = re.compile(rf"(?<=[0-9])\s*(\\text\{{\s*)?({'|'.join(_SCALES)})\b\s*(\}})?")
 _DESCRIBED = re.compile(
     r"\\\{ ?[A-Za-z](?: ?\\in ?\\mathbb\{R\})? ?[:|] ?([^{}]*[<>][^{}]*?) ?\\\}"
 )
@@ -118,6 +120,8 @@ def clean(text: str) -> str:
         text = _THOUSANDS.sub("", _MONEY.sub("", text))
     if "percent" in text:
         text = _PERCENT.sub("%", text)
+    if "illion" in text or "thousand" in text:
+        text = _SCALE.sub(_scaled, text)
     text = " ".join(text.split()).lstrip(_STARTS).rstrip(_STARTS + ".")
     described = _DESCRIBED.fullmatch(text)
     return described[1] if described else text
@@ -149,6 +153,11 @@ def _ascii(char: str) -> str:
 def _dollars(match: re.Match[str]) -> str:
     amount = match[1].rstrip(",.")
     return rf"{amount}\text{{dollars}}{match[1][len(amount) :]}"
+
+
+def _scaled(match: re.Match[str]) -> str:
+    opened, name, closed = match.groups()
+    return f"*10^{{{_SCALES[name]}}} " + (r"\text{" if opened and not closed else "")
 
 
 def _plain_text(match: re.Match[str]) -> str:

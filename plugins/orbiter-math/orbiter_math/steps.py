@@ -73,13 +73,15 @@ def steps(text: str) -> list[Step]:
 def _step(line: str, chains: Sequence[Sequence[str]]) -> Step | None:
     seen: dict[str, bool | None] = {}
     for sides in chains:
+        computed = False  # of "2 + 2 = 4 = 5" the second equation says that the result is another
         for left, right in pairwise(sides):
             try:
-                seen[f"{left} = {right}"] = _holds(left, right)
+                seen[f"{left} = {right}"] = _holds(left, right, computed=computed)
+                computed = True
             except BoundError:
                 seen[f"{left} = {right}"] = None
             except UnreadableError:
-                continue
+                computed = False
     if not seen:
         return None
     wrong = tuple(equation for equation, holds in seen.items() if holds is False)
@@ -136,8 +138,8 @@ def _run_sides(run: Sequence[str], before: str, after: str) -> list[str]:
     return sides
 
 
-def _holds(left: str, right: str) -> bool:
-    """Return whether an equation of numbers holds, of which at least one side is worked out.
+def _holds(left: str, right: str, *, computed: bool) -> bool:
+    """Return whether an equation of numbers holds, of which a side is worked out, or was before it.
 
     Raises:
         UnreadableError: It is no equation of numbers.
@@ -146,7 +148,7 @@ def _holds(left: str, right: str) -> bool:
     if max(len(left), len(right)) > MAX_SIDE:
         raise BoundError("equation is too long")
     sides = parse(left), parse(right)
-    if not any(isinstance(side, Apply) and side.name != "neg" for side in sides):
+    if not computed and not any(isinstance(side, Apply) and side.name != "neg" for side in sides):
         raise UnreadableError("nothing is computed")
     try:
         values = exact(sides[0]), exact(sides[1])

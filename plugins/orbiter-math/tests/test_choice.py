@@ -42,6 +42,8 @@ RIGHT = [
     "\\boxed{B}, so the answer is B.",
     "Final Answer: the correct option is B",
     "The answer is hard to see.\nThe answer is B.",
+    "<answer>B</answer>",
+    "#### Step 1\nA is too small.\n### Final Answer\n(B)",
 ]
 WRONG = [
     ("C", "wrong answer"),
@@ -50,6 +52,7 @@ WRONG = [
     ("The answer is A, not B.", "wrong answer"),
     ("\\boxed{B or C}", "answer is not one choice"),
     ("\\boxed{B, C}", "answer is not one choice"),
+    ("The answer is B, possibly C.", "answer is not one choice"),
     ("\\boxed{A/B}", "answer is not one choice"),
     ("\\boxed{(B) or (C)}", "answer is not one choice"),
     ("\\boxed{B and D}", "answer is not one choice"),

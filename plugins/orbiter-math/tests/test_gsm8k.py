@@ -76,6 +76,7 @@ WRONG = [
     ("<think>A: 42</think>I do not know", "no answer"),
     ("\\boxed{42", "no answer"),
     ("A: 42 or 43", "answer is not one number"),
+    ("#### 42 million", "answer is not one number"),
     ("A: 42, 43", "answer is not one number"),
     ("A: 42 and 43", "answer is not one number"),
     ("A: 41 to 43", "answer is not one number"),
