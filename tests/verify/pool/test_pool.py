@@ -1,6 +1,5 @@
 """The pool as a whole: order, equality with judging in this process, several workers, cancelling, closing, forks."""
 
-import _thread
 import asyncio
 import os
 import pickle
@@ -175,8 +174,7 @@ def test_a_pool_that_lacks_files_or_threads_says_so_and_can_be_used_later(
         assert pool.submit([asked("a")]).result(30)[0].reason == "a"
     with VerifierPool(misbehaving(), workers=1) as pool:
         with monkeypatch.context() as patched:
-            patched.setattr(_thread, "start_new_thread", fails)
-            patched.setattr(threading, "_start_new_thread", fails)
+            patched.setattr(threading.Thread, "start", fails)
             with pytest.raises(RuntimeError, match="no threads"):
                 pool.submit([asked("a")])
         assert pool.submit([asked("a")]).result(30)[0].reason == "a"
