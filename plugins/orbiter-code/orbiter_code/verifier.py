@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import socket
 import sys
 import threading
@@ -191,12 +192,19 @@ class CodeVerifier(Verifier):
         self.__dict__.update(state, _lock=threading.Lock())
 
 
+# Only at the beginning of a module; an answer is put after a prefix.
+_FUTURE = re.compile(r"^from __future__ import .*\n?", re.MULTILINE)
+
 _SCORES = {"pass": 1.0, "fail": 0.0, "invalid": None}
 
 
 def _program(prefix: str, rest: str) -> str:
     """Return the two one after the other; the rest may be the body of a function that the prefix begins."""
-    return f"{prefix}{'' if prefix.endswith(chr(10)) or not prefix else chr(10)}{rest}"
+    if not prefix:
+        return rest
+    futures = "".join(f"{line.strip()}\n" for line in _FUTURE.findall(rest))
+    end = "" if prefix.endswith("\n") else "\n"
+    return f"{futures}{prefix}{end}{_FUTURE.sub('', rest)}"
 
 
 def _await_ready(channel: socket.socket) -> None:

@@ -176,6 +176,7 @@ class World:
             "SITE": Path(sys.modules["attrs"].__file__).parents[1],
             "NUL": "\0",
         }
+        text = re.sub(r"@(\d+) ([^@\n]+)@", lambda m: int(m[1]) * m[2], text)
         return re.sub(r"@([A-Z_]+)@", lambda m: str(values[m[1]]), text)
 
     def truth(self, what: str) -> Any:

@@ -58,9 +58,10 @@ def _run_script(sock: socket.socket, program: str) -> None:
     """Run the program with the channel as its standard input and output, up to its exit."""
     os.dup2(sock.fileno(), 0)
     os.dup2(sock.fileno(), 1)
-    os.close(sock.detach())
+    sock.detach()  # and leave it open: the other side takes the end of the output for the end of the program
     sys.stdin = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
     sys.stdout = open(1, "w", encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
+    sys.__stdin__, sys.__stdout__ = sys.stdin, sys.stdout  # type: ignore[misc]
     status = 1
     try:
         _run(program, "__main__")
@@ -70,9 +71,12 @@ def _run_script(sock: socket.socket, program: str) -> None:
     except BaseException:  # noqa: S110  # whatever it raised, the status says so
         pass
     try:
-        threading._shutdown()  # type: ignore[attr-defined]  # as the interpreter at its end: wait for threads, then call what atexit knows
+        # As the interpreter at its end: wait for threads, call what atexit knows, let go of files that were left open.
+        threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
         sys.stdout.flush()
+        vars(sys.modules["__main__"]).clear()
+        sys.__stdout__.flush()
     except BaseException:
         status = status or 1
     os._exit(status & 255)

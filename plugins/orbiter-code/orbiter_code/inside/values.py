@@ -1,13 +1,14 @@
 """The values that cross between a job and the outside: plain ones, as JSON.
 
 None, bool, int, float, str and lists stand for themselves; ``{"t": [...]}`` is a tuple, ``s`` a set, ``f`` a frozenset, ``d``
-a dict as a list of pairs, ``b`` bytes as hexadecimal text, ``c`` a complex number. Reading builds exactly these types and
+a dict as a list of pairs, ``b`` bytes and ``i`` a very long int as hexadecimal text, ``c`` a complex number. Reading builds exactly these types and
 nothing else, so that a value that came from untrusted code compares, prints and iterates as builtins do.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,9 @@ MAX_DEPTH = 100
 
 MAX_NODES = 250_000
 """Most commas and brackets in the text of one message: with the limit of its length, what bounds the memory it takes."""
+
+_LONG = 2048
+"""From how many bits on an int is long: fewer digits than any limit that Python can be set to, of 640."""
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 _SCALARS = frozenset({type(None), bool, int, float, str})
@@ -60,6 +64,10 @@ def pack(value: Any, depth: int = 0) -> Any:
     for plain, exactly in _EXACTLY.items():
         if isinstance(value, plain):
             return exactly(value)
+    # The numbers of numpy are equal to plain ones, but few are instances of them.
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(value, numpy.generic):
+        return pack(value.item(), depth + 1)
     raise ValueRefusedError(f"a {kind.__name__} is not a plain value")
 
 
@@ -116,6 +124,7 @@ _UNPACK = {
     "f": lambda data, depth: frozenset(_list(data, depth)),
     "d": _dict,
     "b": lambda data, _: bytes.fromhex(data),
+    "i": lambda data, _: int(data, 16),
     "c": _complex,
 }
 
@@ -124,12 +133,26 @@ def dump(message: list[Any]) -> bytes:
     """Return the text of a message of packed values.
 
     Raises:
-        ValueRefusedError: A number has too many digits, or the message is too deeply nested.
+        ValueRefusedError: The message is too deeply nested.
     """
     try:
-        return _encode(message).encode()
-    except (ValueError, RecursionError):
-        raise ValueRefusedError("value has too many digits") from None
+        try:
+            return _encode(message).encode()
+        except ValueError:  # an int has more digits than Python is ready to write
+            return _encode(_with_long_ints(message)).encode()
+    except RecursionError:
+        raise ValueRefusedError("value is too deeply nested") from None
+
+
+def _with_long_ints(data: Any) -> Any:
+    """Return packed data with its very long ints as hexadecimal text, which takes no longer than it is."""
+    if type(data) is int and data.bit_length() > _LONG:
+        return {"i": hex(data)}
+    if type(data) is list:
+        return [_with_long_ints(item) for item in data]
+    if type(data) is dict:
+        return {tag: _with_long_ints(inner) for tag, inner in data.items()}
+    return data
 
 
 def load(text: bytes) -> Any:

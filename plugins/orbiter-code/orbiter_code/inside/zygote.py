@@ -79,6 +79,10 @@ class Zygote:
     def _become_job(self, sock: socket.socket) -> None:
         os.dup2(sock.fileno(), _CHANNEL)
         sock.detach()
+        # Files shared with the zygote have flags that one job could set and the next one read.
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for standard in (0, 1, 2):
+            os.dup2(nothing, standard)
         os.closerange(_CHANNEL + 1, MAX_FILES)  # the orders, and the channels of other jobs
         self._confine()
         job.serve(socket.socket(fileno=_CHANNEL))

@@ -109,7 +109,7 @@ def _environment(sandbox: Sandbox) -> Probe:
     program = """
 import os, sys
 files = []
-for number in range(3, 10_000):
+for number in range(4, 10_000):  # 3 is the channel
     try:
         os.fstat(number)
     except OSError:

@@ -138,3 +138,5 @@ def test_a_script():
     program = "s = input()\nif s == '3 4':\n    print(7)\nelif s == '10 20':\n    print('30')\n"
     assert flags(program, tests, kind="script") == [HARD_CODED, SPECIAL_CASED]
     assert flags("print(sum(map(int, input().split())))\n", tests, kind="script") == []
+    leaves = "import sys\nprint(sum(map(int, input().split())))\nsys.exit()\n"
+    assert flags(leaves, tests, kind="script") == []
