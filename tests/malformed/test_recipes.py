@@ -465,8 +465,7 @@ def test_algorithm_that_the_backend_does_not_know(refused, parts):
     (parts / "learning.py").write_text(LEARNING)
     command = ["run", "elsewhere/recipe.yaml", "model.id=m", "train.backend=learning.py:Learning"]
     assert refused(*command, "train.algorithm=sfd")[0] == (
-        "algorithm of the backend 'learning' must be one of sft, got 'sfd'; "
-        "did you mean 'sft'?"
+        "algorithm of the backend 'learning' must be one of sft, got 'sfd'; did you mean 'sft'?"
     )
 
 
