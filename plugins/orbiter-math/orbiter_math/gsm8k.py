@@ -9,7 +9,7 @@ from orbiter.records import Task, Trajectory, Verdict
 from orbiter.verify.answer import final_answer
 from orbiter.verify.numeric import NUMBER, parse_number, reference_number
 from orbiter.verify.verifier import Verifier
-from orbiter_math.statements import MAX_LENGTH, quotes_reference, statements
+from orbiter_math.statements import MAX_LENGTH, quotes_reference, statements, takes_back
 
 _REFERENCE = re.compile(r"(?:####|^A:)[ \t]*(.*?)\s*$", re.MULTILINE)
 _LATEX = (
@@ -47,6 +47,8 @@ class Gsm8kVerifier(Verifier):
         details = {"answers": [stated for stated, _ in found[:10]]}
         if quotes_reference(text):
             return Verdict.failed("claims to quote the reference", details=details)
+        if takes_back(text):
+            return Verdict.failed("takes its answer back", details=details)
         values = {value for _, value in found}
         if None in values:
             return Verdict.failed("answer is not one number", details=details)

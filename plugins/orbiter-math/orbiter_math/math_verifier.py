@@ -23,6 +23,7 @@ from orbiter_math.statements import (
     marked,
     quotes_reference,
     statements,
+    takes_back,
 )
 from orbiter_math.tree import BoundError, UndefinedError, UnfitReferenceError, UnreadableError
 
@@ -78,6 +79,8 @@ class MathVerifier(Verifier):
         details = {"answers": [one.text[:200] for one in found[:MAX_STATEMENTS]]}
         if quotes_reference(text):
             return Verdict.failed("claims to quote the reference", details=details)
+        if takes_back(text):
+            return Verdict.failed("takes its answer back", details=details)
         if len(found) > MAX_STATEMENTS:
             return Verdict.failed(_TWO, details=details)
         return attrs.evolve(_judged(reference, found, comparison), details=details)

@@ -10,8 +10,13 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
+from orbiter.verify.numeric import NUMBER
+
 MAX_LENGTH = 50_000
 """Longest solution that is read, in characters."""
+
+LOOKED_AT = 20
+"""Most statements around which a denial is looked for."""
 
 _HASHES = re.compile(r"####[ \t]*(.*)$", re.MULTILINE)
 _LINE = re.compile(r"(?:####|^[ \t]*(?:\*\*)?A:)[ \t]*(.*)$", re.MULTILINE)
@@ -26,8 +31,28 @@ _SENTENCE_END = re.compile(r"[.!?](?=\s|$)|\n")
 _BOX = re.compile(r"\\f?box(?:ed)?\s*\{")
 _SHORT_BOX = re.compile(r"\\boxed\s+([0-9A-Za-z])(?![0-9A-Za-z])")
 _BETWEEN_PARTS = re.compile(r"[\s$]*(?:,|;|,?\s*(?:and|or)\b)[\s$]*")
+_NUMBERS = re.compile(NUMBER)
 _ECHO = re.compile(
     r"\b(?:reference|expected|gold|ground[- _]truth)[- _](?:answer|solution)\b", re.I
+)
+# What takes an answer back. Each looks at one place, next to a statement, so that the work before it may say what it likes.
+_DENIES = re.compile(
+    r"(?:\b(?:is|are|was|be)\s+(?:certainly\s+|probably\s+)?not|n't(?:\s+be)?|\bcannot\s+be|\bnot)[\s$*(\[]*$",
+    re.IGNORECASE,
+)
+_UNSURE = re.compile(
+    r"\b(?:not\s+(?:entirely\s+|really\s+)?(?:sure|certain)|unsure|uncertain|doubt)\b[^.!?\n]{0,40}$",
+    re.IGNORECASE,
+)
+_WRONG = re.compile(
+    r"[\s$.,;*)\]]*(?:(?:is|was|are)\s+(?:not|wrong|incorrect)\b|(?:is|was)n't\b)", re.IGNORECASE
+)
+_OTHER = re.compile(
+    r"\b(?:but|or|alternatively|actually|wait|maybe|perhaps|possibly|instead|rather|correction|sorry|otherwise)\b[,:.]?\s+"
+    r"(?:(?:it|that|this|the\s+answer)\s*)?(?:(?:'s|is|are|could\s+be|might\s+be|may\s+be|can\s+be|should\s+be|also|even|just)\s+){0,2}"
+    rf"[$(\\{{\s]*(?P<offered>{NUMBER})(?![\s$]*[-+*/^=<>\\\d])"
+    rf"|(?P<praised>{NUMBER})\s+(?:is|could\s+be|might\s+be|may\s+be)\s+(?:also\s+)?(?:possible|plausible|acceptable|right|correct|the\s+answer)\b",
+    re.IGNORECASE,
 )
 
 
@@ -110,6 +135,35 @@ def boxes(text: str) -> tuple[str, list[str]]:
 def quotes_reference(text: str) -> bool:
     """Return whether a solution claims to know the reference, instead of stating an answer of its own."""
     return _ECHO.search(text) is not None
+
+
+def takes_back(text: str) -> bool:
+    """Return whether a solution denies or doubts the answer that it states, or offers another number after the last statement.
+
+    Only the last statements are looked at, whatever their number: they are what a solution ends on.
+    """
+    places = sorted(_places(text))[-LOOKED_AT:]
+    for start, end in places:
+        before = text[max(0, start - 100) : start]
+        if _DENIES.search(before) or _UNSURE.search(before) or _WRONG.match(text, end):
+            return True
+    if not places:
+        return False
+    stated = {number for start, end in places for number in _NUMBERS.findall(text, start, end)}
+    last = max(end for _, end in places)
+    offers = _OTHER.finditer(text, last)
+    return any((match["offered"] or match["praised"]) not in stated for match in offers)
+
+
+def _places(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where each statement starts and ends."""
+    for start, _, end in _spans(text):
+        yield start, end
+    for match in _LINE.finditer(text):
+        yield match.span()
+    for match in _PROSE.finditer(text):
+        stop = _SENTENCE_END.search(text, match.end())
+        yield match.start(), stop.start() if stop else len(text)
 
 
 def _spans(text: str) -> Iterator[tuple[int, int, int]]:

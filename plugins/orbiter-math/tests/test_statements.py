@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from orbiter_math.statements import boxes, quotes_reference, statements
+from orbiter_math.statements import boxes, quotes_reference, statements, takes_back
 from orbiter_math.units import Unit, split_unit
 
 
@@ -100,3 +100,39 @@ def test_units(text, value, unit):
 def test_a_letter_is_a_unit_only_where_there_are_no_symbols():
     assert split_unit("5 m")[0] == "5"
     assert split_unit("5 m", symbols=True) == ("5 m", None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The answer is 42. But 43 is possible.",
+        r"\boxed{42} is not the answer; 43 is.",
+        r"\boxed{42}. Alternatively 43.",
+        r"\boxed{42} Wait, 43?",
+        "#### 42\nActually it is 43",
+        r"The answer isn't \boxed{42}",
+        r"It cannot be \boxed{42}.",
+        "I am not sure whether the answer is 42",
+        "The answer is 42. 43 might be right.",
+        r"\boxed{42} is wrong.",
+    ],
+)
+def test_an_answer_that_is_denied_or_doubted_is_taken_back(text):
+    assert takes_back(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "42",
+        "The answer is 42.",
+        "I first took 41, or maybe 43, but the answer is 42.",
+        "It is not 41. The answer is 42.",
+        "The answer is 42. Wait, 40 + 2 = 42 indeed.",
+        "The answer is 42. Or 42 apples.",
+        r"So $x \neq 3$ and the answer is \boxed{42}. Note that 40 + 2 = 42.",
+        "I am not sure about 7.\nThe answer is 42.",
+    ],
+)
+def test_what_was_thought_before_and_checked_after_takes_nothing_back(text):
+    assert not takes_back(text)
