@@ -6,7 +6,8 @@ with the modules that programs use already imported, forks and runs program and 
 
     python benchmarks/verify_code.py [--jobs 100] [--rounds 5]
 
-``computed`` is ``zygote`` on tests whose arguments are computed, so that no call can be asked ahead.
+``computed`` is ``zygote`` on tests whose arguments are computed by builtins, and ``waiting`` on tests whose arguments are variables, so
+that no call can be asked ahead.
 
 Latency is that of one job after the other in one process; throughput that of two processes at once, on two cores. The ways take
 turns, job by job or round by round, so that a change of load hits all of them. Exit status 1 if the sandbox (T1) gives less than
@@ -59,7 +60,14 @@ TASK = Task("bench", "bench:1", (Message("user", "?"),), answer=ASSERTS)
 COMPUTED = [
     text.replace("heaviest([", "heaviest([*[").replace("], ", "]], ", 1) for text in ASSERTS
 ]
-"""The same with arguments that the text does not spell out, so that each call waits for the one before."""
+"""The same with arguments that the text does not spell out."""
+WAITING = [
+    text.replace("assert heaviest(", "words, limit = (").replace(
+        ") == ", ")\nassert heaviest(words, limit) == "
+    )
+    for text in ASSERTS
+]
+"""The same with arguments that are named, so that each call waits for the one before."""
 ANSWER = answered(TASK, f"```python\n{PROGRAM}```")
 
 Way = Callable[[], bool]
@@ -124,6 +132,7 @@ WAYS: dict[str, Callable[[], Way]] = {
     "fork": by_fork,
     **{name: lambda name=name: sandboxed(name) for name in SANDBOXES},
     "computed": lambda: sandboxed("zygote", COMPUTED),
+    "waiting": lambda: sandboxed("zygote", WAITING),
 }
 
 

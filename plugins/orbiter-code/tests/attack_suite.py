@@ -114,9 +114,11 @@ class World:
     def __init__(self, verifier: CodeVerifier) -> None:
         self._cleanup = contextlib.ExitStack()
         # The options of the zygote stand in its command line, and so in that of every fork of it.
-        self.token = f'"memory": {verifier.memory_mb << 20}'
+        self.token = f'"memory": {verifier.memory_mb << 20}'.encode()
         assert _honest(verifier).outcome is Outcome.PASS
+        self.strangers: set[str] = set()
         self.usual = self.processes()
+        self.strangers = {pid for pid in os.listdir("/proc") if self.token not in _command(pid)}
         folder = Path(self._cleanup.enter_context(tempfile.TemporaryDirectory()))
         folder.chmod(0o777)  # nothing but the sandbox keeps an attacker out
         self.folder = folder
@@ -195,7 +197,8 @@ class World:
 
     def processes(self) -> int:
         """Return how many processes there are of the sandbox under attack, forks of forks and orphans included."""
-        return sum(self.token.encode() in _command(pid) for pid in os.listdir("/proc"))
+        found = set(os.listdir("/proc")) - self.strangers
+        return sum(self.token in _command(pid) for pid in found)
 
     def leftovers(self) -> list[str]:
         """Return whether there are more processes than before; a killed one may take a moment to go."""

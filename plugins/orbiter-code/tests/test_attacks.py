@@ -15,7 +15,9 @@ import orbiter
 
 SUITE = Path(__file__).parent / "attack_suite.py"
 ATTACKS = [attack for family in FAMILIES for attack in read_attacks(family)]
-IN_NAMESPACES = [a for a in ATTACKS if a.family in ("leak", "state", "escape")]
+# The system calls are refused by the same list in each sandbox: of those attacks, a third is enough for the second one.
+IN_NAMESPACES = [a for a in ATTACKS if a.family in ("leak", "state")]
+IN_NAMESPACES += [a for a in ATTACKS if a.family == "escape"][::3]
 NOBODY = 65534
 
 
