@@ -132,6 +132,7 @@ class CodeVerifier(Verifier):
     def _judge_calls(self, plan: Mapping[str, Any]) -> Mapping[str, Any]:
         with self._sandbox.start() as channel:
             try:
+                _await_ready(channel)  # the time of the program begins here
                 return self._referee.judge(plan, channel)
             finally:
                 self._sandbox.kill()

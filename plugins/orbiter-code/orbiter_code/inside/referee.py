@@ -35,7 +35,7 @@ from .frames import (
     frame,
 )
 from .hacks import flags_of
-from .job import MAX_PROGRAM, RAISED, READY, REFUSED, VALUE
+from .job import MAX_PROGRAM, RAISED, REFUSED, VALUE
 from .options import Options, warm_up
 from .values import ValueRefusedError, dump, load, pack, unpack
 
@@ -86,12 +86,6 @@ class Program:
         Raises:
             OverError: It raised, or did not end in time, or took its process with it.
         """
-        try:
-            ready = self.channel.receive(deadline=self.deadline) == READY
-        except OSError:
-            ready = False
-        if not ready:
-            raise self._stop("invalid", "sandbox: the job is not ready")
         nonce = _nonce()
         order = {"mode": "calls", "nonce": nonce, "program": text}
         self._send(json.dumps(order).encode())

@@ -37,7 +37,7 @@ class Referee:
 
         Args:
             plan: ``program`` and ``timeout_s``, the fields of the suite, and the ``order`` of its tests.
-            job: Channel of a job that has just been started.
+            job: Channel of a job that is ready.
 
         Raises:
             SandboxError: The referee cannot be started.
