@@ -161,9 +161,11 @@ def _places(text: str) -> Iterator[tuple[int, int]]:
         yield start, end
     for match in _LINE.finditer(text):
         yield match.span()
-    for match in _PROSE.finditer(text):
+    place = 0
+    while match := _PROSE.search(text, place):
         stop = _SENTENCE_END.search(text, match.end())
-        yield match.start(), stop.start() if stop else len(text)
+        place = stop.start() if stop else len(text)
+        yield match.start(), place
 
 
 def _spans(text: str) -> Iterator[tuple[int, int, int]]:
