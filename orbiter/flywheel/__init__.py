@@ -10,12 +10,13 @@ if TYPE_CHECKING:
     from orbiter.flywheel.flywheel import Flywheel as Flywheel
     from orbiter.flywheel.flywheel import RunResult as RunResult
     from orbiter.flywheel.recipe import Recipe as Recipe
-    from orbiter.flywheel.recipe import load_recipe as load_recipe
+    from orbiter.flywheel.recipe_file import load_recipe as load_recipe
 
 HOMES = homes(
     {
         "orbiter.flywheel.flywheel": "Flywheel RunResult",
-        "orbiter.flywheel.recipe": "Recipe load_recipe",
+        "orbiter.flywheel.recipe": "Recipe",
+        "orbiter.flywheel.recipe_file": "load_recipe",
     }
 )
 

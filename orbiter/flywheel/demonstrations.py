@@ -18,7 +18,7 @@ from orbiter.tasks.streams import item_seed
 
 if TYPE_CHECKING:
     from orbiter.flywheel.flywheel import Flywheel
-    from orbiter.flywheel.recipe import Component
+    from orbiter.flywheel.sections import Component
 
 REACH = 64
 """How many rows of an engine are looked at, per demonstration wanted, before it counts as exhausted."""

@@ -29,7 +29,9 @@ from orbiter.errors import (
 from orbiter.flywheel import stages
 from orbiter.flywheel.engines import POLICY
 from orbiter.flywheel.provenance import provenance
-from orbiter.flywheel.recipe import Component, Recipe, dump_recipe
+from orbiter.flywheel.recipe import Recipe
+from orbiter.flywheel.recipe_file import dump_recipe
+from orbiter.flywheel.sections import Component
 from orbiter.generate.policy import Policy
 from orbiter.hookspecs import RoundEvent, StateEvent
 from orbiter.ledger import AttemptKey, Ledger

@@ -17,7 +17,7 @@ from orbiter.errors import ConfigError
 from orbiter.flywheel import odds, stages
 from orbiter.flywheel.demonstrations import demonstrations
 from orbiter.flywheel.flywheel import Flywheel
-from orbiter.flywheel.recipe import Train
+from orbiter.flywheel.sections import Train
 from orbiter.generate.policy import Completion, Request, ask
 from orbiter.ledger import History
 from orbiter.records import Outcome, Task, Trajectory, Verdict

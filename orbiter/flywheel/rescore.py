@@ -10,7 +10,7 @@ from attrs import frozen
 from orbiter.errors import LedgerError
 from orbiter.flywheel.engines import HELD_OUT, POLICY
 from orbiter.flywheel.flywheel import Flywheel
-from orbiter.flywheel.recipe import load_recipe
+from orbiter.flywheel.recipe_file import load_recipe
 from orbiter.flywheel.stages import round_tasks
 from orbiter.ledger import AttemptKey, History, Ledger, RunIndex, trace_taint
 from orbiter.ledger.lineage import Taint

@@ -16,7 +16,8 @@ import pytest
 from orbiter import errors, hookspecs, records
 from orbiter.builtins import NAMES
 from orbiter.cli import COMMANDS
-from orbiter.flywheel import recipe
+from orbiter.flywheel import sections
+from orbiter.flywheel.recipe import Recipe
 from orbiter.generate.policy import Sampling
 from orbiter.ledger import Fate
 from orbiter.plugin import registry
@@ -25,23 +26,23 @@ from orbiter.train.config import LoraConfig, TrainConfig
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 RECIPE_CLASSES = {
-    "Top level": recipe.Recipe,
-    "Component": recipe.Component,
-    "policy": recipe.PolicySpec,
-    "model": recipe.ModelSpec,
-    "teach": recipe.Teach,
-    "generate": recipe.Generate,
-    "verify": recipe.Verify,
-    "curate": recipe.Curate,
-    "train": recipe.Train,
+    "Top level": Recipe,
+    "Component": sections.Component,
+    "policy": sections.PolicySpec,
+    "model": sections.ModelSpec,
+    "teach": sections.Teach,
+    "generate": sections.Generate,
+    "verify": sections.Verify,
+    "curate": sections.Curate,
+    "train": sections.Train,
     "train.lora": LoraConfig,
-    "evaluate": recipe.Evaluate,
-    "gates": recipe.Gates,
+    "evaluate": sections.Evaluate,
+    "gates": sections.Gates,
 }
 INHERITED = {
-    recipe.PolicySpec: None,
-    recipe.Train: None,
-    recipe.Teach: recipe.Train,
+    sections.PolicySpec: None,
+    sections.Train: None,
+    sections.Teach: sections.Train,
 }
 """Classes whose table leaves out what the named class has; None: the table has everything."""
 RECORD_CLASSES = (

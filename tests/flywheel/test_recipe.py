@@ -3,7 +3,8 @@ import pytest
 import yaml
 
 from orbiter.errors import ConfigError, RecordError
-from orbiter.flywheel.recipe import Recipe, dump_recipe, load_recipe
+from orbiter.flywheel.recipe import Recipe
+from orbiter.flywheel.recipe_file import dump_recipe, load_recipe
 
 SMALL = """\
 name: small

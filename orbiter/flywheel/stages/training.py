@@ -11,7 +11,7 @@ import attrs
 from orbiter import jsonl
 from orbiter.errors import ConfigError
 from orbiter.flywheel.demonstrations import demonstrations
-from orbiter.flywheel.recipe import Component
+from orbiter.flywheel.sections import Component
 from orbiter.flywheel.stages.datasets import PREFERENCES, kept_path
 from orbiter.flywheel.stages.rollouts import round_tasks
 from orbiter.hookspecs import MetricsEvent
@@ -23,7 +23,7 @@ from orbiter.train.rewards import RewardSpec
 
 if TYPE_CHECKING:
     from orbiter.flywheel.flywheel import Flywheel
-    from orbiter.flywheel.recipe import ModelSpec, Train
+    from orbiter.flywheel.sections import ModelSpec, Train
 
 
 def model(wheel: Flywheel, number: int) -> dict[str, Any]:

@@ -1,0 +1,155 @@
+"""A recipe as a YAML file.
+
+Unknown keys are errors with a suggestion and the line in the file. ``${inputs.name}`` stands for a value of the section
+``inputs``, which is how a recipe takes paths from the command line. Dotted overrides replace single fields:
+``orbiter run recipe.yaml rounds=3 policy.temperature=0.8``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import yaml
+
+from orbiter.convert import show, structure, unstructure
+from orbiter.errors import ConfigError, RecordError
+from orbiter.flywheel.plain_yaml import read_plain_yaml
+from orbiter.flywheel.recipe import Recipe
+
+
+def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe file and apply dotted overrides.
+
+    Args:
+        path: YAML file.
+        overrides: Texts like ``policy.temperature=0.8``; the value is read as YAML.
+
+    Raises:
+        ConfigError: The file cannot be read, is no YAML, or an override is malformed.
+        RecordError: A field is unknown, missing or wrong; names the file, the line and the field.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(
+            f"recipe {str(path)!r} does not exist", hint="give the path of a recipe file (YAML)"
+        ) from None
+    except OSError as error:
+        raise ConfigError(f"recipe {str(path)!r} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"recipe {str(path)!r} must be UTF-8, got the byte 0x{error.object[error.start]:02x} "
+            f"at offset {error.start}",
+            hint="convert the file to UTF-8",
+        ) from None
+    try:
+        root, data = read_plain_yaml(text)
+    except RecordError as error:
+        raise error.at(str(path), error.line) from None
+    if not isinstance(data, dict):
+        raise RecordError(f"must be a mapping of fields, got {show(data)}", source=str(path))
+    changed = [_override(data, item) for item in overrides]
+    try:
+        return structure(_fill(data, data.get("inputs") or {}, path=str(path)), Recipe)
+    except RecordError as error:
+        place = error.field or ""
+        given = next(
+            (c for c in changed if place == c or place.startswith((c + ".", c + "["))), None
+        )
+        if given:
+            raise error.at(f"override {given!r}") from None
+        raise error.at(str(path), _line_of(root, place)) from None
+
+
+def _override(data: dict[str, Any], item: str) -> str:
+    """Set one dotted field in the plain data and return its path."""
+    key, sign, text = item.partition("=")
+    if not sign or not key or not all(key.split(".")):
+        raise ConfigError(
+            f"override must look like field=value, got {item!r}",
+            hint="example: rounds=3 policy.temperature=0.8",
+        )
+    try:
+        _, value = read_plain_yaml(text)
+    except RecordError as error:
+        raise ConfigError(
+            f"value of override {show(item)} {error.problem}", hint=error.hint
+        ) from None
+    *parents, last = key.split(".")
+    at = data
+    for name in parents:
+        if at.get(name) is None:
+            at[name] = {}
+        if not isinstance(at[name], dict):
+            raise ConfigError(f"override {item!r} goes into {name!r}, which is not a section")
+        at = at[name]
+    at[last] = value
+    return key
+
+
+_INPUT = re.compile(r"\$\{inputs\.([\w-]+)\}")
+
+
+def _fill(value: Any, inputs: Mapping[str, Any], *, path: str) -> Any:
+    """Replace ``${inputs.name}`` everywhere; a text that is nothing else takes the value's own type."""
+    if isinstance(value, dict):
+        return {k: _fill(v, inputs, path=path) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_fill(v, inputs, path=path) for v in value]
+    if not isinstance(value, str):
+        return value
+
+    def lookup(match: re.Match[str]) -> Any:
+        name = match[1]
+        if not isinstance(inputs, Mapping) or inputs.get(name) is None:
+            raise RecordError(
+                "must be given",
+                field=f"inputs.{name}",
+                hint=f"add inputs.{name}=... to the command line",
+            )
+        return inputs[name]
+
+    whole = _INPUT.fullmatch(value)
+    return lookup(whole) if whole else _INPUT.sub(lambda m: str(lookup(m)), value)
+
+
+def _line_of(node: yaml.Node | None, field_path: str) -> int | None:
+    """Return the line of a field, or of its nearest section that exists, counted from 1."""
+    line: int | None = None
+    for step in re.findall(r"[^.\[\]]+", field_path):
+        if isinstance(node, yaml.MappingNode):
+            found = next(((k, v) for k, v in node.value if k.value == step), None)
+            if found is None:
+                break
+            line, node = found[0].start_mark.line + 1, found[1]
+        elif isinstance(node, yaml.SequenceNode) and step.isdigit() and int(step) < len(node.value):
+            node = node.value[int(step)]
+            line = node.start_mark.line + 1
+        else:
+            break
+    return line
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """Return the resolved recipe as YAML: every field, defaults included, so that a later default changes nothing."""
+    return yaml.safe_dump(_whole(recipe), sort_keys=False, allow_unicode=True, width=100)
+
+
+def _whole(value: Any) -> Any:
+    if attrs.has(type(value)):
+        row = {
+            a.name: _whole(getattr(value, a.name))
+            for a in attrs.fields(type(value))
+            if a.name != "extra"
+        }
+        return row | _whole(dict(getattr(value, "extra", {})))
+    if isinstance(value, Mapping):
+        return {key: _whole(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_whole(item) for item in value]
+    return unstructure(value)
