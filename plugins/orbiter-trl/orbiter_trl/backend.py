@@ -15,9 +15,9 @@ from orbiter.errors import BackendError, ConfigError, OrbiterError
 from orbiter.records import Pair, Task, Trajectory
 from orbiter.train.backend import Backend, TrainJob, TrainResult
 from orbiter.train.config import TrainMetrics
-from orbiter_trl.job_folder import JobFolder
+from orbiter.train.job_folder import JobFolder
+from orbiter.train.tally import Tally
 from orbiter_trl.settings import check_config, check_options
-from orbiter_trl.tally import Tally
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -13,9 +13,9 @@ from orbiter.checks import check_number
 from orbiter.errors import ConfigError, RecordError
 from orbiter.records import Pair
 from orbiter.train.backend import TrainJob
+from orbiter.train.tally import Tally
 from orbiter_trl.preferences import PairBatch, Tokeniser, pad_id_of, read_pairs
 from orbiter_trl.settings import check_choices, refuse_rewards, trl_arguments
-from orbiter_trl.tally import Tally
 from orbiter_trl.weighing import WeighingTrainer
 
 CONFIG = DPOConfig

@@ -10,9 +10,9 @@ from trl import GRPOConfig, GRPOTrainer
 
 from orbiter.errors import ConfigError
 from orbiter.train.backend import TrainJob
+from orbiter.train.tally import Tally
 from orbiter_trl.online import CountingTrainer, check_online, make_group_trainer, read_tasks
 from orbiter_trl.settings import check_choices, trl_arguments
-from orbiter_trl.tally import Tally
 
 CONFIG = GRPOConfig
 """The class whose arguments a job's options are."""

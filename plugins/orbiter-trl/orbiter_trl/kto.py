@@ -18,10 +18,10 @@ from orbiter.curate.unary import unary_weights
 from orbiter.errors import ConfigError
 from orbiter.tasks.streams import item_stream
 from orbiter.train.backend import TrainJob
+from orbiter.train.tally import Tally
 from orbiter_trl.preferences import Tokeniser, pad_id_of, pad_tokens, read_unpaired
 from orbiter_trl.rows import TokenRow
 from orbiter_trl.settings import check_choices, refuse_rewards, trl_arguments
-from orbiter_trl.tally import Tally
 
 
 @dataclass

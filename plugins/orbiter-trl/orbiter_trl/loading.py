@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
     AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -18,31 +20,33 @@ from trl.trainer.reward_trainer import suppress_seqcls_warning
 from orbiter.errors import BackendError
 from orbiter.train.backend import TrainJob
 from orbiter_trl.chat import fit_threads
+from orbiter_trl.quantising import quantised
+
+SCORING = {
+    "reward": AutoModelForSequenceClassification,
+    "prm": AutoModelForTokenClassification,
+}
+"""The algorithms whose model scores, and the kind of model: one number per conversation, or one per token."""
 
 
-def load(job: TrainJob, *, scoring: bool) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Return the job's model, in fp32, and its tokenizer.
+def load(job: TrainJob) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Return the job's model and its tokenizer.
 
-    Args:
-        job: Names the model.
-        scoring: Give it a head for one score per conversation, in place of the one for the next token. A head that the model does
-            not have yet is made with random weights, by the job's seed.
+    The weights are in fp32, or quantised if the job's adapters want that. A scoring algorithm gets a head for one number in place of the
+    one for the next token; a head that the model does not have yet is made with random weights, by the job's seed.
 
     Raises:
         BackendError: It cannot be loaded, or the tokenizer has no chat template.
     """
-    shared = {
-        "trust_remote_code": bool(job.options.get("trust_remote_code", False)),
-        "local_files_only": Path(job.model).is_dir(),
-    }
+    shared = from_where(job)
     # Mixed precision keeps its master weights in fp32.
-    weights = {"dtype": torch.float32, "use_safetensors": True}
+    weights = {"dtype": torch.float32, "use_safetensors": True, **quantised(job.config.lora)}
     try:
         tokenizer = AutoTokenizer.from_pretrained(job.model, **shared)
-        if scoring:
+        if job.algorithm in SCORING:
             set_seed(job.config.seed)
             with suppress_seqcls_warning():
-                model = AutoModelForSequenceClassification.from_pretrained(
+                model = SCORING[job.algorithm].from_pretrained(
                     job.model, num_labels=1, **weights, **shared
                 )
         else:
@@ -53,3 +57,11 @@ def load(job: TrainJob, *, scoring: bool) -> tuple[PreTrainedModel, PreTrainedTo
         raise BackendError(f"tokenizer of {job.model!r} must have a chat template, got none")
     fit_threads(model)
     return model, tokenizer
+
+
+def from_where(job: TrainJob) -> dict[str, Any]:
+    """Return how the job's model, and what belongs to it, is to be read."""
+    return {
+        "trust_remote_code": bool(job.options.get("trust_remote_code", False)),
+        "local_files_only": Path(job.model).is_dir(),
+    }

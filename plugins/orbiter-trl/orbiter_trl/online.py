@@ -14,8 +14,8 @@ from orbiter.errors import BackendError, ConfigError, RecordError
 from orbiter.records import Task
 from orbiter.train.backend import TrainJob
 from orbiter.train.rewards import Rewards, RewardSpec, check_rewards, combine_rewards
+from orbiter.train.tally import Tally
 from orbiter_trl.chat import context_of, to_chat
-from orbiter_trl.tally import Tally
 
 
 class CountingTrainer:

@@ -18,6 +18,7 @@ from orbiter.errors import ConfigError
 from orbiter.records import Task
 from orbiter.train.backend import TrainJob
 from orbiter.train.rewards import Rewards, RewardSpec
+from orbiter.train.tally import Tally
 from orbiter_trl.experimental import experimental
 from orbiter_trl.online import (
     check_online,
@@ -28,7 +29,6 @@ from orbiter_trl.online import (
     task_table,
 )
 from orbiter_trl.settings import check_choices, trl_arguments
-from orbiter_trl.tally import Tally
 from orbiter_trl.weighing import weigh_gradient
 
 OnlineDPOConfig, OnlineDPOTrainer = experimental(

@@ -9,12 +9,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from orbiter.checks import check_number
 from orbiter.train.backend import TrainJob
+from orbiter.train.tally import Tally
 from orbiter_trl.experimental import experimental
 from orbiter_trl.preferences import read_pairs
 from orbiter_trl.reference_free import IDLE as IDLE
 from orbiter_trl.reference_free import ReferenceFreeTrainer, make_config, make_pair_trainer
 from orbiter_trl.settings import refuse_rewards
-from orbiter_trl.tally import Tally
 
 ORPOConfig, ORPOTrainer = experimental("orpo", "ORPOConfig", "ORPOTrainer")
 

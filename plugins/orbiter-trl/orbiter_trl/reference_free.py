@@ -9,10 +9,10 @@ from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from orbiter.train.backend import TrainJob
+from orbiter.train.tally import Tally
 from orbiter_trl.preferences import PairBatch, Tokeniser, pad_id_of, read_pairs
 from orbiter_trl.rows import IGNORED
 from orbiter_trl.settings import trl_arguments
-from orbiter_trl.tally import Tally
 from orbiter_trl.weighing import WeighingTrainer
 
 IDLE = frozenset(

@@ -14,9 +14,9 @@ from orbiter import jsonl
 from orbiter.errors import RecordError
 from orbiter.records import Pair
 from orbiter.train.backend import TrainJob
+from orbiter.train.tally import Tally
 from orbiter_trl.preferences import PairBatch, Tokeniser, pad_id_of, read_pairs
 from orbiter_trl.settings import refuse_rewards, trl_arguments
-from orbiter_trl.tally import Tally
 from orbiter_trl.weighing import WeighingTrainer
 
 

@@ -9,9 +9,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import RLOOConfig, RLOOTrainer
 
 from orbiter.train.backend import TrainJob
+from orbiter.train.tally import Tally
 from orbiter_trl.online import CountingTrainer, check_online, make_group_trainer, read_tasks
 from orbiter_trl.settings import trl_arguments
-from orbiter_trl.tally import Tally
 
 CONFIG = RLOOConfig
 """The class whose arguments a job's options are."""

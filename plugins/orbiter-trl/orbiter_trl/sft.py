@@ -13,11 +13,11 @@ from orbiter import jsonl
 from orbiter.errors import BackendError, ConfigError
 from orbiter.records import Trajectory
 from orbiter.train.backend import TrainJob
+from orbiter.train.tally import Tally
 from orbiter_trl.bucketing import BucketingTrainer
 from orbiter_trl.chat import context_of, end_ids
 from orbiter_trl.rows import IGNORED, TokenRows, tokenise
 from orbiter_trl.settings import refuse_rewards, trl_arguments
-from orbiter_trl.tally import Tally
 
 CONFIG = SFTConfig
 """The class whose arguments a job's options are."""

@@ -22,10 +22,10 @@ from orbiter.generate.policy import Request, Sampling
 from orbiter.records import Pair, Trajectory
 from orbiter.tasks.streams import item_seed
 from orbiter.train.backend import TrainJob
+from orbiter.train.tally import Tally
 from orbiter_trl import dpo
 from orbiter_trl.answering import Answerer
 from orbiter_trl.settings import refuse_rewards, trl_arguments
-from orbiter_trl.tally import Tally
 
 
 @dataclass

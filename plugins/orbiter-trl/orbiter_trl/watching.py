@@ -12,8 +12,8 @@ import orjson
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from orbiter.errors import BackendError
-from orbiter_trl.job_folder import JobFolder
-from orbiter_trl.tally import Tally
+from orbiter.train.job_folder import JobFolder
+from orbiter.train.tally import Tally
 
 _SUMMARY = "train_runtime"
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
+from orbiter.train.tally import Tally
 from orbiter_trl.bucketing import BucketingTrainer
-from orbiter_trl.tally import Tally
 
 
 def weigh_gradient(output: torch.Tensor, weights: torch.Tensor) -> None:

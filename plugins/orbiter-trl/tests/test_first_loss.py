@@ -8,10 +8,10 @@ import torch
 from orbiter_trl import dpo
 from orbiter_trl.backend import TrlBackend
 from orbiter_trl.loading import load
-from orbiter_trl.tally import Tally
 
 from orbiter.train import objectives as o
 from orbiter.train.config import TrainConfig
+from orbiter.train.tally import Tally
 
 BATCH = 6
 CONFIG = TrainConfig(max_steps=1, batch_size=BATCH)
@@ -25,7 +25,7 @@ def first(any_job):
     def make(algorithm, *, moved=0.5, **changes):
         job = any_job(algorithm, config=CONFIG, count=BATCH, **changes)
         part = TrlBackend()._part(job)
-        model, tokenizer = load(job, scoring=algorithm in TrlBackend.scoring)
+        model, tokenizer = load(job)
         trainer, alarms = part.make_trainer(
             job,
             part.make_arguments(job, job.output_dir),
@@ -226,7 +226,7 @@ def test_sampled_answers(any_job, algorithm):
     options = {"beta": 0.0, "loss_type": "grpo"} if algorithm == "grpo" else {"beta": 0.0}
     job = any_job(algorithm, config=TrainConfig(max_steps=1, batch_size=8), options=options)
     part = TrlBackend()._part(job)
-    model, tokenizer = load(job, scoring=False)
+    model, tokenizer = load(job)
     trainer, _ = part.make_trainer(
         job,
         part.make_arguments(job, job.output_dir),

@@ -1,7 +1,6 @@
 import orjson
 import pytest
 from orbiter_trl.backend import TrlBackend
-from orbiter_trl.tally import Tally
 from safetensors.numpy import load_file
 
 from orbiter.errors import ConfigError, RecordError
@@ -9,6 +8,7 @@ from orbiter.records import Message, Task
 from orbiter.train.backend import TrainJob
 from orbiter.train.config import LoraConfig, TrainConfig
 from orbiter.train.rewards import Rewards, RewardSpec
+from orbiter.train.tally import Tally
 
 CONFIG = TrainConfig(max_steps=4, batch_size=16, learning_rate=3e-3, log_every=1)
 OPTIONS = {"num_generations": 4, "max_completion_length": 6}

@@ -25,7 +25,7 @@ from attrs import frozen
 from orbiter.convert import structure, unstructure
 from orbiter.errors import BackendError
 from orbiter.train.backend import TrainJob, TrainResult
-from orbiter_trl.tally import Tally
+from orbiter.train.tally import Tally
 
 _COMPLETE = "complete"
 
