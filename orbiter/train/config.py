@@ -49,12 +49,14 @@ class LoraConfig:
         alpha: Scale; the update is multiplied by alpha / rank.
         dropout: In [0, 1).
         target_modules: Names of the layers to adapt; ``all-linear`` for every linear layer.
+        bits: Round the frozen weights to 4 bits (QLoRA, Dettmers et al. 2023) or 8; None leaves them. Needs a CUDA device.
     """
 
     rank: int = 32
     alpha: int = 64
     dropout: float = 0.0
     target_modules: str | tuple[str, ...] = "all-linear"
+    bits: int | None = None
 
     def __attrs_post_init__(self) -> None:
         check_fields(
@@ -62,6 +64,7 @@ class LoraConfig:
             ("rank", whole(1), "an integer >= 1"),
             ("alpha", lambda value: value > 0, "> 0"),
             ("dropout", lambda value: 0 <= value < 1, "in [0, 1)"),
+            ("bits", (None, 4, 8).__contains__, "4, 8 or None"),
         )
 
 

@@ -1,6 +1,6 @@
 """The formulas of post-training, as small functions over float64 arrays: what every trainer is checked against.
 
-preference      Bradley-Terry, DPO and its robust forms, IPO, KTO, ORPO, SimPO, SPIN
+preference      Bradley-Terry, steps, DPO and its robust forms, IPO, KTO, ORPO, SimPO, SPIN
 advantages      GAE, group-relative and leave-one-out advantages, rewards with a KL penalty, process rewards
 policy          importance ratios, clipped policy and value losses, CISPO, entropy, KL estimates, reductions over tokens
 ranking         pairs of a ranking, best of n
@@ -48,6 +48,7 @@ from orbiter.train.objectives.preference import (
     sequence_logps,
     simpo_loss,
     spin_loss,
+    step_loss,
 )
 from orbiter.train.objectives.ranking import (
     best_of_n,
@@ -84,6 +85,7 @@ __all__ = [
     "sequence_logps",
     "simpo_loss",
     "spin_loss",
+    "step_loss",
     "token_rewards",
     "value_loss",
     "weighted_rewards",

@@ -66,6 +66,25 @@ def bradley_terry_loss(
     return -log_sigmoid(chosen - rejected - lead) + square
 
 
+def step_loss(scores: ArrayLike, labels: ArrayLike) -> Floats:
+    """Return the loss of a process reward model per step, the cross-entropy of its probability sigmoid(s) that the step is right::
+
+        -y ln sigmoid(s) - (1 - y) ln sigmoid(-s)
+
+    (Lightman et al. 2023; Wang et al. 2024, eq. 2.) ln 2 where the score is 0. The models of two classes that TRL once trained are
+    the same with s = the difference of their logits. On whole answers it is the loss of an outcome reward model (Cobbe et al. 2021).
+
+    Args:
+        scores: (B,), log-odds that the step is right.
+        labels: (B,), 1 where it is right and 0 where it is wrong.
+    """
+    (odds,) = vectors(scores=scores)
+    right = booleans("labels", labels, ndim=1)
+    if right.shape != odds.shape:
+        raise ConfigError(f"labels must have the shape {odds.shape}, got {right.shape}")
+    return -log_sigmoid(np.where(right, odds, -odds))
+
+
 def dpo_loss(
     chosen_logps: ArrayLike,
     rejected_logps: ArrayLike,

@@ -17,6 +17,7 @@ from orbiter.train.backend import Backend, TrainJob, TrainResult
 from orbiter.train.config import TrainMetrics
 from orbiter.train.job_folder import JobFolder
 from orbiter.train.tally import Tally
+from orbiter_trl.quantising import check_quantising
 from orbiter_trl.settings import check_config, check_options
 
 if TYPE_CHECKING:
@@ -24,12 +25,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("orbiter.train.trl")
 
+_TASK_TYPES = {"reward": "SEQ_CLS", "prm": "TOKEN_CLS"}
+"""PEFT's names of the models that score."""
+
 
 class TrlBackend(Backend):
     """Trains with the trainers of TRL, all weights or LoRA, on CPU or CUDA.
 
     ``sft`` takes trajectories and puts the loss on the assistant's turns; ``dpo``, ``simpo``, ``orpo`` and ``reward`` take pairs, ``kto``
-    single answers with a label, ``spin`` demonstrations; ``grpo``, ``rloo`` and ``online_dpo`` take tasks and the job's rewards. The
+    and ``prm`` single answers or steps with a label, ``spin`` demonstrations; ``grpo``, ``rloo`` and ``online_dpo`` take tasks and the job's rewards. The
     first job of a process imports torch and TRL, which takes seconds. ``job.options`` are arguments of the algorithm's config class
     in TRL, and ``trust_remote_code`` among them.
 
@@ -44,15 +48,15 @@ class TrlBackend(Backend):
         "simpo": Pair,
         "orpo": Pair,
         "kto": UnpairedPreference,
+        "prm": UnpairedPreference,
         "spin": Trajectory,
         "grpo": Task,
         "rloo": Task,
         "online_dpo": Task,
     }
-    scoring: ClassVar[Set[str]] = frozenset({"reward"})
+    scoring: ClassVar[Set[str]] = frozenset({"reward", "prm"})
     absent: ClassVar[Mapping[str, str]] = {
         "ppo": "TRL has no PPO any more; it is an algorithm of the backend 'verl' (orbiter-verl)",
-        "prm": "TRL has no trainer of process reward models any more; train on whole answers with 'reward' or 'kto'",
         "ipo": "it is a loss of dpo: algorithm dpo with the option loss_type 'ipo'",
         "cpo": "it is a loss of simpo: algorithm simpo with the option loss_type 'sigmoid'",
         "gspo": "it is grpo with the options loss_type 'grpo' and importance_sampling_level 'sequence'",
@@ -66,6 +70,7 @@ class TrlBackend(Backend):
             MissingPluginError: A tracker is not installed.
         """
         check_config(job.config)
+        check_quantising(job.config.lora)
         part = self._part(job)
         check_options(job.options, part.CONFIG, idle=part.IDLE)
         for name, path in (("data", job.data), ("eval_data", job.eval_data)):
@@ -112,7 +117,7 @@ class TrlBackend(Backend):
         from orbiter_trl.loading import load
         from orbiter_trl.watching import Watch
 
-        model, tokenizer = load(job, scoring=job.algorithm in self.scoring)
+        model, tokenizer = load(job)
         tally = Tally()
         try:
             trainer, alarms = part.make_trainer(
@@ -141,7 +146,7 @@ class TrlBackend(Backend):
             trainer.add_callback(_tensorboard(folder.path / "tensorboard"))
         trainer.remove_callback(PrinterCallback)
         trainer.train(resume_from_checkpoint=None if point is None else str(point.folder))
-        folder.publish(lambda draft: _save(trainer, tokenizer, draft))
+        folder.publish(lambda draft: _save(job, trainer, tokenizer, draft))
         alarms += tally.alarms()
         for alarm in alarms:
             log.warning("%s", alarm)
@@ -172,7 +177,7 @@ class TrlBackend(Backend):
             lora_alpha=lora.alpha,
             lora_dropout=lora.dropout,
             target_modules=modules if isinstance(modules, str) else list(modules),
-            task_type="SEQ_CLS" if job.algorithm in self.scoring else "CAUSAL_LM",
+            task_type=_TASK_TYPES.get(job.algorithm, "CAUSAL_LM"),
         )
 
 
@@ -193,9 +198,16 @@ def _tensorboard(folder: Path) -> Any:
     return TensorBoardCallback(SummaryWriter(log_dir=str(folder)))
 
 
-def _save(trainer: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+def _save(
+    job: TrainJob, trainer: Any, tokenizer: PreTrainedTokenizerBase, folder: Path
+) -> None:
     model = trainer.accelerator.unwrap_model(trainer.model)
-    if hasattr(model, "merge_and_unload"):
+    if job.config.lora is not None and job.config.lora.bits is not None:
+        from orbiter_trl.loading import from_where
+        from orbiter_trl.quantising import merged_into_whole
+
+        merged_into_whole(model, **from_where(job)).save_pretrained(folder)
+    elif hasattr(model, "merge_and_unload"):
         model.merge_and_unload().save_pretrained(folder)
     else:
         trainer.save_model(str(folder))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from transformers import (
     PreTrainedTokenizerBase,
     set_seed,
 )
-from trl.trainer.reward_trainer import suppress_seqcls_warning
 
 from orbiter.errors import BackendError
 from orbiter.train.backend import TrainJob
@@ -45,10 +45,7 @@ def load(job: TrainJob) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         tokenizer = AutoTokenizer.from_pretrained(job.model, **shared)
         if job.algorithm in SCORING:
             set_seed(job.config.seed)
-            with suppress_seqcls_warning():
-                model = SCORING[job.algorithm].from_pretrained(
-                    job.model, num_labels=1, **weights, **shared
-                )
+            model = _with_head(SCORING[job.algorithm], job.model, **weights, **shared)
         else:
             model = AutoModelForCausalLM.from_pretrained(job.model, **weights, **shared)
     except (OSError, ValueError) as error:
@@ -57,6 +54,21 @@ def load(job: TrainJob) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         raise BackendError(f"tokenizer of {job.model!r} must have a chat template, got none")
     fit_threads(model)
     return model, tokenizer
+
+
+def _with_head(kind: Any, name: str, **how: Any) -> PreTrainedModel:
+    """Return the model with a head for one number; that the head is new is expected, and that anything else is would be an error."""
+    log = logging.getLogger("transformers.modeling_utils")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        model, found = kind.from_pretrained(name, num_labels=1, output_loading_info=True, **how)
+    finally:
+        log.setLevel(level)
+    body = f"{model.base_model_prefix}."
+    if lacking := sorted(key for key in found["missing_keys"] if key.startswith(body)):
+        raise BackendError(f"model {name!r} must hold all its weights, and lacks {lacking[0]}")
+    return model  # type: ignore[no-any-return]
 
 
 def from_where(job: TrainJob) -> dict[str, Any]:

@@ -162,14 +162,27 @@ class Tokeniser:
             del table["weight"]
         return Dataset.from_dict(table)
 
-    def unpaired(self, rows: Sequence[UnpairedPreference]) -> list[tuple[TokenRow, bool]]:
+    def unpaired(
+        self, rows: Sequence[UnpairedPreference], *, whole: bool = False
+    ) -> list[tuple[TokenRow, bool]]:
         """Return the answers that carry loss, with their labels.
+
+        Args:
+            rows: The answers.
+            whole: Leave out answers that had to be cut, too.
 
         Raises:
             BackendError: None does.
         """
         tokens = self._tokenise([_trajectory(row, row.completion) for row in rows])
-        kept = [(row, r.label) for row, r in zip(tokens.every, rows) if any(row.mask)]
+        kept, cut = [], 0
+        for row, length, preference in zip(tokens.every, tokens.lengths, rows):
+            if whole and len(row.ids) < length:
+                cut += 1
+            elif any(row.mask):
+                kept.append((row, preference.label))
+        if cut:
+            self.alarms.append(f"{cut} of {len(rows)} answers were left out: they were cut")
         _must_hold(kept, "an answer", self.alarms)
         return kept
 

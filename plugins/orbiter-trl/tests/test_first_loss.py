@@ -5,10 +5,13 @@ import math
 import numpy as np
 import pytest
 import torch
-from orbiter_trl import dpo
+from orbiter_trl import dpo, prm
 from orbiter_trl.backend import TrlBackend
 from orbiter_trl.loading import load
+from orbiter_trl.rows import TokenRow
 
+from orbiter.curate.pairs import UnpairedPreference
+from orbiter.records import Message
 from orbiter.train import objectives as o
 from orbiter.train.config import TrainConfig
 from orbiter.train.tally import Tally
@@ -39,7 +42,7 @@ def first(any_job):
         with torch.no_grad():
             for parameter in model.parameters():
                 noise = torch.randn(parameter.shape, generator=generator)
-                parameter += moved * parameter.std() * noise
+                parameter += moved * noise * (parameter.std() if parameter.numel() > 1 else 1.0)
         return trainer, next(iter(trainer.get_train_dataloader()))
 
     return make
@@ -218,6 +221,42 @@ def test_reward_model(first, pairs, write):
         scores[:BATCH], scores[BATCH:], margin=np.full(BATCH, 0.25), center=0.1
     )
     assert loss_of(trainer, batch) == pytest.approx(o.mean_loss(expected), abs=1e-5)
+
+
+def test_process_reward_model(first, write):
+    """The score of a step is read after its last token, and is the same where a longer conversation is scored."""
+    chats = [("copy 12:", "1", "2"), ("copy 34:", "3", "5"), ("copy 56:", "6", "6")]
+    steps = []
+    for ask, one, two in chats:
+        prompt, turns = (Message("user", ask),), (Message("assistant", one), Message("assistant", two))
+        steps += [
+            UnpairedPreference(prompt, turns[:1], one == ask[5]),
+            UnpairedPreference((*prompt, turns[0]), turns[1:], one + two == ask[5:7]),
+        ]
+    trainer, batch = first("prm", data=write(steps, "steps.jsonl"))
+    assert len(batch["input_ids"]) == 3  # the steps of one attempt share a row
+    trainer.model.eval()
+    scores, labels = [], []
+    for ids, marks in zip(batch["input_ids"], batch["labels"]):
+        for end in (marks != -100).nonzero()[:, 0].tolist():
+            with torch.no_grad():  # each alone, without what follows and without padding
+                logits = trainer.model(input_ids=ids[None, : end + 1]).logits
+            scores.append(logits[0, -1, 0].item())
+            labels.append(marks[end].item())
+    assert sorted(labels) == [0, 0, 0, 1, 1, 1]
+    assert np.std(scores) > 1e-3
+    expected = o.mean_loss(o.step_loss(scores, labels))
+    assert loss_of(trainer, batch) == pytest.approx(expected, abs=1e-5)
+
+
+def test_equal_steps_count_as_often_as_they_come():
+    row = TokenRow([1, 2, 3], [-100, -100, 3])
+    longer = TokenRow([1, 2, 3, 4, 5], [-100, -100, -100, 4, 5])
+    table = prm.step_table([(row, True), (longer, False), (row, False)])
+    assert table["input_ids"] == [[1, 2, 3, 4, 5], [1, 2, 3]]
+    found = sorted(label for labels in table["labels"] for label in labels if label != -100)
+    assert found == [0, 0, 1]
+    assert table["labels"][0][4] == 0
 
 
 @pytest.mark.parametrize("algorithm", ["grpo", "rloo"])

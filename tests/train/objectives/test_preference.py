@@ -19,6 +19,7 @@ from orbiter.train.objectives import (
     sequence_logps,
     simpo_loss,
     spin_loss,
+    step_loss,
 )
 
 LN2 = math.log(2)
@@ -144,6 +145,22 @@ def test_bradley_terry_gradient(gradient, rng):
     )
     wanted = -sigmoid(-(chosen - rejected - margin)) + 0.2 * (chosen + rejected)
     assert found == pytest.approx(wanted / 4, abs=1e-8)
+
+
+def test_step_loss_of_known_numbers():
+    """That of the process reward models of two classes: the cross-entropy of a softmax over (0, s)."""
+    assert step_loss([0.0, 2.0, 2.0], [1, 1, 0]) == pytest.approx([LN2, 0.126928011, 2.126928011])
+    assert step_loss([-800.0, 800.0], [1, 0]) == pytest.approx([800.0, 800.0])
+    with pytest.raises(ConfigError, match="labels must hold 0 and 1 alone"):
+        step_loss([0.0], [0.5])
+    with pytest.raises(ConfigError, match=r"labels must have the shape \(2,\), got \(1,\)"):
+        step_loss([0.0, 1.0], [1])
+
+
+def test_step_loss_gradient(gradient, rng):
+    scores, labels = rng.normal(size=4), np.array([1, 0, 0, 1])
+    found = gradient(lambda x: mean_loss(step_loss(x, labels)), scores)
+    assert found == pytest.approx((sigmoid(scores) - labels) / 4, abs=1e-8)
 
 
 def test_ipo_of_known_numbers():
