@@ -3,7 +3,8 @@
 from orbiter.records import Task
 from orbiter.tasks import Environment, TaskStream, item_stream
 from orbiter.testing import check_environment
-from orbiter.verify.audit import self_audit
+from orbiter.verify.audit import audit
+from orbiter.verify.audit.probes import probes
 from orbiter.verify.exact import ExactVerifier
 
 NUMERALS = (
@@ -53,7 +54,8 @@ print(
     f"prompts in both splits: {len(shared)} (a prompt is held out by its hash, so no list is kept)"
 )
 
-found = self_audit(environment, ExactVerifier(), count=300, seed=7)
+exact = ExactVerifier()
+found = audit(exact, probes(environment, exact, count=300, seed=7))
 print(
     f"exact verifier on {found.count} answers of known label: TPR {found.tpr.value:.3f}, "
     f"FPR {found.fpr.value:.3f}, at most {found.fpr.interval.high:.3f}"

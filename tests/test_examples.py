@@ -131,10 +131,11 @@ def test_the_recipe_of_ones_own_parts_runs(tmp_path, capsys):
 
 def test_ones_own_parts_keep_their_contracts(parts):
     from orbiter.generate import Request
-    from orbiter.verify.audit import labelled_answers
+    from orbiter.verify.audit.probes import NEAR_MISSES, probes
 
     environment = parts["MyEnvironment"]()
     check_environment(parts["MyEnvironment"], verifier=parts["MyVerifier"]())
-    check_verifier(parts["MyVerifier"], labelled_answers(environment, count=5, seed=0))
+    make = parts["MyVerifier"]
+    check_verifier(make, probes(environment, make(), count=5, seed=0, families=NEAR_MISSES))
     tasks = [environment.task(index, seed=0) for index in range(5)]
     check_policy(parts["MyPolicy"], [Request(messages=task.messages, seed=3) for task in tasks])

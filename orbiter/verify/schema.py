@@ -1,9 +1,19 @@
-"""The JSON schemas of a task's tools, and whether calls fit them, in a time that does not depend on who wrote the arguments."""
+"""The JSON schemas of a task's tools, and whether calls fit them, in a time that does not depend on who wrote the arguments.
+
+What could take long is done here and not by jsonschema: patterns, be they of texts or of names of arguments, are searched for by the
+library ``regex``, which can be stopped, and share one time limit for all calls of a trajectory; unequal items are found by
+hashing. What jsonschema would search for by itself (``unevaluatedProperties`` beside ``patternProperties``) is refused. All else
+takes time in proportion to the arguments, for a given schema. A schema is a task's, and so not a model's to choose; one that
+is itself made to take long is cut, as everything is, by the deadline of the worker that judges.
+"""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from time import monotonic
 from typing import Any
 
 import jsonschema
@@ -15,8 +25,10 @@ from orbiter.errors import RecordError
 from orbiter.records import Task
 from orbiter.verify.calls import Call, TraceError
 
-PATTERN_TIMEOUT_S = 0.5
-"""Time limit of one match of a schema's pattern, in seconds; a verdict that needs longer is invalid."""
+PATTERNS_TIMEOUT_S = 0.5
+"""Time limit of all searches for the patterns of schemas in one trajectory, in seconds; a verdict that needs longer is invalid."""
+
+_deadline: ContextVar[float] = ContextVar("deadline of the patterns")
 
 
 def tool_schemas(task: Task) -> dict[str, dict[str, Any]]:
@@ -39,6 +51,12 @@ def tool_schemas(task: Task) -> dict[str, dict[str, Any]]:
             _validator(_closed(schema))
         except jsonschema.SchemaError as error:
             raise RecordError(f"must be a JSON schema: {error.message}", field=field) from None
+        if {"unevaluatedProperties", "patternProperties"} <= set(_keys(schema)):
+            raise RecordError(
+                "must not use unevaluatedProperties beside patternProperties",
+                field=field,
+                hint="say additionalProperties, whose patterns have a time limit",
+            )
         schemas[name] = dict(schema)
     return schemas
 
@@ -50,29 +68,86 @@ def check_schemas(calls: Sequence[Call], schemas: Mapping[str, Mapping[str, Any]
 
     Raises:
         TraceError: A call does not.
+        TimeoutError: The searches for patterns take too long.
     """
-    for call in calls:
-        if call.name not in schemas:
-            raise TraceError("calls an unknown tool", turn=call.turn)
-        if not fits(call.arguments, schemas[call.name]):
-            raise TraceError("tool arguments break the schema", turn=call.turn)
+    with _limited():
+        for call in calls:
+            if call.name not in schemas:
+                raise TraceError("calls an unknown tool", turn=call.turn)
+            if not fits(call.arguments, schemas[call.name]):
+                raise TraceError("tool arguments break the schema", turn=call.turn)
 
 
 def fits(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> bool:
-    """Return whether arguments fit a schema, which allows no others than it lists unless it says so."""
-    return bool(_validator(_closed(schema)).is_valid(arguments))
+    """Return whether arguments fit a schema, which allows no others than it lists unless it says so.
+
+    Raises:
+        TimeoutError: The searches for patterns take too long.
+    """
+    with _limited():
+        return bool(_validator(_closed(schema)).is_valid(arguments))
 
 
 def _closed(schema: Mapping[str, Any]) -> bytes:
     return orjson.dumps({"additionalProperties": False, **schema})
 
 
+def _keys(schema: object) -> Iterator[str]:
+    """Yield every key at every depth."""
+    parts = list(schema) if isinstance(schema, list) else []
+    if isinstance(schema, Mapping):
+        yield from schema
+        parts = list(schema.values())
+    for part in parts:
+        yield from _keys(part)
+
+
+@contextmanager
+def _limited() -> Iterator[None]:
+    """Give the searches inside their time, unless it has begun outside."""
+    if _deadline.get(None) is not None:
+        yield
+        return
+    token = _deadline.set(monotonic() + PATTERNS_TIMEOUT_S)
+    try:
+        yield
+    finally:
+        _deadline.reset(token)
+
+
+def _found(pattern: str, text: str) -> bool:
+    """Return whether a pattern, which may take exponential time on a text that was made for it, is found in time."""
+    left_s = _deadline.get() - monotonic()
+    if left_s <= 0:
+        raise TimeoutError(f"the schema's patterns took longer than {PATTERNS_TIMEOUT_S:g} s")
+    return regex.search(pattern, text, timeout=left_s) is not None
+
+
 def _pattern(
     _: Any, pattern: str, instance: object, __: Any
 ) -> Iterator[jsonschema.ValidationError]:
-    # A pattern may take exponential time on a text that was made for it.
-    if isinstance(instance, str) and not regex.search(pattern, instance, timeout=PATTERN_TIMEOUT_S):
+    if isinstance(instance, str) and not _found(pattern, instance):
         yield jsonschema.ValidationError("does not match the pattern")
+
+
+def _pattern_properties(
+    validator: Any, patterns: Mapping[str, Any], instance: object, _: Any
+) -> Iterator[jsonschema.ValidationError]:
+    if isinstance(instance, Mapping):
+        for pattern, schema in patterns.items():
+            for name, value in instance.items():
+                if _found(pattern, name):
+                    yield from validator.descend(value, schema, path=name, schema_path=pattern)
+
+
+def _additional_properties(
+    validator: Any, allowed: Any, instance: object, schema: Mapping[str, Any]
+) -> Iterator[jsonschema.ValidationError]:
+    if isinstance(instance, Mapping):
+        listed, patterns = schema.get("properties", {}), schema.get("patternProperties", {})
+        for name, value in instance.items():
+            if name not in listed and not any(_found(pattern, name) for pattern in patterns):
+                yield from validator.descend(value, allowed, path=name)
 
 
 def _unique_items(
@@ -95,7 +170,13 @@ def _hashable(value: object) -> object:
 
 
 _Validator = jsonschema.validators.extend(
-    jsonschema.Draft202012Validator, {"pattern": _pattern, "uniqueItems": _unique_items}
+    jsonschema.Draft202012Validator,
+    {
+        "pattern": _pattern,
+        "patternProperties": _pattern_properties,
+        "additionalProperties": _additional_properties,
+        "uniqueItems": _unique_items,
+    },
 )
 
 

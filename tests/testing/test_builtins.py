@@ -36,7 +36,8 @@ from orbiter.train.config import TrainMetrics
 from orbiter.train.dataset import DefaultStrategy
 from orbiter.train.model_trainer import ModelTrainer
 from orbiter.train.rewards import RewardSpec
-from orbiter.verify.audit import LabelledAnswer, labelled_answers
+from orbiter.verify.audit import LabelledAnswer
+from orbiter.verify.audit.probes import NEAR_MISSES, probes
 from orbiter.verify.exact import ExactVerifier
 from orbiter.verify.judges import JudgeModel, Reply
 
@@ -448,7 +449,10 @@ class LosingExporter(TrlSft):
 PLANTED = {
     "environment": (lambda: check_environment(DriftingEnvironment), "same task for ever"),
     "verifier": (
-        lambda: check_verifier(TrustingVerifier, labelled_answers(Sorting(), count=2, seed=0)),
+        lambda: check_verifier(
+            TrustingVerifier,
+            probes(Sorting(), TrustingVerifier(), count=2, seed=0, families=NEAR_MISSES),
+        ),
         "claims are ignored",
     ),
     "policy": (

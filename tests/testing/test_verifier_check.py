@@ -9,7 +9,8 @@ from orbiter.tasks.countdown import Countdown
 from orbiter.tasks.sorting import Sorting
 from orbiter.testing import check_verifier
 from orbiter.verify.answer import answered
-from orbiter.verify.audit import LabelledAnswer, labelled_answers
+from orbiter.verify.audit import LabelledAnswer
+from orbiter.verify.audit.probes import probes
 from orbiter.verify.combine import AllOf, AnyOf
 from orbiter.verify.countdown import CountdownVerifier
 from orbiter.verify.exact import ExactVerifier
@@ -40,14 +41,8 @@ def test_regex_keeps_the_contract():
 
 
 def test_verifiers_keep_the_contract_on_the_answers_of_environments():
-    check_verifier(ExactVerifier, labelled_answers(Sorting(), count=20, seed=0))
-    countdown = Countdown(numbers=3)
-    shown = [
-        LabelledAnswer(task, countdown.demonstrate(task), True)
-        for task in (countdown.task(index, seed=0) for index in range(5))
-    ]
-    wrong = [LabelledAnswer(item.task, "1+", False) for item in shown]
-    check_verifier(CountdownVerifier, shown + wrong)
+    for environment, verifier in ((Sorting(), ExactVerifier), (Countdown(), CountdownVerifier)):
+        check_verifier(verifier, probes(environment, verifier(), count=5, seed=0))
 
 
 class Right(Verifier):

@@ -49,15 +49,56 @@ def test_a_pattern_is_searched_for_in_texts_alone():
     assert not fits({"x": "ada at home"}, schema)
 
 
+NAMES = st.text("ab_", max_size=4)
+SCHEMAS = st.sampled_from([True, False, {"type": "string"}, {"minimum": 0}])
+
+
+@given(
+    st.dictionaries(NAMES, JSON, max_size=3),
+    st.dictionaries(NAMES, SCHEMAS, max_size=2),
+    st.dictionaries(st.sampled_from(["^a", "b$", "_|aa"]), SCHEMAS, max_size=2),
+    SCHEMAS,
+)
+def test_names_are_looked_up_as_by_jsonschema(arguments, listed, patterns, others):
+    schema = {"properties": listed, "patternProperties": patterns, "additionalProperties": others}
+    plain = jsonschema.Draft202012Validator(schema)
+    assert fits(arguments, schema) == plain.is_valid(arguments)
+
+
+def test_what_cannot_be_timed_is_refused():
+    inner = {"patternProperties": {"(a+)+$": {}}, "unevaluatedProperties": False}
+    tool = {"function": {"name": "f", "parameters": {"properties": {"x": {"anyOf": [inner]}}}}}
+    with pytest.raises(RecordError, match="must not use unevaluatedProperties beside pattern"):
+        tool_schemas(Task("e", "e:1", (), tools=(tool,)))
+
+
+SLOW = r"^(\w*\w*\w*)*\1$"
+"""Takes for ever on a long word that ends in another sign."""
+
+ALMOST = "a" * 5_000 + "!"
+
+
 @pytest.mark.timeout(20)
-def test_a_pattern_that_takes_too_long_is_unknown():
-    pattern = r"^(\w*\w*\w*)*\1$"
-    parameters = schema_of(type="string", pattern=pattern)
+@pytest.mark.parametrize(
+    ("parameters", "arguments"),
+    [
+        (schema_of(type="string", pattern=SLOW), {"x": ALMOST}),
+        ({"properties": {"x": {}}, "patternProperties": {SLOW: {}}}, {"x": 1, ALMOST: 1}),
+        (
+            schema_of(additionalProperties={"type": "null"}, patternProperties={SLOW: {}}),
+            {"x": {ALMOST: 1}},
+        ),
+        (schema_of(propertyNames={"pattern": SLOW}), {"x": {ALMOST: 1}}),
+        # Each is in time, and all together are not.
+        (schema_of(items={"pattern": "a*a*b|!"}), {"x": ["a" * 500 + "!"] * 50}),
+    ],
+    ids=["text", "name", "nested name", "name of names", "many"],
+)
+def test_a_pattern_that_takes_too_long_is_unknown(parameters, arguments):
     tool = {"type": "function", "function": {"name": "f", "parameters": parameters}}
-    calls = [{"name": "f", "arguments": {"x": "aa"}}]
+    calls = [{"name": "f", "arguments": {}}]
     task = Task("e", "e:1", (Message("user", "q"),), tools=(tool,), metadata={"calls": calls})
-    arguments = json.dumps({"x": "a" * 5_000 + "!"})
-    call = {"id": "1", "function": {"name": "f", "arguments": arguments}}
+    call = {"id": "1", "function": {"name": "f", "arguments": json.dumps(arguments)}}
     started = time.perf_counter()
     verdict = judge(
         ToolCallVerifier(), task, Trajectory.following(task, Message("assistant", tool_calls=(call,)))

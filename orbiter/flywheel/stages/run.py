@@ -11,7 +11,8 @@ from orbiter.flywheel.export import export_run
 from orbiter.flywheel.stages.training import make_backend, model_maker
 from orbiter.flywheel.summary import goodhart_reason, summarise_round
 from orbiter.tasks.streams import item_seed
-from orbiter.verify.audit import labelled_answers, tally
+from orbiter.verify.audit import tally
+from orbiter.verify.audit.probes import NEAR_MISSES, probes
 
 if TYPE_CHECKING:
     from orbiter.flywheel.flywheel import Flywheel
@@ -44,9 +45,9 @@ def audit(wheel: Flywheel, number: int) -> dict[str, Any]:
     if count == 0:
         return {}
     seed = item_seed(wheel.recipe.seed, "audit")
-    labelled = labelled_answers(wheel.environment, count=count, seed=seed)
-    verdicts = wheel.pool.judge_all([(item.task, item.trajectory) for item in labelled])
     by = wheel.verifier
+    labelled = probes(wheel.environment, by, count=count, seed=seed, families=NEAR_MISSES)
+    verdicts = wheel.pool.judge_all([(item.task, item.trajectory) for item in labelled])
     return tally(labelled, verdicts, verifier=by.name, version=by.version).summary()
 
 

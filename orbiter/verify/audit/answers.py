@@ -1,4 +1,4 @@
-"""Answers of known label, made from an environment's own demonstrations."""
+"""Answers of known label, and what they are made from: an environment's own demonstrations."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from orbiter.checks import check_whole_number
 from orbiter.errors import ConfigError, user_code
 from orbiter.records import Task, Trajectory
 from orbiter.tasks.environment import Environment
-from orbiter.tasks.streams import item_stream
 from orbiter.verify.answer import answered
-from orbiter.verify.audit.labels import IsRight, reference_label
 
 
 @frozen
@@ -38,40 +36,6 @@ class LabelledAnswer:
         if isinstance(self.answer, Trajectory):
             return self.answer
         return answered(self.task, self.answer)
-
-
-def labelled_answers(
-    environment: Environment, *, count: int, seed: int, is_right: IsRight | None = None
-) -> list[LabelledAnswer]:
-    """Return right answers, demonstrated by the environment, and wrong ones made from them.
-
-    Per task: the demonstration (right); the demonstration with one character deleted, doubled, swapped with its neighbour or
-    replaced (wrong); and the demonstration of another task (wrong). A wrong one is kept only if ``is_right`` says False. Where
-    many answers are right (countdown, say) a corruption may be right too, and the default label cannot tell: then there are no
-    wrong answers here and the FPR stays unknown, unless ``is_right`` is given.
-
-    Args:
-        environment: Where tasks and right answers come from.
-        count: Number of tasks, from 1 on; a smaller environment gives all it has.
-        seed: Selects the tasks and the corruptions.
-        is_right: Labels a corrupted answer; default :func:`reference_label`.
-
-    Raises:
-        ConfigError: The environment demonstrates none of the tasks.
-    """
-    label = is_right or reference_label(environment)
-    shown = demonstrated(environment, count=count, seed=seed)
-    labelled = []
-    for index, (task, answer) in enumerate(shown):
-        labelled.append(LabelledAnswer(task, answer, True, "gold"))
-        stream = item_stream("audit", seed, index)
-        other = shown[stream.randrange(len(shown))][1]
-        edits = corruptions(answer, stream, chars=environment.chars)
-        for family, wrong in (("one edit", edits), ("another task's gold", iter([other]))):
-            text = next((text for text in wrong if label(task, text) is False), None)
-            if text is not None:
-                labelled.append(LabelledAnswer(task, text, False, family))
-    return labelled
 
 
 def demonstrated(environment: Environment, *, count: int, seed: int) -> list[tuple[Task, str]]:

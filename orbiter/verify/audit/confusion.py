@@ -18,9 +18,7 @@ from orbiter.intervals import (
     estimate_rate,
 )
 from orbiter.records import Outcome, Verdict
-from orbiter.tasks.environment import Environment
-from orbiter.verify.audit.answers import LabelledAnswer, labelled_answers
-from orbiter.verify.audit.labels import IsRight
+from orbiter.verify.audit.answers import LabelledAnswer
 from orbiter.verify.verifier import Verifier, judge
 
 
@@ -277,35 +275,6 @@ def _cells(judged: Sequence[_Judged], by_task: bool, confidence: float) -> dict[
             clusters = ((sum(passed), len(passed)) for passed in tasks.values())
             cells[name] = effective_size(clusters, confidence=confidence)
     return cells
-
-
-def self_audit(
-    environment: Environment,
-    verifier: Verifier,
-    *,
-    count: int,
-    seed: int,
-    is_right: IsRight | None = None,
-    confidence: float = 0.95,
-) -> Audit:
-    """Return how often ``verifier`` is wrong on answers that the environment itself can label.
-
-    See :func:`~orbiter.verify.audit.answers.labelled_answers` for what the answers are. The errors of a model are other errors, so
-    the FPR found here is that on near misses and mix-ups; audit on labelled answers of the model itself where there are any.
-
-    Args:
-        environment: Where tasks and right answers come from.
-        verifier: What is measured.
-        count: Number of tasks; each gives one right answer and up to two wrong ones.
-        seed: Selects the tasks and the corruptions.
-        is_right: Labels a corrupted answer; default :func:`~orbiter.verify.audit.labels.reference_label`.
-        confidence: Of the intervals, in (0, 1).
-
-    Raises:
-        ConfigError: The environment demonstrates none of the tasks.
-    """
-    labelled = labelled_answers(environment, count=count, seed=seed, is_right=is_right)
-    return audit(verifier, labelled, confidence=confidence)
 
 
 def _finite(value: float | None) -> float | None:

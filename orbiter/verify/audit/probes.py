@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 import attrs
 from attrs import frozen
 
-from orbiter.errors import ConfigError, user_code
+from orbiter.errors import ConfigError, did_you_mean, user_code
 from orbiter.records import Task, Trajectory
 from orbiter.tasks.component import make_component
 from orbiter.tasks.environment import Environment, Probe
@@ -73,7 +73,7 @@ class _Known:
     stream: random.Random
     label: IsRight
     chars: str | None
-    specification: Verifier
+    specification: Verifier | None
 
     def is_wrong(self, text: str) -> bool:
         """Return whether a text that stands where an answer should is certainly wrong."""
@@ -90,23 +90,35 @@ def probes(
     *,
     count: int,
     seed: int,
+    families: Collection[str] | None = None,
     is_right: IsRight | None = None,
 ) -> list[LabelledAnswer]:
     """Return answers of known label to the tasks of an environment, of every family that is certain there.
+
+        found = audit(verifier, probes(environment, verifier, count=200, seed=0))
 
     Args:
         environment: Where tasks, right answers and probes of its own come from.
         verifier: What is to be audited: its options tell which differences do not count.
         count: Number of tasks, from 1 on; a smaller environment gives all it has.
         seed: Selects the tasks and the choice among probes of a family.
+        families: Which of :data:`FAMILIES` are made; None for all. Probes of the environment's own come always.
         is_right: Labels an answer that was changed; default :func:`~orbiter.verify.audit.labels.reference_label`.
 
     Raises:
-        ConfigError: The environment demonstrates none of the tasks, or gives a probe that is none.
+        ConfigError: The environment demonstrates none of the tasks, or gives a probe that is none; or there is no such family.
         UserCodeError: It raised.
     """
+    for family in families or ():
+        if family not in FAMILIES:
+            raise ConfigError(
+                f"unknown family of probes {family!r}{did_you_mean(family, FAMILIES)}; known: {', '.join(FAMILIES)}"
+            )
     shown = demonstrated(environment, count=count, seed=seed)
-    specification = make_component("verifier", environment.verifier(), Verifier)  # type: ignore[type-abstract]
+    wanted = FAMILIES if families is None else families
+    specification: Verifier | None = None
+    if "format variant" in wanted:
+        specification = make_component("verifier", environment.verifier(), Verifier)  # type: ignore[type-abstract]
     label = careful_label(is_right or reference_label(environment), verifier)
     out: list[LabelledAnswer] = []
     for index, (task, right) in enumerate(shown):
@@ -122,7 +134,8 @@ def probes(
             specification=specification,
         )
         for family, make in FAMILIES.items():
-            out += [attrs.evolve(found, family=family) for found in make(known)]
+            if family in wanted:
+                out += [attrs.evolve(found, family=family) for found in make(known)]
         out += _own(environment, task)
     return out
 
@@ -165,7 +178,7 @@ def _format_variant(known: _Known) -> Iterator[LabelledAnswer]:
         yield _right(known, known.stream.choice(texts))
 
 
-def _writings(text: str, by: Verifier) -> list[str]:
+def _writings(text: str, by: Verifier | None) -> list[str]:
     if isinstance(by, NumericVerifier):
         value = parse_number(text)
         if value is None:
@@ -296,3 +309,6 @@ FAMILIES: Mapping[str, Callable[[_Known], Iterator[LabelledAnswer]]] = {
     "forged trace": _forged_trace,
 }
 """What makes the probes of each family for any environment, in the order of the report; an environment may add its own."""
+
+NEAR_MISSES = ("gold", "one edit", "another task's gold")
+"""What comes closest to how a model errs, undiluted by what no model says: the families of the audit that a run makes by itself."""

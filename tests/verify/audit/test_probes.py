@@ -6,14 +6,14 @@ from pathlib import Path
 import attrs
 import pytest
 
-from orbiter.errors import ConfigError, UserCodeError
+from orbiter.errors import ConfigError, UnknownNameError, UserCodeError
 from orbiter.plugin import registry
 from orbiter.records import Message, Outcome, Verdict
 from orbiter.tasks.environment import Environment, Probe
 from orbiter.tasks.sorting import Sorting
 from orbiter.verify.audit import audit
 from orbiter.verify.audit.claims import claiming
-from orbiter.verify.audit.probes import FAMILIES, probes
+from orbiter.verify.audit.probes import FAMILIES, NEAR_MISSES, probes
 from orbiter.verify.exact import ExactVerifier
 from orbiter.verify.numeric import NumericVerifier
 from orbiter.verify.verifier import Verifier
@@ -64,6 +64,51 @@ def test_every_family_comes_with_one_right_and_one_wrong_answer_of_a_task_at_mos
     keys = [(item.family, item.correct, item.task.task_id) for item in items]
     tasks = {item.task.task_id for item in items}
     assert len(keys) - len(set(keys)) <= 14 * (60 - len(tasks))  # a task may be drawn twice
+
+
+def test_some_families_alone_can_be_asked_for():
+    some = made(Sorting(length=4), families=NEAR_MISSES)
+    assert {item.family for item in some} == set(NEAR_MISSES)
+    assert {(i.family, i.correct) for i in some} == {
+        ("gold", True),
+        ("one edit", False),
+        ("another task's gold", False),
+    }
+    with pytest.raises(ConfigError, match="unknown family of probes 'golden'; did you mean 'gold'"):
+        made(Sorting(), families=["golden"])
+
+
+def test_what_no_family_asks_for_is_not_made():
+    """A run may be judged by another verifier than the environment's own, which need not be installed."""
+    environment = Listed([("q", "12"), ("r", "34")], "absent")
+    assert len(made(environment, families=NEAR_MISSES)) == 6
+    with pytest.raises(UnknownNameError, match="absent"):
+        made(environment)
+
+
+def test_where_many_answers_are_right_no_edit_is_called_wrong():
+    class AnySum(Environment):
+        """Two numbers that add up to the target."""
+
+        name = "any_sum"
+        chars = "0123456789+"
+
+        def task(self, index, *, seed):
+            return self.make_task(index, f"a sum of {20 + index}", target=20 + index)
+
+        def demonstrate(self, task):
+            return f"1+{task.metadata['target'] - 1}"
+
+    def adds_up(task, answer):
+        parts = answer.split("+")
+        return all(p.isdigit() for p in parts) and sum(map(int, parts)) == task.metadata["target"]
+
+    unknown = made(AnySum(), families=NEAR_MISSES)
+    assert {item.correct for item in unknown} == {True}
+    assert audit(EXACT, unknown).fpr.value is None
+    told = made(AnySum(), families=NEAR_MISSES, is_right=adds_up)
+    assert sum(not item.correct for item in told) > 80
+    assert all(adds_up(item.task, item.answer) == item.correct for item in told)
 
 
 def test_the_same_seed_gives_the_same_probes_and_another_seed_others():
