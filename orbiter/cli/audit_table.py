@@ -106,7 +106,7 @@ def _kinds(reasons: Mapping[str, int]) -> Counter[str]:
     kinds: Counter[str] = Counter()
     for reason, count in reasons.items():
         head, kind, *_ = (*reason.split(": ", 2), "")
-        kinds[f"{head}: {kind}" if head == "error" else reason] += count
+        kinds[f"{head}: {kind}" if head in ("error", "crash") else reason] += count
     return kinds
 
 

@@ -13,7 +13,7 @@ from orbiter.testing.contract import Contract, shown
 from orbiter.verify.answer import answered
 from orbiter.verify.audit import LabelledAnswer
 from orbiter.verify.audit.claims import claiming
-from orbiter.verify.verifier import Verifier, judge
+from orbiter.verify.verifier import LEAVING, Verifier, judge
 
 ALONE = 8
 """How many answers are judged each by an instance of its own, if there are as many."""
@@ -177,16 +177,12 @@ def _check_claims(
 
 def _check_broken(contract: Contract, verifier: Verifier, item: LabelledAnswer) -> None:
     for what, task, trajectory in _broken(item):
-        try:
-            verdict = judge(verifier, task, trajectory)
-        except BaseException as error:
-            if isinstance(error, KeyboardInterrupt):
-                raise
-            contract.clause(
-                "broken input",
-                False,
-                f"only an Exception may leave verify(); {what} raised {type(error).__name__}",
-            )
+        verdict = judge(verifier, task, trajectory)
+        contract.clause(
+            "broken input",
+            not verdict.reason.startswith(LEAVING),
+            f"only an Exception may leave verify(); {what} raised {verdict.reason.removeprefix(LEAVING)}",
+        )
         contract.clause(
             "broken input",
             verdict.outcome is not Outcome.PASS,

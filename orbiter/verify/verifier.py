@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -14,6 +15,9 @@ from orbiter.records import Task, Trajectory, Verdict
 
 OUT_OF_MEMORY = "memory: the verifier ran out of memory"
 """Why a verdict is invalid when the verifier asked for more memory than there was."""
+
+LEAVING = "crash: verifier raised "
+"""How the reason of a verdict begins when the verifier raised what is no Exception: SystemExit, by calling ``sys.exit``, say."""
 
 
 class Verifier(ABC):
@@ -62,6 +66,10 @@ class Verifier(ABC):
 def judge(verifier: Verifier, task: Task, trajectory: Trajectory) -> Verdict:
     """Return the verdict of ``verifier``, stamped with its name and version; invalid if it raises or returns no verdict.
 
+    Whatever it raises is a verdict, also SystemExit, GeneratorExit and the CancelledError of an event loop of its own: a verifier
+    is called from a loop over answers, which none of these may end. KeyboardInterrupt alone goes on, where a user can cause it: on
+    the main thread.
+
     A trajectory in which nothing follows the task's prompt fails unasked: in a prompt that ends in an assistant turn, shown or begun,
     a verifier could take that for the answer.
     """
@@ -69,7 +77,9 @@ def judge(verifier: Verifier, task: Task, trajectory: Trajectory) -> Verdict:
         return _stamped(verifier, Verdict.failed("no answer"))
     try:
         verdict = verifier.verify(task, trajectory)
-    except Exception as error:
+    except BaseException as error:
+        if _is_interrupt(error):
+            raise
         verdict = verdict_of_error(error)
     return _stamped(verifier, verdict)
 
@@ -84,7 +94,9 @@ def judge_batch(verifier: Verifier, pairs: Sequence[tuple[Task, Trajectory]]) ->
         if not isinstance(verdicts, list) or len(verdicts) != len(asked):
             got = len(verdicts) if isinstance(verdicts, list) else type(verdicts).__name__
             raise TypeError(f"verify_batch must return a list of {len(asked)} verdicts, got {got}")
-    except Exception as error:
+    except BaseException as error:
+        if _is_interrupt(error):
+            raise
         verdicts = [verdict_of_error(error)] * len(asked)
     found = iter(verdicts)
     return [
@@ -97,7 +109,12 @@ def _has_no_answer(task: Task, trajectory: Trajectory) -> bool:
     return trajectory.messages == task.messages[: len(trajectory.messages)]
 
 
-def verdict_of_error(error: Exception) -> Verdict:
+def _is_interrupt(error: BaseException) -> bool:
+    on_main_thread = threading.current_thread() is threading.main_thread()
+    return isinstance(error, KeyboardInterrupt) and on_main_thread
+
+
+def verdict_of_error(error: BaseException) -> Verdict:
     """Return the invalid verdict of a verifier that raised; a TimeoutError says that it ran out of time."""
     if isinstance(error, MemoryError):
         return Verdict.invalid(OUT_OF_MEMORY)
@@ -105,7 +122,9 @@ def verdict_of_error(error: Exception) -> Verdict:
         message = str(error)
     except Exception:
         message = "its message cannot be shown"
-    kind = "timeout" if isinstance(error, TimeoutError) else f"error: {type(error).__name__}"
+    kind = f"{'error: ' if isinstance(error, Exception) else LEAVING}{type(error).__name__}"
+    if isinstance(error, TimeoutError):
+        kind = "timeout"
     # Half a character, which no JSON holds, may come from the answer.
     return Verdict.invalid(f"{kind}: {message}"[:300].encode(errors="replace").decode())
 

@@ -1,7 +1,10 @@
+import asyncio
+import threading
+
 import pytest
 
 from orbiter.records import Message, Outcome, Task, Trajectory, Verdict, content_hash
-from orbiter.verify.verifier import OUT_OF_MEMORY, Verifier, judge, version_of
+from orbiter.verify.verifier import OUT_OF_MEMORY, Verifier, judge, judge_batch, version_of
 
 TASK = Task("e", "e:1", (Message("user", "q"),))
 TRAJECTORY = Trajectory((*TASK.messages, Message("assistant", "a")), "e", "e:1", None)
@@ -14,7 +17,7 @@ class Returns(Verifier):
         self.value = value
 
     def verify(self, task, trajectory):
-        if isinstance(self.value, Exception):
+        if isinstance(self.value, BaseException):
             raise self.value
         return self.value
 
@@ -52,6 +55,40 @@ def test_an_error_is_invalid_and_never_a_failure(error):
 def test_running_out_of_memory_is_invalid_and_says_so():
     judged = judge(Returns(MemoryError()), TASK, TRAJECTORY)
     assert (judged.outcome, judged.reason) == (Outcome.INVALID, OUT_OF_MEMORY)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (SystemExit(3), "crash: verifier raised SystemExit: 3"),
+        (GeneratorExit(), "crash: verifier raised GeneratorExit: "),
+        (asyncio.CancelledError("loop"), "crash: verifier raised CancelledError: loop"),
+        (BaseExceptionGroup("both", [SystemExit()]), "crash: verifier raised BaseExceptionGroup: both"),
+    ],
+    ids=lambda value: type(value).__name__,
+)  # fmt: skip
+@pytest.mark.parametrize("size", [1, 2], ids=["alone", "together"])
+def test_what_is_no_exception_ends_nothing(error, reason, size):
+    verifier = Returns(error)
+    verifier.batch_size = size
+    for verdict in judge_batch(verifier, [(TASK, TRAJECTORY)] * 3):
+        assert verdict.outcome is Outcome.INVALID
+        assert verdict.reason.startswith(reason)
+        assert (verdict.verifier, verdict.version) == ("returns", "7")
+
+
+@pytest.mark.parametrize("size", [1, 2], ids=["alone", "together"])
+def test_the_user_interrupts_and_no_other_thread_can(size):
+    verifier, found = Returns(KeyboardInterrupt()), []
+    verifier.batch_size = size
+    with pytest.raises(KeyboardInterrupt):
+        judge_batch(verifier, [(TASK, TRAJECTORY)])
+    thread = threading.Thread(
+        target=lambda: found.extend(judge_batch(verifier, [(TASK, TRAJECTORY)]))
+    )
+    thread.start()
+    thread.join()
+    assert [v.reason for v in found] == ["crash: verifier raised KeyboardInterrupt: "]
 
 
 def test_a_long_error_is_cut():

@@ -20,7 +20,7 @@ import orjson
 
 from orbiter.records import Task, Trajectory, Verdict
 from orbiter.verify.pool.transport import unpack_verifier, verdict_row
-from orbiter.verify.verifier import OUT_OF_MEMORY, Verifier, judge_batch
+from orbiter.verify.verifier import OUT_OF_MEMORY, Verifier, judge_batch, verdict_of_error
 
 FRAME = struct.Struct("!QI")
 """What stands before a chunk: its size in bytes, and how many pairs it holds; none means that the process may leave."""
@@ -89,11 +89,8 @@ def _judge_chunk(
         try:
             verdicts = judge_batch(verifier, group)
             fit = not any(OUT_OF_MEMORY in verdict.reason for verdict in verdicts)
-        except BaseException as error:  # SystemExit and the like, which judge_batch lets pass
-            fit = False
-            verdicts = [Verdict.invalid(f"crash: verifier raised {type(error).__name__}")] * len(
-                group
-            )
+        except KeyboardInterrupt as error:  # nobody can press a key here: the verifier raised it
+            verdicts = [verdict_of_error(error)] * len(group)
         # What a verifier left behind would strike another pair: a fork that came back from it as well, other files
         # in the place of ours, an alarm.
         if os.getpid() != process:

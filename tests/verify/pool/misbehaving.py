@@ -38,6 +38,9 @@ class Misbehaving(Verifier):
     def raises_system_exit(self, task):
         sys.exit(0)
 
+    def raises_keyboard_interrupt(self, task):
+        raise KeyboardInterrupt
+
     def segfaults(self, task):
         ctypes.string_at(0)
 
