@@ -72,6 +72,8 @@ KNOWN_PLUGINS: Mapping[tuple[str, str], str] = {
     ("backend", "verl"): "orbiter-verl",
     ("policy", "transformers"): "orbiter-trl",
     ("model", "nano"): "orbiter-trl",
+    ("verifier", "reward_model"): "orbiter-trl",
+    ("verifier", "process_reward_model"): "orbiter-trl",
     ("environment", "openspiel"): "orbiter-openspiel",
     ("verifier", "game_move"): "orbiter-openspiel",
     ("synthesiser", "selfplay"): "orbiter-openspiel",

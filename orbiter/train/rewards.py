@@ -12,12 +12,12 @@ import math
 import numbers
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from attrs import field, frozen
 
 from orbiter.errors import ConfigError
-from orbiter.records import Task, Verdict
+from orbiter.records import Task, Trajectory, Verdict
 from orbiter.verify.answer import answered
 from orbiter.verify.verifier import Verifier, judge, judge_batch
 
@@ -31,8 +31,9 @@ class RewardSpec:
     Args:
         name: Name in metrics and reasons.
         weight: What the reward is multiplied by in the sum; a finite number, below 0 for a penalty.
-        fn: Called as ``fn(output)``, or ``fn(output, task=task)`` if it has a parameter ``task``; returns a finite number
-            (True is 1), or None or an invalid :class:`Verdict` when it cannot tell.
+        fn: Called as ``fn(output)``, or with those of ``task``, ``trajectory`` (the whole conversation, tool calls too) and ``toolbox``
+            (as the answer left it) that it has a parameter for; returns a finite number (True is 1), or None or an invalid
+            :class:`Verdict` when it cannot tell. One with a method ``score_batch`` (:class:`BatchReward`) scores a batch at once.
     """
 
     name: str
@@ -60,7 +61,7 @@ class RewardSpec:
         """Return a reward that is the score of a verifier's verdict; an invalid verdict leaves the sample unscored.
 
         Args:
-            verifier: Judges the output as the one assistant message that follows the task's prompt.
+            verifier: Judges what follows the task's prompt: one assistant message, or several with the results of tools between.
             weight: Weight in the sum.
             name: Name of the reward; default: the verifier's.
         """
@@ -69,33 +70,75 @@ class RewardSpec:
     @property
     def needs_task(self) -> bool:
         """Whether ``fn`` cannot be called without a task."""
-        parameter = self._task_parameter
+        parameter = self._parameters.get("task")
         return parameter is not None and parameter.default is parameter.empty
 
     @functools.cached_property
-    def _task_parameter(self) -> inspect.Parameter | None:
+    def _parameters(self) -> Mapping[str, inspect.Parameter]:
         try:
-            return inspect.signature(self.fn).parameters.get("task")
+            return inspect.signature(self.fn).parameters
         except (TypeError, ValueError):  # some built-in functions have no signature
-            return None
+            return {}
 
-    def score(self, output: str, *, task: Task | None = None) -> tuple[float | None, str]:
-        """Return the unweighted reward of one output and an empty reason, or None and why there is none."""
-        takes_task = task is not None and self._task_parameter is not None
+    def score(self, output: str, **about: Any) -> tuple[float | None, str]:
+        """Return the unweighted reward of one output and an empty reason, or None and why there is none.
+
+        Args:
+            output: What the policy wrote.
+            about: ``task``, ``trajectory`` and ``toolbox``, as far as they are known; ``fn`` gets those that it has a parameter for.
+        """
+        told = {
+            name: value
+            for name, value in about.items()
+            if value is not None and name in self._parameters
+        }
         try:
-            value = self.fn(output, task=task) if takes_task else self.fn(output)
+            value = self.fn(output, **told)
         except Exception as error:
             return None, f"raised {type(error).__name__}"
         return _score_of(value)
 
     def score_batch(
-        self, outputs: Sequence[str], tasks: Sequence[Task] | None
+        self,
+        outputs: Sequence[str],
+        tasks: Sequence[Task] | None,
+        *,
+        trajectories: Sequence[Trajectory] | None = None,
+        toolboxes: Sequence[object] | None = None,
     ) -> list[tuple[float | None, str]]:
-        """Return what :meth:`score` would say of each output; a verifier judges them together."""
-        if tasks is not None and isinstance(self.fn, _VerifierReward):
-            return [_score_of(verdict) for verdict in self.fn.judge_batch(outputs, tasks)]
-        each: Sequence[Task | None] = tasks if tasks is not None else [None] * len(outputs)
-        return [self.score(output, task=task) for output, task in zip(outputs, each)]
+        """Return what :meth:`score` would say of each output; what has a ``score_batch`` of its own scores them together."""
+        if tasks is not None and trajectories is None:
+            trajectories = [answered(task, output) for output, task in zip(outputs, tasks)]
+        if tasks is not None and trajectories is not None and isinstance(self.fn, BatchReward):
+            return self._together(self.fn, list(zip(tasks, trajectories)))
+        nothing = [None] * len(outputs)
+        columns = (tasks or nothing, trajectories or nothing, toolboxes or nothing)
+        return [
+            self.score(output, task=task, trajectory=trajectory, toolbox=toolbox)
+            for output, task, trajectory, toolbox in zip(outputs, *columns)
+        ]
+
+    def _together(
+        self, fn: BatchReward, pairs: Sequence[tuple[Task, Trajectory]]
+    ) -> list[tuple[float | None, str]]:
+        try:
+            values = fn.score_batch(pairs)
+        except Exception as error:
+            return [(None, f"raised {type(error).__name__}")] * len(pairs)
+        if len(values) != len(pairs):
+            return [(None, f"returned {len(values)} rewards for {len(pairs)} answers")] * len(pairs)
+        return [_score_of(value) for value in values]
+
+
+@runtime_checkable
+class BatchReward(Protocol):
+    """What scores many answers at once, such as a verifier or a reward model."""
+
+    def score_batch(
+        self, pairs: Sequence[tuple[Task, Trajectory]]
+    ) -> Sequence[float | Verdict | None]:
+        """Return one value per task and the trajectory that answers it, in their order."""
+        ...
 
 
 def _score_of(value: float | Verdict | None) -> tuple[float | None, str]:
@@ -110,12 +153,11 @@ class _VerifierReward:
 
     verifier: Verifier
 
-    def __call__(self, output: str, task: Task) -> Verdict:
-        return judge(self.verifier, task, answered(task, output))
+    def __call__(self, output: str, task: Task, trajectory: Trajectory | None = None) -> Verdict:
+        return judge(self.verifier, task, trajectory or answered(task, output))
 
-    def judge_batch(self, outputs: Sequence[str], tasks: Sequence[Task]) -> list[Verdict]:
-        """Return the verdicts on several outputs, which a pool judges at the same time."""
-        pairs = [(task, answered(task, output)) for output, task in zip(outputs, tasks)]
+    def score_batch(self, pairs: Sequence[tuple[Task, Trajectory]]) -> list[Verdict]:
+        """Return the verdicts on several answers, which a pool judges at the same time."""
         return judge_batch(self.verifier, pairs)
 
 
@@ -151,7 +193,12 @@ class Rewards:
 
 
 def combine_rewards(
-    specs: Sequence[RewardSpec], outputs: Sequence[str], tasks: Sequence[Task] | None = None
+    specs: Sequence[RewardSpec],
+    outputs: Sequence[str],
+    tasks: Sequence[Task] | None = None,
+    *,
+    trajectories: Sequence[Trajectory] | None = None,
+    toolboxes: Sequence[object] | None = None,
 ) -> Rewards:
     """Score a batch: for each output the sum over specs of weight * reward.
 
@@ -162,20 +209,29 @@ def combine_rewards(
         specs: At least one reward; names differ.
         outputs: What the policy wrote.
         tasks: The task of each output, for rewards that look at it.
+        trajectories: The conversation that each output ends; None: the output is the one turn after the task's prompt.
+        toolboxes: What tools each output was written with, as it left them.
 
     Raises:
         ConfigError: There are no specs, two share a name, one needs tasks and there are none, or there are not as many
-            tasks as outputs.
+            of anything as outputs.
     """
     check_rewards(specs)
     if isinstance(outputs, str):
         raise ConfigError(f"outputs must be a list of texts, got the text {outputs[:60]!r}")
-    if tasks is not None and len(tasks) != len(outputs):
-        raise ConfigError(f"tasks must be as many as outputs, got {len(tasks)} and {len(outputs)}")
+    given = {"tasks": tasks, "trajectories": trajectories, "toolboxes": toolboxes}
+    for name, items in given.items():
+        if items is not None and len(items) != len(outputs):
+            raise ConfigError(
+                f"{name} must be as many as outputs, got {len(items)} and {len(outputs)}"
+            )
     for spec in specs:
         if tasks is None and spec.needs_task:
             raise ConfigError(f"reward {spec.name!r} needs the task of each output, got none")
-    columns = [spec.score_batch(outputs, tasks) for spec in specs]
+    columns = [
+        spec.score_batch(outputs, tasks, trajectories=trajectories, toolboxes=toolboxes)
+        for spec in specs
+    ]
     summed = [_sum(specs, [column[i] for column in columns]) for i in range(len(outputs))]
     return Rewards(
         scores=tuple(score for score, _ in summed),

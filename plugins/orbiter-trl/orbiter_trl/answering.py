@@ -70,7 +70,7 @@ class Answerer:
         Raises:
             PolicyError: They cannot be loaded, or the tokenizer has no chat template.
         """
-        place = _device(device)
+        place = device_of(device)
         shared = {"trust_remote_code": trust_remote_code, "local_files_only": Path(source).is_dir()}
         try:
             with quiet():
@@ -78,7 +78,7 @@ class Answerer:
                 stored = AutoConfig.from_pretrained(source, **shared).get_text_config().dtype
                 model = AutoModelForCausalLM.from_pretrained(
                     source,
-                    dtype=_dtype(dtype, place, stored),
+                    dtype=dtype_of(dtype, place, stored),
                     use_safetensors=True,
                     **shared,
                 )
@@ -233,7 +233,8 @@ def _buckets(prompts: list[_Prompt]) -> list[list[_Prompt]]:
     return buckets
 
 
-def _device(name: str) -> torch.device:
+def device_of(name: str) -> torch.device:
+    """Return the device of a name: ``auto`` is CUDA if there is one."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -248,7 +249,7 @@ def _device(name: str) -> torch.device:
     return place
 
 
-def _dtype(name: str, place: torch.device, stored: torch.dtype | None) -> str:
+def dtype_of(name: str, place: torch.device, stored: torch.dtype | None) -> str:
     """Return the type to load the weights in; training leaves float32 behind, which a GPU need not answer with."""
     halve = (
         name == "auto"

@@ -154,6 +154,7 @@ class TrlBackend(Backend):
             checkpoint=folder.checkpoint,
             metrics=_final(watch.last, trainer.state.global_step, tally),
             token_count=tally.token_count,
+            sample_count=tally.sample_count,
             seconds=tally.seconds,
             alarms=tuple(alarms),
         )
@@ -198,9 +199,7 @@ def _tensorboard(folder: Path) -> Any:
     return TensorBoardCallback(SummaryWriter(log_dir=str(folder)))
 
 
-def _save(
-    job: TrainJob, trainer: Any, tokenizer: PreTrainedTokenizerBase, folder: Path
-) -> None:
+def _save(job: TrainJob, trainer: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     model = trainer.accelerator.unwrap_model(trainer.model)
     if job.config.lora is not None and job.config.lora.bits is not None:
         from orbiter_trl.loading import from_where

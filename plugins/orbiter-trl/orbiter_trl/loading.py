@@ -59,16 +59,19 @@ def load(job: TrainJob) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
 def _with_head(kind: Any, name: str, **how: Any) -> PreTrainedModel:
     """Return the model with a head for one number; that the head is new is expected, and that anything else is would be an error."""
     log = logging.getLogger("transformers.modeling_utils")
-    level = log.level
-    log.setLevel(logging.ERROR)
+    log.addFilter(_is_no_report)
     try:
         model, found = kind.from_pretrained(name, num_labels=1, output_loading_info=True, **how)
     finally:
-        log.setLevel(level)
+        log.removeFilter(_is_no_report)
     body = f"{model.base_model_prefix}."
     if lacking := sorted(key for key in found["missing_keys"] if key.startswith(body)):
         raise BackendError(f"model {name!r} must hold all its weights, and lacks {lacking[0]}")
     return model  # type: ignore[no-any-return]
+
+
+def _is_no_report(record: logging.LogRecord) -> bool:
+    return "LOAD REPORT" not in record.getMessage()
 
 
 def from_where(job: TrainJob) -> dict[str, Any]:

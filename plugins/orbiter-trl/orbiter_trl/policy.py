@@ -53,7 +53,7 @@ class TransformersPolicy(Policy):
         trust_remote_code: bool = False,
         chat_template_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
-        if model is not None and _is_path(model) and not Path(model).is_dir():
+        if model is not None and is_path(model) and not Path(model).is_dir():
             raise ConfigError(f"model must be a folder that exists or a hub id, got {str(model)!r}")
         if batch_size < 1:
             raise ConfigError(f"batch_size must be >= 1, got {batch_size!r}")
@@ -140,7 +140,7 @@ class TransformersPolicy(Policy):
             self._executor = None
 
 
-def _is_path(model: str | Path) -> bool:
+def is_path(model: str | Path) -> bool:
     """Return whether a model's name can only be a path: a hub id is ``name`` or ``owner/name``."""
     return isinstance(model, Path) or model.startswith((".", "/", "~")) or model.count("/") > 1
 

@@ -19,11 +19,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import RewardConfig, RewardTrainer
 
 from orbiter.train.backend import TrainJob
+from orbiter.train.tally import Tally
 from orbiter_trl.bucketing import BucketingTrainer
 from orbiter_trl.preferences import Tokeniser, pad_id_of, read_unpaired
 from orbiter_trl.rows import IGNORED, TokenRow
 from orbiter_trl.settings import refuse_rewards, trl_arguments
-from orbiter.train.tally import Tally
 
 CONFIG = RewardConfig
 """The class whose arguments a job's options are."""

@@ -164,3 +164,44 @@ def any_job(nano, rows, tasks, pairs, unary, write, tmp_path):
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def scoring_model(nano, tmp_path_factory):
+    """Train a model of an algorithm that scores, on rows."""
+    config = TrainConfig(max_steps=30, batch_size=8, learning_rate=2e-2, log_every=10)
+
+    def make(algorithm, rows):
+        folder = tmp_path_factory.mktemp(algorithm)
+        data = folder / "rows.jsonl"
+        data.write_bytes(b"".join(orjson.dumps(row.to_row()) + b"\n" for row in rows))
+        job = TrainJob(
+            algorithm=algorithm,
+            model=str(nano),
+            data=data,
+            output_dir=folder / "out",
+            config=config,
+        )
+        return TrlBackend().train(job).checkpoint
+
+    return make
+
+
+PROMPTS = [(Message("user", f"copy {n}{n}:"),) for n in range(8)]
+
+
+@pytest.fixture(scope="session")
+def reward_model(scoring_model):
+    """A model that prefers answers of digits to answers of letters."""
+    return scoring_model("reward", [Pair(p, answer("77"), answer("cc")) for p in PROMPTS])
+
+
+@pytest.fixture(scope="session")
+def step_model(scoring_model):
+    """A model that takes steps of digits for right, and those of letters for wrong."""
+    rows = [
+        UnpairedPreference((*prompt, *before), answer(text), text == "77")
+        for prompt in PROMPTS
+        for before, text in (((), "77"), ((), "cc"), (answer("77"), "cc"), (answer("cc"), "77"))
+    ]
+    return scoring_model("prm", rows)

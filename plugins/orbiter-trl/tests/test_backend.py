@@ -51,7 +51,7 @@ def test_the_registry_makes_the_backend():
     assert {record.__name__: name for name, record in backend.algorithms.items()} == {
         "Trajectory": "spin",
         "Pair": "orpo",
-        "UnpairedPreference": "kto",
+        "UnpairedPreference": "prm",
         "Task": "online_dpo",
     }
     assert backend.scoring < backend.algorithms.keys()

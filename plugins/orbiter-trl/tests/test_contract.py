@@ -6,13 +6,15 @@ import hashlib
 import pytest
 from orbiter_trl.backend import TrlBackend
 from orbiter_trl.policy import TransformersPolicy
+from orbiter_trl.reward_model import RewardModel
 
 from orbiter.generate.policy import Request, Sampling
 from orbiter.plugin import registry
-from orbiter.records import Message
-from orbiter.testing import check_backend, check_policy, check_trainer
+from orbiter.records import Message, Task
+from orbiter.testing import check_backend, check_policy, check_trainer, check_verifier
 from orbiter.train.config import TrainConfig
 from orbiter.train.model_trainer import ModelTrainer
+from orbiter.verify.audit import LabelledAnswer
 
 CONFIG = TrainConfig(max_steps=2, batch_size=4, log_every=1)
 REQUESTS = [Request(messages=(Message("user", "copy " + "1" * n),), seed=n) for n in range(1, 12)]
@@ -43,12 +45,29 @@ def check_nano(ask):
     assert any(name.endswith(".safetensors") for name in one)
 
 
+def check_scoring(name, model, ask):
+    """A trained model that prefers digits to letters, as a verifier of answers to any prompt."""
+    task = Task("copying", "copying:1", (Message("user", "copy 11:"),), answer="77")
+    labelled = [LabelledAnswer(task, "77", True), LabelledAnswer(task, "cc", False)]
+    options = {"model": str(ask(model))}
+    if name == "reward_model":  # which has no zero of its own
+        rewards = [RewardModel(options["model"])(item.answer, task) for item in labelled]
+        options["offset"] = sum(rewards) / 2
+    check_verifier(functools.partial(registry().create, "verifier", name, options), labelled)
+
+
 CHECKS = {
     ("policy", "transformers"): {"": check_transformers},
     ("backend", "trl"): {
         algorithm: functools.partial(check_trl, algorithm) for algorithm in TrlBackend.algorithms
     },
     ("model", "nano"): {"": check_nano},
+    ("verifier", "reward_model"): {
+        "": functools.partial(check_scoring, "reward_model", "reward_model")
+    },
+    ("verifier", "process_reward_model"): {
+        "": functools.partial(check_scoring, "process_reward_model", "step_model")
+    },
 }
 """(kind, name) to what checks it, given a function that gets a fixture; of a backend, one check per algorithm."""
 

@@ -228,7 +228,10 @@ def test_process_reward_model(first, write):
     chats = [("copy 12:", "1", "2"), ("copy 34:", "3", "5"), ("copy 56:", "6", "6")]
     steps = []
     for ask, one, two in chats:
-        prompt, turns = (Message("user", ask),), (Message("assistant", one), Message("assistant", two))
+        prompt, turns = (
+            (Message("user", ask),),
+            (Message("assistant", one), Message("assistant", two)),
+        )
         steps += [
             UnpairedPreference(prompt, turns[:1], one == ask[5]),
             UnpairedPreference((*prompt, turns[0]), turns[1:], one + two == ask[5:7]),

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 import torch
-from orbiter_trl.answering import Answerer, _dtype
+from orbiter_trl.answering import Answerer, dtype_of
 from orbiter_trl.policy import TransformersPolicy
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
@@ -312,4 +312,4 @@ def test_a_gpu_answers_in_half_precision_unless_told_otherwise(
     monkeypatch, name, device, stored, loaded
 ):
     monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda: True)
-    assert _dtype(name, torch.device(device), stored) == loaded
+    assert dtype_of(name, torch.device(device), stored) == loaded
