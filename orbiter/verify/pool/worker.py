@@ -243,6 +243,7 @@ class Worker:
     def kill(self) -> None:
         """Have the worker and all that it started killed; its thread then finds it gone. May be called from any thread."""
         self._process.terminate()
+        self._process.send_signal(signal.SIGCONT)  # a verifier may have stopped its guard
 
     def close(self, *, kill: bool = False) -> None:
         """End the worker: an idle one leaves by itself, unless it is to be killed."""
@@ -251,14 +252,14 @@ class Worker:
         else:
             self._send(memoryview(FRAME.pack(0, 0)))
         os.close(self._requests)
-        self._reap()
+        self._reap(told=kill)
         os.close(self._results)
         os.close(self._noise)
         self._progress.close()
 
-    def _reap(self) -> None:
-        """Wait until the guard is gone, and with it the last that could print; one that takes too long is told, and then killed."""
-        for more in (self._process.terminate, self._process.kill):
+    def _reap(self, *, told: bool = False) -> None:
+        """Wait until the guard is gone, and with it the last that could print; one that takes too long is told, unless it was, and then killed."""
+        for more in (self._process.kill,) if told else (self.kill, self._process.kill):
             if self._falls_silent(REAP_S):
                 break
             more()  # the kernel kills the judging process with its guard

@@ -102,6 +102,10 @@ class Misbehaving(Verifier):
             print(*pids, os.getpid(), os.getppid(), file=file)
         time.sleep(600)
 
+    def stops_its_guard(self, task):
+        os.kill(os.getppid(), signal.SIGSTOP)
+        return self.leaves_children(task)
+
     def uses_the_alarm(self, task):
         rang = []
         signal.signal(signal.SIGALRM, lambda *_: rang.append(True))

@@ -9,6 +9,7 @@ import pytest
 
 from orbiter.records import Outcome
 from orbiter.verify.pool import VerifierPool
+from orbiter.verify.pool.worker import REAP_S
 from orbiter.verify.verifier import OUT_OF_MEMORY
 
 REASONS = {
@@ -92,6 +93,19 @@ def test_what_a_killed_worker_started_is_killed_with_it(misbehaving, asked, tmp_
         assert len(started) == 4
         # The guard is reaped when the verdict is there, and it goes last.
         assert [pid for pid in started if os.path.exists(f"/proc/{pid}")] == []
+
+
+def test_a_guard_that_was_stopped_still_kills_and_at_once(misbehaving, asked, tmp_path):
+    pids = tmp_path / "pids"
+    pool = VerifierPool(misbehaving(), workers=1, timeout_s=60)
+    future = pool.submit([asked("stops_its_guard", pids=str(pids))])
+    while not pids.exists() or len(pids.read_text().split()) < 4:
+        time.sleep(0.005)
+    began = time.monotonic()
+    pool.close()
+    assert time.monotonic() - began < REAP_S  # it was not given up on
+    assert future.cancelled()
+    assert [pid for pid in pids.read_text().split() if os.path.exists(f"/proc/{pid}")] == []
 
 
 def test_an_alarm_that_a_verifier_left_does_not_strike_another_pair(misbehaving, asked):
