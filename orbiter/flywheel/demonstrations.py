@@ -9,19 +9,31 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
+from attrs import frozen
 
 from orbiter.errors import ConfigError, OrbiterWarning, user_code
 from orbiter.plugin import registry
 from orbiter.records import Message, Outcome, Task, Trajectory, content_hash
-from orbiter.tasks.splits import is_held_out
+from orbiter.tasks.environment import Environment
+from orbiter.tasks.splits import TaskStream, is_held_out
 from orbiter.tasks.streams import item_seed
+from orbiter.verify.verifier import Verifier
 
 if TYPE_CHECKING:
     from orbiter.flywheel.flywheel import Flywheel
+    from orbiter.flywheel.recipe import Turn
     from orbiter.flywheel.sections import Component
 
 REACH = 64
 """How many rows of an engine are looked at, per demonstration wanted, before it counts as exhausted."""
+
+
+@frozen
+class Source:
+    """An environment that demonstrates, and what confirms it."""
+
+    environment: Environment
+    verifier: Verifier
 
 
 def demonstrations(wheel: Flywheel, count: int) -> list[Trajectory]:
@@ -35,14 +47,48 @@ def demonstrations(wheel: Flywheel, count: int) -> list[Trajectory]:
     teach = wheel.recipe.teach
     engines = teach.synthesisers if teach is not None else ()
     if not engines:
-        return _confirmed(wheel, wheel.stream("train").take(count))
+        source = Source(wheel.environment, wheel.verifier)
+        return _confirmed(wheel, source, wheel.stream("train").take(count))
+    return _made(wheel, engines, count, "teach.demonstrations")
+
+
+def made_by_stage(wheel: Flywheel, turn: Turn) -> list[Trajectory]:
+    """Return the demonstrations that a stage asks for, none of them to a task that an earlier one had.
+
+    Raises:
+        ConfigError: As :func:`demonstrations`.
+    """
+    spec = turn.stage.demonstrate
+    if spec is None:
+        return []
+    if spec.synthesisers:
+        rows = _made(wheel, spec.synthesisers, spec.count, f"stages.{turn.name}.demonstrate.count")
+    elif spec.environment is None:
+        source = Source(wheel.environment, wheel.verifier)
+        rows = _confirmed(wheel, source, wheel.tasks(turn.number)[: spec.count])
+    else:
+        environment: Environment = wheel.make("environment", spec.environment)
+        source = Source(environment, wheel.verifier_for(environment))
+        stream = TaskStream(environment, seed=item_seed(wheel.recipe.seed, "tasks"))
+        rows = _confirmed(wheel, source, stream.take(spec.count, allow_fewer=True))
+    return [attrs.evolve(row, round=turn.number) for row in rows]
+
+
+def answers_to(wheel: Flywheel, tasks: Sequence[Task]) -> list[Trajectory]:
+    """Return the environment's own answers to tasks, confirmed by the verifier."""
+    return _confirmed(wheel, Source(wheel.environment, wheel.verifier), tasks)
+
+
+def _made(
+    wheel: Flywheel, engines: Sequence[Component], count: int, place: str
+) -> list[Trajectory]:
     rows: list[Trajectory] = []
     for i, engine in enumerate(engines):
         share = math.ceil((count - len(rows)) / (len(engines) - i))
         rows += _made_by(wheel, _seeded(wheel, engine, i), share)
     if len(rows) < count:
         warnings.warn(
-            f"teach.demonstrations is {count}, but the synthesisers have {len(rows)} distinct rows that pass the verifier "
+            f"{place} is {count}, but the synthesisers have {len(rows)} distinct rows that pass the verifier "
             "and answer no held-out prompt",
             OrbiterWarning,
             stacklevel=2,
@@ -59,25 +105,25 @@ def _seeded(wheel: Flywheel, engine: Component, number: int) -> Component:
     return attrs.evolve(engine, extra={**engine.extra, "seed": seed})
 
 
-def _confirmed(wheel: Flywheel, tasks: Sequence[Task]) -> list[Trajectory]:
+def _confirmed(wheel: Flywheel, source: Source, tasks: Sequence[Task]) -> list[Trajectory]:
     """Return the environment's demonstrations; one that the verifier does not pass is a fault of the environment."""
-    rows = [_demonstrated(wheel, task) for task in tasks]
-    verdicts = wheel.pool.judge_all(list(zip(tasks, rows)))
+    rows = [_demonstrated(source.environment, task) for task in tasks]
+    verdicts = wheel.pool_of(source.verifier).judge_all(list(zip(tasks, rows)))
     for row, verdict in zip(rows, verdicts):
         if verdict.outcome is not Outcome.PASS:
             raise ConfigError(
-                f"environment {wheel.environment.name!r} demonstrates {row.answer!r} for task {row.task_id!r}, "
-                f"but verifier {wheel.verifier.name!r} says {verdict.outcome.value}: {verdict.reason}"
+                f"environment {source.environment.name!r} demonstrates {row.answer!r} for task {row.task_id!r}, "
+                f"but verifier {source.verifier.name!r} says {verdict.outcome.value}: {verdict.reason}"
             )
     return [attrs.evolve(r, score=v.score, verdict=v) for r, v in zip(rows, verdicts)]
 
 
-def _demonstrated(wheel: Flywheel, task: Task) -> Trajectory:
-    with user_code(f"environment {wheel.environment.name!r}", "demonstrate"):
-        answer = wheel.environment.demonstrate(task)
+def _demonstrated(environment: Environment, task: Task) -> Trajectory:
+    with user_code(f"environment {environment.name!r}", "demonstrate"):
+        answer = environment.demonstrate(task)
     if answer is None:
         raise ConfigError(
-            f"environment {wheel.environment.name!r} cannot demonstrate task {task.task_id!r}",
+            f"environment {environment.name!r} cannot demonstrate task {task.task_id!r}",
             hint="leave the teach stage out, or name synthesisers in it",
         )
     turn = Message("assistant", answer)

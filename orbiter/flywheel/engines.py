@@ -3,5 +3,8 @@
 POLICY = "policy"
 """The policy, for training data."""
 
+HINTED = "hinted"
+"""The policy, for training data, with the right answer in sight."""
+
 HELD_OUT = "held_out"
 """The policy, on held-out tasks, for a measurement."""

@@ -27,16 +27,16 @@ from orbiter.errors import (
     user_code,
 )
 from orbiter.flywheel import stages
-from orbiter.flywheel.engines import POLICY
+from orbiter.flywheel.engines import HINTED, POLICY
 from orbiter.flywheel.provenance import provenance
-from orbiter.flywheel.recipe import Recipe
+from orbiter.flywheel.recipe import BASE, TEACH, Recipe, Turn
 from orbiter.flywheel.recipe_file import dump_recipe
-from orbiter.flywheel.sections import Component
+from orbiter.flywheel.sections import Component, Gates
 from orbiter.generate.policy import Policy
 from orbiter.hookspecs import RoundEvent, StateEvent
 from orbiter.ledger import AttemptKey, Ledger
 from orbiter.plugin import plugin_manager, registry
-from orbiter.records import Trajectory
+from orbiter.records import Task, Trajectory
 from orbiter.registry import parameters_of
 from orbiter.tasks.component import make_component
 from orbiter.tasks.environment import Environment
@@ -102,6 +102,9 @@ class Flywheel:
         self._judged: tuple[int, dict[AttemptKey, Trajectory]] = (-1, {})
         self._streams: dict[str, TaskStream] = {}
         self._checkpoint: Path | None = None
+        self.models: dict[str, str] = {}
+        self._verifiers: dict[str, Verifier] = {}
+        self._critics: dict[str, Policy] = {}
         self._loaded = False
         self._worked, self._state = False, ""
 
@@ -116,16 +119,49 @@ class Flywheel:
     def _make_verifier(self) -> Verifier:
         if self.recipe.verifier is not None:
             return self.make("verifier", self.recipe.verifier)  # type: ignore[no-any-return]
+        return self.verifier_for(self.environment)
+
+    def verifier_for(self, environment: Environment) -> Verifier:
+        """Return the verifier that an environment has of its own."""
         try:
-            given = self.environment.verifier()
+            given = environment.verifier()
         except OrbiterError:
             raise
         except Exception as error:
             raise UserCodeLoadError(
-                f"environment {self.environment.name!r} raised in verifier(): "
+                f"environment {environment.name!r} raised in verifier(): "
                 f"{type(error).__name__}: {error}"
             ) from error
         return make_component("verifier", given, Verifier, base_dir=self.base_dir)  # type: ignore[type-abstract]
+
+    def turn(self, number: int) -> Turn:
+        """Return what the recipe says of a round, counted from 1."""
+        return self.recipe.turns[number - 1]
+
+    def gates(self, number: int) -> Gates:
+        """Return the gates of a round; of round 0, the recipe's own."""
+        return self.turn(number).stage.gates if number else self.recipe.gates
+
+    def tasks(self, number: int) -> list[Task]:
+        """Return the tasks that a round asks."""
+        return stages.round_tasks(self, number)
+
+    def critic(self, place: str, spec: Component) -> Policy:
+        """Return a policy that stands in a stage of the recipe, made once."""
+        if place not in self._critics:
+            self._critics[place] = self.make("policy", spec)
+        return self._critics[place]
+
+    def judge_of(self, turn: Turn) -> Verifier:
+        """Return what judges the samples of a round: its stage's own verifier, or the run's."""
+        spec = turn.stage.verifier
+        return self.verifier if spec is None else self.verifier_of(f"stages.{turn.name}", spec)
+
+    def verifier_of(self, place: str, spec: Component) -> Verifier:
+        """Return a verifier that stands somewhere in the recipe, made once."""
+        if place not in self._verifiers:
+            self._verifiers[place] = self.make("verifier", spec)
+        return self._verifiers[place]
 
     @property
     def pool(self) -> VerifierPool:
@@ -164,6 +200,13 @@ class Flywheel:
                 options["model"] = model.id
         return registry().create("policy", spec.name, options, base_dir=self.base_dir)  # type: ignore[no-any-return]
 
+    def policy_of(self, model: str) -> Policy:
+        """Return a policy of the recipe's kind that answers with a model of the run, or with one by id."""
+        policy = self._make_policy()
+        if self.place(model).is_dir():
+            policy.load(self.place(model))
+        return policy
+
     def stream(self, split: str) -> TaskStream:
         """Return the run's tasks of a split: ``train`` or ``held_out``."""
         if split not in self._streams:
@@ -191,10 +234,14 @@ class Flywheel:
         """Return a round's attempts with their verdicts, in identity order."""
         if self._judged[0] != number:
             judged = {}
-            for attempt in self.ledger.attempts(number, POLICY):
-                verdict = self.ledger.verdict_of(attempt.key)
-                score = verdict.score if verdict else None
-                judged[attempt.key] = attrs.evolve(attempt.trajectory, score=score, verdict=verdict)
+            for engine in (POLICY, HINTED):
+                for attempt in self.ledger.attempts(number, engine):
+                    verdict = self.ledger.verdict_of(attempt.key)
+                    judged[attempt.key] = attrs.evolve(
+                        attempt.trajectory,
+                        score=verdict.score if verdict else None,
+                        verdict=verdict,
+                    )
             self._judged = (number, judged)
         return self._judged[1]
 
@@ -241,27 +288,51 @@ class Flywheel:
     def _rounds(self) -> str | None:
         recipe = self.recipe
         self.stage(0, "audit", stages.audit)
-        base = self.stage(0, "model", stages.model).get("checkpoint")
-        self._use(base)
+        self._use(BASE, self.stage(0, "model", stages.model).get("checkpoint"))
         if recipe.teach is not None:
-            self._use(self.stage(0, "teach", stages.teach).get("checkpoint"))
+            self._use(TEACH, self.stage(0, "teach", stages.teach).get("checkpoint"))
         self.stage(0, "evaluate", stages.evaluate)
         self.stage(0, "round", stages.summarise)
         with _settled_garbage():
             return self._turn()
 
     def _turn(self) -> str | None:
-        recipe = self.recipe
-        for number in range(1, recipe.rounds + 1):
-            self.stage(number, "generate", stages.generate)
-            self.stage(number, "curate", stages.curate)
-            if recipe.train is not None:
-                self._use(self.stage(number, "train", stages.train).get("checkpoint"))
-            self.stage(number, "evaluate", stages.evaluate)
-            self.stage(number, "round", stages.summarise)
-            # Asked anew each time, so that a stopped run goes on when its gates are opened.
-            if reason := stages.stop_reason(self, number):
+        ended: dict[str, str] = {}
+        for turn in self.recipe.turns:
+            # Gates are asked anew each time, so that a stopped run goes on when they are opened.
+            if turn.name in ended:
+                continue
+            if reason := stages.reason_before(self, turn) or self._round(turn):
                 return reason
+            if reason := stages.reason_after(self, turn):
+                return reason
+            if reason := stages.reached(self, turn):
+                ended[turn.name] = reason
+        return ended.get(self.recipe.turns[-1].name)
+
+    def _round(self, turn: Turn) -> str | None:
+        """Do what is still to be done of a round, and return why the run stops in the middle of it, or None."""
+        number, stage = turn.number, turn.stage
+        if turn.stage.model is not None and number == turn.first:
+            self._answer_with(turn.stage.model)
+        if stage.demonstrate is not None:
+            self.stage(number, "demonstrate", stages.demonstrate)
+        if stage.generate is not None:
+            self.stage(number, "generate", stages.generate)
+        if stage.generate is not None or stages.reads_rows(self, turn):
+            self.stage(number, "curate", stages.curate)
+        if reason := stages.reason_to_learn_nothing(self, turn):
+            return reason
+        answers = True
+        if stage.train is not None:
+            answers = not stages.scores(self, stage.train)
+            checkpoint = self.stage(number, "train", stages.train).get("checkpoint")
+            self._use(turn.name, checkpoint, answers=answers)
+        if answers and (stage.generate is not None or stage.train is not None):
+            self.stage(number, "evaluate", stages.evaluate)
+            if stage.gates.max_kl is not None and stage.train is not None:
+                self.stage(number, "distance", stages.distance)
+        self.stage(number, "round", stages.summarise)
         return None
 
     def stage(
@@ -301,10 +372,24 @@ class Flywheel:
         """Return a path inside the run's folder."""
         return self.path / relative
 
-    def _use(self, checkpoint: str | None) -> None:
+    def _use(self, name: str, checkpoint: str | None, *, answers: bool = True) -> None:
+        """Note the model that a stage made, and answer with it from now on if it is one that answers."""
         if checkpoint is not None:
-            self._checkpoint = self.place(checkpoint)
-            self._loaded = False
+            self.models[name] = checkpoint
+            if answers:
+                self._checkpoint = self.place(checkpoint)
+                self._loaded = False
+
+    def _answer_with(self, name: str) -> None:
+        """Answer with the model that an earlier stage made, or with the first one."""
+        if name in self.models:
+            self._use(name, self.models[name])
+        elif (
+            self._checkpoint is not None
+        ):  # the first model is one by id, which the policy is made with
+            if self._policy is not None:
+                self.wait_for(self._policy.aclose())
+            self._policy, self._checkpoint, self._loaded = None, None, False
 
     def ready_policy(self) -> Policy:
         """Return the policy with the present checkpoint loaded."""
@@ -404,8 +489,8 @@ class Flywheel:
         try:
             for pool in self._pools.values():
                 pool.close()
-            if self._policy is not None:
-                self.wait_for(self._policy.aclose())
+            for policy in filter(None, (self._policy, *self._critics.values())):
+                self.wait_for(policy.aclose())
         finally:
             if self._cache is not None:
                 self._cache.close()
@@ -414,6 +499,7 @@ class Flywheel:
                 self._runner.close()
                 self._runner = None
             self._policy = None
+            self._critics = {}
 
 
 @contextmanager

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from attrs import field, frozen
 
-from orbiter.errors import RecordError
+from orbiter.errors import RecordError, did_you_mean
 from orbiter.flywheel.sections import (
     Component,
     Curate,
+    Demonstrate,
     Evaluate,
     Gates,
     Generate,
     ModelSpec,
     PolicySpec,
+    Revise,
+    Reward,
     Teach,
     Train,
     Verify,
@@ -27,7 +31,67 @@ from orbiter.ledger.ledger import RUN_NAME
 _SECRET = re.compile(r"(?:.*_)?(?:api_key|password|secret|access_token)")
 
 
+BASE, TEACH, PREVIOUS, LOOP, TASK = "base", "teach", "previous", "loop", "task"
+"""What a recipe calls the first model, the cold start, the present model, the only stage of one without ``stages``, and the run's verifier."""
+
+_STAGE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
+
+
 @frozen(kw_only=True)
+class Stage:
+    """A stage of a recipe: it makes data, trains, or both, for some rounds, from models and datasets of earlier stages.
+
+    A stage does what it has a section for. In a recipe file, the fields that its ``generate``, ``curate``, ``train`` and ``gates`` leave out
+    are those of the recipe's own section of that name.
+
+    Args:
+        rounds: How often it turns.
+        model: Whose model answers, and is trained on by ``start: previous``: ``base``, ``teach`` or an earlier stage; None for the present one.
+        demonstrate: Demonstrations that it has made.
+        generate: What it samples; None for nothing.
+        revise: Have the answers criticised and revised first.
+        verifier: What judges its samples; None for the verifier of the run.
+        curate: What is kept of them.
+        data: What it trains on: ``teach``, stages by name, itself among them, or JSONL files; with a share each, or all of them whole.
+            Empty: what it samples, and the demonstrations.
+        rewards: Of an algorithm that samples for itself; empty: the verifier's score.
+        train: The training of each round; None makes data only.
+        gates: When it ends, or the run stops.
+    """
+
+    rounds: int = field(default=1, validator=at_least(1))
+    model: str | None = None
+    demonstrate: Demonstrate | None = None
+    generate: Generate | None = None
+    revise: Revise | None = None
+    verifier: Component | None = None
+    curate: Curate = field(factory=Curate)
+    data: tuple[str, ...] | Mapping[str, float] = ()
+    rewards: tuple[Reward, ...] = ()
+    train: Train | None = None
+    gates: Gates = field(factory=Gates)
+
+
+@frozen(kw_only=True)
+class Turn:
+    """One round of a run, as its recipe has it.
+
+    Args:
+        number: The round, counted from 1 through all stages.
+        name: Its stage's name.
+        stage: Its stage.
+        first: First round of the stage.
+        last: Last round of the stage.
+    """
+
+    number: int
+    name: str
+    stage: Stage
+    first: int
+    last: int
+
+
+@frozen(kw_only=True, slots=False)
 class Recipe:
     """A run.
 
@@ -37,7 +101,7 @@ class Recipe:
         policy: What answers.
         description: One sentence.
         seed: Every random choice of the run derives from it.
-        rounds: How often the loop turns.
+        rounds: How often the loop turns; with ``stages``, the sum of theirs.
         inputs: Values for ``${inputs.name}``.
         model: The model to start from; None if the policy needs none.
         verifier: What judges; default: the environment's own.
@@ -50,6 +114,8 @@ class Recipe:
         evaluate: How a round is measured.
         gates: When to stop.
         exports: Formats that the final data is written in.
+        stages: The graph, in the order in which it is walked; empty for one stage, ``loop``, of ``rounds`` with the sections ``generate``,
+            ``curate``, ``train`` and ``gates``.
     """
 
     name: str
@@ -70,6 +136,7 @@ class Recipe:
     evaluate: Evaluate = field(factory=Evaluate)
     gates: Gates = field(factory=Gates)
     exports: tuple[Component, ...] = ()
+    stages: Mapping[str, Stage] = field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
         self._refuse_secrets()
@@ -78,9 +145,37 @@ class Recipe:
                 f"must be 1 to 100 letters, digits, '_', '.' and '-', got {self.name!r}",
                 field="name",
             )
-        for stage in ("teach", "train"):
-            if getattr(self, stage) is not None and self.model is None:
-                raise RecordError(f"must be given, since there is a {stage} stage", field="model")
+        for section in ("teach", "train"):
+            if getattr(self, section) is not None and self.model is None:
+                raise RecordError(f"must be given, since there is a {section} stage", field="model")
+        check_graph(self)
+
+    @property
+    def graph(self) -> Mapping[str, Stage]:
+        """The stages by name; of a recipe without any, the loop."""
+        if self.stages:
+            return self.stages
+        loop = Stage(
+            rounds=self.rounds,
+            generate=self.generate,
+            curate=self.curate,
+            train=self.train,
+            gates=self.gates,
+        )
+        return {LOOP: loop}
+
+    @cached_property
+    def turns(self) -> tuple[Turn, ...]:
+        """The rounds of the run, in order."""
+        turns: list[Turn] = []
+        for name, stage in self.graph.items():
+            first = len(turns) + 1
+            last = first + stage.rounds - 1
+            turns += [
+                Turn(number=number, name=name, stage=stage, first=first, last=last)
+                for number in range(first, last + 1)
+            ]
+        return tuple(turns)
 
     def _refuse_secrets(self) -> None:
         """A recipe is saved with its run and shown in errors, so what it holds is no secret."""
@@ -90,6 +185,10 @@ class Recipe:
             "verifier": self.verifier,
             "audit_verifier": self.audit_verifier,
         }
+        for name, stage in self.stages.items():
+            parts |= {f"stages.{name}.verifier": stage.verifier}
+            if stage.revise is not None:
+                parts |= {f"stages.{name}.revise.critic": stage.revise.critic}
         for place, part in parts.items():
             for key in part.extra if part is not None else ():
                 if _SECRET.fullmatch(key):
@@ -98,3 +197,62 @@ class Recipe:
                         field=f"{place}.{key}",
                         hint="let the part read it from the environment, and name the variable: api_key_env",
                     )
+
+
+def check_graph(recipe: Recipe) -> None:
+    """Raise RecordError where a stage reads what no earlier one makes, or has nothing to do."""
+    known = [BASE] if recipe.teach is None else [BASE, TEACH]
+    if recipe.teach is not None and recipe.teach.start not in (PREVIOUS, BASE):
+        raise _unknown(recipe.teach.start, "teach.start", [PREVIOUS, BASE])
+    if not recipe.stages:
+        if recipe.train is not None and recipe.train.start not in (PREVIOUS, *known):
+            raise _unknown(recipe.train.start, "train.start", [PREVIOUS, *known])
+        return
+    total = sum(stage.rounds for stage in recipe.stages.values())
+    if recipe.rounds != total:
+        raise RecordError(
+            f"must be left out or {total}, the sum of the stages' rounds, got {recipe.rounds}",
+            field="rounds",
+            hint="set stages.NAME.rounds",
+        )
+    for name, stage in recipe.stages.items():
+        _check_stage(recipe, name, stage, known)
+        known.append(name)
+
+
+def _check_stage(recipe: Recipe, name: str, stage: Stage, known: list[str]) -> None:
+    place = f"stages.{name}"
+    if not _STAGE_NAME.fullmatch(name) or name in (BASE, TEACH, PREVIOUS, TASK):
+        raise RecordError(
+            f"must be named with letters, digits, '_' and '-', and not {BASE}, {TEACH}, {PREVIOUS} or {TASK}",
+            field=place,
+        )
+    if stage.model is not None and stage.model not in known:
+        raise _unknown(stage.model, f"{place}.model", known)
+    if stage.train is not None:
+        if recipe.model is None:
+            raise RecordError(f"must be given, since stage {name!r} trains", field="model")
+        if stage.train.start not in (PREVIOUS, *known):
+            raise _unknown(stage.train.start, f"{place}.train.start", [PREVIOUS, *known])
+    for source in stage.data:
+        if not source.endswith(".jsonl") and source not in (*known[1:], name):
+            raise _unknown(source, f"{place}.data", [*known[1:], name, "a .jsonl file"])
+    if isinstance(stage.data, Mapping):
+        for source, share in stage.data.items():
+            if not share > 0:
+                raise RecordError(f"must be above 0, got {share!r}", field=f"{place}.data.{source}")
+    if stage.generate is None and stage.demonstrate is None and stage.train is None:
+        raise RecordError("must have a section generate, demonstrate or train", field=place)
+    for section in ("revise", "verifier"):
+        if getattr(stage, section) is not None and stage.generate is None:
+            raise RecordError(
+                "must not be given without a section generate", field=f"{place}.{section}"
+            )
+
+
+def _unknown(name: str, place: str, known: list[str]) -> RecordError:
+    return RecordError(
+        f"must be one of {', '.join(known)}, got {name!r}{did_you_mean(name, known)}",
+        field=place,
+        hint="a stage reads what earlier ones made",
+    )

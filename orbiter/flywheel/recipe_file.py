@@ -20,13 +20,21 @@ from orbiter.errors import ConfigError, RecordError
 from orbiter.flywheel.plain_yaml import read_plain_yaml
 from orbiter.flywheel.recipe import Recipe
 
+SCALE = "scale"
+"""The section of a recipe file that says what changes for a real model."""
 
-def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+_SHARED = ("generate", "curate", "train", "gates")
+"""The sections whose fields a stage takes over where it leaves them out."""
+
+
+def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, scale: bool = False) -> Recipe:
     """Read a recipe file and apply dotted overrides.
 
     Args:
         path: YAML file.
         overrides: Texts like ``policy.temperature=0.8``; the value is read as YAML.
+        scale: Lay the file's section ``scale`` over the rest first: fields replace fields, and a section with a ``name`` or an ``id`` the
+            whole section.
 
     Raises:
         ConfigError: The file cannot be read, is no YAML, or an override is malformed.
@@ -53,7 +61,14 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         raise error.at(str(path), error.line) from None
     if not isinstance(data, dict):
         raise RecordError(f"must be a mapping of fields, got {show(data)}", source=str(path))
-    changed = [_override(data, item) for item in overrides]
+    try:
+        overlay = data.pop(SCALE, None)
+        if scale:
+            data = _laid_over(data, _mapping(overlay, SCALE))
+        changed = [_override(data, item) for item in overrides]
+        _complete_stages(data)
+    except RecordError as error:
+        raise error.at(str(path), _line_of(root, error.field or "")) from None
     try:
         return structure(_fill(data, data.get("inputs") or {}, path=str(path)), Recipe)
     except RecordError as error:
@@ -64,6 +79,46 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         if given:
             raise error.at(f"override {given!r}") from None
         raise error.at(str(path), _line_of(root, place)) from None
+
+
+def _mapping(value: Any, place: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise RecordError(
+            f"must be a mapping of fields, got {show(value)}",
+            field=place,
+            hint="the recipe says there what changes for a real model" if place == SCALE else None,
+        )
+    return value
+
+
+def _laid_over(below: Any, above: Any) -> Any:
+    """Return plain data with other plain data laid over it."""
+    if not isinstance(below, dict) or not isinstance(above, dict) or above.keys() & {"name", "id"}:
+        return above
+    return below | {key: _laid_over(below.get(key), value) for key, value in above.items()}
+
+
+def _complete_stages(data: dict[str, Any]) -> None:
+    """Give every stage the fields that it leaves to the recipe's own sections, and the recipe the sum of the rounds."""
+    if not data.get("stages"):
+        return
+    stages = _mapping(data["stages"], "stages")
+    for name, stage in stages.items():
+        stage = _mapping(stage, f"stages.{name}")
+        for section in _SHARED:
+            own, shared = stage.get(section), data.get(section)
+            # A stage samples and trains only if it says so; what is kept and when to stop is always asked.
+            asked = own is not None or (section in ("curate", "gates") and section not in stage)
+            if not asked or not isinstance(shared, dict):
+                continue
+            given = {} if own is None else _mapping(own, f"stages.{name}.{section}")
+            if given.get("algorithm", shared.get("algorithm")) != shared.get("algorithm"):
+                shared = {key: value for key, value in shared.items() if key != "options"}
+            stage[section] = shared | given
+    if "rounds" not in data:
+        counts = [stage.get("rounds", 1) for stage in stages.values()]
+        if all(type(count) is int for count in counts):
+            data["rounds"] = sum(counts)
 
 
 def _override(data: dict[str, Any], item: str) -> str:

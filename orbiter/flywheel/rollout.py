@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from threading import Lock
 from time import perf_counter
@@ -20,7 +20,7 @@ from orbiter.generate.policy import Completion, Policy, Request, Sampling, ask
 from orbiter.hookspecs import VerdictsEvent
 from orbiter.ledger import Attempt, AttemptKey, Ledger
 from orbiter.plugin import plugin_manager
-from orbiter.records import Outcome, Task, Trajectory, Verdict
+from orbiter.records import Message, Outcome, Task, Trajectory, Verdict
 from orbiter.tasks.streams import item_seed
 from orbiter.verify.pool import VerifierPool
 
@@ -40,9 +40,10 @@ class RolloutPlan:
         samples: Attempts per task.
         seed: Seed of the run.
         sampling: How to sample.
-        target_survivors: See :class:`orbiter.flywheel.recipe.Generate`.
+        target_survivors: See :class:`orbiter.flywheel.sections.Generate`.
         model: Name of the model for the rows; the same wherever the run's folder lies.
         max_invalid_rate: Share of the attempts that may be invalid before the rollout is given up.
+        hint: What is asked instead of a task's prompt; the rows follow the prompt all the same. None asks the prompt.
     """
 
     run: str
@@ -55,6 +56,7 @@ class RolloutPlan:
     target_survivors: int | None = None
     model: str | None = None
     max_invalid_rate: float = 1.0
+    hint: Callable[[Task], tuple[Message, ...]] | None = None
 
     def key(self, task: Task, attempt: int) -> AttemptKey:
         """Return the identity of one attempt."""
@@ -270,7 +272,7 @@ class Rollout:
     def _request(self, key: AttemptKey, task: Task) -> Request:
         plan = self.plan
         return Request(
-            messages=task.messages,
+            messages=task.messages if plan.hint is None else plan.hint(task),
             env=task.env,
             task_id=task.task_id,
             attempt=key.attempt,

@@ -39,9 +39,14 @@ def _share_below_1(_: object, attribute: attrs.Attribute[Any], value: float) -> 
         raise RecordError(f"must be in [0, 1), got {value!r}", field=attribute.name)
 
 
-def _above_0(_: object, attribute: attrs.Attribute[Any], value: float) -> None:
-    if not value > 0:
+def _above_0(_: object, attribute: attrs.Attribute[Any], value: float | None) -> None:
+    if value is not None and not value > 0:
         raise RecordError(f"must be above 0, got {value!r}", field=attribute.name)
+
+
+def _above_1(_: object, attribute: attrs.Attribute[Any], value: float | None) -> None:
+    if value is not None and not value > 1:
+        raise RecordError(f"must be above 1, got {value!r}", field=attribute.name)
 
 
 def _choice(*choices: str) -> Any:
@@ -103,13 +108,14 @@ class Train(TrainConfig):
         backend: Registered backend.
         algorithm: What the backend trains with: ``sft`` imitates the kept rows, ``dpo``, ``kto`` and others learn from what passed and what
             failed, ``grpo`` and others sample for themselves.
-        start: ``previous`` goes on from the last checkpoint, ``base`` starts from the first model again.
+        start: ``previous`` goes on from the present model, ``base`` starts from the first one again, ``teach`` or an earlier stage's name
+            from the model that that made.
         options: Passed to the backend's own config, checked there.
     """
 
     backend: str = "trl"
     algorithm: str = "sft"
-    start: str = field(default="previous", validator=_choice("previous", "base"))
+    start: str = "previous"
     options: Mapping[str, Any] = field(factory=dict)
 
 
@@ -138,12 +144,71 @@ class Generate:
             likelier; None samples every task equally. Never more than ``tasks * samples`` in all. The yield is then
             that of the first attempts, since hard tasks are asked more often than easy ones.
         reuse_tasks: Ask the same tasks every round.
+        hint: Ask each task that nobody solved once more, with this text after its prompt, in which ``{answer}`` is the right answer. The
+            rows that pass are kept under the prompt without the hint: rationales for answers that are known (STaR, Zelikman et al. 2022).
     """
 
     tasks: int = field(default=800, validator=at_least(1))
     samples: int = field(default=8, validator=at_least(1))
     target_survivors: int | None = field(default=None, validator=at_least(1))
     reuse_tasks: bool = False
+    hint: str | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if self.hint is not None and "{answer}" not in self.hint:
+            raise RecordError(
+                f"must have {{answer}} in it, where the right answer goes, got {self.hint!r}",
+                field="hint",
+            )
+
+
+@frozen(kw_only=True)
+class Revise:
+    """A stage's answers are criticised and revised before they are judged (Bai et al. 2022, section 3.1).
+
+    Args:
+        constitution: A YAML file of principles, relative to the recipe's folder; None for the default one.
+        rounds: Critiques and revisions of an answer.
+        critic: What criticises and revises; None for the model that answers.
+        temperature: That of critiques and revisions.
+        max_new_tokens: Bound on each of them.
+    """
+
+    constitution: str | None = None
+    rounds: int = field(default=1, validator=at_least(1))
+    critic: Component | None = None
+    temperature: float = field(default=0.3, validator=at_least(0))
+    max_new_tokens: int = field(default=512, validator=at_least(1))
+
+
+@frozen(kw_only=True)
+class Demonstrate:
+    """Demonstrations that a stage has made, right by construction and confirmed by a verifier.
+
+    Args:
+        count: How many.
+        environment: Whose tasks they answer; None for the recipe's. Another one's are confirmed by its own verifier.
+        synthesisers: Engines that make them, in equal parts; default: the environment itself.
+    """
+
+    count: int = field(validator=at_least(1))
+    environment: Component | None = None
+    synthesisers: tuple[Component, ...] = ()
+
+
+@frozen(kw_only=True)
+class Reward:
+    """A reward of an algorithm that samples for itself.
+
+    Args:
+        name: ``task`` for the verifier that judges the run; the name of an earlier stage whose model scores; or a verifier.
+        weight: What its score is multiplied by in the sum.
+        extra: The options of a verifier, written beside its name.
+    """
+
+    name: str
+    weight: float = 1.0
+    extra: Mapping[str, Any] = field(factory=dict)
 
 
 @frozen(kw_only=True)
@@ -177,8 +242,10 @@ class Curate:
         near_duplicates: Drop rows whose text is this similar (Jaccard) to a kept one; None is off.
         decontaminate: Drop rows that share this many words in a row with a held-out task, or its whole prompt if that
             is shorter; None is off.
-        rounds: How many past rounds stay in the training set; None is all.
+        rounds: How many past rounds of the stage stay in the training set; None is all.
+        capacity: Most pairs that stay in it, the newest of them: a replay buffer; None is no bound.
         demonstrations: Keep the demonstrations in it.
+        gold: Prefer the environment's own answer where it is as good as the model's, so that every task with a failure gives a pair.
         pairs: Also write best-of-N preference pairs.
     """
 
@@ -188,7 +255,9 @@ class Curate:
     near_duplicates: float | None = field(default=None, validator=_share_above_0)
     decontaminate: int | None = field(default=13, validator=at_least(1))
     rounds: int | None = field(default=None, validator=at_least(1))
+    capacity: int | None = field(default=None, validator=at_least(1))
     demonstrations: bool = True
+    gold: bool = False
     pairs: bool = False
 
 
@@ -217,15 +286,32 @@ class Evaluate:
 
 @frozen(kw_only=True)
 class Gates:
-    """When a run stops by itself.
+    """When a run stops by itself, or a stage ends.
 
     Args:
         max_invalid_rate: Share of invalid verdicts in a round above which the run fails.
-        stop_at: Held-out pass rate at which the run is done.
-        goodhart: With an ``audit_verifier``: stop when, since an earlier round, the visible held-out rate rose and the audited one
-            fell, both beyond their intervals.
+        stop_at: Held-out pass rate at which the stage is done; the next one begins, or the run ends.
+        goodhart: With an ``audit_verifier``: stop when the visible held-out rate rose and the audited one did not.
+        goodhart_rounds: Over how many rounds the audited rate must follow the visible one; one that falls for certain stops the run at once.
+        min_yield: Stop before training when the yield of the samples is below this, for certain.
+        max_fpr: Stop before the first training when the audit of the verifier leaves a higher rate of wrong answers that pass.
+        max_kl: Stop when a stage's model is further than this from the one that it started from, in nats per answer.
+        max_length_ratio: Stop when the held-out answers are so many times as long, or as short, as before the stage, for certain.
+        max_refusal_rise: Stop when the share of refusals among the held-out answers is by so much higher than before the stage, for certain.
+        max_samples: Start no round when the run has sampled so many answers, those inside training counted too.
+        max_tokens: The same, in tokens generated and trained on.
+        max_seconds: The same, in seconds of work.
     """
 
     max_invalid_rate: float = field(default=0.05, validator=_share)
     stop_at: float | None = field(default=None, validator=_share)
     goodhart: bool = True
+    goodhart_rounds: int = field(default=2, validator=at_least(1))
+    min_yield: float | None = field(default=None, validator=_share)
+    max_fpr: float | None = field(default=None, validator=_share)
+    max_kl: float | None = field(default=None, validator=_above_0)
+    max_length_ratio: float | None = field(default=None, validator=_above_1)
+    max_refusal_rise: float | None = field(default=None, validator=_share)
+    max_samples: int | None = field(default=None, validator=at_least(1))
+    max_tokens: int | None = field(default=None, validator=at_least(1))
+    max_seconds: float | None = field(default=None, validator=_above_0)

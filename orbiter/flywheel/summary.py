@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from orbiter.flywheel import odds
-from orbiter.intervals import Estimate
+from orbiter.flywheel.gates import multiplier
+
+LOOKS = ("answers", "length_sum", "length_squares", "refusals")
+"""What is told of how held-out answers look."""
 
 
 def summarise_round(
     number: int,
     stages: Mapping[str, Mapping[str, Any]],
     *,
+    name: str = "",
     before: Mapping[str, Any] | None,
     audit: Mapping[str, Any],
 ) -> dict[str, Any]:
@@ -20,25 +24,33 @@ def summarise_round(
 
     Args:
         number: The round.
-        stages: Facts by stage name; a stage that did not run is absent.
+        stages: Facts by step; one that did not run is absent.
+        name: The recipe's stage.
         before: The summary of the round before.
         audit: Facts of the audit of the verifier.
     """
     made, kept = stages.get("generate", {}), stages.get("curate", {})
     trained = stages.get("train") or stages.get("teach") or {}
     row: dict[str, Any] = {"round": number}
+    if name:
+        row["name"] = name
     row |= {k: made[k] for k in ("sampled", "passed", "failed", "invalid", "reasons") if k in made}
     row |= _rate("yield", fair_counts(made))
     row |= {k: kept[k] for k in ("kept", "decisions", "pairs", "rows", "dataset") if k in kept}
     row |= _held_out(stages.get("evaluate", {}), before)
+    row |= {k: v for k, v in stages.get("distance", {}).items() if k.startswith("kl")}
+    row |= {k: made[k] for k in ("hinted", "hinted_passed") if k in made}
     # Without a wrong answer of known label the bound would be 1, which says nothing.
     row["g_bound"] = audit.get("g_low") if audit.get("fpr") is not None else None
     row["g_forecast"] = audit.get("g")
     row |= {
-        k: trained[k] for k in ("loss", "steps", "checkpoint", "trained_tokens") if k in trained
+        k: trained[k]
+        for k in ("loss", "steps", "checkpoint", "trained_tokens", "trained_samples")
+        if k in trained
     }
     row["alarms"] = [*trained.get("alarms", ()), *_alarms(made)]
     row |= _costs(stages)
+    row["spent"] = _spent(stages)
     return row
 
 
@@ -47,42 +59,6 @@ def fair_counts(made: Mapping[str, Any]) -> Mapping[str, Any]:
     if "first_passed" not in made:
         return made
     return {"passed": made["first_passed"], "failed": made["first_failed"]}
-
-
-def goodhart_reason(row: Mapping[str, Any], earlier: Sequence[Mapping[str, Any]]) -> str | None:
-    """Return why a run should stop because its verifier is being gamed, or None.
-
-    The verifier sees progress that the audit verifier does not: what rises is skill at the verifier. That is said of a round if,
-    since some earlier round, the odds of the visible held-out rate rose and those of the audited one fell, both for certain: the
-    intervals of the two odds ratios (95 %) lie above and below 1. Any earlier round will do, so that a slow decline is seen
-    too. Both rounds answer the same tasks, so the intervals err on the wide side.
-
-    Args:
-        row: The summary of the round.
-        earlier: The summaries of the rounds before it.
-    """
-    for before in earlier:
-        if not all(
-            row.get(name) and before.get(name) for name in ("held_out_valid", "audited_valid")
-        ):
-            continue
-        visible, audited = (_multiplier(name, before, row) for name in ("held_out", "audited"))
-        if visible.interval.low > 1 and audited.interval.high < 1:
-            return (
-                f"the visible pass rate rose from {before['held_out']:.3f} to {row['held_out']:.3f} while "
-                f"the audited one fell from {before['audited']:.3f} to {row['audited']:.3f} "
-                f"(since round {before['round']}, both beyond their 95 % intervals)"
-            )
-    return None
-
-
-def _multiplier(name: str, before: Mapping[str, Any], row: Mapping[str, Any]) -> Estimate:
-    """Return by how much the odds of a rate rose between two rounds."""
-    return odds.measured_multiplier(
-        (before[f"{name}_passed"], before[f"{name}_valid"]),
-        (row[f"{name}_passed"], row[f"{name}_valid"]),
-        effective=(before.get(f"{name}_effective"), row.get(f"{name}_effective")),
-    )
 
 
 def _rate(name: str, facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,12 +82,13 @@ def _held_out(facts: Mapping[str, Any], before: Mapping[str, Any] | None) -> dic
     if not row:
         return {}
     row |= _counts("held_out", facts["passed"], facts["passed"] + facts["failed"], facts)
+    row["looks"] = {name: facts[name] for name in LOOKS if name in facts}
     if audited := facts.get("audited_valid"):
         passed, effective = facts["audited_passed"], facts.get("audited_effective")
         second = {"passed": passed, "failed": audited - passed, "effective": effective}
         row |= _rate("audited", second) | _counts("audited", passed, audited, second)
     if before and before.get("held_out_valid"):
-        g = _multiplier("held_out", before, row)
+        g = multiplier("held_out", before, row)
         row |= {"g": g.value, "g_low": g.interval.low, "g_high": g.interval.high}
     return row
 
@@ -130,6 +107,22 @@ def _alarms(made: Mapping[str, Any]) -> list[str]:
     if valid and made["failed"] == 0:
         return ["yield is 1: every answer passed, so there is nothing left to learn here"]
     return []
+
+
+def _spent(stages: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """Return what a round spent on data and training: neither its measurement nor the audit is a cost of a method."""
+    counted = [
+        facts for name, facts in stages.items() if name not in ("evaluate", "audit", "distance")
+    ]
+
+    def total(*names: str) -> float:
+        return sum(facts.get(name) or 0 for facts in counted for name in names)
+
+    return {
+        "samples": total("sampled", "hinted", "trained_samples"),
+        "tokens": total("tokens", "trained_tokens"),
+        "seconds": round(total("seconds"), 3),
+    }
 
 
 def _costs(stages: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

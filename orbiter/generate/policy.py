@@ -141,6 +141,13 @@ class Policy(ABC):
             hint="leave the train stage out, or use a policy that loads models, such as 'transformers'",
         )
 
+    async def logps(self, answered: Sequence[tuple[Request, Completion]]) -> list[float]:  # noqa: ARG002
+        """Return the log-probability in nats of each answer after its prompt, at temperature 1, its end included if it ended.
+
+        Only what measures how far a model moved asks for it; a policy that cannot tell refuses.
+        """
+        raise ConfigError(f"policy {self.name!r} cannot tell the log-probability of an answer")
+
     async def aclose(self) -> None:  # noqa: B027  # optional: most policies hold nothing open
         """Release connections and memory. Called once, at the end of a run."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import field, frozen
 
 from orbiter.errors import ConfigError, did_you_mean
+from orbiter.tasks.toolbox import MakeToolbox
 from orbiter.train.config import TrainConfig, TrainMetrics
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class TrainJob:
         output_dir: Folder that gets the checkpoint (safetensors, tokenizer) and ``metrics.jsonl``.
         config: Hyperparameters.
         rewards: Reward functions of online algorithms.
+        toolbox: Makes the tools that an online algorithm lets the model call, if it can; None: answers are one turn.
         eval_data: JSONL file of the same kind, for ``config.eval_every``.
         options: Settings of the backend's own, passed through and checked there.
         on_metrics: Called with (step, metrics) whenever metrics are logged.
@@ -38,6 +40,7 @@ class TrainJob:
     output_dir: Path
     config: TrainConfig = field(factory=TrainConfig)
     rewards: tuple[RewardSpec, ...] = ()
+    toolbox: MakeToolbox | None = None
     eval_data: Path | None = None
     options: Mapping[str, Any] = field(factory=dict)
     on_metrics: Callable[[int, Mapping[str, float]], None] | None = None
@@ -51,6 +54,7 @@ class TrainResult:
         checkpoint: Folder of the trained model, complete.
         metrics: Final metrics.
         token_count: Tokens that carried loss.
+        sample_count: Answers that it sampled, if its algorithm samples for itself.
         seconds: Wall time of the training itself, model loading not counted.
         alarms: Sentences about what looked wrong.
     """
@@ -58,6 +62,7 @@ class TrainResult:
     checkpoint: Path
     metrics: TrainMetrics
     token_count: int = 0
+    sample_count: int = 0
     seconds: float = 0.0
     alarms: tuple[str, ...] = ()
 

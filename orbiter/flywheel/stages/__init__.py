@@ -1,15 +1,35 @@
 """The stages of a round. Each takes the flywheel and the round's number, and returns the plain facts that the ledger keeps."""
 
-from orbiter.flywheel.stages.curation import curate
+from orbiter.flywheel.stages.curation import curate, reads_rows
 from orbiter.flywheel.stages.datasets import kept_path
 from orbiter.flywheel.stages.rollouts import evaluate, generate, round_tasks
-from orbiter.flywheel.stages.run import audit, check, export, stop_reason, summarise
-from orbiter.flywheel.stages.training import make_backend, make_model, model, teach, train
+from orbiter.flywheel.stages.run import (
+    audit,
+    check,
+    distance,
+    export,
+    reached,
+    reason_after,
+    reason_before,
+    reason_to_learn_nothing,
+    summarise,
+)
+from orbiter.flywheel.stages.training import (
+    demonstrate,
+    make_backend,
+    make_model,
+    model,
+    scores,
+    teach,
+    train,
+)
 
 __all__ = [
     "audit",
     "check",
     "curate",
+    "demonstrate",
+    "distance",
     "evaluate",
     "export",
     "generate",
@@ -17,8 +37,13 @@ __all__ = [
     "make_backend",
     "make_model",
     "model",
+    "reached",
+    "reads_rows",
+    "reason_after",
+    "reason_before",
+    "reason_to_learn_nothing",
     "round_tasks",
-    "stop_reason",
+    "scores",
     "summarise",
     "teach",
     "train",

@@ -9,27 +9,51 @@ from typing import TYPE_CHECKING, Any
 from orbiter import jsonl
 from orbiter.curate.near_dedup import near_dedup
 from orbiter.curate.survivors import survivors
+from orbiter.flywheel.demonstrations import answers_to
 from orbiter.flywheel.stages.datasets import (
     PREFERENCES,
+    default_sources,
     kept_path,
     preference_path,
     write_preference_set,
     write_training_set,
 )
+from orbiter.flywheel.stages.revising import before_and_after
+from orbiter.flywheel.stages.rollouts import round_tasks
 from orbiter.flywheel.stages.training import record_of
 from orbiter.ledger.decision import Decision, Fate
-from orbiter.records import Pair, Trajectory
+from orbiter.records import Pair, Task, Trajectory
 
 if TYPE_CHECKING:
     from orbiter.flywheel.flywheel import Flywheel
+    from orbiter.flywheel.recipe import Turn
+    from orbiter.flywheel.sections import Curate
 
 
 def curate(wheel: Flywheel, number: int) -> dict[str, Any]:
     """Decide on every attempt of the round, and write what is kept and what the round trains on."""
-    spec, judged = wheel.recipe.curate, wheel.judged(number)
+    turn = wheel.turn(number)
+    facts = {} if turn.stage.generate is None else _decide(wheel, turn)
+    trains_on = None if turn.stage.train is None else record_of(wheel, turn.stage.train)
+    if trains_on is Trajectory:
+        facts |= write_training_set(wheel, turn)
+    elif trains_on is not None and trains_on in PREFERENCES:
+        facts |= write_preference_set(wheel, turn, trains_on)
+    return facts
+
+
+def reads_rows(wheel: Flywheel, turn: Turn) -> bool:
+    """Return whether a round trains on rows, and does not sample for itself."""
+    train = turn.stage.train
+    return train is not None and record_of(wheel, train) is not Task
+
+
+def _decide(wheel: Flywheel, turn: Turn) -> dict[str, Any]:
+    """Decide on every attempt of a round, and write what is kept and what preferences it gives."""
+    spec, number, judged = turn.stage.curate, turn.number, wheel.judged(turn.number)
     rows = list(judged.values())
     decided = survivors(rows, max_per_task=spec.max_per_task, min_score=spec.min_score)
-    decisions = _drop_unfit(wheel, rows, list(decided.decisions))
+    decisions = _drop_unfit(wheel, spec, rows, list(decided.decisions))
     wheel.ledger.add_decisions(zip(judged, decisions, strict=True))
     kept = [row for row, decision in zip(rows, decisions) if decision.accepted]
     path = kept_path(number)
@@ -37,26 +61,38 @@ def curate(wheel: Flywheel, number: int) -> dict[str, Any]:
     wheel.kept[number] = kept
     wheel.ledger.add_dataset(path, kept, round=number)
     facts: dict[str, Any] = {"kept": len(kept), "decisions": _tally(decisions), "dataset": path}
-    trains_on = None if wheel.recipe.train is None else record_of(wheel, wheel.recipe.train)
     clean = [row for row, d in zip(rows, decisions) if d.decision is not Fate.CONTAMINATED]
+    if spec.gold:
+        # Before the others: of equal scores the first is the best.
+        clean = [*answers_to(wheel, round_tasks(wheel, number)), *clean]
+    wanted = _wanted(wheel, turn)
     for kind, (name, make) in PREFERENCES.items():
-        if kind is trains_on or (kind is Pair and spec.pairs):
-            facts[name] = jsonl.write(wheel.place(preference_path(number, name)), make(clean))
-    if trains_on is Trajectory:
-        facts |= write_training_set(wheel, number)
-    elif trains_on in PREFERENCES:
-        facts |= write_preference_set(wheel, number, PREFERENCES[trains_on][0])
+        if kind in wanted or (kind is Pair and spec.pairs):
+            preferences = make(clean)
+            if kind is Pair and turn.stage.revise is not None:
+                preferences = [*before_and_after(wheel, turn, clean), *preferences]
+            facts[name] = jsonl.write(wheel.place(preference_path(number, name)), preferences)
     return facts
 
 
+def _wanted(wheel: Flywheel, turn: Turn) -> set[type]:
+    """Return the records that this stage and later ones train on of what this one samples."""
+    recipe = wheel.recipe
+    return {
+        record_of(wheel, stage.train)
+        for name, stage in recipe.graph.items()
+        if stage.train is not None
+        and turn.name in (list(stage.data) or default_sources(recipe, name))
+    }
+
+
 def _drop_unfit(
-    wheel: Flywheel, rows: Sequence[Trajectory], decisions: list[Decision]
+    wheel: Flywheel, spec: Curate, rows: Sequence[Trajectory], decisions: list[Decision]
 ) -> list[Decision]:
     """Turn rows that repeat a held-out task, and accepted ones that nearly repeat another, into what they are.
 
     A row that failed or repeats another is no less contaminated: it may enter a preference pair.
     """
-    spec = wheel.recipe.curate
     if wheel.held_out is not None:
         for i, row in enumerate(rows):
             if decisions[i].decision is not Fate.INVALID and (found := wheel.held_out.find(row)):

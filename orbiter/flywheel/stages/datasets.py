@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attrs import frozen
+
 from orbiter import jsonl
+from orbiter.curate.mixing import mixed_batches
 from orbiter.curate.pairs import UnpairedPreference, best_of_n_pairs, unpaired_preferences
+from orbiter.curate.replay import ReplayBuffer
 from orbiter.errors import OrbiterError
+from orbiter.flywheel.recipe import TEACH, Recipe, Turn
 from orbiter.records import Pair, Trajectory
+from orbiter.tasks.streams import item_seed
 
 if TYPE_CHECKING:
     from orbiter.flywheel.flywheel import Flywheel
@@ -31,57 +38,150 @@ def kept_path(number: int) -> str:
     return f"data/round-{number}-kept.jsonl" if number else "data/demonstrations.jsonl"
 
 
-def write_training_set(wheel: Flywheel, number: int) -> dict[str, Any]:
-    """Join the demonstrations and what the last rounds kept into the file that this round trains on."""
-    spec = wheel.recipe.curate
-    parts = list(_last_rounds(wheel, number)) if spec.keep == "survivors" else []
-    if wheel.recipe.teach is not None and (spec.demonstrations or not parts):
-        parts.insert(0, 0)
-    rows = [row for part in parts for row in wheel.kept_rows(part)]
-    if not rows:
+@frozen(kw_only=True)
+class Part:
+    """A file of rows that a training set is joined of.
+
+    Args:
+        source: The name that the recipe calls it by.
+        path: The file, in the run's folder or elsewhere.
+        round: The round that wrote it; None for a file from elsewhere.
+    """
+
+    source: str
+    path: Path
+    round: int | None
+
+
+def parts_of(wheel: Flywheel, turn: Turn, record: type) -> list[Part]:
+    """Return the files that a round trains on, in the order of their sources."""
+    stage = turn.stage
+    names = list(stage.data) or default_sources(wheel.recipe, turn.name)
+    parts = []
+    for name in names:
+        if name.endswith(".jsonl"):
+            parts.append(Part(source=name, path=wheel.base_dir / name, round=None))
+            continue
+        for number in _rounds_of(wheel, turn, name):
+            place = kept_path(number) if record is Trajectory else _preferences(number, record)
+            parts.append(Part(source=name, path=wheel.place(place), round=number))
+    return parts
+
+
+def default_sources(recipe: Recipe, name: str) -> list[str]:
+    """Return what a stage trains on that does not say it: the demonstrations, and what it makes itself."""
+    stage = recipe.graph[name]
+    makes = stage.generate is not None or stage.demonstrate is not None
+    own = [name] if makes and stage.curate.keep != "none" else []
+    taught = recipe.teach is not None and (stage.curate.demonstrations or not own)
+    return [TEACH, *own] if taught else own
+
+
+def _rounds_of(wheel: Flywheel, turn: Turn, name: str) -> list[int]:
+    """Return the rounds whose rows a source stands for: of the stage itself the last ones, of another one all."""
+    if name == TEACH:
+        return [0]
+    if name == turn.name:
+        window = turn.stage.curate.rounds
+        first = turn.first if window is None else max(turn.first, turn.number - window + 1)
+        return list(range(first, turn.number + 1))
+    return [
+        other.number
+        for other in wheel.recipe.turns
+        if other.name == name and wheel.done(other.number, "round") is not None
+    ]
+
+
+def _preferences(number: int, record: type) -> str:
+    return preference_path(number, PREFERENCES[record][0])
+
+
+def write_training_set(wheel: Flywheel, turn: Turn) -> dict[str, Any]:
+    """Join the rows that a round trains on by imitation."""
+    parts = parts_of(wheel, turn, Trajectory)
+    if not any(part.path.stat().st_size for part in parts):
         raise OrbiterError(
-            f"round {number} has nothing to train on: no answer survived and there are no demonstrations",
+            f"round {turn.number} has nothing to train on: no answer survived and there are no demonstrations",
             hint="teach a cold start, sample more, or start from a stronger model",
         )
-    path = _join(wheel, number, [kept_path(part) for part in parts])
-    wheel.ledger.add_dataset(path, rows, round=number)
+    path = _join(wheel, turn, parts)
+    if isinstance(turn.stage.data, Mapping):
+        rows = list(jsonl.read(wheel.place(path), Trajectory))
+    else:
+        rows = [row for part in parts for row in _rows(wheel, part)]
+    wheel.ledger.add_dataset(path, rows, round=turn.number)
     return {"dataset": path, "rows": len(rows)}
 
 
-def write_preference_set(wheel: Flywheel, number: int, name: str) -> dict[str, Any]:
-    """Join the preferences of the last rounds, and note of which attempts they are made."""
-    count, used = 0, list[Trajectory]()
-    rounds = _last_rounds(wheel, number)
-    for part in rounds:
-        ids = set()
-        for _, row in jsonl.read_objects(wheel.place(preference_path(part, name))):
-            count += 1
-            ids |= {row["metadata"].get(key) for key in ("id", "chosen_id", "rejected_id")}
+def _rows(wheel: Flywheel, part: Part) -> Iterable[Trajectory]:
+    return jsonl.read(part.path, Trajectory) if part.round is None else wheel.kept_rows(part.round)
+
+
+def write_preference_set(wheel: Flywheel, turn: Turn, record: type) -> dict[str, Any]:
+    """Join the preferences that a round trains on, and note of which attempts they are made."""
+    parts = [part for part in parts_of(wheel, turn, record) if part.source != TEACH]
+    capacity = turn.stage.curate.capacity
+    if record is Pair and capacity is not None:
+        path = _replay(wheel, turn, parts, capacity=capacity)
+    else:
+        path = _join(wheel, turn, parts)
+    ids: set[Any] = set()
+    count = 0
+    for _, row in jsonl.read_objects(wheel.place(path)):
+        count += 1
+        ids |= {row.get("metadata", {}).get(key) for key in ("id", "chosen_id", "rejected_id")}
+    if not count:
+        raise OrbiterError(
+            f"round {turn.number} has nothing to train on: no task has an answer that passed beside one that failed",
+            hint="teach a cold start, take more samples per task, or choose harder or easier tasks",
+        )
+    used = list[Trajectory]()
+    for number in dict.fromkeys(part.round for part in parts if part.round):
         # Equal answers share their id; the first of them stands for the others.
-        for attempt in wheel.judged(part).values():
+        for attempt in wheel.judged(number).values():
             if attempt.id in ids:
                 ids.remove(attempt.id)
                 used.append(attempt)
-    if not count:
-        raise OrbiterError(
-            f"round {number} has nothing to train on: no task has an answer that passed beside one that failed",
-            hint="teach a cold start, take more samples per task, or choose harder or easier tasks",
-        )
-    path = _join(wheel, number, [preference_path(part, name) for part in rounds])
-    wheel.ledger.add_dataset(path, used, round=number)
+    wheel.ledger.add_dataset(path, used, round=turn.number)
     return {"dataset": path, "rows": count}
 
 
-def _last_rounds(wheel: Flywheel, number: int) -> range:
-    """Return the rounds whose data a round trains on."""
-    rounds = wheel.recipe.curate.rounds
-    return range(1 if rounds is None else max(1, number - rounds + 1), number + 1)
-
-
-def _join(wheel: Flywheel, number: int, parts: Iterable[str]) -> str:
-    """Write the lines of the files, as they are, into the one that a round trains on."""
-    path = f"data/round-{number}.jsonl"
-    with jsonl.replace_file(wheel.place(path)) as file:
-        for part in parts:
-            file.write(wheel.place(part).read_bytes())
+def _replay(wheel: Flywheel, turn: Turn, parts: Sequence[Part], *, capacity: int) -> str:
+    """Write the pairs of the last rounds, the newest first to stay, as a buffer of so many holds them."""
+    buffer = ReplayBuffer(capacity=capacity, max_age=turn.number)
+    for part in parts:
+        buffer = buffer.added(jsonl.read(part.path, Pair), round=turn.number)
+    path = f"data/round-{turn.number}.jsonl"
+    jsonl.write(wheel.place(path), buffer.pairs)
     return path
+
+
+def _join(wheel: Flywheel, turn: Turn, parts: Iterable[Part]) -> str:
+    """Write the lines of the files, as they are, into the one that a round trains on; in the shares that the recipe gives."""
+    path, shares = f"data/round-{turn.number}.jsonl", turn.stage.data
+    with jsonl.replace_file(wheel.place(path)) as file:
+        if isinstance(shares, Mapping):
+            file.writelines(_in_shares(wheel, turn, parts, shares))
+        else:
+            for part in parts:
+                file.write(part.path.read_bytes())
+    return path
+
+
+def _in_shares(
+    wheel: Flywheel, turn: Turn, parts: Iterable[Part], shares: Mapping[str, float]
+) -> list[bytes]:
+    """Return the lines of all sources in their shares, until one of them has no more; a small one is given again up to three times."""
+    lines = [
+        (part.source, line) for part in parts for line in part.path.read_bytes().splitlines(True)
+    ]
+    size = 1 if turn.stage.train is None else turn.stage.train.batch_size
+    batches = mixed_batches(
+        lines,
+        shares,
+        batch_size=min(size, max(1, len(lines))),
+        seed=item_seed(wheel.recipe.seed, "mix", turn.number),
+        max_repeats=3,
+        domain=lambda item: item[0],
+    ).batches
+    return [line for batch in batches for _, line in batch]

@@ -3,68 +3,150 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from orbiter.errors import ConfigError
-from orbiter.flywheel.engines import HELD_OUT, POLICY
+from orbiter.errors import ConfigError, user_code
+from orbiter.flywheel.drift import looks_of
+from orbiter.flywheel.engines import HELD_OUT, HINTED, POLICY
 from orbiter.flywheel.rollout import Rollout, RolloutPlan, RolloutResult
+from orbiter.flywheel.stages.revising import revising
 from orbiter.intervals import effective_size
 from orbiter.ledger import AttemptKey
-from orbiter.records import Outcome, Task, Trajectory, Verdict
+from orbiter.records import Message, Outcome, Task, Trajectory, Verdict
+from orbiter.tasks.environment import Environment
 from orbiter.verify.verifier import Verifier
 
 if TYPE_CHECKING:
     from orbiter.flywheel.flywheel import Flywheel
+    from orbiter.flywheel.recipe import Turn
+    from orbiter.flywheel.sections import Generate
+    from orbiter.verify.pool import VerifierPool
 
 
 def generate(wheel: Flywheel, number: int) -> dict[str, Any]:
     """Sample answers to this round's tasks and judge them."""
-    result = _roll_out(wheel, _plan(wheel, number))
-    wheel.remember(number, result.judged)
-    facts = _rollout_facts(result)
-    if wheel.recipe.generate.target_survivors is not None:
+    turn = wheel.turn(number)
+    spec = _sampled(wheel, turn)
+    pool = wheel.pool_of(wheel.judge_of(turn))
+    plan = _plan(wheel, turn)
+    result = _roll_out(wheel, plan, pool=pool, turn=turn)
+    judged, facts = dict(result.judged), _rollout_facts(result)
+    if spec.target_survivors is not None:
         # Hard tasks were asked more often than easy ones; the first attempts alone are a fair sample of the pass rate.
         first = [t.verdict for key, t in result.judged.items() if key.attempt == 0]
         facts["first_passed"] = sum(v is not None and v.outcome is Outcome.PASS for v in first)
         facts["first_failed"] = sum(v is not None and v.outcome is Outcome.FAIL for v in first)
+    if spec.hint is not None and (unsolved := _unsolved(plan.tasks, result)):
+        hinted = attrs.evolve(
+            plan,
+            engine=HINTED,
+            tasks=unsolved,
+            samples=1,
+            target_survivors=None,
+            hint=partial(with_hint, wheel.environment, spec.hint),
+        )
+        again = _roll_out(wheel, hinted, pool=pool, turn=turn)
+        judged |= again.judged
+        facts |= _with_hinted(facts, _rollout_facts(again))
+    wheel.remember(number, judged)
     return facts
 
 
-def _plan(wheel: Flywheel, number: int) -> RolloutPlan:
-    spec = wheel.recipe.generate
+def _sampled(wheel: Flywheel, turn: Turn) -> Generate:
+    """Return what a round asks, also for an algorithm that samples for itself."""
+    return turn.stage.generate or wheel.recipe.generate
+
+
+def _unsolved(tasks: Iterable[Task], result: RolloutResult) -> list[Task]:
+    """Return the tasks that were answered, and never so that it passed."""
+    outcomes: dict[tuple[str, str], set[Outcome]] = {}
+    for key, row in result.judged.items():
+        if row.verdict is not None:
+            outcomes.setdefault((key.env, key.task_id), set()).add(row.verdict.outcome)
+    return [
+        task
+        for task in tasks
+        if Outcome.PASS not in (seen := outcomes.get((task.env, task.task_id), set()))
+        and Outcome.FAIL in seen
+    ]
+
+
+def with_hint(environment: Environment, hint: str, task: Task) -> tuple[Message, ...]:
+    """Return the prompt of a task with the right answer after it.
+
+    Raises:
+        ConfigError: The environment knows no answer to it.
+    """
+    answer = task.answer
+    if not isinstance(answer, str):
+        with user_code(f"environment {environment.name!r}", "demonstrate"):
+            answer = environment.demonstrate(task)
+    if answer is None:
+        raise ConfigError(
+            f"environment {environment.name!r} must know the answer to task {task.task_id!r} to give a hint",
+            hint="leave generate.hint out",
+        )
+    *before, last = task.messages
+    return (*before, attrs.evolve(last, content=last.text + hint.replace("{answer}", answer)))
+
+
+def _with_hinted(facts: Mapping[str, Any], hinted: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what changes in the facts of a round by its hinted attempts, which are in no yield."""
+    spent = ("tokens", "timed_tokens", "generate_s", "verify_s", "work_s")
+    return {
+        "hinted": hinted["sampled"],
+        "hinted_passed": hinted["passed"],
+        **{name: round(facts[name] + hinted[name], 4) for name in spent},
+    }
+
+
+def _plan(wheel: Flywheel, turn: Turn) -> RolloutPlan:
+    spec = _sampled(wheel, turn)
     return RolloutPlan(
         run=wheel.recipe.name,
-        round=number,
+        round=turn.number,
         engine=POLICY,
-        tasks=round_tasks(wheel, number),
+        tasks=round_tasks(wheel, turn.number),
         samples=spec.samples,
         seed=wheel.recipe.seed,
         sampling=wheel.recipe.policy.sampling,
         target_survivors=spec.target_survivors,
         model=wheel.model_label,
-        max_invalid_rate=wheel.recipe.gates.max_invalid_rate,
+        max_invalid_rate=turn.stage.gates.max_invalid_rate,
     )
 
 
 def round_tasks(wheel: Flywheel, number: int) -> list[Task]:
     """Return the tasks of a round: the next ones of the stream, from its start again when it has no more."""
-    spec, teach = wheel.recipe.generate, wheel.recipe.teach
-    first = teach.demonstrations if teach is not None and not teach.synthesisers else 0
+    turn, teach = wheel.turn(number), wheel.recipe.teach
+    spec = _sampled(wheel, turn)
+    taught = teach.demonstrations if teach is not None and not teach.synthesisers else 0
+    until = turn.first if spec.reuse_tasks else number
+    start = taught + sum(_taken(wheel, other) for other in wheel.recipe.turns[: until - 1])
     stream = wheel.stream("train")
-    start = first if spec.reuse_tasks else first + (number - 1) * spec.tasks
     tasks = stream.take(spec.tasks, start=start, allow_fewer=True)
     if len(tasks) < spec.tasks:
         seen = {task.task_id for task in tasks}
-        again = stream.take(spec.tasks, start=first, allow_fewer=True)
+        again = stream.take(spec.tasks, start=taught, allow_fewer=True)
         tasks += [t for t in again if t.task_id not in seen][: spec.tasks - len(tasks)]
     if not tasks:
         raise ConfigError(
-            f"environment {wheel.environment.name!r} has no tasks left beside the {first} demonstrations"
+            f"environment {wheel.environment.name!r} has no tasks left beside the {taught} demonstrations"
         )
     return tasks
+
+
+def _taken(wheel: Flywheel, turn: Turn) -> int:
+    """Return how many tasks of the stream a round uses up."""
+    stage = turn.stage
+    if stage.generate is None and stage.demonstrate is not None:
+        own = stage.demonstrate.environment is None and not stage.demonstrate.synthesisers
+        return stage.demonstrate.count if own else 0
+    return 0 if stage.generate is None and stage.train is None else _sampled(wheel, turn).tasks
 
 
 def evaluate(wheel: Flywheel, number: int) -> dict[str, Any]:
@@ -81,10 +163,10 @@ def evaluate(wheel: Flywheel, number: int) -> dict[str, Any]:
         seed=wheel.recipe.seed,
         sampling=attrs.evolve(wheel.recipe.policy.sampling, temperature=spec.temperature),
         model=wheel.model_label,
-        max_invalid_rate=wheel.recipe.gates.max_invalid_rate,
+        max_invalid_rate=wheel.gates(number).max_invalid_rate,
     )
-    result = _roll_out(wheel, plan)
-    facts = _rollout_facts(result)
+    result = _roll_out(wheel, plan, pool=wheel.pool)
+    facts = _rollout_facts(result) | looks_of(result)
     verdicts = {key: row.verdict for key, row in result.judged.items() if row.verdict is not None}
     if spec.samples > 1:
         facts["effective"] = _effective(verdicts)
@@ -139,10 +221,14 @@ def _second_opinion(
     return verdicts
 
 
-def _roll_out(wheel: Flywheel, plan: RolloutPlan) -> RolloutResult:
+def _roll_out(
+    wheel: Flywheel, plan: RolloutPlan, *, pool: VerifierPool, turn: Turn | None = None
+) -> RolloutResult:
     started = perf_counter()
     policy = wheel.ready_policy()
-    rollout = Rollout(plan, policy=policy, pool=wheel.pool, ledger=wheel.ledger)
+    if turn is not None:
+        policy = revising(wheel, turn, policy)
+    rollout = Rollout(plan, policy=policy, pool=pool, ledger=wheel.ledger)
     loading_s = perf_counter() - started  # part of generating
     rollout.result.generate_s += loading_s
     rollout.result.work_s += loading_s

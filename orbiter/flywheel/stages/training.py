@@ -10,8 +10,9 @@ import attrs
 
 from orbiter import jsonl
 from orbiter.errors import ConfigError
-from orbiter.flywheel.demonstrations import demonstrations
-from orbiter.flywheel.sections import Component
+from orbiter.flywheel.demonstrations import demonstrations, made_by_stage
+from orbiter.flywheel.recipe import PREVIOUS, TASK
+from orbiter.flywheel.sections import Component, Reward
 from orbiter.flywheel.stages.datasets import PREFERENCES, kept_path
 from orbiter.flywheel.stages.rollouts import round_tasks
 from orbiter.hookspecs import MetricsEvent
@@ -20,10 +21,15 @@ from orbiter.records import Task, Trajectory
 from orbiter.tasks.streams import item_seed
 from orbiter.train.backend import Backend, TrainJob
 from orbiter.train.rewards import RewardSpec
+from orbiter.verify.verifier import Verifier
 
 if TYPE_CHECKING:
     from orbiter.flywheel.flywheel import Flywheel
+    from orbiter.flywheel.recipe import Turn
     from orbiter.flywheel.sections import ModelSpec, Train
+
+REWARD_MODEL = "reward_model"
+"""The verifier that scores with a model which a stage has trained to."""
 
 
 def model(wheel: Flywheel, number: int) -> dict[str, Any]:
@@ -69,24 +75,67 @@ def teach(wheel: Flywheel, number: int) -> dict[str, Any]:
     return _train(wheel, number, spec, path) | {"demonstrations": len(rows)}
 
 
+def demonstrate(wheel: Flywheel, number: int) -> dict[str, Any]:
+    """Write the demonstrations of a stage."""
+    turn = wheel.turn(number)
+    rows = made_by_stage(wheel, turn)
+    path = kept_path(number)
+    jsonl.write(wheel.place(path), rows)
+    wheel.kept[number] = rows
+    wheel.ledger.add_dataset(path, rows, round=number)
+    return {"dataset": path, "demonstrations": len(rows)}
+
+
 def train(wheel: Flywheel, number: int) -> dict[str, Any]:
-    """Train on the round's dataset, from the previous checkpoint or from the base model."""
-    spec, curated = wheel.recipe.train, wheel.done(number, "curate")
-    return (
-        {} if spec is None or curated is None else _train(wheel, number, spec, curated["dataset"])
+    """Train on the round's dataset, or on its tasks, from the model that the stage says."""
+    turn, curated = wheel.turn(number), wheel.done(number, "curate") or {}
+    spec = turn.stage.train
+    if spec is None:
+        return {}
+    if record_of(wheel, spec) is not Task:
+        return _train(wheel, number, spec, curated["dataset"])
+    tasks = f"data/round-{number}-tasks.jsonl"
+    jsonl.write(wheel.place(tasks), round_tasks(wheel, number))
+    return _train(wheel, number, spec, tasks, rewards=rewards_of(wheel, turn))
+
+
+def rewards_of(wheel: Flywheel, turn: Turn) -> tuple[RewardSpec, ...]:
+    """Return the rewards of a stage whose algorithm samples for itself: by default the verdict of its verifier."""
+    return tuple(
+        RewardSpec.from_verifier(
+            _reward_verifier(wheel, turn, spec),
+            weight=spec.weight,
+            name=None if spec.name == TASK else spec.name,
+        )
+        for spec in turn.stage.rewards or (Reward(name=TASK),)
     )
 
 
-def _train(wheel: Flywheel, number: int, spec: Train, dataset: str) -> dict[str, Any]:
+def _reward_verifier(wheel: Flywheel, turn: Turn, spec: Reward) -> Verifier:
+    place = f"stages.{turn.name}.rewards.{spec.name}"
+    if spec.name in wheel.models:
+        # Not in a worker, which would load the libraries of models once more: what it runs is the run's own model.
+        options = {"model": str(wheel.place(wheel.models[spec.name])), **spec.extra}
+        return wheel.verifier_of(place, Component(name=REWARD_MODEL, extra=options))
+    if spec.name == TASK:
+        return wheel.pool_of(wheel.judge_of(turn)).remote
+    component = Component(name=spec.name, extra=spec.extra)
+    return wheel.pool_of(wheel.verifier_of(place, component)).remote
+
+
+def _train(
+    wheel: Flywheel,
+    number: int,
+    spec: Train,
+    dataset: str,
+    *,
+    rewards: tuple[RewardSpec, ...] = (),
+) -> dict[str, Any]:
     backend = make_backend(wheel, spec)
     start = _start_model(wheel, spec)
     data, trained_on = wheel.place(dataset), {"dataset": dataset, "tasks": None}
-    rewards: tuple[RewardSpec, ...] = ()
-    if record_of(wheel, spec) is Task:
-        rewards = (RewardSpec.from_verifier(wheel.pool.remote),)
-        tasks = f"data/round-{number}-tasks.jsonl"
-        data, trained_on = wheel.place(tasks), {"dataset": None, "tasks": tasks}
-        jsonl.write(data, round_tasks(wheel, number))
+    if rewards:
+        trained_on = {"dataset": None, "tasks": dataset}
     job = TrainJob(
         algorithm=spec.algorithm,
         model=start,
@@ -110,9 +159,12 @@ def _train(wheel: Flywheel, number: int, spec: Train, dataset: str) -> dict[str,
     wheel.ledger.add_checkpoint(path, round=number, base=wheel.label(start), **trained_on)
     return {
         "checkpoint": path,
+        "start": wheel.label(start),
+        "scoring": spec.algorithm in backend.scoring,
         "loss": result.metrics.loss,
         "steps": result.metrics.steps,
         "trained_tokens": result.token_count,
+        "trained_samples": result.sample_count,
         "train_s": round(train_s, 4),
         "alarms": list(result.alarms),
     }
@@ -127,10 +179,10 @@ def make_backend(wheel: Flywheel, spec: Train) -> Backend:
             f"algorithm of the teach stage must train on Trajectory, and {spec.algorithm!r} trains on {record.__name__}",
             hint="teach with sft, and train with the other",
         )
-    if spec.algorithm in backend.scoring:
+    if spec is wheel.recipe.train and spec.algorithm in backend.scoring and not wheel.recipe.stages:
         raise ConfigError(
-            f"algorithm of a stage must make a model that answers, and {spec.algorithm!r} makes one that scores",
-            hint="train it outside a run, on an export of one",
+            f"algorithm of the loop must make a model that answers, and {spec.algorithm!r} makes one that scores",
+            hint="train it in a stage of its own, whose name is then a reward of later ones",
         )
     if record in PREFERENCES and wheel.recipe.curate.keep == "none":
         raise ConfigError(
@@ -144,8 +196,15 @@ def record_of(wheel: Flywheel, spec: Train) -> type:
     return make_backend(wheel, spec).record_of(spec.algorithm)
 
 
+def scores(wheel: Flywheel, spec: Train) -> bool:
+    """Return whether a training makes a model that scores answers instead of giving them."""
+    return spec.algorithm in make_backend(wheel, spec).scoring
+
+
 def _start_model(wheel: Flywheel, spec: Train) -> str:
-    if spec.start == "previous" and wheel.checkpoint is not None:
+    if spec.start == PREVIOUS and wheel.checkpoint is not None:
         return str(wheel.checkpoint)
+    if spec.start in wheel.models:
+        return str(wheel.place(wheel.models[spec.start]))
     named = wheel.recipe.model.id if wheel.recipe.model is not None else None
     return named if named is not None else str(wheel.place("checkpoints/base"))

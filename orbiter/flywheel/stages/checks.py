@@ -1,0 +1,133 @@
+"""Whether the stages of a recipe can be walked: said before anything is made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orbiter.errors import ConfigError
+from orbiter.flywheel.recipe import TASK, TEACH
+from orbiter.flywheel.sections import Component
+from orbiter.flywheel.stages.datasets import PREFERENCES, default_sources
+from orbiter.flywheel.stages.training import REWARD_MODEL, make_backend, scores
+from orbiter.generate.constitution import Constitution
+from orbiter.generate.policy import Policy
+from orbiter.records import Task, Trajectory
+
+if TYPE_CHECKING:
+    from orbiter.flywheel.flywheel import Flywheel
+    from orbiter.flywheel.recipe import Stage
+    from orbiter.flywheel.sections import Train
+
+
+def check_stages(wheel: Flywheel) -> None:
+    """Raise if a stage names what cannot be had, or reads what the named one does not make.
+
+    Raises:
+        ConfigError: Names the stage and the field.
+        UnknownNameError: Nothing has the name of a part.
+    """
+    for name, stage in wheel.recipe.graph.items():
+        place = f"stages.{name}"
+        if stage.verifier is not None:
+            wheel.pool_of(wheel.verifier_of(place, stage.verifier))
+        if stage.demonstrate is not None:
+            if stage.demonstrate.environment is not None:
+                wheel.check("environment", stage.demonstrate.environment)
+            for component in stage.demonstrate.synthesisers:
+                wheel.check("synthesiser", component)
+        _check_revise(wheel, name, stage)
+        _check_gates(wheel, place, stage)
+        if stage.train is not None:
+            _check_training(wheel, name, stage, stage.train)
+
+
+def _check_revise(wheel: Flywheel, name: str, stage: Stage) -> None:
+    if stage.revise is None:
+        return
+    if stage.revise.critic is not None:
+        wheel.critic(name, stage.revise.critic)
+    if stage.revise.constitution is not None:
+        Constitution.read(wheel.base_dir / stage.revise.constitution)
+
+
+def _check_gates(wheel: Flywheel, place: str, stage: Stage) -> None:
+    gates = stage.gates
+    if gates.max_fpr is not None and wheel.recipe.evaluate.audit == 0:
+        raise ConfigError(
+            f"{place}.gates.max_fpr needs an audit of the verifier, got evaluate.audit=0",
+            hint="audit it with evaluate.audit=200",
+        )
+    looks = (gates.max_kl, gates.max_length_ratio, gates.max_refusal_rise, gates.stop_at)
+    if any(bound is not None for bound in looks) and wheel.recipe.evaluate.tasks == 0:
+        raise ConfigError(
+            f"gates of {place} need held-out tasks to measure, got evaluate.tasks=0",
+            hint="measure with evaluate.tasks=200",
+        )
+    if gates.max_kl is not None and type(wheel.policy).logps is Policy.logps:
+        raise ConfigError(
+            f"{place}.gates.max_kl needs a policy that tells log-probabilities, got {wheel.policy.name!r}",
+            hint="use the policy 'transformers', or leave the gate out",
+        )
+
+
+def _check_training(wheel: Flywheel, name: str, stage: Stage, train: Train) -> None:
+    """See that the backend knows the algorithm, and that what it reads is of the kind that it trains on."""
+    place, recipe = f"stages.{name}", wheel.recipe
+    backend = make_backend(wheel, train)
+    record = backend.record_of(train.algorithm)
+    if record is not Task and stage.rewards:
+        raise ConfigError(
+            f"{place}.rewards are for algorithms that sample for themselves, and {train.algorithm!r} trains on {record.__name__}"
+        )
+    if record is Task:
+        if stage.data:
+            raise ConfigError(
+                f"{place}.data must be empty for {train.algorithm!r}, which samples for itself"
+            )
+        _check_rewards(wheel, name, stage)
+        return
+    sources = list(stage.data) or default_sources(recipe, name)
+    if record is not Trajectory:
+        sources = [source for source in sources if source != TEACH]
+    if not sources:
+        raise ConfigError(
+            f"{place} must have something to train on, got nothing for {train.algorithm!r}",
+            hint="give it a section generate, or name earlier stages in data",
+        )
+    for source in sources:
+        if source.endswith(".jsonl"):
+            if not (wheel.base_dir / source).is_file():
+                raise ConfigError(f"{place}.data names the file {source!r}, which does not exist")
+        elif source != TEACH:
+            _check_source(wheel, place, source, record, train.algorithm)
+
+
+def _check_source(wheel: Flywheel, place: str, source: str, record: type, algorithm: str) -> None:
+    other = wheel.recipe.graph[source]
+    if record is Trajectory and (other.generate or other.demonstrate):
+        return
+    if record in PREFERENCES and other.generate is not None:
+        return
+    raise ConfigError(
+        f"{place}.data names the stage {source!r}, which makes no {record.__name__} for {algorithm!r}",
+        hint="preferences come from a stage with a section generate",
+    )
+
+
+def _check_rewards(wheel: Flywheel, name: str, stage: Stage) -> None:
+    graph = wheel.recipe.graph
+    before = list(graph)[: list(graph).index(name)]
+    for reward in stage.rewards:
+        if reward.name == TASK:
+            continue
+        if reward.name not in graph:
+            wheel.check("verifier", Component(name=reward.name, extra=reward.extra))
+            continue
+        train = graph[reward.name].train
+        if reward.name not in before or train is None or not scores(wheel, train):
+            raise ConfigError(
+                f"rewards of stage {name!r} must name an earlier stage whose model scores, got {reward.name!r}",
+                hint="train it with the algorithm 'reward'",
+            )
+        extra = {"model": str(wheel.path), **reward.extra}
+        wheel.check("verifier", Component(name=REWARD_MODEL, extra=extra))

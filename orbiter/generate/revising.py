@@ -1,0 +1,177 @@
+"""Critique and revision: a policy that criticises its answers by a constitution and rewrites them (Bai et al. 2022)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+from attrs import define, field
+
+from orbiter.checks import check_whole_number
+from orbiter.generate.constitution import Constitution, Principle
+from orbiter.generate.policy import Completion, Policy, Request, Sampling, ask
+from orbiter.records import Message
+from orbiter.tasks.streams import item_seed
+
+CRITIQUE = (
+    "Criticise your last answer by this principle: {principle}\n"
+    "Name each place where the answer falls short of it, and why. If it keeps the principle, say so."
+)
+REVISE = (
+    "Rewrite your answer so that it mends what the critique names and keeps all that was good. "
+    "Reply with the rewritten answer alone."
+)
+
+
+@define
+class _Chain:
+    """An answer on its way: the request, what has been said, and what is known of it so far."""
+
+    request: Request
+    first: Completion
+    said: tuple[Message, ...]
+    steps: list[dict[str, str]] = field(factory=list)
+    token_count: int = 0
+    error: str | None = None
+
+    @property
+    def answer(self) -> tuple[Message, ...]:
+        return self.said[-1:]
+
+
+class RevisingPolicy(Policy):
+    """Answers as another policy does, has each answer criticised by a principle of a constitution, and revised.
+
+        RevisingPolicy(policy, critic=teacher, constitution=Constitution.default(), rounds=2)
+
+    The completion is the last revision, directly after the prompt, so that a row of it teaches the better answer and not the critique. The
+    chain stands in its metadata, ``{"revision": {"initial": ..., "steps": [{"principle", "critique", "answer"}, ...]}}``. An answer that could not
+    be criticised or revised is no answer; one that called tools, or was cut off, is left as it is.
+
+    Args:
+        policy: What answers first.
+        critic: What criticises and revises; default: the same policy.
+        constitution: Where the principles come from; default: :meth:`Constitution.default`.
+        rounds: Critiques and revisions of each answer, >= 1; each draws a principle.
+        temperature: That of critiques and revisions.
+        max_new_tokens: Bound on each of them.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        critic: Policy | None = None,
+        constitution: Constitution | None = None,
+        rounds: int = 1,
+        temperature: float = 0.3,
+        max_new_tokens: int = 512,
+    ) -> None:
+        self.policy, self.critic = policy, critic or policy
+        self.name = f"{policy.name}+revision"
+        self.batch_size, self.concurrency = policy.batch_size, policy.concurrency
+        self.constitution = constitution or Constitution.default()
+        self.rounds = check_whole_number("rounds", rounds, low=1)
+        self.sampling = Sampling(temperature=temperature, max_new_tokens=max_new_tokens)
+
+    @property
+    def model(self) -> str | None:
+        """The model that answers first."""
+        return self.policy.model
+
+    def load(self, checkpoint: Path) -> None:
+        """Answer with another model from now on; a critic of its own stays as it is."""
+        self.policy.load(checkpoint)
+
+    async def complete(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
+        """Answer each request, and revise the answer."""
+        first = await ask(self.policy, requests, sampling)
+        chains = [
+            _Chain(request, completion, completion.messages, token_count=completion.token_count)
+            for request, completion in zip(requests, first)
+        ]
+        open_chains = [chain for chain in chains if _can_be_revised(chain.first)]
+        for number in range(self.rounds):
+            await self._revise(open_chains, number)
+        return [_completed(chain) for chain in chains]
+
+    async def _revise(self, chains: Sequence[_Chain], number: int) -> None:
+        """Criticise and rewrite the answers of those chains that have not failed."""
+        going = [chain for chain in chains if chain.error is None]
+        drawn = [
+            self.constitution.draw(chain.request.seed, chain.request.task_id, number)
+            for chain in going
+        ]
+        prompts = [
+            Message("user", CRITIQUE.format(principle=principle.text)) for principle in drawn
+        ]
+        critiques = await self._ask(going, [(prompt,) for prompt in prompts], "critique", number)
+        turns = [
+            (prompt, *critique, Message("user", REVISE))
+            for prompt, critique in zip(prompts, critiques)
+        ]
+        revisions = await self._ask(going, turns, "revision", number)
+        for chain, principle, critique, revision in zip(going, drawn, critiques, revisions):
+            if chain.error is None:
+                chain.steps.append(_step(principle, critique, revision))
+                chain.said = revision
+
+    async def _ask(
+        self, chains: Sequence[_Chain], turns: Sequence[tuple[Message, ...]], what: str, number: int
+    ) -> list[tuple[Message, ...]]:
+        """Return what the critic says to each chain and the turns that follow it; a chain that it fails is given up."""
+        requests = [
+            attrs.evolve(
+                chain.request,
+                messages=(*chain.request.messages, *chain.answer, *more),
+                seed=item_seed(what, chain.request.seed, number),
+                tools=(),
+            )
+            for chain, more in zip(chains, turns)
+        ]
+        size = max(1, self.critic.batch_size)
+        said: list[tuple[Message, ...]] = []
+        for start in range(0, len(requests), size):
+            for chain, completion in zip(
+                chains[start:],
+                await ask(self.critic, requests[start : start + size], self.sampling),
+            ):
+                chain.token_count += completion.token_count
+                text = completion.messages[-1].text.strip() if completion.messages else ""
+                if completion.finish_reason != "stop" or not text:
+                    why = completion.error or ("it was cut off" if text else "nothing was said")
+                    chain.error = chain.error or f"no {what}: {why}"
+                said.append((Message("assistant", text),))
+        return said
+
+
+def _can_be_revised(completion: Completion) -> bool:
+    """Return whether a completion is one whole answer in words."""
+    messages = completion.messages
+    return completion.finish_reason == "stop" and len(messages) == 1 and not messages[0].tool_calls
+
+
+def _step(
+    principle: Principle, critique: tuple[Message, ...], revision: tuple[Message, ...]
+) -> dict[str, str]:
+    return {
+        "principle": principle.name,
+        "critique": critique[-1].text,
+        "answer": revision[-1].text,
+    }
+
+
+def _completed(chain: _Chain) -> Completion:
+    if chain.error is not None:
+        return attrs.evolve(Completion.failed(chain.error), token_count=chain.token_count)
+    if not chain.steps:
+        return chain.first
+    told: dict[str, Any] = {"initial": chain.first.messages[-1].text, "steps": chain.steps}
+    return attrs.evolve(
+        chain.first,
+        messages=chain.said,
+        token_count=chain.token_count,
+        metadata={**chain.first.metadata, "revision": told},
+    )
