@@ -19,10 +19,10 @@ from .system import (
     READ_FILE,
     TRUNCATE,
     WRITE_FILE,
+    FileRights,
     SyscallFilter,
     drop_capabilities,
-    landlock,
-    no_new_privileges,
+    gain_no_capabilities,
 )
 
 READ = READ_FILE | READ_DIR
@@ -112,13 +112,18 @@ def shut_in(rights: dict[str, int], *, user: int | None) -> None:
     Raises:
         OSError: The kernel lacks something, or refuses.
     """
+    gain_no_capabilities()
+    give_up(FileRights(rights), user=user)
+
+
+def give_up(files: FileRights, *, user: int | None) -> None:
+    """Do the second half of :func:`shut_in`; it needs ``gain_no_capabilities`` beforehand."""
     if user is not None:
         os.setgroups([])
         os.setresgid(user, user, user)
         os.setresuid(user, user, user)
     drop_capabilities()
-    no_new_privileges()
-    landlock(rights)
+    files.attach()
 
 
 def can_become_another(read: Iterable[str]) -> bool:

@@ -22,8 +22,16 @@ _RDONLY, _NOSUID, _NODEV, _REMOUNT, _BIND, _REC, _PRIVATE = 1, 2, 4, 32, 4096, 1
 _ROOT = "/mnt"
 """Where the new root is put together, out of sight of everybody else."""
 
-RIGHTS = {"/": READ, "/tmp": ALL, "/dev/shm": ALL, **dict.fromkeys(DEVICES, USE)}  # noqa: S108  # a job's own
+_OWN = "/own"
+_PLACE = "/own/tmp"
+"""Where each job attaches a file system of its own; the folder holds nothing else."""
+
+RIGHTS = {"/": READ, _OWN: ALL, **dict.fromkeys(DEVICES, USE)}
 """What Landlock leaves to a job: the root holds nothing but what it may read."""
+
+
+_SIZE = "size=16m,nr_inodes=4096,mode=1777"
+"""Of what a job may write to."""
 
 
 def enter(read: Iterable[str], *, user: int) -> None:
@@ -52,10 +60,9 @@ def enter(read: Iterable[str], *, user: int) -> None:
 
 
 def own_file_system() -> None:
-    """Give this job an empty /tmp and /dev/shm in memory, limited in size and number of files; nobody else sees them."""
+    """Give this job an empty /tmp in memory, limited in size and number of files; nobody else sees it."""
     unshare(_NEWNS)
-    mount("tmpfs", "/tmp", "tmpfs", _NOSUID | _NODEV, "size=16m,nr_inodes=4096,mode=1777")  # noqa: S108
-    mount("tmpfs", "/dev/shm", "tmpfs", _NOSUID | _NODEV, "size=4m,nr_inodes=256,mode=1777")  # noqa: S108
+    mount("tmpfs", _PLACE, "tmpfs", _NOSUID | _NODEV, _SIZE)
 
 
 def _become_own_user(user: int) -> None:
@@ -75,8 +82,10 @@ def _change_root(paths: Iterable[str]) -> None:
     mount("tmpfs", _ROOT, "tmpfs", _NOSUID | _NODEV, "size=1m,mode=755")
     for path in sorted(set(paths)):
         _show(path)
-    for path in ("/tmp", "/dev/shm", "/old"):  # noqa: S108
+    for path in (_PLACE, "/dev", "/old"):
         os.makedirs(_ROOT + path)
+    for link in ("/tmp", "/dev/shm"):  # noqa: S108
+        os.symlink(_PLACE, _ROOT + link)
     for device in DEVICES:
         with open(_ROOT + device, "w"):
             pass

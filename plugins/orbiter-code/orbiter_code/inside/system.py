@@ -45,11 +45,16 @@ def no_new_privileges() -> None:
     _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl(PR_SET_NO_NEW_PRIVS)")
 
 
-def drop_capabilities() -> None:
-    """Give up every capability, and the right to gain one."""
+def gain_no_capabilities() -> None:
+    """Give up the right to gain a capability; those that are held stay."""
     for capability in range(64):
         if _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) < 0:
             break  # without CAP_SETPCAP, or past the last capability, there is nothing to drop
+    no_new_privileges()
+
+
+def drop_capabilities() -> None:
+    """Give up every capability."""
     header = ctypes.create_string_buffer(struct.pack("Ii", _CAPABILITY_VERSION_3, 0))
     _check(_libc.syscall(_CAPSET, header, ctypes.create_string_buffer(24)), "capset")
 
@@ -77,8 +82,8 @@ def landlock_abi() -> int:
     return max(0, int(_libc.syscall(_LANDLOCK_CREATE, None, ctypes.c_size_t(0), 1)))
 
 
-def landlock(rights: dict[str, int]) -> None:
-    """Hold this thread and its children to these rights by path; all others to files, TCP and scopes are refused.
+class FileRights:
+    """Rights to files by path (Landlock), made ready once and attached in every job; all others, and TCP and scopes, are refused.
 
     Args:
         rights: A path to the rights beneath it; a path that does not exist is left out.
@@ -86,33 +91,37 @@ def landlock(rights: dict[str, int]) -> None:
     Raises:
         OSError: The kernel has no Landlock, or refuses.
     """
-    abi = landlock_abi()
-    if not abi:
-        raise OSError("the kernel has no Landlock (Linux 5.13 or later, with it enabled)")
-    handled = max(_LANDLOCK_FILES[v] for v in _LANDLOCK_FILES if v <= abi)
-    tcp = _LANDLOCK_TCP if abi >= 4 else 0
-    scopes = _LANDLOCK_SCOPES if abi >= 6 else 0
-    attribute = struct.pack("QQQ", handled, tcp, scopes)
-    size = 24 if abi >= 6 else 16 if abi >= 4 else 8
-    ruleset = int(
-        _libc.syscall(
-            _LANDLOCK_CREATE, ctypes.create_string_buffer(attribute), ctypes.c_size_t(size), 0
-        )
-    )
-    _check(ruleset, "landlock_create_ruleset")
-    for path, allowed in rights.items():
+
+    def __init__(self, rights: dict[str, int]) -> None:
+        abi = landlock_abi()
+        if not abi:
+            raise OSError("the kernel has no Landlock (Linux 5.13 or later, with it enabled)")
+        handled = max(_LANDLOCK_FILES[v] for v in _LANDLOCK_FILES if v <= abi)
+        tcp = _LANDLOCK_TCP if abi >= 4 else 0
+        scopes = _LANDLOCK_SCOPES if abi >= 6 else 0
+        attribute = ctypes.create_string_buffer(struct.pack("QQQ", handled, tcp, scopes))
+        size = ctypes.c_size_t(24 if abi >= 6 else 16 if abi >= 4 else 8)
+        self._ruleset = int(_libc.syscall(_LANDLOCK_CREATE, attribute, size, 0))
+        _check(self._ruleset, "landlock_create_ruleset")
+        for path, allowed in rights.items():
+            self._allow(path, allowed & handled)
+
+    def _allow(self, path: str, allowed: int) -> None:
         try:
             place = os.open(path, os.O_PATH | os.O_CLOEXEC)
         except OSError:
-            continue
+            return
         if not stat.S_ISDIR(os.fstat(place).st_mode):
             allowed &= _LANDLOCK_OF_A_FILE
-        rule = ctypes.create_string_buffer(struct.pack("=Qi", allowed & handled, place))
-        result = _libc.syscall(_LANDLOCK_ADD, ruleset, _LANDLOCK_RULE_PATH_BENEATH, rule, 0)
+        rule = ctypes.create_string_buffer(struct.pack("=Qi", allowed, place))
+        result = _libc.syscall(_LANDLOCK_ADD, self._ruleset, _LANDLOCK_RULE_PATH_BENEATH, rule, 0)
         os.close(place)
         _check(result, f"landlock_add_rule {path}")
-    _check(_libc.syscall(_LANDLOCK_RESTRICT, ruleset, 0), "landlock_restrict_self")
-    os.close(ruleset)
+
+    def attach(self) -> None:
+        """Hold this thread and its children to these rights."""
+        _check(_libc.syscall(_LANDLOCK_RESTRICT, self._ruleset, 0), "landlock_restrict_self")
+        os.close(self._ruleset)
 
 
 def unshare(flags: int) -> None:

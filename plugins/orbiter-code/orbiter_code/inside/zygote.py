@@ -16,10 +16,18 @@ import struct
 from collections.abc import Callable
 
 from . import job, namespaces
-from .confine import can_become_another, job_filter, library_rights, limit, limit_cpu, shut_in
+from .confine import (
+    can_become_another,
+    give_up,
+    job_filter,
+    library_rights,
+    limit,
+    limit_cpu,
+    shut_in,
+)
 from .frames import frame
 from .options import MAX_FILES, Options, warm_up
-from .system import die_with_parent
+from .system import FileRights, die_with_parent, gain_no_capabilities
 
 JOB, END, KILL = b"j", b"e", b"k"
 ENDING = struct.Struct(">iQd")
@@ -77,6 +85,7 @@ class Zygote:
         return process, ours
 
     def _become_job(self, sock: socket.socket) -> None:
+        self._confine()
         os.dup2(sock.fileno(), _CHANNEL)
         sock.detach()
         # Files shared with the zygote have flags that one job could set and the next one read.
@@ -84,7 +93,6 @@ class Zygote:
         for standard in (0, 1, 2):
             os.dup2(nothing, standard)
         os.closerange(_CHANNEL + 1, MAX_FILES)  # the orders, and the channels of other jobs
-        self._confine()
         job.serve(socket.socket(fileno=_CHANNEL))
 
 
@@ -113,10 +121,11 @@ def _report(control: socket.socket, report: dict[str, object]) -> None:
 
 def _prepare(options: Options) -> Callable[[], None]:
     """Confine the zygote, and return what confines a job."""
-    warm_up(options)
     rooted = os.geteuid() == 0
     if options.namespaces:
         namespaces.enter(options.read, user=options.user)
+    # Not before: what the process that forks shared with its parent, each fork would copy once more.
+    warm_up(options)
     limit(memory=options.memory)
     if not options.confined:
         return lambda: limit_cpu(options.cpu_s)
@@ -132,9 +141,12 @@ def _prepare(options: Options) -> Callable[[], None]:
         shut_in(library_rights(options.read), user=user)
         return give_up_the_rest
 
+    gain_no_capabilities()
+    files = FileRights(namespaces.RIGHTS)
+
     def become_job() -> None:
-        namespaces.own_file_system()
-        shut_in(namespaces.RIGHTS, user=options.user if rooted else None)
+        namespaces.own_file_system()  # which takes capabilities, so they go after
+        give_up(files, user=options.user if rooted else None)
         give_up_the_rest()
 
     return become_job

@@ -23,12 +23,14 @@ PACKAGE = Path(__file__).parents[1]
 """Folder of this package; what is inside of a sandbox is imported from here."""
 
 _BOOT = (
-    "import sys; sys.path.insert(0, sys.argv[2]); "
-    "from inside.{module} import main; sys.path.pop(0); main(int(sys.argv[1]), sys.argv[3])"
+    "import sys; sys.path.insert(0, sys.argv[1]); "
+    "from inside.start import start; start(sys.argv[2], int(sys.argv[3]), sys.argv[4])"
 )
 # Without site, user folders and the current folder. Strings hash alike in every run, so that one program gets one verdict.
 _FLAGS = ("-B", "-P", "-s", "-S")
 _ENVIRONMENT = {"PYTHONHASHSEED": "0", "PYTHONUTF8": "1"}
+# Every symbol is looked up at the start, or else in every fork.
+_ENVIRONMENT |= {"LD_BIND_NOW": "1"}
 # A zygote must have no threads but its own when it forks.
 _ENVIRONMENT |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
@@ -61,9 +63,10 @@ class InsideProcess:
             interpreter,
             *_FLAGS,
             "-c",
-            _BOOT.format(module=module),
-            str(theirs.fileno()),
+            _BOOT,
             str(PACKAGE),
+            module,
+            str(theirs.fileno()),
             json.dumps(options),
         ]
         try:
