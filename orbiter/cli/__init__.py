@@ -1,6 +1,6 @@
 """The command line: ``orbiter COMMAND ...``. One file per command; each does nothing that a script could not.
 
-Exit codes: 0 ok, 1 the run failed, 2 wrong usage or input, 3 the environment lacks something, 130 interrupted.
+Exit codes: 0 ok, 1 the run failed, 2 wrong usage or input, 3 the environment lacks something, 130 interrupted, 143 terminated.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import warnings
 from collections.abc import Sequence
 from typing import NoReturn, TextIO
 
+from orbiter.cli.stopping import stop_code
 from orbiter.cli.text import one_line
 from orbiter.errors import OrbiterError, OrbiterWarning, UserCodeError, did_you_mean
 
@@ -52,9 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     try:
         return _main(list(sys.argv[1:] if argv is None else argv))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("\norbiter: interrupted", file=sys.stderr)
-        return 130
+        return stop_code(stop)
 
 
 def _main(arguments: list[str]) -> int:

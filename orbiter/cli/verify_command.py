@@ -6,11 +6,14 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from orbiter.cli.stopping import stop_code, terminable
 from orbiter.cli.yield_command import add_runs_argument
+
+_BLOCK = 1 << 16
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,7 +78,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> int:
     """Judge and print what came of it; 1 if not one verdict is valid."""
     _check(options)
-    return _rescore(options) if options.rescore is not None else _verify(options)
+    with terminable():
+        return _rescore(options) if options.rescore is not None else _verify(options)
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -139,7 +143,7 @@ def _verify(options: argparse.Namespace) -> int:
     task_of, default = _tasks(options)
     verifier = default if options.verifier is None else _made_verifier(options)
     assert verifier is not None  # noqa: S101  # _check saw to it
-    count, tally, stopped = check_rows(options.file, task_of), Tally(), False
+    count, tally, code = check_rows(options.file, task_of), Tally(), 0
     try:
         with _pool(options, verifier) as pool, _writing(options.out) as write, _progress() as tell:
             judged = judge_rows(jsonl.read(options.file), pool, task_of=task_of)
@@ -147,8 +151,8 @@ def _verify(options: argparse.Namespace) -> int:
                 write(scored(row, verdict))
                 tally.add(row, verdict)
                 tell(done, count)
-    except KeyboardInterrupt:
-        stopped, where = True, ""
+    except KeyboardInterrupt as stop:
+        code, where = stop_code(stop), ""
         if options.out is not None and _draft(options.out).exists():
             # What is in the file is what is said: the interrupt may have come between the two.
             where, tally = f"; these are in {_draft(options.out)}", Tally()
@@ -162,8 +166,8 @@ def _verify(options: argparse.Namespace) -> int:
         print(json.dumps(summary_row(summary, verifier), indent=2))
     else:
         print_summary(summary, verifier)
-    if stopped:
-        return 130
+    if code:
+        return code
     return 1 if summary.total.pass_rate.value is None else 0
 
 
@@ -214,15 +218,33 @@ def _writing(out: Path | None) -> Iterator[Callable[[Trajectory], None]]:
     if out is None:
         yield lambda _: None
         return
-    with open(_draft(out), "wb") as file:
-        yield lambda row: _write_line(file, jsonl.dumps(row))
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(_draft(out), out)
+    draft = _draft(out)
+    try:
+        with open(draft, "wb") as file:
+            yield lambda row: _write_line(file, jsonl.dumps(row))
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        with suppress(OSError):
+            _cut_torn_line(draft)
+        raise
+    os.replace(draft, out)
 
 
 def _write_line(file: BinaryIO, line: bytes) -> None:
     file.write(line + b"\n")
+
+
+def _cut_torn_line(path: Path) -> None:
+    """Take away what stands after the last line break: a row whose writing was interrupted, or for which there was no space."""
+    with open(path, "rb+") as file:
+        place = end = file.seek(0, 2)
+        while place > 0:
+            place = file.seek(max(0, place - _BLOCK))
+            if (found := file.read(min(_BLOCK, end - place)).rfind(b"\n")) >= 0:
+                file.truncate(place + found + 1)
+                return
+        file.truncate(0)
 
 
 @contextmanager
@@ -261,9 +283,9 @@ def _rescore(options: argparse.Namespace) -> int:
     try:
         with _pool(options, verifier) as pool, _progress() as tell:
             found = rescore(run, pool, wheel=wheel, on_progress=tell)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("\nstopped; the same command goes on from there", file=sys.stderr)
-        return 130
+        return stop_code(stop)
     if options.out is not None:
         from orbiter import jsonl
 

@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from orbiter import jsonl
+from orbiter.cli.verify_command import _cut_torn_line
 from orbiter.intervals import wilson
 from orbiter.records import Message, Task, Trajectory
 
@@ -230,7 +232,16 @@ def start(folder, *arguments, **more):
     )
 
 
-def test_ctrl_c_keeps_what_is_judged_and_says_where(rows, tmp_path):
+def descendants(pid):
+    found = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            found += [child, *descendants(child)]
+    return found
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopping_keeps_what_is_judged_and_says_where(rows, tmp_path, signum, code):
     (tmp_path / "mine.py").write_text(VERIFIER)
     file = rows(*(own("a" if n % 2 else "b") for n in range(2000)))
     process = start(
@@ -244,15 +255,28 @@ def test_ctrl_c_keeps_what_is_judged_and_says_where(rows, tmp_path):
     while not (partial.exists() and partial.stat().st_size) and time.monotonic() < deadline:
         assert process.poll() is None
         time.sleep(0.005)
-    process.send_signal(signal.SIGINT)
+    started = descendants(process.pid)
+    process.send_signal(signum)
     out, err = process.communicate(timeout=30)
-    assert process.returncode == 130
+    assert process.returncode == code
+    assert len(started) >= 2  # a guard and its judging process
+    assert [pid for pid in started if Path(f"/proc/{pid}").exists()] == []
     kept = list(jsonl.read(partial))
     assert 0 < len(kept) < 2000
     assert [r.score for r in kept] == [float(n % 2) for n in range(len(kept))]
     assert err.strip() == f"stopped after {len(kept)} of 2000 rows; these are in out.jsonl.partial"
     assert f" {len(kept)} " in out
     assert not (tmp_path / "out.jsonl").exists()
+
+
+@pytest.mark.parametrize("lines", [0, 1, 3])
+@pytest.mark.parametrize("torn", [0, 1, 200_000])
+def test_a_row_whose_writing_is_interrupted_is_cut(tmp_path, lines, torn):
+    whole = row("a" * 100_000)
+    path = tmp_path / "out.jsonl.partial"
+    path.write_bytes((jsonl.dumps(whole) + b"\n") * lines + b"x" * torn)
+    _cut_torn_line(path)
+    assert list(jsonl.read(path)) == [whole] * lines
 
 
 def test_a_terminal_shows_a_bar(rows, tmp_path):
