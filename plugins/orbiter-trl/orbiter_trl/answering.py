@@ -133,6 +133,39 @@ class Answerer:
                 completions[prompt.index] = completion
         return [c for c in completions if c is not None]
 
+    @torch.inference_mode()
+    def logps(self, answered: Sequence[tuple[Request, Completion]]) -> list[float]:
+        """Return the log-probability in nats of each answer after its prompt, at temperature 1, and of its end if it ended.
+
+        The answer is tokenised from its text, which may part it otherwise than it was sampled.
+
+        Raises:
+            PolicyError: A prompt cannot be rendered.
+        """
+        prompts = self._render([request for request, _ in answered])
+        rows: list[tuple[int, list[int]]] = []
+        for prompt, (_, completion) in zip(prompts, answered):
+            if isinstance(prompt, str):
+                raise PolicyError(prompt)
+            text = "".join(message.text for message in completion.messages)
+            ids = list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+            ended = [self.end_ids[0]] if completion.finish_reason == "stop" else []
+            rows.append((len(prompt), prompt + ids + ended))
+        if not rows:
+            return []
+        width = max(len(ids) for _, ids in rows)
+        device = self.model.device
+        tokens = torch.tensor([ids + [0] * (width - len(ids)) for _, ids in rows], device=device)
+        mask = torch.tensor(
+            [[1] * len(ids) + [0] * (width - len(ids)) for _, ids in rows], device=device
+        )
+        logits = self.model(input_ids=tokens, attention_mask=mask).logits[:, :-1].float()
+        picked = logits.log_softmax(-1).gather(-1, tokens[:, 1:, None])[..., 0]
+        # Token i + 1 is told by place i; the first of the answer stands at its prompt's length.
+        return [
+            float(picked[i, size - 1 : len(ids) - 1].sum()) for i, (size, ids) in enumerate(rows)
+        ]
+
     def _render(self, requests: Sequence[Request]) -> list[list[int] | str]:
         """Return the tokens of each prompt, or why there are none; a prompt that comes again is rendered once."""
         known: dict[Any, list[int] | str] = {}

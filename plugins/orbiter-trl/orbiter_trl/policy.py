@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import frozen
 
@@ -17,6 +17,8 @@ from orbiter.generate.policy import Completion, Policy, Request, Sampling
 
 if TYPE_CHECKING:
     from orbiter_trl.answering import Answerer
+
+T = TypeVar("T")
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
@@ -93,25 +95,33 @@ class TransformersPolicy(Policy):
         if not requests:
             return []
         cancelled = threading.Event()
-        loop = asyncio.get_running_loop()
-        if self._executor is None:
-            # One thread, since one model answers one batch at a time.
-            self._executor = ThreadPoolExecutor(1, thread_name_prefix="transformers-policy")
-        work = loop.run_in_executor(
-            self._executor, self._complete, list(requests), sampling, cancelled
-        )
+        work = self._in_thread(self._complete, list(requests), sampling, cancelled)
         try:
             return await work
         finally:
             cancelled.set()
 
+    async def logps(self, answered: Sequence[tuple[Request, Completion]]) -> list[float]:
+        """Return the log-probability in nats of each answer after its prompt."""
+        return await self._in_thread(lambda: self._ready().logps(answered))
+
+    def _in_thread(self, work: Callable[..., T], *arguments: Any) -> asyncio.Future[T]:
+        if self._executor is None:
+            # One thread, since one model answers one batch at a time.
+            self._executor = ThreadPoolExecutor(1, thread_name_prefix="transformers-policy")
+        return asyncio.get_running_loop().run_in_executor(self._executor, work, *arguments)
+
+    def _ready(self) -> Answerer:
+        if self._answerer is None:
+            self._answerer = self._open()
+        return self._answerer
+
     def _complete(
         self, requests: list[Request], sampling: Sampling, cancelled: threading.Event
     ) -> list[Completion]:
-        if self._answerer is None:
-            self._answerer = self._open()
+        answerer = self._ready()
         start = time.perf_counter()
-        completions = self._answerer.answer(requests, sampling, cancelled)
+        completions = answerer.answer(requests, sampling, cancelled)
         tokens = sum(c.token_count for c in completions)
         self._speed = self._speed.plus(tokens, time.perf_counter() - start)
         return completions

@@ -313,3 +313,37 @@ def test_a_gpu_answers_in_half_precision_unless_told_otherwise(
 ):
     monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda: True)
     assert dtype_of(name, torch.device(device), stored) == loaded
+
+
+def test_log_probabilities_are_those_of_the_model_alone_and_in_a_batch(nano, answerer):
+    said = [
+        (ask("copy 12:"), "12", True),
+        (ask("copy 1234567:"), "1234", False),
+        (ask("1"), "", True),
+    ]
+    completions = [
+        (request, Completion.of(text, finish_reason="stop" if end else "length"))
+        for request, text, end in said
+    ]
+    policy = TransformersPolicy(nano)
+
+    async def told():
+        try:
+            return await policy.logps(completions), await policy.logps([])
+        finally:
+            await policy.aclose()
+
+    found, nothing = asyncio.run(told())
+    assert nothing == []
+    for (request, text, end), logp in zip(said, found):
+        prompt = answerer.tokenizer.apply_chat_template(
+            [{"role": "user", "content": request.messages[0].content}],
+            add_generation_prompt=True,
+            return_dict=True,
+        )["input_ids"]
+        answer = answerer.tokenizer(text, add_special_tokens=False)["input_ids"]
+        ids = [*prompt, *answer, *([answerer.end_ids[0]] if end else [])]
+        with torch.inference_mode():
+            spread = answerer.model(torch.tensor([ids])).logits[0].log_softmax(-1)
+        expected = sum(float(spread[i - 1, ids[i]]) for i in range(len(prompt), len(ids)))
+        assert logp == pytest.approx(expected, abs=1e-4)
