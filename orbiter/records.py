@@ -284,8 +284,11 @@ class Trajectory(_Row):
         """The first ``prompt_size`` messages, or those before the first assistant turn."""
         size = self.prompt_size
         if size is None:
-            turns = (i for i, m in enumerate(self.messages) if m.role == "assistant")
-            size = next(turns, len(self.messages))
+            size = 0
+            for message in self.messages:
+                if message.role == "assistant":
+                    break
+                size += 1
         return self.messages[:size]
 
     def to_row(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ C, with n = 13). A phrase that many held-out tasks have in common is their templ
 
 from __future__ import annotations
 
+import functools
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, Protocol, TypeVar
@@ -154,6 +155,7 @@ class HeldOutIndex:
             if count > limit:
                 del self._by_ngram[ngram]
         self._prompts.pop((), None)
+        self._shortest = min(map(len, self._by_ngram), default=0)
         self._lengths = sorted({len(prompt) for prompt in self._prompts})
 
     def find(self, row: HasMessages) -> tuple[Task, str] | None:
@@ -164,7 +166,9 @@ class HeldOutIndex:
                 run = turns[start : start + length]
                 if run in self._prompts:
                     return self._prompts[run], "\n".join(text for _, text in run)
-        for _, text in turns:
+        for _, text in turns if self._by_ngram else ():
+            if len(text) < self._shortest:
+                continue
             for ngram in self._ngrams(text):
                 if ngram in self._by_ngram:
                     return self._by_ngram[ngram], ngram
@@ -191,10 +195,13 @@ class HeldOutIndex:
 
 def _conversation(messages: Iterable[Message]) -> Conversation:
     """Return role and normalised text of the messages that are content, not instructions of the house."""
-    turns = ((m.role, _normalise(m.text)) for m in messages if m.role not in SYSTEM_ROLES)
-    return tuple(turn for turn in turns if turn[1])
+    turns = [(m.role, _normalise(m.text)) for m in messages if m.role not in SYSTEM_ROLES]
+    return tuple([turn for turn in turns if turn[1]])
 
 
+@functools.lru_cache(
+    maxsize=16
+)  # the attempts at a task come one after the other, and share its prompt
 def _normalise(text: str) -> str:
     if not text.isascii():  # ASCII is in its normal form already
         text = unicodedata.normalize("NFKC", text)

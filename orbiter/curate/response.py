@@ -55,5 +55,6 @@ def _turn(message: Message, numbers: dict[str, int]) -> Any:
     content = message.content.strip() if isinstance(message.content, str) else message.content
     answers = numbers.get(message.tool_call_id or "", message.tool_call_id)
     return [
-        message.role, content or "", calls, answers, message.name, unstructure(message.extra)
+        message.role, content or "", calls, answers, message.name,
+        unstructure(message.extra) if message.extra else {},
     ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 from attrs import frozen
@@ -63,13 +64,19 @@ def survivors(
         for i in sorted(fit, key=lambda i: _score(attempts[i]), reverse=True):
             answer = response_key(attempts[i])
             if answer in seen:
-                decisions[i] = Decision(Fate.DUPLICATE, "same answer to the task")
+                decisions[i] = _decision(Fate.DUPLICATE, "same answer to the task")
             elif len(seen) == max_per_task:
-                decisions[i] = Decision(Fate.REJECTED, "over max_per_task")
+                decisions[i] = _decision(Fate.REJECTED, "over max_per_task")
             else:
                 seen.add(answer)
     kept = tuple(row for row, decision in zip(attempts, decisions) if decision.accepted)
     return Survivors(kept=kept, decisions=tuple(decisions))
+
+
+@functools.lru_cache(maxsize=1024)
+def _decision(fate: Fate, reason: str) -> Decision:
+    """Return a decision; a round has thousands and a handful of kinds."""
+    return Decision(fate, reason)
 
 
 def _score(row: Trajectory) -> float:
@@ -82,13 +89,13 @@ def _unfit(row: Trajectory, min_score: float) -> Decision | None:
     """Return why the row cannot survive by itself, or None if it can."""
     verdict = row.verdict
     if verdict is None:
-        return Decision(Fate.INVALID, str(row.extra.get("error") or "no verdict"))
+        return _decision(Fate.INVALID, str(row.extra.get("error") or "no verdict"))
     if verdict.outcome is Outcome.INVALID:
-        return Decision(Fate.INVALID, verdict.reason)
+        return _decision(Fate.INVALID, verdict.reason)
     if is_truncated(row):
-        return Decision(Fate.TRUNCATED, "cut off by the bound on tokens")
+        return _decision(Fate.TRUNCATED, "cut off by the bound on tokens")
     if not response(row):
-        return Decision(Fate.REJECTED, "no assistant message")
+        return _decision(Fate.REJECTED, "no assistant message")
     if verdict.outcome is Outcome.FAIL:
-        return Decision(Fate.REJECTED, verdict.reason or "failed")
-    return Decision(Fate.REJECTED, "below min_score") if _score(row) < min_score else None
+        return _decision(Fate.REJECTED, verdict.reason or "failed")
+    return _decision(Fate.REJECTED, "below min_score") if _score(row) < min_score else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,8 +13,6 @@ from orbiter.records import Trajectory
 
 KEY_FIELDS = ("round", "engine", "env", "task_id", "attempt")
 """The fields that name an attempt, in every file of the ledger."""
-
-_key_values = operator.attrgetter(*KEY_FIELDS)
 
 _IN_TRAJECTORY = ("engine", "attempt", "finish_reason")
 _BESIDE_TRAJECTORY = ("token_count", "error")
@@ -41,7 +38,7 @@ def _named(_: object, attribute: attrs.Attribute[str], value: str) -> None:
         raise RecordError(f"must be a non-empty string, got {value!r}", field=attribute.name)
 
 
-@frozen(order=True)
+@frozen(order=True, cache_hash=True)
 class AttemptKey:
     """The name of an attempt; the ledger counts each one exactly once.
 
@@ -67,7 +64,13 @@ class AttemptKey:
 
     def to_row(self) -> dict[str, Any]:
         """Return the five fields that begin a line of verdicts.jsonl or decisions.jsonl."""
-        return dict(zip(KEY_FIELDS, _key_values(self)))
+        return {
+            "round": self.round,
+            "engine": self.engine,
+            "env": self.env,
+            "task_id": self.task_id,
+            "attempt": self.attempt,
+        }
 
     @classmethod
     def of(cls, row: Mapping[str, Any] | Trajectory) -> AttemptKey:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from array import array
 from collections.abc import Iterator, Sequence
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import Protocol
 
@@ -160,7 +161,7 @@ class Journal:
                 hint="free the cause, then open the run again: it goes on from the last committed line",
             )
         first = len(self) + 1
-        data = memoryview(b"".join(line + b"\n" for line in lines))
+        data = memoryview(b"\n".join([*lines, b""]))
         try:
             self._write(data)
         except OSError as error:
@@ -170,8 +171,8 @@ class Journal:
                 f"({len(lines)} lines, {len(data)} bytes); the {len(self)} lines committed before are safe",
                 hint="free disk space or raise the limit, then run again: it goes on from there",
             ) from error
-        for line in lines:
-            self._starts.append(self.size + len(line) + 1)
+        ends = accumulate((len(line) + 1 for line in lines), initial=self.size)
+        self._starts.extend(islice(ends, 1, None))
         return range(first, len(self) + 1)
 
     def _write(self, data: memoryview) -> None:

@@ -9,6 +9,7 @@ import re
 import warnings
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any, Self
@@ -181,8 +182,11 @@ class Ledger(History):
                 identity=attempt.key,
                 line=encode(attempt.to_row(), what=attempt.key),
                 recorded=section.attempt_lines[slot],
-                note=lambda number, s=section, n=slot, a=attempt: s.add_attempt(  # type: ignore[misc]
-                    n, number, error=a.error, token_count=a.token_count
+                note=partial(
+                    section.add_attempt,
+                    slot,
+                    error=attempt.error,
+                    token_count=attempt.token_count,
                 ),
             )
         self._add("attempts", rows)
@@ -214,8 +218,12 @@ class Ledger(History):
                 identity=(key, verifier),
                 line=encode(key.to_row() | row, what=key),
                 recorded=section.verdict_line(slot, verifier),
-                note=lambda number, s=section, n=slot, w=verifier, v=verdict: s.add_verdict(  # type: ignore[misc]
-                    n, number, verifier=w, outcome=v.outcome, reason=v.reason
+                note=partial(
+                    section.add_verdict,
+                    slot,
+                    verifier=verifier,
+                    outcome=verdict.outcome,
+                    reason=verdict.reason,
                 ),
             )
         self._add("verdicts", rows)
@@ -238,8 +246,8 @@ class Ledger(History):
                 identity=key,
                 line=encode(key.to_row() | row, what=key),
                 recorded=section.decision_lines[slot],
-                note=lambda number, s=section, n=slot, d=decided: s.add_decision(  # type: ignore[misc]
-                    n, number, decision=d.decision.value, reason=d.reason
+                note=partial(
+                    section.add_decision, slot, decision=row["decision"], reason=decided.reason
                 ),
             )
         self._add("decisions", rows)

@@ -78,7 +78,9 @@ class Section:
     def add_decision(self, slot: int, line: int, *, decision: str, reason: str) -> None:
         """Note a decision."""
         self.decision_lines[slot] = line
-        self._decisions.setdefault(decision, Counter())[reason] += 1
+        if decision not in self._decisions:
+            self._decisions[decision] = Counter()
+        self._decisions[decision][reason] += 1
 
     def _judge(self, slot: int, outcome: Outcome, reason: str) -> None:
         self._outcomes[slot] = _CODES[outcome]

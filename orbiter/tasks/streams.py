@@ -11,7 +11,7 @@ import random
 
 def item_seed(*key: str | int) -> int:
     """Return a seed in [0, 2**63) that depends on every part of ``key`` and on their order."""
-    text = "\x1f".join(f"{type(part).__name__}:{part}" for part in key)
+    text = "\x1f".join([f"{type(part).__name__}:{part}" for part in key])
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 
