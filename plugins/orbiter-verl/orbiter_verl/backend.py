@@ -1,0 +1,260 @@
+"""The verl backend: PPO and GRPO on Ray, out of process."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import attrs
+import orjson
+
+from orbiter import jsonl
+from orbiter.curate.export.verl import Verl
+from orbiter.errors import BackendError, ConfigError, RecordError
+from orbiter.records import Task
+from orbiter.train.backend import Backend, TrainJob, TrainResult
+from orbiter.train.config import TrainConfig, TrainMetrics
+from orbiter.train.job_folder import JobFolder
+from orbiter.train.rewards import check_rewards
+from orbiter_verl.attempt import (
+    Watch,
+    attempts,
+    new_attempt,
+    newest_checkpoint,
+    run,
+    write_files,
+)
+from orbiter_verl.composing import Request
+from orbiter_verl.driver import Order
+from orbiter_verl.process import compose_elsewhere
+from orbiter_verl.samples import Account, SampleReader
+from orbiter_verl.settings import check_config, read_settings
+
+log = logging.getLogger("orbiter.train.verl")
+
+
+class VerlBackend(Backend):
+    """Trains with verl's own ``run_ppo``: PPO with a critic, or GRPO.
+
+    verl runs in processes of its own, with the interpreter that the option ``python`` names, on a Ray cluster that lives as long as the
+    training, or on a running one. ``job.options`` are those of :class:`orbiter_verl.settings.Settings`; verl's own go into ``overrides``.
+
+    A job whose ``output_dir`` holds the same job goes on from its newest checkpoint, and returns its result if it is done.
+    """
+
+    name = "verl"
+    algorithms: ClassVar[Mapping[str, type]] = {"ppo": Task, "grpo": Task}
+    absent: ClassVar[Mapping[str, str]] = {
+        "sft": "it is an algorithm of the backend 'trl' (orbiter-trl)",
+        "dpo": "verl has no DPO; it is an algorithm of the backend 'trl' (orbiter-trl)",
+        "rloo": "it is grpo with the option overrides ['algorithm.adv_estimator=rloo'], or an algorithm of the backend 'trl'",
+    }
+
+    def check(self, job: TrainJob) -> None:
+        """Raise if the job cannot work.
+
+        Raises:
+            ConfigError: The algorithm, an option, an override, the model or the data file cannot be used.
+            RecordError: A row is no task, or has what verl cannot be given; names file, line and field.
+            MissingPluginError: The interpreter lacks verl.
+        """
+        tasks = self._check(job)
+        self._config_text(job, row_count=len(tasks["train"]))
+
+    def native_config(self, job: TrainJob) -> str:
+        """Return verl's whole configuration for a job, as YAML; the data need not be there."""
+        self.record_of(job.algorithm)
+        return self._config_text(job, row_count=None)
+
+    def train(self, job: TrainJob) -> TrainResult:
+        """Run the job and return what it made.
+
+        Raises:
+            BackendError: The folder holds another job, or verl failed; the cause is the worker's own traceback.
+            UserCodeError: A reward raises at every answer.
+        """
+        self.check(job)
+        folder = JobFolder(job.output_dir)
+        folder.claim(job)
+        if done := folder.result():
+            return done
+        tasks = self._check(job)
+        request = self._request(job, row_count=len(tasks["train"]))
+        step, checkpoint = newest_checkpoint(folder.resume)
+        watch = self._watch(job, folder, request, step)
+        notes: list[str] = []
+        if step < watch.last_step:
+            notes = self._attempt(job, folder, request, watch, tasks, step, checkpoint)
+            step, checkpoint = newest_checkpoint(folder.resume)
+        if checkpoint is None or step < watch.last_step:
+            raise BackendError(
+                f"verl ended after step {step} of {watch.last_step}, and said no error",
+                hint=f"its log is in {folder.path / 'verl'}",
+            )
+        return self._finish(folder, watch, checkpoint, notes)
+
+    def _check(self, job: TrainJob) -> dict[str, list[Task]]:
+        """Check all that needs no other process, and return the tasks of each split."""
+        self.record_of(job.algorithm)
+        check_config(job.config)
+        check_rewards(job.rewards)
+        request = self._request(job, row_count=None)
+        model = Path(job.model)
+        if model.is_dir() and not (model / "config.json").is_file():
+            raise ConfigError(
+                f"model must be a hub id or a folder with a config.json, got {job.model!r}"
+            )
+        if job.config.eval_every and job.eval_data is None:
+            raise ConfigError(f"eval_every needs eval_data, got eval_every={job.config.eval_every}")
+        found = {"train": read_tasks("data", job.data)}
+        if job.eval_data is not None:
+            found["eval"] = read_tasks("eval_data", job.eval_data)
+        if len(found["train"]) < request.prompt_count:
+            raise ConfigError(
+                f"data must hold at least the {request.prompt_count} tasks of one step, got {len(found['train'])}",
+                hint="lower batch_size or gradient_accumulation, or give more tasks",
+            )
+        return found
+
+    def _request(self, job: TrainJob, *, row_count: int | None) -> Request:
+        plain = {f.name: getattr(job.config, f.name) for f in attrs.fields(TrainConfig)}
+        model = Path(job.model)
+        return Request(
+            algorithm=job.algorithm,
+            model=str(model.resolve()) if model.is_dir() else job.model,
+            config=TrainConfig(**plain),
+            settings=read_settings(job.algorithm, job.options),
+            row_count=row_count,
+        )
+
+    def _config_text(self, job: TrainJob, *, row_count: int | None) -> str:
+        with tempfile.TemporaryDirectory(prefix="orbiter-verl-") as folder:
+            request = self._request(job, row_count=row_count)
+            return compose_elsewhere(Order(request=request, folder=folder))
+
+    def _watch(self, job: TrainJob, folder: JobFolder, request: Request, step: int) -> Watch:
+        """Return what watches a run that begins after a step, with the account of all that came before."""
+        account = Account(compares_groups=job.algorithm == "grpo")
+        made = attempts(folder.path / "verl")
+        for attempt, later in zip(made, [*(each.start for each in made[1:]), step]):
+            until = min(later, step)
+            account.add(
+                s for s in SampleReader(attempt.samples).read() if attempt.start < s.step <= until
+            )
+            account.close(until)
+        account.tracebacks.clear()
+        rows = keep_metrics(folder.metrics, step)
+        account.tally.seconds = sum(row.get("step_time", 0.0) for row in rows)
+        watch = Watch(
+            folder=folder,
+            account=account,
+            log_every=job.config.log_every,
+            last_step=request.step_count or 0,
+            on_metrics=job.on_metrics,
+        )
+        for row in rows:
+            watch.last.update({name: value for name, value in row.items() if name != "step"})
+        return watch
+
+    def _attempt(
+        self,
+        job: TrainJob,
+        folder: JobFolder,
+        request: Request,
+        watch: Watch,
+        tasks: Mapping[str, list[Task]],
+        step: int,
+        checkpoint: Path | None,
+    ) -> list[str]:
+        attempt = new_attempt(folder.path / "verl", step)
+        files = write_files(
+            job, attempt, checkpoints=folder.resume, resume_from=checkpoint, tasks=tasks
+        )
+        order = Order(
+            request=attrs.evolve(request, files=files),
+            folder=str(attempt.path.resolve()),
+            train=True,
+        )
+        try:
+            run(attempt, order, watch)
+        finally:
+            Path(files.rewards).unlink(missing_ok=True)
+        notes: list[str] = orjson.loads((attempt.path / "notes.json").read_bytes())
+        return notes
+
+    def _finish(
+        self, folder: JobFolder, watch: Watch, checkpoint: Path, notes: list[str]
+    ) -> TrainResult:
+        trained = checkpoint / "actor" / "huggingface"
+        if not any(trained.glob("*.safetensors")):
+            raise BackendError(f"verl must leave the weights in {trained}, and there are none")
+        folder.publish(lambda draft: _copy(trained, draft))
+        tally = watch.account.tally
+        alarms = [*notes, *tally.alarms()]
+        for alarm in alarms:
+            log.warning("%s", alarm)
+        result = TrainResult(
+            checkpoint=folder.checkpoint,
+            metrics=_final(watch),
+            token_count=tally.token_count,
+            seconds=tally.seconds,
+            alarms=tuple(alarms),
+        )
+        folder.finish(result)
+        return result
+
+
+def read_tasks(name: str, path: Path) -> list[Task]:
+    """Return the tasks of a file, each of which verl can be given.
+
+    Raises:
+        ConfigError: There is no such file, or nothing in it.
+        RecordError: A row is no task, or holds tools or anything but text; names file, line and field.
+    """
+    if not path.is_file():
+        raise ConfigError(f"{name} must be a JSONL file, got {str(path)!r}")
+    exporter, tasks = Verl(), []
+    for line, task in enumerate(jsonl.read(path, Task), start=1):
+        try:
+            exporter.row(task, index=line - 1)
+        except RecordError as error:
+            raise error.at(str(path), line) from None
+        tasks.append(task)
+    if not tasks:
+        raise ConfigError(f"{name} must hold at least one task, got none in {str(path)!r}")
+    return tasks
+
+
+def keep_metrics(path: Path, step: int) -> list[dict[str, Any]]:
+    """Cut a file of metrics after the rows of a step, and return those that stay."""
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    kept: list[bytes] = []
+    rows = []
+    for line in lines:
+        # A run that was killed may have left a torn last line.
+        if not line.endswith(b"\n") or (row := orjson.loads(line))["step"] > step:
+            break
+        kept.append(line)
+        rows.append(row)
+    if lines:
+        path.write_bytes(b"".join(kept))
+    return rows
+
+
+def _copy(source: Path, draft: Path) -> None:
+    shutil.copytree(source, draft, dirs_exist_ok=True)
+
+
+def _final(watch: Watch) -> TrainMetrics:
+    named = ("loss", "reward")
+    extra = {name: value for name, value in sorted(watch.last.items()) if name not in named}
+    tally = watch.account.tally
+    if tally.group_count:
+        extra["flat_group_ratio"] = tally.flat_group_count / tally.group_count
+    return TrainMetrics(
+        **{name: watch.last.get(name) for name in named}, steps=watch.last_step, extra=extra
+    )

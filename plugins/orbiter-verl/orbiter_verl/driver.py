@@ -1,0 +1,216 @@
+"""The driver: the process, with the interpreter that has verl, that composes a configuration or runs verl's ``run_ppo``.
+
+    python -m orbiter_verl.driver        with an order as one line of JSON on standard input
+
+It lives no longer than the process that started it: when standard input ends, it shuts the cluster down and goes.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import signal
+import sys
+import threading
+import traceback
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import attrs
+import orjson
+from attrs import frozen
+
+from orbiter import jsonl
+from orbiter.convert import structure
+from orbiter.errors import BackendError, ConfigError, MissingPluginError, OrbiterError
+from orbiter.records import Task
+from orbiter_verl.composing import Request, compose
+from orbiter_verl.settings import Settings, check_machine
+
+INTERRUPTED = 130
+
+
+@frozen(kw_only=True)
+class Order:
+    """What the driver is to do.
+
+    Args:
+        request: The configuration to compose.
+        folder: Where ``config.yaml`` and, if it fails, ``error.json`` go.
+        train: Whether to train; else the configuration is all.
+    """
+
+    request: Request
+    folder: str
+    train: bool = False
+
+
+def main() -> int:
+    """Carry an order out; the exit code is 0, or 1 with ``error.json``, or 130 after an interruption."""
+    order = structure(orjson.loads(sys.stdin.readline()), Order, source="order")
+    folder = Path(order.folder)
+    try:
+        _carry_out(order, folder)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BaseException as error:
+        failure = {**describe(error), "traceback": _traceback(error)}
+        (folder / "error.json").write_bytes(orjson.dumps(failure))
+        return 1
+    return 0
+
+
+def _carry_out(order: Order, folder: Path) -> None:
+    request = attrs.evolve(order.request, settings=decide(order.request.settings))
+    config = compose(request)
+    from omegaconf import OmegaConf
+
+    (folder / "config.yaml").write_text(OmegaConf.to_yaml(config), encoding="utf-8")
+    if not order.train:
+        return
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGINT, _interrupt)
+    threading.Thread(target=_live_as_long_as_the_parent, daemon=True).start()
+    (folder / "notes.json").write_bytes(orjson.dumps(preflight(request)))
+    _run(config)
+
+
+def decide(settings: Settings) -> Settings:
+    """Return the settings with the device and the rollout decided.
+
+    Raises:
+        ConfigError: They do not go together with the rest.
+        MissingPluginError: The device or the rollout that is asked for is not there.
+    """
+    device, rollout = settings.device, settings.rollout
+    if device == "auto":
+        device = "cuda" if has_gpu() else "cpu"
+    if rollout == "auto":
+        fast = device == "cuda" and importlib.util.find_spec("vllm") is not None
+        rollout = "vllm" if fast else "transformers"
+    if rollout in ("vllm", "sglang") and importlib.util.find_spec(rollout) is None:
+        raise MissingPluginError(
+            f"rollout {rollout!r} is not installed in {sys.executable}",
+            hint=f"pip install {rollout}, or take the rollout 'transformers'",
+        )
+    decided = attrs.evolve(settings, device=device, rollout=rollout)
+    check_machine(decided)
+    return decided
+
+
+def has_gpu() -> bool:
+    """Return whether this machine has an NVIDIA GPU that is not hidden; asks no library."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    return not hidden and Path("/dev/nvidiactl").exists()
+
+
+def preflight(request: Request) -> list[str]:
+    """Load the tokenizer, look at every prompt, and return alarms: what can fail early must not fail late.
+
+    Raises:
+        BackendError: The model cannot be loaded, or its tokenizer has no chat template.
+        ConfigError: A prompt is too long; names file and line.
+    """
+    import torch
+    from transformers import AutoConfig, AutoTokenizer
+
+    settings, files = request.settings, request.files
+    if settings.device == "cuda" and settings.ray_address is None and not torch.cuda.is_available():
+        raise MissingPluginError(
+            "device 'cuda' needs a torch that finds the GPU, and this one does not",
+            hint="orbiter doctor says what is missing; or set device to cpu",
+        )
+    how = {
+        "trust_remote_code": settings.trust_remote_code,
+        "local_files_only": Path(request.model).is_dir(),
+    }
+    try:
+        config = AutoConfig.from_pretrained(request.model, **how)
+        tokenizer = AutoTokenizer.from_pretrained(request.model, **how)
+    except (OSError, ValueError) as error:
+        raise BackendError(f"model {request.model!r} cannot be loaded: {error}") from error
+    if tokenizer.chat_template is None:
+        raise BackendError(f"tokenizer of {request.model!r} must have a chat template, got none")
+    for path in (files.tasks if files else {}).values():
+        _check_prompts(Path(path), tokenizer, settings.max_prompt_length)
+    context = getattr(config.get_text_config(), "max_position_embeddings", None)
+    room = settings.max_prompt_length + settings.max_response_length
+    if context is not None and room > context:
+        return [
+            f"max_prompt_length and max_response_length together are {room} tokens, and the model's context is {context}"
+        ]
+    return []
+
+
+def _check_prompts(path: Path, tokenizer: Any, bound: int) -> None:
+    for line, task in enumerate(jsonl.read(path, Task), start=1):
+        chat = [{"role": m.role, "content": m.content} for m in task.messages]
+        count = len(tokenizer.apply_chat_template(chat, add_generation_prompt=True)["input_ids"])
+        if count > bound:
+            raise ConfigError(
+                f"{path} line {line}: prompt must be at most max_prompt_length={bound} tokens, got {count}",
+                hint="raise the option max_prompt_length, or leave the task out",
+            )
+
+
+def _run(config: Any) -> None:
+    """Run verl, and shut its cluster down whatever happens."""
+    import ray
+    import verl  # noqa: F401  # loads the platform
+    from verl.experimental.reward_loop import migrate_legacy_reward_impl
+    from verl.trainer.main_ppo import TaskRunnerV1, run_ppo
+    from verl.trainer.ppo.utils import need_critic, need_reference_policy
+    from verl.utils.config import validate_config
+
+    try:
+        config = migrate_legacy_reward_impl(config)
+        try:
+            validate_config(
+                config=config,
+                use_reference_policy=need_reference_policy(config),
+                use_critic=need_critic(config),
+            )
+        except (ValueError, AssertionError, TypeError) as error:
+            raise ConfigError(f"verl refuses its configuration: {error}") from error
+        run_ppo(config, task_runner_class=TaskRunnerV1)
+    finally:
+        ray.shutdown()
+        if folder := os.environ.get("RAY_TMPDIR"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001
+    raise KeyboardInterrupt
+
+
+def _live_as_long_as_the_parent() -> None:
+    while sys.stdin.read(1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def describe(error: BaseException) -> dict[str, Any]:
+    """Return an error as plain data: its kind, its message and its hint; of one that a worker raised, the worker's own."""
+    cause = error
+    while isinstance(
+        getattr(cause, "cause", None), BaseException
+    ):  # Ray's, one per process that it crossed
+        cause = cause.cause  # type: ignore[attr-defined]
+    if isinstance(cause, OrbiterError):
+        return {"kind": type(cause).__name__, "message": cause.message, "hint": cause.hint}
+    said = str(cause).strip().splitlines() or [""]
+    return {
+        "kind": "",
+        "message": f"{type(cause).__name__}: {said[0]}".removesuffix(": "),
+        "hint": None,
+    }
+
+
+def _traceback(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
