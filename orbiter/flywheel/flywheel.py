@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -101,6 +101,7 @@ class Flywheel:
         self.kept: dict[int, list[Trajectory]] = {}
         self._judged: tuple[int, dict[AttemptKey, Trajectory]] = (-1, {})
         self._streams: dict[str, TaskStream] = {}
+        self._done: dict[tuple[int, str], dict[str, Any]] = {}
         self._checkpoint: Path | None = None
         self.models: dict[str, str] = {}
         self._verifiers: dict[str, Verifier] = {}
@@ -219,12 +220,17 @@ class Flywheel:
         return self._streams[split]
 
     @cached_property
+    def held_out_tasks(self) -> Sequence[Task]:
+        """The tasks that every round is measured on."""
+        return self.stream("held_out").take(self.recipe.evaluate.tasks, allow_fewer=True)
+
+    @cached_property
     def held_out(self) -> HeldOutIndex | None:
         """The held-out tasks, to find the rows that repeat one; None if the recipe compares none."""
         n, count = self.recipe.curate.decontaminate, self.recipe.evaluate.tasks
         if n is None or count == 0:
             return None
-        return HeldOutIndex(self.stream("held_out").take(count, allow_fewer=True), n=n)
+        return HeldOutIndex(self.held_out_tasks, n=n)
 
     def remember(self, number: int, judged: dict[AttemptKey, Trajectory]) -> None:
         """Keep a round's judged attempts at hand for its curation; only the newest round's are."""
@@ -273,6 +279,8 @@ class Flywheel:
     def _run(self) -> RunResult:
         with Ledger.open(self.path) as self.ledger:
             self._claim_folder()
+            events = self.ledger.events("stage_done")
+            self._done = {(event["round"], event["stage"]): event for event in events}
             exports = unstructure(self.recipe.exports)
             done = self.ledger.last_event("run_done")
             finished = done is not None and done.get("exports") == exports
@@ -352,6 +360,8 @@ class Flywheel:
         fields.setdefault("seconds", round(perf_counter() - started, 4))
         fields = {"round": number, "stage": name, **fields}
         self.ledger.add_event("stage_done", **fields)
+        # As a resumed run will find it.
+        self._done[number, name] = self.ledger.last_event("stage_done") or {}
         if name == "round":
             plugin_manager().notify(
                 "orbiter_on_round",
@@ -361,7 +371,7 @@ class Flywheel:
 
     def done(self, number: int, name: str) -> dict[str, Any] | None:
         """Return what a complete stage gave, or None."""
-        return self.ledger.last_event("stage_done", round=number, stage=name)
+        return self._done.get((number, name))
 
     @property
     def checkpoint(self) -> Path | None:

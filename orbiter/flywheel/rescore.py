@@ -62,7 +62,7 @@ def run_tasks(wheel: Flywheel, ledger: History) -> Iterator[Task]:
     for number in sorted({event["round"] for event in ledger.events("planned", engine=POLICY)}):
         yield from round_tasks(wheel, number)
     if next(ledger.events("planned", engine=HELD_OUT), None) is not None:
-        yield from wheel.stream("held_out").take(wheel.recipe.evaluate.tasks, allow_fewer=True)
+        yield from wheel.held_out_tasks
 
 
 def rescore(

@@ -206,8 +206,11 @@ class Rollout:
 
     async def _run_wave(self, wave: list[tuple[Task, int]]) -> None:
         size = max(1, self.policy.batch_size)
-        asked = [(self.plan.key(task, n), task) for task, n in wave]
-        batches = iter([asked[i : i + size] for i in range(0, len(asked), size)])
+        # Made one by one, so that the first is asked at once.
+        batches = (
+            [(self.plan.key(task, n), task) for task, n in wave[start : start + size]]
+            for start in range(0, len(wave), size)
+        )
         asking = asyncio.Semaphore(max(1, self.policy.concurrency))
 
         async def worker() -> None:

@@ -158,7 +158,7 @@ def evaluate(wheel: Flywheel, number: int) -> dict[str, Any]:
         run=wheel.recipe.name,
         round=number,
         engine=HELD_OUT,
-        tasks=wheel.stream("held_out").take(spec.tasks, allow_fewer=True),
+        tasks=wheel.held_out_tasks,
         samples=spec.samples,
         seed=wheel.recipe.seed,
         sampling=attrs.evolve(wheel.recipe.policy.sampling, temperature=spec.temperature),
@@ -171,9 +171,7 @@ def evaluate(wheel: Flywheel, number: int) -> dict[str, Any]:
     if spec.samples > 1:
         facts["effective"] = _effective(verdicts)
     if wheel.audit_verifier is not None:
-        started = perf_counter()
-        others = _second_opinion(wheel, wheel.audit_verifier, plan.tasks, result)
-        spent = perf_counter() - started
+        others, spent = _second_opinion(wheel, wheel.audit_verifier, plan.tasks, result)
         facts |= {
             "audited_passed": sum(v.outcome is Outcome.PASS for v in others.values()),
             "audited_valid": sum(v.outcome is not Outcome.INVALID for v in others.values()),
@@ -196,10 +194,11 @@ def _effective(verdicts: Mapping[AttemptKey, Verdict]) -> float:
 
 def _second_opinion(
     wheel: Flywheel, verifier: Verifier, tasks: Iterable[Task], result: RolloutResult
-) -> dict[AttemptKey, Verdict]:
+) -> tuple[dict[AttemptKey, Verdict], float]:
     """Judge the answers of a rollout with another verifier; what was not answered is unknown to it too.
 
-    Its verdicts go into the ledger beside those of record, unless both verifiers go by one name and version.
+    Its verdicts go into the ledger beside those of record, unless both verifiers go by one name and version. Returned
+    with them: how many seconds it judged.
     """
     by_id = {(task.env, task.task_id): task for task in tasks}
     identity = {"verifier": verifier.name, "version": verifier.version}
@@ -214,11 +213,13 @@ def _second_opinion(
         else:
             unknown[key] = row
     pairs = [(by_id[row.env, row.task_id], row) for row in unknown.values()]
+    started = perf_counter()
     fresh = list(zip(unknown, wheel.pool_of(verifier).judge_all(pairs)))
+    spent = perf_counter() - started
     verdicts |= fresh
     if apart:
         wheel.ledger.add_verdicts(fresh)
-    return verdicts
+    return verdicts, spent
 
 
 def _roll_out(
@@ -228,8 +229,8 @@ def _roll_out(
     policy = wheel.ready_policy()
     if turn is not None:
         policy = revising(wheel, turn, policy)
-    rollout = Rollout(plan, policy=policy, pool=pool, ledger=wheel.ledger)
     loading_s = perf_counter() - started  # part of generating
+    rollout = Rollout(plan, policy=policy, pool=pool, ledger=wheel.ledger)
     rollout.result.generate_s += loading_s
     rollout.result.work_s += loading_s
     return wheel.wait_for(rollout.run())  # type: ignore[no-any-return]

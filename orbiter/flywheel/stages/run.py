@@ -37,7 +37,7 @@ def check(wheel: Flywheel) -> None:
     wheel.ready_policy()
     for verifier in filter(None, (wheel.verifier, wheel.audit_verifier)):
         wheel.pool_of(verifier)  # it can be sent to workers
-    if recipe.evaluate.tasks and not wheel.stream("held_out").take(1, allow_fewer=True):
+    if recipe.evaluate.tasks and not wheel.held_out_tasks:
         raise ConfigError(
             f"environment {wheel.environment.name!r} must have a held-out task, got none",
             hint="hold more out with evaluate.share=..., or measure nothing with evaluate.tasks=0",
