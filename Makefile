@@ -1,6 +1,6 @@
 # orbiter: make setup, demo, test, lint, bench. Everything lands in .venv; nothing else on the machine is touched.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench clean
+.PHONY: help setup demo test coverage lint bench clean
 
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -14,10 +14,13 @@ SOURCES := $(shell find plugins -name '*.py' -not -path '*/tests/*' -not -path '
 # Small machines: one computing thread per process is fastest when several processes share two cores.
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
+# The tests start hundreds of processes, and without its bytecode each compiles all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 help:
 	@echo "make demo    set up and turn the loop on a laptop: sorting digits, 5 rounds (< 5 minutes)"
 	@echo "make test    set up and run every test"
+	@echo "make coverage  the same, and which lines of the core no test runs"
 	@echo "make lint    ruff, mypy --strict, import contracts"
 	@echo "make bench   the benchmarks: ratios, side by side"
 	@echo "make setup   only set up .venv"
@@ -44,6 +47,10 @@ demo: $(READY)
 	$(BIN)/orbiter run examples/recipes/sorting.yaml
 
 test: $(READY)
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup $(ARGS)
+
+coverage: $(READY)
+	@# Not part of test: tracing makes all Python code take about twice as long, that of the libraries too.
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --cov --cov-report=term:skip-covered $(ARGS)
 
 lint: $(READY)
