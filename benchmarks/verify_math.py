@@ -52,7 +52,7 @@ VERIFIER = MathVerifier()
 def hand() -> list[Case]:
     """Return the hand-written cases."""
     return [
-        Case(family, row["reference"], answer, right)
+        Case(family, row["reference"], answer, right, row.get("prompt", "Solve it."))
         for family, rows in yaml.safe_load(HAND.read_text()).items()
         for row in rows
         for right, answers in ((True, row["right"]), (False, row["wrong"]))

@@ -26,12 +26,14 @@ class Case:
         reference: The reference.
         answer: The answer alone.
         right: Whether the two say the same.
+        prompt: What was asked.
     """
 
     family: str
     reference: str
     answer: str
     right: bool
+    prompt: str = "Solve it."
 
     @property
     def labelled(self) -> LabelledAnswer:
@@ -39,7 +41,7 @@ class Case:
         task = Task(
             "math-cases",
             f"{self.family}:{self.reference}",
-            (Message("user", "Solve it."),),
+            (Message("user", self.prompt),),
             self.reference,
         )
         return LabelledAnswer(task, solution(self), self.right)

@@ -25,6 +25,11 @@ _OPTION = re.compile(
 )
 _TEXT = re.compile(r"\\text\{([^{}]*)\}")
 _NAMED = r"(?:(?:the\s+)?(?:correct\s+)?(?:option|choice|letter|answer)\s+)"
+_PRAISED = re.compile(
+    r"(?:(?:so|thus|hence|therefore|then)\b,?\s+)?(?:the\s+)?(?:(?:option|choice|answer|letter)\s+)?[(\[]?([A-Z])[)\]]?"
+    r"\s+is\s+(?:therefore\s+)?(?:the\s+)?(?:correct|right|best|true)(?:\s+(?:answer|option|choice|one))?\s*[.!]*",
+    re.IGNORECASE,
+)
 _LETTER = re.compile(
     rf"(?:{_NAMED}?[(\[]([A-Za-z])[)\]]|{_NAMED}?([A-Za-z])\)|{_NAMED}([A-Za-z])\b"
     r"|([A-Z])(?=$|\s*[.:,/&]|\s+[-\u2013\u2014=]|\s+(?:and|or)\b))",
@@ -40,7 +45,7 @@ class ChoiceVerifier(Verifier):
     r"""Compare the letter that a solution chooses with the reference letter.
 
     The letter is read from ``\boxed{B}``, ``#### B``, "the answer is (B)" or "the correct option is B", with or without the text of
-    the option after it; a text of one line may be the letter alone. Where ``task.metadata["choices"]`` lists the texts of the options, an
+    the option after it; where there is none of these, from a last line "B is correct". A text of one line may be the letter alone. Where ``task.metadata["choices"]`` lists the texts of the options, an
     answer that is just one of these texts chooses it. Two letters fail.
     """
 
@@ -79,7 +84,10 @@ class ChoiceVerifier(Verifier):
 
 def letter(text: str) -> str | None:
     """Return the one letter that a statement chooses, in upper case, or None."""
-    plain = predicate(_plain(text))
+    said = _plain(text)
+    if (praised := _PRAISED.fullmatch(said)) and praised[1].isupper():
+        return praised[1]
+    plain = predicate(said)
     match = _LETTER.match(plain)
     if match is None:
         return None
@@ -118,5 +126,10 @@ def _statements(text: str) -> list[Statement]:
     plain, boxed = boxes(text)
     found = [Statement(one) for one in boxed] + hashed(plain) + prose(plain)
     found += [Statement(match[1], prose=True) for match in _OPTION.finditer(plain)]
-    line = text.strip()
-    return found or ([] if "\n" in line else [Statement(line, prose=True)])
+    if found or not text.strip():
+        return found
+    lines = text.strip().splitlines()
+    praising = [line for line in lines if _PRAISED.fullmatch(_plain(line))]
+    if len(lines) > 1 and lines[-1] not in praising:
+        return []
+    return [Statement(line, prose=True) for line in praising or lines]

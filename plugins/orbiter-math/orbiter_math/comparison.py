@@ -1,7 +1,7 @@
 """Whether two trees are the same answer.
 
 Numbers are compared by :mod:`orbiter_math.equality`. What is built of numbers is compared part by part: lists and sets in any order, tuples and matrices in theirs, intervals with their
-ends, an inequality as the interval that it says, an equation up to a constant factor.
+ends, an inequality as the interval that it says, an equation up to a constant factor. Several forms of one value ("1/2 or 0.5") are that value.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
+from orbiter_math.conventions import OPEN, Conventions
 from orbiter_math.equality import Equality
-from orbiter_math.exact import exact
+from orbiter_math.exact import based_value, exact, is_decimal, terminates
 from orbiter_math.point import context
 from orbiter_math.relations import (
     LISTS,
@@ -28,6 +29,7 @@ from orbiter_math.relations import (
     unknown_of,
 )
 from orbiter_math.tree import (
+    About,
     Apply,
     Based,
     BoundError,
@@ -50,10 +52,18 @@ class Comparison:
     Args:
         abs_tol: Numbers may differ by this, bound included.
         rel_tol: Or by this share of the reference.
+        conventions: What the task's text settles.
     """
 
-    def __init__(self, *, abs_tol: Fraction = Fraction(0), rel_tol: Fraction = Fraction(0)) -> None:
-        self.numbers = Equality(abs_tol=abs_tol, rel_tol=rel_tol)
+    def __init__(
+        self,
+        *,
+        abs_tol: Fraction = Fraction(0),
+        rel_tol: Fraction = Fraction(0),
+        conventions: Conventions = OPEN,
+    ) -> None:
+        self._conventions = conventions
+        self.numbers = Equality(abs_tol=abs_tol, rel_tol=rel_tol, percent=conventions.percent)
 
     def check(self, tree: Tree) -> None:
         """Evaluate every part of a tree, for the errors that this raises.
@@ -78,12 +88,18 @@ class Comparison:
         if reference == answer:
             return True
         reference, answer = alone(reference), alone(answer)
+        if isinstance(reference, About):
+            return self.equal(reference.value, _stated(answer))
+        if isinstance(answer, About):
+            return not self._is_written_exactly(reference) and self.equal(reference, answer.value)
         if isinstance(answer, Relation) and not isinstance(reference, Relation):
             answer = self._value_of(answer)
         elif isinstance(reference, Relation) and not isinstance(answer, Relation):
             reference = self._value_of(reference)
         if isinstance(reference, Relation) and isinstance(answer, Relation):
             return self._same_relation(reference, answer)
+        if isinstance(answer, Group) and answer.kind == "list" and not isinstance(reference, Group):
+            return self._is_one_value(reference, answer)
         if isinstance(reference, Group) or isinstance(answer, Group):
             return self._same_group(as_group(reference), as_group(answer))
         if isinstance(reference, Relation) or isinstance(answer, Relation):
@@ -91,8 +107,32 @@ class Comparison:
         if isinstance(reference, Words) or isinstance(answer, Words):
             return reference == answer
         if isinstance(reference, Based) or isinstance(answer, Based):
-            return _digits(reference) == _digits(answer) and _bases_agree(reference, answer)
+            return self._same_digits(reference, answer)
         return self.numbers.same(reference, answer)
+
+    # Values
+
+    def _is_one_value(self, reference: Tree, answer: Group) -> bool:
+        """Return whether a list names the reference alone, in several forms, and nothing near it that is let pass as well."""
+        exactly = self if self.numbers.is_exact else Comparison(conventions=self._conventions)
+        first = answer.items[0]
+        return all(self.equal(reference, one) for one in answer.items) and all(
+            exactly.equal(first, one) for one in answer.items
+        )
+
+    def _is_written_exactly(self, reference: Tree) -> bool:
+        """Return whether a reference leaves no room for a value that is only near: 17 and 1/2, but neither 3.14 nor 1/3."""
+        if not self.numbers.is_exact or not isinstance(reference, Number | Apply):
+            return False
+        value = exact(reference)
+        return value is not None and terminates(value) and not is_decimal(reference)
+
+    def _same_digits(self, reference: Tree, answer: Tree) -> bool:
+        """Compare digits in a base: with those of the reference, or by value where that is in base ten and no base is asked for."""
+        in_base_ten = isinstance(reference, Number) and not self._conventions.base
+        if in_base_ten and isinstance(answer, Based):
+            return exact(reference) == based_value(answer)
+        return _digits(reference) == _digits(answer) and _bases_agree(reference, answer)
 
     # Relations
 
@@ -199,8 +239,14 @@ def _parts(tree: Tree) -> Iterator[Tree]:
         yield from itertools.chain.from_iterable(map(_parts, tree.items))
     elif isinstance(tree, Relation):
         yield from itertools.chain.from_iterable(map(_parts, tree.sides))
+    elif isinstance(tree, About):
+        yield from _parts(tree.value)
     else:
         yield tree
+
+
+def _stated(tree: Tree) -> Tree:
+    return tree.value if isinstance(tree, About) else tree
 
 
 def _digits(tree: Tree) -> str | None:

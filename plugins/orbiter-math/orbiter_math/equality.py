@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import frozen
 
-from orbiter_math.exact import exact, rounds_to
+from orbiter_math.exact import exact, rounds_to, terminates
 from orbiter_math.point import DIGITS, POINTS, Point, context
 from orbiter_math.tree import Apply, Tree, UndefinedError, has_symbols
 
@@ -44,10 +44,17 @@ class Equality:
     Args:
         abs_tol: Numbers may differ by this, bound included.
         rel_tol: Or by this share of the reference.
+        percent: Whether 50 % is what a reference of 50 means.
     """
 
-    def __init__(self, *, abs_tol: Fraction = Fraction(0), rel_tol: Fraction = Fraction(0)) -> None:
-        self._abs_tol, self._rel_tol = abs_tol, rel_tol
+    def __init__(
+        self,
+        *,
+        abs_tol: Fraction = Fraction(0),
+        rel_tol: Fraction = Fraction(0),
+        percent: bool = True,
+    ) -> None:
+        self._abs_tol, self._rel_tol, self._percent = abs_tol, rel_tol, percent
         self._known: dict[Tree, list[PointValue | None]] = {}
 
     @property
@@ -58,7 +65,7 @@ class Equality:
     def same(self, reference: Tree, answer: Tree) -> bool:
         """Compare numbers, of which one may be a percentage or an angle in degrees.
 
-        50 % is 0.5, and is what "50" means where percents are asked for; 90 degrees is half of pi, and what "90" means.
+        50 % is 0.5, and is what a reference of 50 means where percents are asked for; 90 degrees is half of pi, and what "90" means.
         """
         if self._same_number(reference, answer):
             return True
@@ -68,8 +75,9 @@ class Equality:
                 return self._same_number(of_reference, answer)
             if of_answer is not None and of_reference is None:
                 value = exact(reference)
-                is_share = sign == "percent" and value is not None and abs(value) <= 1
-                return not is_share and self._same_number(reference, of_answer)
+                is_share = not self._percent or (value is not None and abs(value) <= 1)
+                barred = sign == "percent" and is_share
+                return not barred and self._same_number(reference, of_answer)
         return False
 
     def _same_number(self, reference: Tree, answer: Tree) -> bool:
@@ -77,8 +85,8 @@ class Equality:
         if one is not None and other is not None:
             if one == other or abs(one - other) <= self._tolerance(abs(one)):
                 return True
-            written = self._rounds_to(one, answer) and not _terminates(one)
-            return written or (self._rounds_to(other, reference) and not _terminates(other))
+            written = self._rounds_to(one, answer) and not terminates(one)
+            return written or (self._rounds_to(other, reference) and not terminates(other))
         return self._same_function(reference, answer)
 
     def _rounds_to(self, value: Fraction, answer: Tree) -> bool:
@@ -145,15 +153,6 @@ class Equality:
 def _before(sign: str, tree: Tree) -> Tree | None:
     """Return the number before a percent or degree sign."""
     return tree.args[0] if isinstance(tree, Apply) and tree.name == sign else None
-
-
-def _terminates(value: Fraction) -> bool:
-    """Return whether some decimal writes the value exactly."""
-    rest = value.denominator
-    for prime in (2, 5):
-        while rest % prime == 0:
-            rest //= prime
-    return rest == 1
 
 
 def _real(value: Fraction) -> Any:

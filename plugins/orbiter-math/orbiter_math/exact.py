@@ -9,6 +9,7 @@ from fractions import Fraction
 
 from orbiter_math.tree import (
     Apply,
+    Based,
     BoundError,
     Number,
     Symbol,
@@ -56,6 +57,30 @@ def rounds_to(value: Fraction, stated: Tree, *, digits: int = 0) -> bool:
     scaled, shown = sign * value * 10**stated.places, stated.value * 10**stated.places
     error = scaled - shown
     return bool(abs(error) <= Fraction(1, 2) or 0 <= error < 1)
+
+
+def terminates(value: Fraction) -> bool:
+    """Return whether some decimal writes the value exactly."""
+    rest = value.denominator
+    for prime in (2, 5):
+        while rest % prime == 0:
+            rest //= prime
+    return rest == 1
+
+
+def is_decimal(tree: Tree) -> bool:
+    """Return whether a tree is written as a decimal, which may be rounded."""
+    if isinstance(tree, Apply) and tree.name in ("neg", "percent"):
+        return is_decimal(tree.args[0])
+    return isinstance(tree, Number) and tree.places > 0
+
+
+def based_value(tree: Based) -> Fraction | None:
+    """Return the value of digits in a base, or None if one of them is none of that base."""
+    try:
+        return Fraction(int(tree.digits, tree.base))
+    except ValueError:
+        return None
 
 
 def _bounded(value: Fraction) -> Fraction:

@@ -9,6 +9,7 @@ from orbiter.records import Task, Trajectory, Verdict
 from orbiter.verify.answer import final_answer
 from orbiter.verify.numeric import NUMBER, parse_number, reference_number
 from orbiter.verify.verifier import Verifier
+from orbiter_math.conventions import conventions_of
 from orbiter_math.statements import MAX_LENGTH, quotes_reference, statements, takes_back
 
 _REFERENCE = re.compile(r"(?:####|^A:)[ \t]*(.*?)\s*$", re.MULTILINE)
@@ -16,19 +17,26 @@ _LATEX = (
     (re.compile(r"\\[dt]?frac\{([^{}]*)\}\{([^{}]*)\}"), r"\1/\2"),
     (re.compile(r"\\(?:text|mathrm|mathbf)\{([^{}]*)\}"), r"\1"),
     (re.compile(r"\{,\}|\\,(?=\d)"), ","),
-    (re.compile(r"\\[$%]|\\[!;, ]|[$*€£¥]"), " "),
+    (re.compile(r"\\%"), "%"),
+    (re.compile(r"\\[$!;, ]|[$*€£¥]"), " "),
 )
+_ALONE = re.compile(rf"{NUMBER}%?")
 _NUMBER = re.compile(rf"({NUMBER}(?:\s*/\s*[0-9]+)?)(.*)", re.DOTALL)
+_PERCENT = re.compile(r"\s*(?:%|percent\b)", re.IGNORECASE)
 _HEDGE = re.compile(
     r"\b(?:or|and|either|maybe|perhaps|possibly|to|hundred|thousand|[mbtr]+illion)\b|\d",
     re.IGNORECASE,
 )
 
+MAX_ALONE = 100
+"""Longest text that is taken for a number and nothing else, in characters."""
+
 
 class Gsm8kVerifier(Verifier):
     """Compare the one final number of a solution with the reference, exactly.
 
-    A solution fails when it states no answer, states two that differ, hedges ("42 or 43"), or claims to quote the reference.
+    A solution fails when it states no answer, states two that differ, hedges ("42 or 43"), or claims to quote the reference. A text that
+    is a number and nothing else states it. 42 % is 0.42, and 42 where the task asks for percents.
     """
 
     name, version = "gsm8k", "1"
@@ -41,7 +49,8 @@ class Gsm8kVerifier(Verifier):
         text = final_answer(trajectory)
         if text is not None and len(text) > MAX_LENGTH:
             return Verdict.failed("solution is too long")
-        found = [] if text is None else numbers(text)
+        percent = conventions_of(task.prompt).percent
+        found = [] if text is None else numbers(text, percent=percent)
         if text is None or not found:
             return Verdict.failed("no answer")
         details = {"answers": [stated for stated, _ in found[:10]]}
@@ -67,17 +76,25 @@ def reference_value(answer: object) -> Fraction | None:
     return reference_number((marked[-1] if marked else answer).replace("$", ""))
 
 
-def numbers(text: str) -> list[tuple[str, Fraction | None]]:
+def numbers(text: str, *, percent: bool = True) -> list[tuple[str, Fraction | None]]:
     """Return every statement of a final answer, each with its value if it is one number without a hedge.
+
+    Args:
+        text: The final answer.
+        percent: Whether percents are asked for, so that 42 % means 42.
 
     Prose that does not go on with a number ("the answer is found by adding") states nothing. A box or a marked line does, so that
     what cannot be read there is a statement without a value.
     """
-    return [
-        (one.text, _value(one.text))
+    stated = [
+        (one.text, _value(one.text, percent=percent))
         for one in statements(text)
         if not one.prose or _NUMBER.match(_plain(one.text))
     ]
+    alone = text.strip().removesuffix(".")
+    if not stated and len(alone) <= MAX_ALONE and _ALONE.fullmatch(_plain(alone)):
+        return [(alone, _value(alone, percent=percent))]
+    return stated
 
 
 def _plain(text: str) -> str:
@@ -86,10 +103,12 @@ def _plain(text: str) -> str:
     return text.strip()
 
 
-def _value(text: str) -> Fraction | None:
+def _value(text: str, *, percent: bool) -> Fraction | None:
     """Return the value of a number with at most a unit after it; None for anything else, such as two numbers."""
     plain = re.sub(r"^([+-])\s+", r"\1", _plain(text))
     match = _NUMBER.fullmatch(plain)
     if match is None or _HEDGE.search(match[2]) or re.match(r"[\w/^²³]", match[2]):
         return None
-    return parse_number(match[1])
+    value = parse_number(match[1])
+    is_share = not percent and value is not None and _PERCENT.match(match[2])
+    return value / 100 if value is not None and is_share else value

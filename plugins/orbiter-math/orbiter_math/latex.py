@@ -34,6 +34,7 @@ _SIGNS = {
     "ℝ": r"\mathbb{R}",
     "’": "'",
     "′": "'",
+    "″": "''",
     "–": "-",
     "⟨": r"\langle ",
     "⟩": r"\rangle ",
@@ -72,6 +73,8 @@ _COMMANDS = {
     **dict.fromkeys(("thickapprox", "simeq"), r"\approx"),
     **dict.fromkeys(("lor", "vee"), r"\text{or}"),
     **dict.fromkeys(("to", "rightarrow"), r"\to"),
+    **dict.fromkeys(("Pr",), "P"),
+    **dict.fromkeys(("prime",), "'"),
     **dict.fromkeys(("ldots", "dots", "cdots"), "..."),
     # Says how it looks, not what it is.
     **dict.fromkeys("left right big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr".split(), ""),
@@ -101,6 +104,10 @@ _SCALE = re.compile(rf"(?<=[0-9])\s*(\\text\{{\s*)?({'|'.join(_SCALES)})\b\s*(\}
 _DESCRIBED = re.compile(
     r"\\\{ ?[A-Za-z](?: ?\\in ?\\mathbb\{R\})? ?[:|] ?([^{}]*[<>][^{}]*?) ?\\\}"
 )
+# ]a,b[ is how (a,b) is written in France: a bracket that looks away leaves its end out.
+_FRENCH = re.compile(
+    r"(?:(?<=^)|(?<=\\cup)|(?<=\\setminus)|(?<=\\in)|(?<==))(\s*)([\[\]])([^\[\],;]*[,;][^\[\]]*)([\[\]])(?=\s*(?:$|\\cup|\\setminus))"
+)
 _STARTS = " \t\n,;:*_`"
 
 
@@ -123,6 +130,8 @@ def clean(text: str) -> str:
     if "illion" in text or "thousand" in text:
         text = _SCALE.sub(_scaled, text)
     text = " ".join(text.split()).lstrip(_STARTS).rstrip(_STARTS + ".")
+    if "]" in text or "[" in text:
+        text = _FRENCH.sub(_facing, text)
     described = _DESCRIBED.fullmatch(text)
     return described[1] if described else text
 
@@ -158,6 +167,11 @@ def _dollars(match: re.Match[str]) -> str:
 def _scaled(match: re.Match[str]) -> str:
     opened, name, closed = match.groups()
     return f"*10^{{{_SCALES[name]}}} " + (r"\text{" if opened and not closed else "")
+
+
+def _facing(match: re.Match[str]) -> str:
+    space, opening, inside, closing = match.groups()
+    return f"{space}{'[' if opening == '[' else '('}{inside}{']' if closing == ']' else ')'}"
 
 
 def _plain_text(match: re.Match[str]) -> str:

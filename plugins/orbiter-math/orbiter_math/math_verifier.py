@@ -14,6 +14,7 @@ from orbiter.verify.numeric import reference_number
 from orbiter.verify.verifier import Verifier, version_of
 from orbiter_math import symbolic
 from orbiter_math.comparison import Comparison
+from orbiter_math.conventions import conventions_of
 from orbiter_math.deadline import DeadlineError
 from orbiter_math.grading import Reading, predicate, read, same, spelled
 from orbiter_math.statements import (
@@ -61,7 +62,7 @@ class MathVerifier(Verifier):
 
     def verify(self, task: Task, trajectory: Trajectory) -> Verdict:
         """Pass if every statement of the answer is the reference; invalid if the reference is unfit."""
-        comparison = Comparison(**self._tolerances)
+        comparison = Comparison(**self._tolerances, conventions=conventions_of(task.prompt))
         try:
             reference = read_reference(task.answer)
             if reference.tree is not None:

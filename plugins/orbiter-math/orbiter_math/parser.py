@@ -7,16 +7,19 @@ integrals, limits, operators) is no closed form and is not read.
 
 from __future__ import annotations
 
-import re
+import itertools
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 
-import attrs
-
+from orbiter_math.commands import COMMANDS
 from orbiter_math.cursor import Cursor
-from orbiter_math.tokens import END, HEDGE, NAMES, Token, tokens
+from orbiter_math.literals import is_proper_fraction, is_whole, multiplies, number
+from orbiter_math.relations import is_name
+from orbiter_math.signs import signed, signs_chosen
+from orbiter_math.tokens import END, HEDGE, MAX_TOKENS, Token, tokens
 from orbiter_math.tree import (
     FUNCTIONS,
+    About,
     Apply,
     Based,
     Group,
@@ -28,18 +31,17 @@ from orbiter_math.tree import (
     UnsupportedError,
     Words,
 )
+from orbiter_math.words import words_of
 
 _CONSTANTS = {"pi": "pi", "infty": "infinity", "infinity": "infinity", "inf": "infinity"}
 _GREEK = frozenset(
     "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi omicron rho sigma tau upsilon "
     "phi varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega ell".split()
 )
-_SETS = {"R": "reals", "Z": "integers", "Q": "rationals", "N": "naturals", "C": "complexes"}
-_ALL_REALS = ("reals", "all reals", "real numbers", "all real numbers")
 _RELATIONS = ("=", "<", ">", "<=", ">=", "!=")
 _CLOSING = {"(": ")", "[": "]", "\\{": "\\}", "{": "}", "\\langle": "\\rangle"}
-_JOINING = frozenset({"and", "or"})
-_WORD = re.compile(r"[A-Za-z]+(?:['-][A-Za-z]+)*[.,]?|[0-9]+,?")
+_EVENT = frozenset({*_RELATIONS, "\\cap", "\\cup", "\\in", "|"})
+"""Signs that make of ``P(...)`` a probability, and not a product."""
 
 
 def parse(text: str) -> Tree:
@@ -51,27 +53,10 @@ def parse(text: str) -> Tree:
         UnreadableError: It says nothing clear.
     """
     found = tokens(text)
-    return _words(text) or _Parser(found).parse()
+    return words_of(text) or Parser(found).parse()
 
 
-def _words(text: str) -> Words | None:
-    """Return an answer in words; a few letters alone are a product of symbols."""
-    words = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text).split()
-    if not words or not words[0][0].isalpha() or not all(map(_WORD.fullmatch, words)):
-        return None
-    if not _JOINING.isdisjoint(words):
-        return None
-    if words[0].casefold() == "the" and len(words) > 1:
-        del words[0]
-    letters = [word for word in words if word not in NAMES and len(word) > 1 and word.isalpha()]
-    is_words = "\\text" in text or any(len(word) > 2 for word in letters) or text.casefold() == "no"
-    if not letters or not is_words:
-        return None
-    said = " ".join(words).casefold()
-    return Words("reals" if said in _ALL_REALS else said)
-
-
-class _Parser(Cursor):
+class Parser(Cursor):
     """Recursive descent over the tokens; every level of nesting is counted."""
 
     def __init__(self, found: Sequence[Token]) -> None:
@@ -79,7 +64,8 @@ class _Parser(Cursor):
         self._bars = 0
 
     def parse(self) -> Tree:
-        items = _signs_chosen(self._items(()))
+        """Return the tree of all tokens."""
+        items = signs_chosen(self._items(()))
         if self.peek() is not END:
             raise self.stuck()
         return items[0] if len(items) == 1 else Group("list", tuple(items))
@@ -105,7 +91,8 @@ class _Parser(Cursor):
         return items
 
     def _item(self) -> Tree:
-        self.take("\\approx")
+        if self.take("\\approx"):
+            return About(self._union())
         sides = [self._union()]
         signs: list[str] = []
         while True:
@@ -115,8 +102,8 @@ class _Parser(Cursor):
                 return self._union()
             if self.take("\\approx"):  # what is exact counts, what is about equal to it does not
                 about = self._union()
-                if not signs and isinstance(sides[0], Symbol | Words):
-                    sides[0] = about
+                if not signs and is_name(sides[0]):
+                    sides[0] = About(about)
             elif sign := self.take(*_RELATIONS):
                 signs.append(sign)
                 sides.append(self._union())
@@ -130,7 +117,7 @@ class _Parser(Cursor):
         return self._joined("\\setminus", "without", self._ratio)
 
     def _ratio(self) -> Tree:
-        return self._joined(":", "ratio", self._sum)
+        return self._joined(":", "ratio", self.expression)
 
     def _joined(self, sign: str, kind: str, read: Callable[[], Tree]) -> Tree:
         parts = [read()]
@@ -138,7 +125,8 @@ class _Parser(Cursor):
             parts.append(read())
         return parts[0] if len(parts) == 1 else Group(kind, tuple(parts))
 
-    def _sum(self) -> Tree:
+    def expression(self) -> Tree:
+        """Read a sum, which may be of one term."""
         terms = [self._term() if self.at("+", "-", "\\pm", "\\mp") else self._product()]
         while self.at("+", "-", "\\pm", "\\mp"):
             terms.append(self._term())
@@ -147,14 +135,14 @@ class _Parser(Cursor):
     def _term(self) -> Tree:
         sign = self.next().text
         again = self.at("+", "-")
-        return _signed(sign, self.nested(self._term) if again else self._product())
+        return signed(sign, self.nested(self._term) if again else self._product())
 
     def _product(self) -> Tree:
         factors = [self._power()]
         while True:
             if sign := self.take("*", "/"):
                 minus = self.take("-", "+")
-                factor = _signed(minus, self._power())
+                factor = signed(minus, self._power())
                 factors.append(Apply("inv", (factor,)) if sign == "/" else factor)
             elif self._begins_factor():
                 self._juxtaposed(factors)
@@ -168,7 +156,7 @@ class _Parser(Cursor):
         if token.text == "|":
             return not self._bars
         name = token.text[1:] if token.text[0] == "\\" else ""
-        known = name in FUNCTIONS or name in _CONSTANTS or name in _GREEK or name in _COMMANDS
+        known = name in FUNCTIONS or name in _CONSTANTS or name in _GREEK or name in COMMANDS
         return known or token.text in _CLOSING
 
     def _juxtaposed(self, factors: list[Tree]) -> None:
@@ -178,14 +166,14 @@ class _Parser(Cursor):
             if HEDGE.search(self.next().text):
                 raise self.stuck()
             if self.take("^"):
-                self._argument()
-        elif token.kind == "number" and not _multiplies(before):
+                self.argument()
+        elif token.kind == "number" and not multiplies(before):
             factors[-1] = Apply("+", (before, self._plain_fraction(before)))
         else:
             bare = self.at("\\frac")
             factor = self._power()
             # Two and a half is written 2 1/2, but 2 (1/2) is one.
-            if bare and _is_whole(before) and _is_proper_fraction(factor):
+            if bare and is_whole(before) and is_proper_fraction(factor):
                 factors[-1] = Apply("+", (before, factor))
                 return
             if isinstance(before, Symbol) and isinstance(factor, Group):  # f(x, y)
@@ -197,13 +185,13 @@ class _Parser(Cursor):
     def _plain_fraction(self, before: Tree) -> Tree:
         """Read ``1/2`` after a whole number; any other number beside a number says nothing clear."""
         top, *rest = self.ahead(3)
-        if not _is_whole(before) or [one.kind for one in rest] != ["sign", "number"]:
+        if not is_whole(before) or [one.kind for one in rest] != ["sign", "number"]:
             raise UnreadableError("two numbers stand beside each other")
         slash, bottom = rest
         if slash.text != "/":
             raise UnreadableError("two numbers stand beside each other")
-        fraction = Apply("frac", (_number(top.text), _number(bottom.text)))
-        if not _is_proper_fraction(fraction):
+        fraction = Apply("frac", (number(top.text), number(bottom.text)))
+        if not is_proper_fraction(fraction):
             raise UnreadableError("two numbers stand beside each other")
         self.skip(3)
         return fraction
@@ -228,7 +216,7 @@ class _Parser(Cursor):
 
     def _exponent(self) -> Tree:
         sign = self.take("-", "+")
-        return _signed(sign, self._argument() if self.at("{") else self._power())
+        return signed(sign, self.argument() if self.at("{") else self._power())
 
     def _postfix(self, tree: Tree) -> Tree:
         while True:
@@ -262,8 +250,8 @@ class _Parser(Cursor):
         if self.at("\\overline") and "." in text:
             return self._repeating(text)
         if not self.take("_"):
-            return _number(text)
-        base = self._argument()
+            return number(text)
+        base = self.argument()
         if not isinstance(base, Number) or not text.isdigit() or not 2 <= base.value <= 36:
             raise self.stuck()
         return Based(text.lstrip("0") or "0", int(base.value))
@@ -277,15 +265,27 @@ class _Parser(Cursor):
             raise self.stuck()
         places = len(text.partition(".")[2])
         repeated = Fraction(int(block), (10 ** len(block) - 1) * 10**places)
-        return Number(_number(text).value + repeated)
+        return Number(number(text).value + repeated)
 
     def _symbol(self, letter: str) -> Tree:
+        if letter == "P" and (event := self._event()):
+            return Symbol(f"P({event})")
         name = letter
         while self.take("'"):
             name += "'"
         if self.take("_"):
             name += "_" + (self.until_brace() if self.take("{") else self.next().text)
         return Symbol(name)
+
+    def _event(self) -> str:
+        r"""Read the event of a probability, ``(A \cap B)`` or ``(X = 2)``, and return its text, which is empty if this is none."""
+        texts = [token.text for token in self.ahead(MAX_TOKENS)]
+        depths = itertools.accumulate((text == "(") - (text == ")") for text in texts)
+        end = next((place for place, depth in enumerate(depths) if depth == 0), 0)
+        if _EVENT.isdisjoint(texts[1:end]):
+            return ""
+        self.skip(end + 1)
+        return "".join(texts[1:end])
 
     def _phrase(self, text: str) -> Tree:
         parts = [text]
@@ -301,7 +301,7 @@ class _Parser(Cursor):
         closing = self.need(*closings)
         self._bars = bars
         if opening == "\\{" or len(items) > 1:
-            items = _signs_chosen(items)
+            items = signs_chosen(items)
         if opening == "\\{":
             return Group("set", tuple(items))
         if len(items) == 1 and _CLOSING[opening] == closing:
@@ -315,12 +315,12 @@ class _Parser(Cursor):
 
     def _absolute(self) -> Tree:
         self._bars += 1
-        inside = self._sum()
+        inside = self.expression()
         self.need("|")
         self._bars -= 1
         return Apply("abs", (inside,))
 
-    def _argument(self) -> Tree:
+    def argument(self) -> Tree:
         """Read ``{...}``, or one number, letter or command."""
         return self.nested(self._base)
 
@@ -331,13 +331,13 @@ class _Parser(Cursor):
             return self._symbol(name)
         if name in FUNCTIONS:
             return self._function(name)
-        if name in _COMMANDS:
-            return _COMMANDS[name](self)
+        if name in COMMANDS:
+            return COMMANDS[name](self)
         self.skip(-1)
         raise self.stuck()
 
     def _function(self, name: str) -> Tree:
-        base = self._argument() if name == "log" and self.take("_") else None
+        base = self.argument() if name == "log" and self.take("_") else None
         exponent = self.nested(self._exponent) if self.take("^") else None
         argument = self._postfix(self._base()) if self.at("(", "[", "{") else self._bare_argument()
         if exponent is None and self.take("^"):  # sin(x)^2
@@ -354,126 +354,11 @@ class _Parser(Cursor):
             self._juxtaposed(factors)
         return factors[0] if len(factors) == 1 else Apply("*", tuple(factors))
 
-    def _two_arguments(self, name: str) -> Tree:
-        first = self._argument()
-        return Apply(name, (first, self._argument()))
-
-    def _root(self) -> Tree:
-        index = None
-        if self.take("["):
-            index = self._sum()
-            self.need("]")
-        inside = self._argument()
-        return Apply("sqrt", (inside,)) if index is None else Apply("root", (inside, index))
-
-    def _rounded(self, name: str) -> Tree:
-        inside = self._sum()
-        self.need("\\r" + name)
-        return Apply(name, (inside,))
-
-    def _line(self) -> Tree:
-        self.need("{")
-        return Symbol("line " + self.until_brace())
-
-    def _blackboard(self) -> Tree:
-        self.need("{")
-        name = self.until_brace()
-        if name not in _SETS:
-            raise self.stuck()
-        return Words(_SETS[name])
-
-    def _matrix(self) -> Tree:
-        self.need("{")
-        kind = self.until_brace()
-        if kind not in ("pmatrix", "bmatrix", "matrix", "array"):
-            raise self.stuck()
-        if kind == "array" and self.take("{"):
-            self.until_brace()
-        rows: list[list[Tree]] = [[]]
-        while not self.take("\\end"):
-            if self.take("\\\\"):
-                rows.append([])
-            elif not self.take("&"):
-                rows[-1].append(self._sum())
-        self.need("{")
-        self.until_brace()
-        if not rows[-1]:
-            rows.pop()
-        if not rows or not rows[0] or len({len(row) for row in rows}) != 1:
-            raise self.stuck()
-        return Group("matrix", tuple(Group("row", tuple(row)) for row in rows))
-
-
-_COMMANDS: dict[str, Callable[[_Parser], Tree]] = {
-    "frac": lambda parser: parser._two_arguments("frac"),
-    "binom": lambda parser: parser._two_arguments("binomial"),
-    "sqrt": _Parser._root,
-    "lfloor": lambda parser: parser._rounded("floor"),
-    "lceil": lambda parser: parser._rounded("ceil"),
-    "overline": _Parser._line,
-    "begin": _Parser._matrix,
-    "mathbb": _Parser._blackboard,
-    "emptyset": lambda _: Group("set", ()),
-}
 
 _KNOWN = (
     FUNCTIONS
     | _CONSTANTS.keys()
     | _GREEK
-    | _COMMANDS.keys()
+    | COMMANDS.keys()
     | {"cup", "setminus", "in", "approx", "pm", "mp"}
 )
-
-
-def _number(text: str) -> Number:
-    whole, point, decimals = text.replace(",", "").partition(".")
-    digits = len((whole + decimals).lstrip("0")) if point else 0
-    return Number(Fraction(f"{whole or '0'}.{decimals or '0'}"), len(decimals), digits)
-
-
-def _is_whole(tree: Tree) -> bool:
-    return isinstance(tree, Number) and not tree.digits and tree.value.denominator == 1
-
-
-def _multiplies(tree: Tree) -> bool:
-    """Return whether a number right after the tree is a factor: after a symbol or root it is, after a number it says nothing clear."""
-    unclear = ("inv", "frac", "percent", "degrees", "factorial")
-    return isinstance(tree, Symbol) or (isinstance(tree, Apply) and tree.name not in unclear)
-
-
-def _is_proper_fraction(tree: Tree) -> bool:
-    if not isinstance(tree, Apply) or tree.name != "frac":
-        return False
-    top, bottom = tree.args
-    if not isinstance(top, Number) or not isinstance(bottom, Number):
-        return False
-    return _is_whole(top) and _is_whole(bottom) and top.value < bottom.value
-
-
-def _signed(sign: str, tree: Tree) -> Tree:
-    if sign in ("\\pm", "\\mp"):
-        return Apply(sign[1:], (tree,))
-    return Apply("neg", (tree,)) if sign == "-" else tree
-
-
-def _signs_chosen(items: Sequence[Tree]) -> list[Tree]:
-    """Return the items, with two in the place of each that says plus or minus."""
-    out = []
-    for item in items:
-        plus, minus = _with_sign(item, "pm"), _with_sign(item, "mp")
-        out += [item] if plus == minus else [plus, minus]
-    return out
-
-
-def _with_sign(tree: Tree, positive: str) -> Tree:
-    """Return ``tree`` with ``positive`` (``pm`` or ``mp``) read as plus and the other one as minus."""
-    if isinstance(tree, Apply):
-        args = tuple(_with_sign(arg, positive) for arg in tree.args)
-        if tree.name in ("pm", "mp"):
-            return args[0] if tree.name == positive else Apply("neg", args)
-        return Apply(tree.name, args)
-    if isinstance(tree, Group):
-        return attrs.evolve(tree, items=tuple(_with_sign(one, positive) for one in tree.items))
-    if isinstance(tree, Relation):
-        return attrs.evolve(tree, sides=tuple(_with_sign(one, positive) for one in tree.sides))
-    return tree

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import math
+from fractions import Fraction
 
 from orbiter_math.exact import exact
 from orbiter_math.tree import Apply, Group, Number, Relation, Symbol, Tree, Words, has_symbols
 
+_INTERVALS = ("()", "[)", "(]", "[]")
 LISTS = ("list", "set")
 """The kinds of groups whose elements have no order."""
 
@@ -124,15 +127,30 @@ def pieces_of(group: Group) -> list[Tree]:
 
 
 def _without(group: Group) -> list[Tree]:
-    """Return the intervals of the real numbers without some rational ones; nothing for any other difference."""
-    if len(group.items) != 2 or group.items[0] != Words("reals"):
+    """Return the intervals that are left of one, or of the real numbers, without some rational points; nothing for any other difference."""
+    whole, *others = map(as_group, group.items)
+    if whole.kind not in _INTERVALS or len(whole.items) != 2 or len(others) != 1:
         return []
-    taken = as_group(group.items[1])
+    (taken,), ends = others, [_end(item) for item in whole.items]
     points = {value for item in taken.items if (value := exact(item)) is not None}
-    if taken.kind not in LISTS or len(points) < len(taken.items):
+    if taken.kind not in LISTS or len(points) < len(taken.items) or None in ends:
         return []
-    ends = [ALL_REALS.items[0], *map(Number, sorted(points)), INFINITY]
-    return [Group("()", pair) for pair in itertools.pairwise(ends)]
+    low, high = (end for end in ends if end is not None)
+    opening, closing = (
+        "(" if low in points else whole.kind[0],
+        ")" if high in points else whole.kind[1],
+    )
+    inside = [Number(Fraction(point)) for point in sorted(points) if low < point < high]
+    pairs = list(itertools.pairwise([whole.items[0], *inside, whole.items[1]]))
+    lefts, rights = [opening, *"(" * len(inside)], [*")" * len(inside), closing]
+    return [Group(left + right, pair) for left, right, pair in zip(lefts, rights, pairs)]
+
+
+def _end(tree: Tree) -> Fraction | float | None:
+    """Return the value of an interval's end, which may be infinite; None if it is not rational."""
+    if tree in (INFINITY, Apply("neg", (INFINITY,)), Apply("+", (INFINITY,))):
+        return math.inf if tree != Apply("neg", (INFINITY,)) else -math.inf
+    return exact(tree) if isinstance(tree, Number | Apply) else None
 
 
 def _excluded(relation: Relation) -> list[Tree]:

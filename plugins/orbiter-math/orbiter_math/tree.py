@@ -72,6 +72,13 @@ class Relation:
 
 
 @frozen
+class About:
+    r"""A value that is only said to be near: ``\approx 17``."""
+
+    value: Tree
+
+
+@frozen
 class Words:
     """An answer in words, in lower case."""
 
@@ -86,7 +93,7 @@ class Based:
     base: int
 
 
-Tree = Number | Symbol | Apply | Group | Relation | Words | Based
+Tree = Number | Symbol | Apply | Group | Relation | About | Words | Based
 
 FUNCTIONS = frozenset(
     "sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh ln log exp".split()
@@ -100,6 +107,8 @@ def has_symbols(tree: Tree) -> bool:
         return tree.name not in ("e", "i")
     if isinstance(tree, Apply):
         return any(map(has_symbols, tree.args))
+    if isinstance(tree, About):
+        return has_symbols(tree.value)
     parts = (
         tree.sides if isinstance(tree, Relation) else tree.items if isinstance(tree, Group) else ()
     )

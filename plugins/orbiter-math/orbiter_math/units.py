@@ -59,6 +59,9 @@ _AFTER = re.compile(
     r"|(?P<short>[mck]m|kg|ft)(?:\^([23]))?)",
     re.DOTALL,
 )
+_PRIMES = re.compile(
+    r"([-+]?[0-9][0-9.,]*|\\frac\{[0-9]+\}\{[0-9]+\}) ?(?:\^\{? ?)?('{1,2}|' '|\")\}?"
+)
 
 
 @frozen
@@ -81,6 +84,8 @@ def split_unit(text: str, *, symbols: bool = False) -> tuple[str, Unit | None]:
         text: The answer.
         symbols: Whether letters may be symbols: then ``5 m`` is five times m, and only ``\text{m}`` or a longer word is a unit.
     """
+    if primes := _PRIMES.fullmatch(text):
+        return primes[1], _unit("foot" if primes[2] == "'" else "inch", 1)
     match = _AFTER.fullmatch(text)
     if match is None:
         return text, None

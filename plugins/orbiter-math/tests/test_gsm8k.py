@@ -12,8 +12,8 @@ from orbiter.verify.verifier import judge
 WORKED = "She sells 16 - 3 - 4 = <<16-3-4=9>>9 eggs.\nShe makes 9 * 2 = $<<9*2=18>>18 a day.\n"
 
 
-def verdict_on(text, answer=WORKED + "#### 42"):
-    task = Task("gsm8k", "gsm8k:1", (Message("user", "q"),), answer=answer)
+def verdict_on(text, answer=WORKED + "#### 42", prompt="How many?"):
+    task = Task("gsm8k", "gsm8k:1", (Message("user", prompt),), answer=answer)
     trajectory = Trajectory(
         (*task.messages, Message("assistant", text)), task.env, task.task_id, None
     )
@@ -53,6 +53,10 @@ RIGHT = [
     "<think>A: 41, or \\boxed{40}?</think>A: 42",
     "Q: and? A: 41 is not at the start of a line\nA: 42",
     "A: 42 °",
+    "42",
+    " $42. ",
+    "**42**",
+    "42.0\n",
 ]
 
 
@@ -69,7 +73,15 @@ WRONG = [
     ("A: 42,000", "wrong answer"),
     ("\\boxed{41}", "wrong answer"),
     ("", "no answer"),
-    ("42", "no answer"),
+    ("41", "wrong answer"),
+    ("42 43", "no answer"),
+    ("42 or 43", "no answer"),
+    ("42\n43", "no answer"),
+    ("42%", "wrong answer"),
+    ("1" * 101, "no answer"),
+    ("#### 42%", "wrong answer"),
+    ("#### 42\\%", "wrong answer"),
+    ("A: 42 percent of them", "wrong answer"),
     ("It is 42 eggs.", "no answer"),
     ("The answer is found by adding 3 and 42.", "no answer"),
     ("<think>A: 42", "no answer"),
@@ -117,6 +129,16 @@ WRONG = [
 def test_wrong(text, reason):
     verdict = verdict_on(text)
     assert (verdict.outcome, verdict.reason) == (Outcome.FAIL, reason)
+
+
+@pytest.mark.parametrize("prompt", ["What percentage is it?", "How many % are left?", ""])
+@pytest.mark.parametrize("text", ["42%", "#### 42%", "A: 42\\%", "\\boxed{42 percent}", "42"])
+def test_percents_that_are_asked_for(prompt, text):
+    assert verdict_on(text, prompt=prompt).outcome is Outcome.PASS
+
+
+def test_a_share_is_a_share_in_percent_too():
+    assert verdict_on("#### 42%", answer="#### 0.42").outcome is Outcome.PASS
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from orbiter.verify.audit import audit
 from orbiter.verify.verifier import judge
 
 HAND = [
-    Case(family, row["reference"], answer, right)
+    Case(family, row["reference"], answer, right, row.get("prompt", "Solve it."))
     for family, rows in yaml.safe_load(Path(__file__).with_name("cases.yaml").read_text()).items()
     for row in rows
     for right, answers in ((True, row["right"]), (False, row["wrong"]))
@@ -27,15 +27,15 @@ HAND = [
 ]
 
 
-def verdict_on(text, reference="42", **options):
-    task = Task("math", "math:1", (Message("user", "q"),), answer=reference)
+def verdict_on(text, reference="42", prompt="q", **options):
+    task = Task("math", "math:1", (Message("user", prompt),), answer=reference)
     return judge(MathVerifier(**options), task, answered(task, text))
 
 
 @pytest.mark.parametrize("family", dict.fromkeys(case.family for case in HAND))
 def test_answers_by_hand(family):
     chosen = [case for case in HAND if case.family == family]
-    outcomes = [verdict_on(solution(case), case.reference).outcome for case in chosen]
+    outcomes = [verdict_on(solution(c), c.reference, c.prompt).outcome for c in chosen]
     expected = [Outcome.PASS if case.right else Outcome.FAIL for case in chosen]
     shown = [
         (case.reference, case.answer, case.right, outcome)
