@@ -3,5 +3,14 @@
 from orbiter.tasks.environment import Environment, Probe
 from orbiter.tasks.splits import TaskStream, is_held_out
 from orbiter.tasks.streams import item_seed, item_stream
+from orbiter.tasks.toolbox import Toolbox
 
-__all__ = ["Environment", "Probe", "TaskStream", "is_held_out", "item_seed", "item_stream"]
+__all__ = [
+    "Environment",
+    "Probe",
+    "TaskStream",
+    "Toolbox",
+    "is_held_out",
+    "item_seed",
+    "item_stream",
+]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from orbiter.records import Message, Task
+from orbiter.tasks.toolbox import Toolbox
 
 if TYPE_CHECKING:
     from orbiter.verify.verifier import Verifier
@@ -71,6 +72,10 @@ class Environment(ABC):
     def verifier(self) -> Verifier | str:
         """Return the verifier of these tasks, or its registered name; the default compares exactly."""
         return "exact"
+
+    def toolbox(self) -> Toolbox | None:
+        """Return fresh tools for one answer to a task, or None where answers are written without any."""
+        return None
 
     def probes(self, task: Task) -> Iterable[Probe]:  # noqa: ARG002
         """Return answers to the task that test a verifier where only this environment knows to, beside the usual probes.

@@ -146,6 +146,7 @@ def _describe(job: TrainJob) -> dict[str, Any]:
         "config": unstructure(job.config),
         "rewards": [[reward.name, reward.weight] for reward in job.rewards],
         "options": {key: repr(value) for key, value in sorted(job.options.items())},
+        **({} if job.toolbox is None else {"toolbox": type(job.toolbox()).__qualname__}),
     }
 
 

@@ -10,6 +10,7 @@ from orbiter.errors import ConfigError, LifecycleError
 from orbiter.hookspecs import MetricsEvent
 from orbiter.plugin import plugin_manager, registry
 from orbiter.records import Task
+from orbiter.tasks.toolbox import MakeToolbox
 from orbiter.train.backend import Backend, TrainJob, TrainResult
 from orbiter.train.config import TrainConfig, TrainMetrics
 from orbiter.train.lifecycle import TrainerState
@@ -38,6 +39,7 @@ class ModelTrainer(Trainer):
         backend: Name of a backend, or a backend.
         config: Hyperparameters.
         rewards: Rewards of an algorithm that samples for itself.
+        toolbox: Makes the tools that the model may call: a :class:`orbiter.tasks.Toolbox` class, or an environment's ``toolbox``.
         output_dir: Folder of the checkpoint and the metrics; default: ``runs/<algorithm>``.
         eval_data: What to evaluate on, as ``data``; written to ``output_dir/eval_data.jsonl``.
         options: Settings of the backend's own.
@@ -55,6 +57,7 @@ class ModelTrainer(Trainer):
         backend: str | Backend = "trl",
         config: TrainConfig | None = None,
         rewards: Iterable[RewardSpec] = (),
+        toolbox: MakeToolbox | None = None,
         output_dir: str | Path | None = None,
         eval_data: Any = None,
         options: Mapping[str, Any] | None = None,
@@ -63,6 +66,7 @@ class ModelTrainer(Trainer):
         self.algorithm = algorithm
         self.backend = backend
         self.output_dir = Path(output_dir if output_dir is not None else f"runs/{algorithm}")
+        self.toolbox = toolbox
         self.eval_data = eval_data
         self.options = dict(options or {})
         self.result = None
@@ -112,6 +116,7 @@ class ModelTrainer(Trainer):
             output_dir=self.output_dir,
             config=self.config,
             rewards=self.reward_fn,
+            toolbox=self.toolbox,
             eval_data=None
             if self.eval_data is None
             else self._file(self.eval_data, "eval_data.jsonl"),

@@ -55,6 +55,7 @@ class TrlBackend(Backend):
         "online_dpo": Task,
     }
     scoring: ClassVar[Set[str]] = frozenset({"reward", "prm"})
+    tool_calling: ClassVar[Set[str]] = frozenset({"grpo"})
     absent: ClassVar[Mapping[str, str]] = {
         "ppo": "TRL has no PPO any more; it is an algorithm of the backend 'verl' (orbiter-verl)",
         "ipo": "it is a loss of dpo: algorithm dpo with the option loss_type 'ipo'",
@@ -78,10 +79,10 @@ class TrlBackend(Backend):
                 raise ConfigError(f"{name} must be a JSONL file, got {str(path)!r}")
         if job.config.eval_every and job.eval_data is None:
             raise ConfigError(f"eval_every needs eval_data, got eval_every={job.config.eval_every}")
-        folder = Path(job.model)
-        if folder.is_dir() and not (folder / "config.json").is_file():
+        if job.toolbox is not None and job.algorithm not in self.tool_calling:
             raise ConfigError(
-                f"model must be a hub id or a folder with a config.json, got {job.model!r}"
+                f"toolbox must be None for {job.algorithm}, got {job.toolbox!r}",
+                hint=f"tools can be called in {', '.join(self.tool_calling)}",
             )
         part.check(job)
         try:
@@ -90,6 +91,19 @@ class TrlBackend(Backend):
             raise ConfigError(
                 f"options or config must fit {part.CONFIG.__name__}: {error}"
             ) from error
+        self._check_model_and_rows(job)
+
+    def _check_model_and_rows(self, job: TrainJob) -> None:
+        from orbiter_trl.validating import check_model, check_rows
+
+        config, tokenizer = check_model(job)
+        check_rows(job, config, tokenizer)
+        if job.toolbox is not None:
+            from trl import GRPOTrainer
+
+            from orbiter_trl.tools import check_toolbox
+
+            check_toolbox(job.toolbox, GRPOTrainer, tokenizer)
 
     def train(self, job: TrainJob) -> TrainResult:
         """Run the job and return what it made.

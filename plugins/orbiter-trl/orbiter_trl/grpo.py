@@ -46,7 +46,7 @@ def check(job: TrainJob) -> None:
             f"importance_sampling_level must be {NEEDS[loss]!r} for the loss {loss!r}, got {level!r}"
         )
     for path in filter(None, (job.data, job.eval_data)):
-        read_tasks(path, algorithm=job.algorithm)
+        read_tasks(path, job)
 
 
 def make_arguments(job: TrainJob, folder: Path) -> GRPOConfig:

@@ -37,7 +37,12 @@ CHAT_TEMPLATE = (
     "{{- '<|assistant|>' -}}"
     "{%- generation -%}"
     "{{- message['content'] or '' -}}"
-    "{%- if message['tool_calls'] -%}{{- message['tool_calls'] | tojson -}}{%- endif -%}"
+    "{%- for call in message['tool_calls'] or [] -%}"
+    "{%- set function = call['function'] or call -%}"
+    "{{- '[' if loop.first else ', ' -}}"
+    "{{- '{\"name\": ' + (function['name'] | tojson) + ', \"arguments\": ' + (function['arguments'] | tojson) + '}' -}}"
+    "{{- ']' if loop.last -}}"
+    "{%- endfor -%}"
     "{{- '<|end|>' -}}"
     "{%- endgeneration -%}"
     "{%- else -%}"
@@ -48,6 +53,37 @@ CHAT_TEMPLATE = (
     "{%- if add_generation_prompt -%}{{- '<|assistant|>' -}}{%- endif -%}"
 )
 """One special token opens a turn, ``<|end|>`` closes it; the assistant's words and their end carry the loss."""
+
+_CALLS = r"\[\{\"name\": .*\}\]"
+RESPONSE_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "role": {"const": "assistant"},
+        "content": {"type": "string", "x-regex": rf"^(.*?)(?:{_CALLS})?(?:<\|end\|>)?$"},
+        "tool_calls": {
+            "type": "array",
+            "x-regex": rf"({_CALLS})(?:<\|end\|>)?$",
+            "x-parser": "json",
+            "x-parser-args": {"transform": "[].{type: 'function', function: @}"},
+            "items": {
+                "type": "object",
+                "required": ["function"],
+                "properties": {
+                    "type": {"const": "function"},
+                    "function": {
+                        "type": "object",
+                        "required": ["name", "arguments"],
+                        "properties": {
+                            "name": {"type": "string"},
+                            "arguments": {"type": "object", "additionalProperties": {}},
+                        },
+                    },
+                },
+            },
+        },
+    },
+}
+"""How an answer is read: words, then calls of tools as one JSON list of names and arguments."""
 
 
 def make_nano_model(
@@ -180,6 +216,7 @@ def _make_tokenizer(alphabet: list[str], max_length: int) -> PreTrainedTokenizer
         model_max_length=max_length,
     )
     tokenizer.chat_template = CHAT_TEMPLATE
+    tokenizer.response_schema = RESPONSE_SCHEMA
     return tokenizer
 
 

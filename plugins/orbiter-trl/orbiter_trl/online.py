@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,14 @@ from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from orbiter import jsonl
-from orbiter.errors import BackendError, ConfigError, RecordError
-from orbiter.records import Task
+from orbiter.errors import ConfigError, RecordError
+from orbiter.records import Message, Task, Trajectory
+from orbiter.tasks.toolbox import Toolbox, tools_of
 from orbiter.train.backend import TrainJob
 from orbiter.train.rewards import Rewards, RewardSpec, check_rewards, combine_rewards
 from orbiter.train.tally import Tally
 from orbiter_trl.chat import context_of, to_chat
+from orbiter_trl.tools import environment_argument, tools_are_wanted
 
 
 class CountingTrainer:
@@ -26,7 +28,10 @@ class CountingTrainer:
     def compute_loss(self, model: Any, inputs: dict[str, Any], *more: Any, **named: Any) -> Any:
         """Compute the loss, as the parent does."""
         if model.training:
-            self.tally.token_count += int(inputs["completion_mask"].sum())
+            written = inputs["completion_mask"]
+            if "tool_mask" in inputs:  # what tools answered was not written by the model
+                written = written * inputs["tool_mask"]
+            self.tally.token_count += int(written.sum())
         return super().compute_loss(model, inputs, *more, **named)  # type: ignore[misc]
 
 
@@ -45,26 +50,36 @@ def check_online(job: TrainJob, *, bound: str) -> None:
         )
 
 
-def read_tasks(path: Path, *, algorithm: str) -> list[Task]:
+def read_tasks(path: Path, job: TrainJob) -> list[Task]:
     """Return the tasks of a file.
 
     Raises:
-        RecordError: A row is no task, or has tools, which cannot be called here; names file, line and field.
-        BackendError: There is none.
+        RecordError: There is none, a row is no task, or offers tools that cannot be called; names file, line and field.
     """
-    tasks = []
-    for line, task in enumerate(jsonl.read(path, Task), start=1):
-        if task.tools or any(m.tool_calls for m in task.messages):
+    tasks = list(jsonl.read(path, Task))
+    known = {} if job.toolbox is None else tools_of(job.toolbox())
+    for line, task in enumerate(tasks, start=1):
+        if not task.messages:
             raise RecordError(
-                f"must be empty for {algorithm}: tools cannot be called in it",
+                "must hold a message, got none", source=str(path), line=line, field="messages"
+            )
+        names = [_name_of(tool) for tool in task.tools]
+        if unknown := [name for name in names if name not in known]:
+            raise RecordError(
+                f"must name tools of the job's toolbox ({', '.join(known) or 'it has none'}), got {unknown[0]!r}",
                 source=str(path),
                 line=line,
                 field="tools",
+                hint=None if known else f"give {job.algorithm} a toolbox, if it can use one",
             )
-        tasks.append(task)
     if not tasks:
-        raise BackendError(f"{path} must hold at least one task, got none")
+        raise RecordError("must hold at least one task, got none", source=str(path))
     return tasks
+
+
+def _name_of(tool: object) -> object:
+    function = tool.get("function", tool) if isinstance(tool, Mapping) else None
+    return function.get("name") if isinstance(function, Mapping) else None
 
 
 def task_table(tasks: Sequence[Task], start: int = 0) -> Dataset:
@@ -78,11 +93,35 @@ def task_table(tasks: Sequence[Task], start: int = 0) -> Dataset:
 
 
 def score(
-    specs: Sequence[RewardSpec], completions: Sequence[Any], tasks: Sequence[Task]
+    specs: Sequence[RewardSpec],
+    completions: Sequence[Any],
+    tasks: Sequence[Task],
+    toolboxes: Sequence[Toolbox] | None = None,
 ) -> Rewards:
-    """Return the rewards of answers in chat form."""
-    outputs = ["".join(message["content"] or "" for message in turn) for turn in completions]
-    return combine_rewards(specs, outputs, tasks)
+    """Return the rewards of answers in chat form; the output of one with tools is the last that the model said."""
+    trajectories = [conversation(task, turns) for task, turns in zip(tasks, completions)]
+    return combine_rewards(
+        specs,
+        [trajectory.answer for trajectory in trajectories],
+        tasks,
+        trajectories=trajectories,
+        toolboxes=toolboxes,
+    )
+
+
+def conversation(task: Task, turns: Sequence[Any]) -> Trajectory:
+    """Return the conversation in which messages of TRL follow a task; what is no message is taken for its text.
+
+    The tool calls in it were read out of what a model wrote, and may be anything.
+    """
+    messages = []
+    for turn in turns:
+        try:
+            messages.append(Message.from_row(turn))
+        except RecordError:
+            content = turn.get("content")
+            messages.append(Message(turn["role"], content if isinstance(content, str) else ""))
+    return Trajectory.following(task, *messages)
 
 
 def mean_by_name(rewards: Rewards) -> dict[str, float]:
@@ -100,9 +139,13 @@ def group_reward(
     """Return the rewards as one function of TRL's kind, which also counts."""
 
     def combined(
-        completions: list[Any], task: list[int], log_metric: Callable[[str, float], None], **_: Any
+        completions: list[Any],
+        task: list[int],
+        log_metric: Callable[[str, float], None],
+        environments: list[Toolbox] | None = None,
+        **_: Any,
     ) -> list[float | None]:
-        rewards = score(specs, completions, [tasks[number] for number in task])
+        rewards = score(specs, completions, [tasks[number] for number in task], environments)
         for name, mean in mean_by_name(rewards).items():
             log_metric(f"rewards/{name}", mean)
         tally.count_rewards(rewards, group_size=group_size)
@@ -157,17 +200,20 @@ def make_group_trainer(
     tally: Tally,
 ) -> tuple[Any, list[str]]:
     """Return a trainer that samples ``num_generations`` answers per prompt, and the alarms about its data."""
-    tasks = read_tasks(job.data, algorithm=job.algorithm)
-    held_out = [] if job.eval_data is None else read_tasks(job.eval_data, algorithm=job.algorithm)
-    trainer = trainer_class(
-        model=model,
-        args=args,
-        reward_funcs=[group_reward(job.rewards, [*tasks, *held_out], args.num_generations, tally)],
-        train_dataset=task_table(tasks),
-        eval_dataset=task_table(held_out, len(tasks)) if held_out else None,
-        processing_class=tokenizer,
-        peft_config=peft_config,
-    )
+    tasks = read_tasks(job.data, job)
+    held_out = [] if job.eval_data is None else read_tasks(job.eval_data, job)
+    every = [*tasks, *held_out]
+    with tools_are_wanted():
+        trainer = trainer_class(
+            model=model,
+            args=args,
+            reward_funcs=[group_reward(job.rewards, every, args.num_generations, tally)],
+            train_dataset=task_table(tasks),
+            eval_dataset=task_table(held_out, len(tasks)) if held_out else None,
+            processing_class=tokenizer,
+            peft_config=peft_config,
+            **environment_argument(job.toolbox, every),
+        )
     trainer.tally = tally
     alarms = prompt_alarms(
         tasks, model, tokenizer, room=args.max_completion_length, bound="max_completion_length"

@@ -124,7 +124,7 @@ def check(job: TrainJob) -> None:
             "eval_data must be None for online_dpo, whose trainer cannot evaluate",
             hint="measure the checkpoint with a verifier",
         )
-    read_tasks(job.data, algorithm=job.algorithm)
+    read_tasks(job.data, job)
 
 
 def make_arguments(job: TrainJob, folder: Path) -> Any:
@@ -146,7 +146,7 @@ def make_trainer(
     tally: Tally,
 ) -> tuple[ThreeValuedOnlineDPOTrainer, list[str]]:
     """Return the trainer, ready to train, and the alarms about its data."""
-    tasks = read_tasks(job.data, algorithm=job.algorithm)
+    tasks = read_tasks(job.data, job)
     trainer = ThreeValuedOnlineDPOTrainer(
         model=model,
         args=args,

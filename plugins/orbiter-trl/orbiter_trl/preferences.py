@@ -30,8 +30,8 @@ def read_pairs(path: Path) -> list[Pair]:
     """Return the pairs of a file, without those of weight 0.
 
     Raises:
-        RecordError: A row is no pair, the chosen answer is empty, or both are the same; names file, line and field.
-        BackendError: There is none, or all have weight 0.
+        RecordError: A row is no pair, the chosen answer is empty, or both are the same; there is none, or all have weight 0. Names file,
+            line and field.
     """
     pairs = _read(path, Pair)
     for line, pair in enumerate(pairs, start=1):
@@ -47,8 +47,10 @@ def read_pairs(path: Path) -> list[Pair]:
             )
     weighty = [pair for pair in pairs if pair.weight]
     if not weighty:
-        raise BackendError(
-            f"{path} must hold a pair whose weight is above 0, got {len(pairs)} of weight 0"
+        raise RecordError(
+            f"must be above 0 for a pair, got {len(pairs)} of weight 0",
+            source=str(path),
+            field="weight",
         )
     return weighty
 
@@ -57,16 +59,17 @@ def read_unpaired(path: Path) -> list[UnpairedPreference]:
     """Return the answers of a file.
 
     Raises:
-        RecordError: A row is no unpaired preference, or a desirable answer is empty; names file, line and field.
-        BackendError: There is none, or all have the same label.
+        RecordError: A row is no unpaired preference, or a desirable answer is empty; there is none, or all have the same label. Names file,
+            line and field.
     """
     rows = _read(path, UnpairedPreference)
     for line, row in enumerate(rows, start=1):
         _check_answer(path, line, "completion", row.completion, good=row.label)
     good = sum(row.label for row in rows)
     if good in (0, len(rows)):
-        raise BackendError(
-            f"{path} must hold both labels, got {good} desirable and {len(rows) - good} undesirable answers",
+        raise RecordError(
+            f"must hold both labels, got {good} desirable and {len(rows) - good} undesirable answers",
+            source=str(path),
             hint="there is nothing to tell apart; train on desirable answers alone with sft",
         )
     return rows
@@ -80,7 +83,7 @@ def _read(path: Path, kind: type[P]) -> list[P]:
                 "must hold a message, got none", source=str(path), line=line, field="prompt"
             )
     if not rows:
-        raise BackendError(f"{path} must hold at least one {kind.__name__}, got none")
+        raise RecordError(f"must hold at least one {kind.__name__}, got none", source=str(path))
     return rows
 
 
@@ -104,13 +107,13 @@ class Tokeniser:
     """Turns answers to prompts into tokens, and gathers what looks wrong.
 
     Args:
-        model: The model to train; its context is what answers are measured by.
+        model: The model to train; its context is what answers are measured by. None where only what carries loss is asked for.
         tokenizer: With a chat template.
         max_length: Bound on prompt and answer together, in tokens; what is beyond is cut off. None for no bound.
         alarms: A sentence for each thing that looked wrong.
     """
 
-    model: PreTrainedModel
+    model: PreTrainedModel | None
     tokenizer: PreTrainedTokenizerBase
     max_length: int | None
     alarms: list[str] = field(factory=list)
@@ -187,13 +190,15 @@ class Tokeniser:
         return kept
 
     def _tokenise(self, trajectories: list[Trajectory]) -> TokenRows:
+        model = self.model
         tokens = tokenise(
             trajectories,
             self.tokenizer,
             max_length=self.max_length,
-            end_ids=end_ids(self.model, self.tokenizer),
+            end_ids=() if model is None else end_ids(model, self.tokenizer),
         )
-        self.alarms += tokens.alarms(context=context_of(self.model), max_length=self.max_length)
+        context = None if model is None else context_of(model)
+        self.alarms += tokens.alarms(context=context, max_length=self.max_length)
         return tokens
 
 

@@ -28,7 +28,7 @@ def check(job: TrainJob) -> None:
     """Raise if the job asks for what this algorithm cannot do, or its data are no tasks."""
     check_online(job, bound="max_completion_length")
     for path in filter(None, (job.data, job.eval_data)):
-        read_tasks(path, algorithm=job.algorithm)
+        read_tasks(path, job)
 
 
 def make_arguments(job: TrainJob, folder: Path) -> RLOOConfig:

@@ -62,8 +62,7 @@ def read_demonstrations(path: Path) -> list[Trajectory]:
     """Return the demonstrations of a file.
 
     Raises:
-        RecordError: A row is no trajectory whose prompt one assistant turn follows; names file, line and field.
-        BackendError: There is none.
+        RecordError: A row is no trajectory whose prompt one assistant turn follows, or there is none; names file, line and field.
     """
     rows = list(jsonl.read(path, Trajectory))
     for line, row in enumerate(rows, start=1):
@@ -76,7 +75,7 @@ def read_demonstrations(path: Path) -> list[Trajectory]:
                 field="messages",
             )
     if not rows:
-        raise BackendError(f"{path} must hold at least one demonstration, got none")
+        raise RecordError("must hold at least one demonstration, got none", source=str(path))
     return rows
 
 

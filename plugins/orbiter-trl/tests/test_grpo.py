@@ -3,8 +3,8 @@ import pytest
 from orbiter_trl.backend import TrlBackend
 from safetensors.numpy import load_file
 
-from orbiter.errors import ConfigError, RecordError
-from orbiter.records import Message, Task
+from orbiter.errors import ConfigError
+from orbiter.records import Task
 from orbiter.train.backend import TrainJob
 from orbiter.train.config import LoraConfig, TrainConfig
 from orbiter.train.rewards import Rewards, RewardSpec
@@ -156,15 +156,6 @@ def test_a_batch_that_splits_a_group_is_refused_by_check(job):
         match=r"options or config must fit GRPOConfig: generation_batch_size \(6\) must be divisible",
     ):
         TrlBackend().check(job(config=TrainConfig(batch_size=6)))
-
-
-def test_tasks_with_tools_are_refused(job, write):
-    task = Task("copying", "1", (Message("user", "1"),), tools=({"type": "function"},))
-    with pytest.raises(RecordError) as caught:
-        TrlBackend().train(job(data=write([task])))
-    assert str(caught.value).endswith(
-        "data.jsonl line 1: field 'tools' must be empty for grpo: tools cannot be called in it"
-    )
 
 
 def test_a_tally_counts_groups_and_reasons():

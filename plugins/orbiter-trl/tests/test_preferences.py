@@ -222,14 +222,14 @@ def test_a_bad_unary_row_is_refused(any_job, write, what):
 )
 def test_one_label_alone_is_refused(write, label, message):
     path = write([UnpairedPreference((USER,), (GOOD,), label)] * 2)
-    with pytest.raises(BackendError, match=message):
+    with pytest.raises(RecordError, match=message):
         read_unpaired(path)
 
 
 def test_no_pairs_and_none_that_counts_are_refused(write):
-    with pytest.raises(BackendError, match="must hold at least one Pair, got none"):
+    with pytest.raises(RecordError, match="must hold at least one Pair, got none"):
         read_pairs(write([]))
-    with pytest.raises(BackendError, match="whose weight is above 0, got 1 of weight 0"):
+    with pytest.raises(RecordError, match="field 'weight' must be above 0 for a pair, got 1 of"):
         read_pairs(write([attrs.evolve(PAIR, weight=0.0)]))
 
 
@@ -338,7 +338,7 @@ def test_a_demonstration_of_several_turns_is_refused_by_spin(any_job, write):
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("ppo", "the backend 'verl'"), ("prm", "no trainer of process"), ("ipo", "loss_type 'ipo'")],
+    [("ppo", "the backend 'verl'"), ("gspo", "'sequence'"), ("ipo", "loss_type 'ipo'")],
 )
 def test_what_is_elsewhere_is_said_to_be_there(any_job, name, hint):
     job = attrs.evolve(any_job("dpo"), algorithm=name)
