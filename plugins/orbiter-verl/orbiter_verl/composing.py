@@ -23,6 +23,9 @@ from orbiter_verl.settings import Settings
 NEVER = 10**9
 """A number of steps that no run reaches; verl saves and validates at the last step if it does so at any."""
 
+AGENTS = Path(__file__).parent / "runtime" / "agents.yaml"
+"""Our table of agent loops."""
+
 OWN = (
     "data.train_files", "data.val_files", "data.train_batch_size", "reward.reward_manager", "reward.custom_reward_function", "trainer.default_local_dir",
     "trainer.resume_mode", "trainer.resume_from_path", "trainer.logger", "trainer.save_freq", "trainer.total_epochs", "trainer.total_training_steps",
@@ -289,7 +292,7 @@ def _rollout(request: Request) -> dict[str, Any]:
     config, settings = request.config, request.settings
     rollout = "actor_rollout_ref.rollout"
     fp32 = config.precision == "fp32" or (config.precision == "auto" and settings.device == "cpu")
-    return {
+    found = {
         f"{rollout}.name": settings.rollout,
         f"{rollout}.n": settings.group_size,
         f"{rollout}.temperature": settings.temperature,
@@ -302,6 +305,12 @@ def _rollout(request: Request) -> dict[str, Any]:
         f"{rollout}.agent.num_workers": settings.nodes,
         "reward.num_workers": settings.reward_workers,
     }
+    if settings.rollout == "transformers":
+        found |= {
+            f"{rollout}.agent.agent_loop_config_path": str(AGENTS),
+            f"{rollout}.agent.default_agent_loop": "seeded_single_turn",
+        }
+    return found
 
 
 def _trainer(request: Request) -> dict[str, Any]:
@@ -349,6 +358,8 @@ def _machine(request: Request) -> dict[str, Any]:
         }
     if settings.ray_address is None:
         found["+ray_kwargs.ray_init.include_dashboard"] = False
+        # Nobody outside this machine can reach it.
+        found["+ray_kwargs.ray_init._node_ip_address"] = "127.0.0.1"
     return found
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import signal
 import sys
@@ -209,7 +210,8 @@ def describe(error: BaseException) -> dict[str, Any]:
 
 
 def _traceback(error: BaseException) -> str:
-    return "".join(traceback.format_exception(error))
+    """Return the traceback, those of the workers in it, without the colours that Ray gives them."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", "".join(traceback.format_exception(error)))
 
 
 if __name__ == "__main__":

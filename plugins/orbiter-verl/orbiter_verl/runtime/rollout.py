@@ -109,7 +109,7 @@ class Server:
         self._tensors = dict(self._model.state_dict(keep_vars=True))
         self._missing = {name for name, _ in self._model.named_parameters()}
         self._ends = _end_ids(self._model, self._tokenizer)
-        self._version, self._seen = 0, Counter[tuple[int, ...]]()
+        self._version, self._seen = 0, Counter[Any]()
         self._waiting: asyncio.Queue[tuple[Any, ...]] = asyncio.Queue()
 
     async def start(self) -> str:
@@ -147,8 +147,10 @@ class Server:
             or min(room, config.response_length)
         )
         how = (want.get("temperature", 1.0) or 0.0, want.get("top_p", 1.0), want.get("top_k", -1))
-        self._seen[prompt] += 1
-        key = (config.seed, self._rank, self._version, prompt, self._seen[prompt])
+        # Whoever asks does not always say for which sample; then the order of asking tells alike requests apart.
+        request = (prompt, want.get("sample", (self._rank,)))
+        self._seen[request] += 1
+        key = (config.seed, self._version, request, self._seen[request])
         answer = asyncio.get_running_loop().create_future()
         self._waiting.put_nowait((prompt, max(1, bound), how, key, answer))
         return await answer

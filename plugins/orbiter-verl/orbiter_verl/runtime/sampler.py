@@ -76,11 +76,9 @@ class ScoredReplayBuffer(ReplayBuffer):
 
     def _put_in_order(self, batch: KVBatchMeta) -> None:
         data = tq.kv_batch_get(
-            keys=batch.keys, partition_id=batch.partition_id, select_fields=["prompts", "responses"]
+            keys=batch.keys, partition_id=batch.partition_id, select_fields=["index"]
         )
-        texts = [
-            (prompt.tolist(), response.tolist())
-            for prompt, response in zip(data["prompts"].unbind(), data["responses"].unbind())
-        ]
-        # Answers of one prompt that are the same have the same score: their order changes nothing.
-        batch.reorder(sorted(range(len(texts)), key=texts.__getitem__))
+        rows = [int(row) for row in data["index"]]
+        # A key is <prompt of this run>_<sample>_<turn>.
+        places = [(row, *map(int, key.rsplit("_", 2)[1:])) for row, key in zip(rows, batch.keys)]
+        batch.reorder(sorted(range(len(places)), key=places.__getitem__))
