@@ -9,6 +9,9 @@ from attrs import frozen
 
 Value = int | Fraction
 
+_PRECEDENCES = {"+": (1, 1, 1), "-": (1, 1, 2), "*": (2, 2, 2), "/": (2, 2, 3)}
+"""Of each operator: its precedence, and the least that its left and its right side may have without parentheses."""
+
 
 def solve(numbers: Sequence[int], target: int) -> str | None:
     """Return an expression over some of the numbers, each at most once, whose value is ``target``; None if there is none.
@@ -20,6 +23,9 @@ def solve(numbers: Sequence[int], target: int) -> str | None:
 
 def search(numbers: Sequence[int], wanted: Callable[[Value], bool]) -> str | None:
     """Return an expression over some of the numbers, each at most once, whose exact value is wanted; None if there is none."""
+    for number in numbers:
+        if wanted(number):
+            return str(number)
     terms = tuple(_Term(n, str(n)) for n in numbers)
     for fractions in (False, True):
         found = _search(terms, wanted, fractions, set())
@@ -36,6 +42,15 @@ class _Term:
     text: str
     precedence: int = 3
 
+    def joined(self, operator: str, other: _Term, value: Value) -> _Term:
+        """Return the term of ``value`` that has this one at the left of the operator and another at its right."""
+        precedence, left, right = _PRECEDENCES[operator]
+        return _Term(value, f"{self._in(left)}{operator}{other._in(right)}", precedence)
+
+    def _in(self, precedence: int) -> str:
+        """Return the text, in parentheses if its outermost operator binds less than asked."""
+        return self.text if self.precedence >= precedence else f"({self.text})"
+
 
 def _search(
     terms: tuple[_Term, ...],
@@ -43,9 +58,7 @@ def _search(
     fractions: bool,
     visited: set[tuple[Value, ...]],
 ) -> str | None:
-    for term in terms:
-        if wanted(term.value):
-            return term.text
+    """Return the text of a wanted value that joins at least two of the terms, of which none is wanted itself."""
     state = tuple(sorted(term.value for term in terms))
     if state in visited:
         return None
@@ -55,25 +68,27 @@ def _search(
             if i == j:
                 continue
             rest = tuple(term for k, term in enumerate(terms) if k not in (i, j))
-            for joined in _joined(a, b, fractions, commutes=i < j):
-                if found := _search((*rest, joined), wanted, fractions, visited):
+            for operator, value in _results(a.value, b.value, fractions, commutes=i < j):
+                # Most values lead nowhere: a text is made only where there is something to do with it.
+                if wanted(value):
+                    return a.joined(operator, b, value).text
+                if not rest:
+                    continue
+                if found := _search(
+                    (*rest, a.joined(operator, b, value)), wanted, fractions, visited
+                ):
                     return found
     return None
 
 
-def _joined(a: _Term, b: _Term, fractions: bool, *, commutes: bool) -> Iterator[_Term]:
+def _results(a: Value, b: Value, fractions: bool, *, commutes: bool) -> Iterator[tuple[str, Value]]:
     if commutes:
-        yield _Term(a.value + b.value, f"{a.text}+{b.text}", 1)
-        yield _Term(a.value * b.value, f"{_in(a, 2)}*{_in(b, 2)}", 2)
-    yield _Term(a.value - b.value, f"{a.text}-{_in(b, 2)}", 1)
-    if b.value:
-        quotient = Fraction(a.value) / b.value
-        if quotient.denominator == 1:
-            yield _Term(int(quotient), f"{_in(a, 2)}/{_in(b, 3)}", 2)
+        yield "+", a + b
+        yield "*", a * b
+    yield "-", a - b
+    if b:
+        whole, rest = divmod(a, b)
+        if not rest:
+            yield "/", whole
         elif fractions:
-            yield _Term(quotient, f"{_in(a, 2)}/{_in(b, 3)}", 2)
-
-
-def _in(term: _Term, precedence: int) -> str:
-    """Return the text of a term, in parentheses if its outermost operator binds less than asked."""
-    return term.text if term.precedence >= precedence else f"({term.text})"
+            yield "/", Fraction(a) / b
