@@ -64,7 +64,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, scale: bool 
     try:
         overlay = data.pop(SCALE, None)
         if scale:
-            data = _laid_over(data, _mapping(overlay, SCALE))
+            data = _laid_over(data, _mapping(overlay, SCALE, hint=_NO_SCALE))
         changed = [_override(data, item) for item in overrides]
         _complete_stages(data)
     except RecordError as error:
@@ -81,12 +81,15 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, scale: bool 
         raise error.at(str(path), _line_of(root, place)) from None
 
 
-def _mapping(value: Any, place: str) -> dict[str, Any]:
+_NO_SCALE = "the recipe says there what changes for a real model; this one has no such section"
+
+
+def _mapping(value: Any, place: str, *, hint: str | None = None) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise RecordError(
             f"must be a mapping of fields, got {show(value)}",
             field=place,
-            hint="the recipe says there what changes for a real model" if place == SCALE else None,
+            hint=hint,
         )
     return value
 
