@@ -27,11 +27,12 @@ COMMANDS = {
     "preview": "show a few tasks, answers and verdicts before spending anything",
     "verify": "judge the rows of a file, or the stored attempts of a run again",
     "audit": "measure how often a verifier is wrong, and say what that means",
+    "train": "train a model once with a backend",
     "yield": "print the account of a run",
     "report": "write the report of a run as one HTML page",
     "export": "write the data of a run in another tool's format",
     "lineage": "trace a checkpoint to its rows, or a row to its origin",
-    "doctor": "attack the sandboxes of this machine and say which hold",
+    "doctor": "attack the sandboxes of this machine, and look at what the backends need of it",
     "plugins": "list plugins, what they add, and why one failed to load",
 }
 """Command to what it does; the module is ``orbiter.cli.<command>_command``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,23 @@ class TrainJob:
     eval_data: Path | None = None
     options: Mapping[str, Any] = field(factory=dict)
     on_metrics: Callable[[int, Mapping[str, float]], None] | None = None
+
+
+@frozen(kw_only=True)
+class Finding:
+    """Something that a look at this machine found.
+
+    Args:
+        what: What was looked for.
+        good: Whether it is there and fit; None for a remark.
+        said: What was found.
+        hint: What to do about it, or nothing.
+    """
+
+    what: str
+    good: bool | None
+    said: str
+    hint: str = ""
 
 
 @frozen(kw_only=True)
@@ -101,6 +118,22 @@ class Backend(ABC):
                 hint=self.absent.get(algorithm),
             )
         return self.algorithms[algorithm]
+
+    def native_config(self, job: TrainJob) -> str:
+        """Return the whole configuration that the library below gets for a job, in the library's own format.
+
+        The data need not be there.
+
+        Raises:
+            ConfigError: There is no such thing.
+        """
+        raise ConfigError(
+            f"backend {self.name!r} has no configuration to print, got {job.algorithm!r}"
+        )
+
+    def examine(self) -> Sequence[Finding]:
+        """Return what ``orbiter doctor`` should say of this machine and what the backend needs of it."""
+        return ()
 
     @abstractmethod
     def check(self, job: TrainJob) -> None:

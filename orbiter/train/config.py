@@ -81,7 +81,8 @@ class TrainConfig:
         max_steps: Optimiser steps; None to go by epochs.
         gradient_accumulation: Batches per optimiser step.
         max_length: Tokens per row; longer rows are cut, and counted. None for no bound.
-        lr_scheduler: ``linear``, ``cosine`` or ``constant``; the last with warm-up too.
+        lr_scheduler: ``linear``, ``cosine`` or ``constant``, the last with warm-up too; None for the backend's own: linear with trl,
+            constant with verl.
         weight_decay: AdamW's.
         adam_beta2: AdamW's.
         max_grad_norm: Bound on the gradient's norm.
@@ -102,7 +103,7 @@ class TrainConfig:
     max_steps: int | None = None
     gradient_accumulation: int = 1
     max_length: int | None = None
-    lr_scheduler: str = "linear"
+    lr_scheduler: str | None = None
     weight_decay: float = 0.0
     adam_beta2: float = 0.999
     max_grad_norm: float = 1.0

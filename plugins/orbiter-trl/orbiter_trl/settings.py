@@ -105,7 +105,8 @@ def refuse_rewards(job: TrainJob) -> None:
 
 def check_config(config: TrainConfig) -> None:
     """Raise unless the schedule is known and the trackers are installed."""
-    check_choices("lr_scheduler", config.lr_scheduler, SCHEDULERS)
+    if config.lr_scheduler is not None:
+        check_choices("lr_scheduler", config.lr_scheduler, SCHEDULERS)
     for name in config.report_to:
         if name not in TRACKERS:
             raise ConfigError(
@@ -146,7 +147,7 @@ def trl_arguments(
         "per_device_train_batch_size": config.batch_size,
         "gradient_accumulation_steps": config.gradient_accumulation,
         "learning_rate": config.learning_rate,
-        "lr_scheduler_type": SCHEDULERS[config.lr_scheduler],
+        "lr_scheduler_type": SCHEDULERS[config.lr_scheduler or "linear"],
         "warmup_steps": config.warmup_steps,
         "weight_decay": config.weight_decay,
         "adam_beta2": config.adam_beta2,

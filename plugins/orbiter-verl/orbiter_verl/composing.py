@@ -241,7 +241,7 @@ def _optimiser(prefix: str, config: TrainConfig, learning_rate: float) -> dict[s
     return {
         f"{prefix}.optim.lr": learning_rate,
         f"{prefix}.optim.lr_warmup_steps": config.warmup_steps,
-        f"{prefix}.optim.lr_scheduler_type": config.lr_scheduler,
+        f"{prefix}.optim.lr_scheduler_type": config.lr_scheduler or "constant",
         f"{prefix}.optim.weight_decay": config.weight_decay,
         f"{prefix}.optim.betas": [0.9, config.adam_beta2],
         f"{prefix}.optim.clip_grad": config.max_grad_norm,

@@ -187,7 +187,7 @@ def check_machine(settings: Settings) -> None:
 
 def check_config(config: TrainConfig) -> None:
     """Raise ConfigError for hyperparameters that verl has no setting for."""
-    if config.lr_scheduler not in SCHEDULERS:
+    if config.lr_scheduler is not None and config.lr_scheduler not in SCHEDULERS:
         raise ConfigError(
             f"lr_scheduler must be {' or '.join(SCHEDULERS)} with the backend 'verl', got {config.lr_scheduler!r}"
         )
