@@ -23,7 +23,7 @@ def check_verifier(make: Callable[[], Verifier], labelled: Sequence[LabelledAnsw
     """Check that a verifier keeps its contract.
 
     The clauses: it has a name and a version; it returns a Verdict, which is JSON data without NaN and has scores in [0, 1]; it
-    passes the right answers and does not pass the wrong ones; it says the same again, in any order, in a fresh instance, and of an
+    passes the right answers, in every writing that it names, and does not pass the wrong ones; it says the same again, in any order, in a fresh instance, and of an
     answer that it judges alone or in a batch; it changes neither task nor trajectory; it ignores scores, verdicts and claims of success that the
     trajectory carries; it never passes a trajectory without an answer, nor one that is broken; only an Exception may leave it.
 
@@ -55,6 +55,7 @@ def check_verifier(make: Callable[[], Verifier], labelled: Sequence[LabelledAnsw
     _check_batch(contract, make(), labelled, verdicts)
     for item, verdict in zip(labelled, verdicts, strict=True):
         _check_claims(contract, verifier, item, verdict)
+        _check_writings(contract, verifier, item)
     for item in labelled:
         _check_broken(contract, verifier, item)
         _check_harder(contract, verifier, item)
@@ -173,6 +174,22 @@ def _check_claims(
         f"unknown keys of the trajectory, got {other.outcome.value} {other.score} "
         f"instead of {verdict.outcome.value} {verdict.score}",
     )
+
+
+def _check_writings(contract: Contract, verifier: Verifier, item: LabelledAnswer) -> None:
+    """Judge the other writings of a right answer that the verifier itself names."""
+    if not item.correct or not isinstance(item.answer, str):
+        return
+    with contract.without_error("writings", f"writings() of {shown(item.answer)}"):
+        written = list(verifier.writings(item.answer))
+    for text in written:
+        verdict = judge(verifier, item.task, answered(item.task, text))
+        contract.clause(
+            "writings",
+            verdict.outcome is Outcome.PASS,
+            f"{shown(text)}, which writings() gives for {shown(item.answer)}, must pass, got {verdict.outcome.value}"
+            + (f": {verdict.reason}" if verdict.reason else ""),
+        )
 
 
 def _check_broken(contract: Contract, verifier: Verifier, item: LabelledAnswer) -> None:

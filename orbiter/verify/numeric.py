@@ -21,6 +21,7 @@ NUMBER = r"[+-]?(?:(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]*)?|\.[0-9]+)"
 """A decimal number; commas only where they part thousands."""
 
 _NUMBER = re.compile(rf"({NUMBER})(?:[eE]([+-]?[0-9]{{1,9}}))?")
+_FULL_WIDTH = str.maketrans("0123456789", "０１２３４５６７８９")
 _TYPOGRAPHY = str.maketrans("０１２３４５６７８９．，＋－／\u2212", "0123456789.,+-/-")
 
 
@@ -79,6 +80,15 @@ class NumericVerifier(Verifier):
                 raise ConfigError(f"{name} must be a finite number >= 0, got {value!r}")
         self.abs_tol, self.rel_tol = abs_tol, rel_tol
         self.version = version_of(self, "1")
+
+    def writings(self, answer: str) -> list[str]:
+        """Return a number between spaces, with full-width digits, as a fraction, and a whole one with a point or with commas."""
+        value = parse_number(answer)
+        if value is None:
+            return []
+        top, bottom = value.numerator, value.denominator
+        written = [f" {answer}\n", answer.translate(_FULL_WIDTH), f"{12 * top}/{12 * bottom}"]
+        return [*written, f"{top}.0", f"{top:,}"] if bottom == 1 else written
 
     def verify(self, task: Task, trajectory: Trajectory) -> Verdict:
         """Pass if the numbers agree; fail if there is no answer or it is no number; invalid without a reference."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import attrs
@@ -61,6 +61,13 @@ class Verifier(ABC):
         It is called instead of ``verify`` where ``batch_size`` is above 1. If it raises, all its pairs are invalid.
         """
         return [self.verify(task, trajectory) for task, trajectory in pairs]
+
+    def writings(self, answer: str) -> Iterable[str]:  # noqa: ARG002
+        """Return a right answer in other writings that this verifier must pass as well: ``12/36`` for ``1/3``, say.
+
+        An audit and the conformance kit see whether it does. The default knows none.
+        """
+        return ()
 
 
 def judge(verifier: Verifier, task: Task, trajectory: Trajectory) -> Verdict:

@@ -162,6 +162,11 @@ class PassesSilence(Right):
         return super().verify(task, trajectory)
 
 
+class Shouts(Right):
+    def writings(self, answer):
+        return [f"{answer}!"]
+
+
 class TextOfNone(Right):
     def verify(self, task, trajectory):
         return Verdict.passed() if trajectory.answer == str(task.answer) else Verdict.failed()
@@ -324,6 +329,7 @@ class WarmingUp(Right):
         (PassesSilence, "broken input"),
         (TextOfNone, "broken input"),
         (Exiting, "broken input"),
+        (Shouts, "writings"),
     ],
 )
 def test_a_broken_clause_is_named(broken, clause):

@@ -7,10 +7,12 @@ from fractions import Fraction
 
 from orbiter.records import Task, Trajectory, Verdict
 from orbiter.verify.answer import final_answer
+from orbiter.verify.audit.labels import FINAL_NUMBER
 from orbiter.verify.numeric import NUMBER, parse_number, reference_number
 from orbiter.verify.verifier import Verifier
 from orbiter_math.conventions import conventions_of
 from orbiter_math.statements import MAX_LENGTH, quotes_reference, statements, takes_back
+from orbiter_math.writings import writings_of_number
 
 _REFERENCE = re.compile(r"(?:####|^A:)[ \t]*(.*?)\s*$", re.MULTILINE)
 _LATEX = (
@@ -40,6 +42,17 @@ class Gsm8kVerifier(Verifier):
     """
 
     name, version = "gsm8k", "1"
+
+    def writings(self, answer: str) -> list[str]:
+        """Return a number, or a worked solution that ends in one, with the number in other writings and after another mark."""
+        end = FINAL_NUMBER.search(answer)
+        value = parse_number(end[1] if end else answer)
+        if value is None:
+            return []
+        work = answer[: end.start()] if end else ""
+        stated = [*writings_of_number(value), f"{value} apples", f"${value}"]
+        boxed = rf"{work}So it is $\boxed{{{value}}}$."
+        return [*(f"{work}#### {text}" for text in stated), f"{work}The answer is {value}.", boxed]
 
     def verify(self, task: Task, trajectory: Trajectory) -> Verdict:
         """Pass if every statement of the final answer has the reference's value; invalid without a reference."""

@@ -16,6 +16,7 @@ from orbiter_math import symbolic
 from orbiter_math.comparison import Comparison
 from orbiter_math.conventions import conventions_of
 from orbiter_math.deadline import DeadlineError
+from orbiter_math.exact import exact
 from orbiter_math.grading import Reading, predicate, read, same, spelled
 from orbiter_math.statements import (
     MAX_LENGTH,
@@ -27,6 +28,7 @@ from orbiter_math.statements import (
     takes_back,
 )
 from orbiter_math.tree import BoundError, UndefinedError, UnfitReferenceError, UnreadableError
+from orbiter_math.writings import writings_of_latex
 
 MAX_STATEMENTS = 10
 """Most different statements of a final answer that are looked at; a solution with more of them states no one answer."""
@@ -59,6 +61,18 @@ class MathVerifier(Verifier):
         self.abs_tol, self.rel_tol = abs_tol, rel_tol
         self._tolerances = {name: Fraction(str(value)) for name, value in options.items()}
         self.version = version_of(self, "1")
+
+    def writings(self, answer: str) -> list[str]:
+        """Return an answer, or what a worked solution boxes last, in a box of its own in other writings."""
+        try:
+            text = final_text(answer)
+            reading = read(text)
+            value = reading.number if reading.tree is None else exact(reading.tree)
+        except (UnreadableError, UndefinedError):
+            return []
+        if text is answer and statements(answer):  # a sentence that says what the answer is
+            return []
+        return [rf"It is $\boxed{{{one}}}$." for one in writings_of_latex(text, value)]
 
     def verify(self, task: Task, trajectory: Trajectory) -> Verdict:
         """Pass if every statement of the answer is the reference; invalid if the reference is unfit."""
@@ -97,8 +111,12 @@ def read_reference(answer: object) -> Reading:
         answer = str(answer)
     if not isinstance(answer, str) or not answer.strip():
         raise UnreadableError("missing")
-    ends = boxes(answer)[1][-1:] or [one.text for one in marked(answer)][-1:] or [answer]
-    return read(ends[0])
+    return read(final_text(answer))
+
+
+def final_text(answer: str) -> str:
+    """Return what a solution boxes or marks last, or all of it where nothing is."""
+    return (boxes(answer)[1][-1:] or [one.text for one in marked(answer)][-1:] or [answer])[0]
 
 
 def _unfit(error: Exception) -> str:

@@ -8,7 +8,9 @@ from orbiter_math.gsm8k import Gsm8kVerifier
 from orbiter.plugin import registry
 from orbiter.records import Message, Task, Verdict
 from orbiter.testing import check_verifier
+from orbiter.verify.answer import answered
 from orbiter.verify.audit import LabelledAnswer
+from orbiter.verify.verifier import judge
 
 
 def labelled(answer, right, wrong):
@@ -42,6 +44,29 @@ LABELLED = {"gsm8k": NUMBERS, "math": MATHS, "choice": CHOICES, "steps": STEPS}
 @pytest.mark.parametrize("name", LABELLED)
 def test_a_name_keeps_its_contract(name):
     check_verifier(functools.partial(registry().create, "verifier", name), LABELLED[name])
+
+
+WORKED = "6 * 200 = <<6*200=1200>>1200\n#### 1200"
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "among"),
+    [
+        ("gsm8k", WORKED, "6 * 200 = <<6*200=1200>>1200\n#### 1,200"),
+        ("gsm8k", "1/3", "#### 12/36"),
+        ("math", "1/3", r"It is $\boxed{12/36}$."),
+        ("math", r"so \boxed{\frac{1}{3}}", r"It is $\boxed{\frac{１}{３}}$."),
+        ("math", r"\sqrt{2}", r"It is $\boxed{ \sqrt{2}\, }$."),
+    ],
+)
+def test_writings_are_of_many_kinds_and_all_pass(name, answer, among):
+    verifier = registry().create("verifier", name)
+    task = Task("math", "math:1", (Message("user", "q"),), answer=answer)
+    written = verifier.writings(answer)
+    assert among in written
+    failed = [t for t in written if not judge(verifier, task, answered(task, t)).score]
+    assert failed == []
+    assert registry().create("verifier", name).writings("none at all, or 3") == []
 
 
 def test_every_name_is_checked():
