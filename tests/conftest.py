@@ -29,6 +29,16 @@ class Said:
     err: str
 
 
+@pytest.fixture(scope="session")
+def finished_small(tmp_path_factory):
+    """Return the folder of a finished run of ``small.yaml``; it must not be changed."""
+    folder = tmp_path_factory.mktemp("finished-small")
+    (folder / "small.yaml").write_text(RECIPE)
+    arguments = ("run", folder / "small.yaml", "--no-report", "--runs", folder / "runs")
+    assert main([str(a) for a in arguments]) == 0
+    return folder / "runs" / "small"
+
+
 @pytest.fixture
 def orbiter(capsys, tmp_path, monkeypatch):
     """Return a function that runs one command in an empty folder that holds a good recipe, ``small.yaml``."""

@@ -9,6 +9,7 @@ import pytest
 
 CHECKERS = Path(__file__).parent / "checkers.py"
 SMALL = ("--environment", "countdown", "numbers=4", "--tasks", "40")
+TINY = ("--environment", "sorting", "--tasks", "1")
 
 
 def missed(said):
@@ -180,27 +181,27 @@ def test_the_same_command_finds_the_same(orbiter, tmp_path):
     ("arguments", "says"),
     [
         (("exact",), "orbiter audit must be given --environment or --labelled"),
-        (("exakt", *SMALL), "unknown verifier 'exakt'; did you mean 'exact'?"),
+        (("exakt", *TINY), "unknown verifier 'exakt'; did you mean 'exact'?"),
         (("exact", "--environment", "sortin"), "unknown environment 'sortin'; did you mean"),
-        (("exact", "caze=true", *SMALL), "verifier 'exact' has no option 'caze'; did you mean"),
-        (("exact", "case", *SMALL), "option of the verifier must look like key=value, got 'case'"),
-        (("exact", "case=true", "case=false", *SMALL), "option 'case' of the verifier is given"),
-        (("exact", "case=[", *SMALL), "value of the option 'case=['"),
-        (("exact", "name=numeric", *SMALL), "must look like key=value, got 'name=numeric'"),
+        (("exact", "caze=true", *TINY), "verifier 'exact' has no option 'caze'; did you mean"),
+        (("exact", "case", *TINY), "option of the verifier must look like key=value, got 'case'"),
+        (("exact", "case=true", "case=false", *TINY), "option 'case' of the verifier is given"),
+        (("exact", "case=[", *TINY), "value of the option 'case=['"),
+        (("exact", "name=numeric", *TINY), "must look like key=value, got 'name=numeric'"),
         (
             ("exact", "--environment", "sorting", "length=x"),
             "length must be an integer in [1, 1000], got 'x'",
         ),
-        (("exact", *SMALL[:3], "--tasks", "0"), "count must be an integer >= 1, got 0"),
-        (("exact", *SMALL[:3], "--tasks", "many"), "argument --tasks: invalid int value: 'many'"),
-        (("exact", *SMALL, "--max-fpr", "1.5"), "limit of the fpr must be a number in [0, 1]"),
-        (("exact", *SMALL, "--confidence", "1"), "confidence must be a number in (0, 1), got 1.0"),
-        (("exact", *SMALL, "--target", "0.9"), "--target has an effect only with --pass-rate"),
-        (("exact", *SMALL, "--pass-rate", "2"), "observed must be a number in [0, 1], got 2.0"),
+        (("exact", *TINY[:2], "--tasks", "0"), "count must be an integer >= 1, got 0"),
+        (("exact", *TINY[:2], "--tasks", "many"), "argument --tasks: invalid int value: 'many'"),
+        (("exact", *TINY, "--max-fpr", "1.5"), "limit of the fpr must be a number in [0, 1]"),
+        (("exact", *TINY, "--confidence", "1"), "confidence must be a number in (0, 1), got 1.0"),
+        (("exact", *TINY, "--target", "0.9"), "--target has an effect only with --pass-rate"),
+        (("exact", *TINY, "--pass-rate", "2"), "observed must be a number in [0, 1], got 2.0"),
         (("exact", "--labelled", "x.jsonl", "--tasks", "9"), "--tasks has an effect only with"),
         (("exact", "--labelled", "none.jsonl"), "none.jsonl: cannot be read: No such file"),
-        (("exact", *SMALL, "--json", "no/a.json"), "folder of 'no/a.json' does not exist"),
-        (("nothere.py:X", *SMALL), "file 'nothere.py' of 'nothere.py:X' does not exist"),
+        (("exact", *TINY, "--json", "no/a.json"), "folder of 'no/a.json' does not exist"),
+        (("nothere.py:X", *TINY), "file 'nothere.py' of 'nothere.py:X' does not exist"),
     ],
     ids=lambda v: v[:40] if isinstance(v, str) else "",
 )

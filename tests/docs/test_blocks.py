@@ -67,14 +67,22 @@ def name_of(page: Path) -> str:
     return page.relative_to(ROOT).as_posix()
 
 
-@pytest.fixture
-def workplace(tmp_path, monkeypatch):
-    """Work in an empty folder with the examples, small ones, and with a plugin manager of one's own."""
-    shutil.copytree(ROOT / "examples", tmp_path / "examples")
-    for file in (tmp_path / "examples/recipes").glob("*.yaml"):
+@pytest.fixture(scope="session")
+def examples(tmp_path_factory):
+    """The examples, with small recipes."""
+    folder = tmp_path_factory.mktemp("small") / "examples"
+    shutil.copytree(ROOT / "examples", folder)
+    for file in (folder / "recipes").glob("*.yaml"):
         recipe = yaml.safe_load(file.read_text())
         if "teach" in recipe:
             file.write_text(yaml.safe_dump(cut_down(recipe)))
+    return folder
+
+
+@pytest.fixture
+def workplace(examples, tmp_path, monkeypatch):
+    """Work in an empty folder with a copy of the examples, and with a plugin manager of one's own."""
+    shutil.copytree(examples, tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)

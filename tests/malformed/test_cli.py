@@ -1,6 +1,7 @@
 """Wrong commands, flags and arguments, and run folders that are none or are damaged."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -77,10 +78,9 @@ def test_unknown_run_is_refused_with_those_that_there_are(refused, run):
 
 
 @pytest.fixture
-def run(orbiter, tmp_path):
-    """Return the folder of a finished run named ``small``."""
-    assert orbiter("run", "small.yaml", "--no-report").code == 0
-    return tmp_path / "runs" / "small"
+def run(finished_small, tmp_path):
+    """Return the folder of a finished run named ``small``, of one's own."""
+    return shutil.copytree(finished_small, tmp_path / "runs" / "small")
 
 
 def test_exporter_that_is_not_known(refused, run):

@@ -33,6 +33,8 @@ REASONS = {
     "returns_a_book": "error: verdict cannot be recorded: it has 2000081 bytes of JSON",
     "returns_half_a_character": "error: verdict cannot be recorded: str is not valid UTF-8: surrogates not allowed",
 }
+# They ask for verdicts of one batch, which takes seconds to judge: no second process shall judge it again.
+pytestmark = pytest.mark.xdist_group("faults")
 FINE = ("is_noisy", "closes_its_output", "uses_the_alarm", "comes_back_from_a_fork_twice")
 
 
