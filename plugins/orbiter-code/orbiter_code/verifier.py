@@ -138,11 +138,12 @@ class CodeVerifier(Verifier):
                 self._sandbox.kill()
 
     def _judge_script(self, plan: Mapping[str, Any]) -> Mapping[str, Any]:
+        deadline = time.monotonic() + self.timeout_s * len(plan["order"])
         for index in plan["order"]:
             reason = self._run_script(plan["program"], plan["tests"][index])
             if reason:
                 return {"outcome": "fail", "reason": reason, "test": index, "message": ""}
-        flags = self._referee.flags(plan)
+        flags = self._referee.flags(plan, deadline=deadline)
         return {"outcome": "pass", "reason": "", "test": None, "message": "", "flags": flags}
 
     def _run_script(self, program: str, case: Mapping[str, str]) -> str:

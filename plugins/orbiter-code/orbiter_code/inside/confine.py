@@ -21,6 +21,7 @@ from .system import (
     WRITE_FILE,
     FileRights,
     SyscallFilter,
+    become,
     drop_capabilities,
     gain_no_capabilities,
 )
@@ -29,6 +30,9 @@ READ = READ_FILE | READ_DIR
 USE = READ_FILE | WRITE_FILE | TRUNCATE | IOCTL_DEV
 ALL = (1 << 16) - 1
 """Rights to files: to read, to use a device, and every one."""
+
+MAX_THREADS = 1024
+"""How many threads a job may have."""
 
 # What extension modules of the standard library link to and read.
 LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache")
@@ -63,8 +67,7 @@ def readable_by_all(path: str) -> bool:
 def limit(*, memory: int) -> None:
     """Set the limits of resources, which children inherit.
 
-    No fork makes the limit of address space a true bound of memory, and of threads: each takes a stack of it. RLIMIT_NPROC is
-    not used: root is exempt from it, and for others it counts the processes of the whole machine.
+    No fork makes the limit of address space a true bound of memory.
 
     Args:
         memory: Bytes of address space.
@@ -82,9 +85,18 @@ def limit(*, memory: int) -> None:
         _limit(what, most)
 
 
-def limit_cpu(seconds: int) -> None:
-    """Bound the processor time of this process: a second line behind the deadline."""
-    _limit(resource.RLIMIT_CPU, seconds)
+def limit_job(*, cpu_s: int, others: int) -> None:
+    """Bound what this process may use beside memory, and no process that it was forked from.
+
+    Threads take a stack of Python's making out of the address space, but none of a program's own making. Of both there are as many as the
+    kernel counts for a user, which root is exempt from: that is why a job is never root's.
+
+    Args:
+        cpu_s: Seconds of processor time: a second line behind the deadline.
+        others: How many threads of other programs may count for the same user.
+    """
+    _limit(resource.RLIMIT_CPU, cpu_s)
+    _limit(resource.RLIMIT_NPROC, others + MAX_THREADS)
 
 
 def _limit(what: int, most: int) -> None:
@@ -102,36 +114,25 @@ def library_rights(read: Iterable[str]) -> dict[str, int]:
     return rights | dict.fromkeys(DEVICES, USE)
 
 
-def shut_in(rights: dict[str, int], *, user: int | None) -> None:
-    """Give up every right to files but these, every capability, and the user id.
+def shut_in(read: Iterable[str], *, user: int) -> None:
+    """Give up every right but to read the standard library and what is named, every capability and, if it is root's, the user id.
+
+    An interpreter may lie in a folder that only root may enter: then files are still read as root, which owns them, and all else is
+    done as the user.
 
     Args:
-        rights: Path to the rights beneath it.
-        user: Id of the user and group to become; None: stay.
+        read: Files and folders that may be read beside the standard library.
+        user: Id of the user and group to become where this process is root's.
 
     Raises:
         OSError: The kernel lacks something, or refuses.
     """
+    rights = library_rights(read)
     gain_no_capabilities()
-    give_up(FileRights(rights), user=user)
-
-
-def give_up(files: FileRights, *, user: int | None) -> None:
-    """Do the second half of :func:`shut_in`; it needs ``gain_no_capabilities`` beforehand."""
-    if user is not None:
-        os.setgroups([])
-        os.setresgid(user, user, user)
-        os.setresuid(user, user, user)
+    if os.geteuid() == 0:
+        become(user, reads_as_root=not all(map(readable_by_all, (*standard_library(), *read))))
     drop_capabilities()
-    files.attach()
-
-
-def can_become_another(read: Iterable[str]) -> bool:
-    """Return whether this process is root's and its library would still be readable as somebody else.
-
-    Where it would not (an interpreter under a private home folder), a job keeps the id of root but none of its capabilities.
-    """
-    return os.geteuid() == 0 and all(map(readable_by_all, (*standard_library(), *read)))
+    FileRights(rights).attach()
 
 
 def job_filter(*, writes: bool = False, receives: bool = False) -> SyscallFilter:

@@ -47,9 +47,18 @@ def enter(read: Iterable[str], *, user: int) -> None:
     Raises:
         OSError: The kernel or its administrator does not allow it.
     """
-    if os.geteuid() != 0:
-        _become_own_user(user)
-    unshare(_NEWNS | _NEWUTS | _NEWIPC | _NEWPID | _NEWNET)
+    rooted = os.geteuid() == 0
+    try:
+        if not rooted:
+            _become_own_user(user)
+        unshare(_NEWNS | _NEWUTS | _NEWIPC | _NEWPID | _NEWNET)
+    except OSError as error:
+        who = "root may not make namespaces" if rooted else "no user namespaces are allowed"
+        raise OSError(
+            error.errno,
+            f"{who} on this machine ({error.strerror}); see user.max_user_namespaces, "
+            "kernel.unprivileged_userns_clone, AppArmor, and what the container may do",
+        ) from None
     first = os.fork()
     if first:
         os.closerange(0, MAX_FILES)

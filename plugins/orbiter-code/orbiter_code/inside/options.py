@@ -19,6 +19,7 @@ class Options:
         user: Id of the user and group to become, where the process is root's.
         confined: Whether there is a sandbox at all.
         namespaces: Whether to add namespaces.
+        alone: Whether the kernel counts nobody else's threads as those of its user, be it root or not.
         read: Files and folders that may be read beside the standard library.
         path: Folders to import named packages from.
         warm: Modules that are imported beforehand, so that no job pays for them.
@@ -32,12 +33,13 @@ class Options:
         user: int,
         confined: bool,
         namespaces: bool,
+        alone: bool,
         read: list[str],
         path: list[str],
         warm: list[str],
     ) -> None:
         self.memory, self.cpu_s, self.user = memory, cpu_s, user
-        self.confined, self.namespaces = confined, namespaces
+        self.confined, self.namespaces, self.alone = confined, namespaces, alone
         self.read, self.path, self.warm = tuple(read), tuple(path), tuple(warm)
 
 

@@ -25,7 +25,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .confine import can_become_another, job_filter, library_rights, limit, shut_in
+from .confine import job_filter, limit, shut_in
 from .foresight import Call, first_calls
 from .frames import (
     Channel,
@@ -193,7 +193,7 @@ def judge(plan: dict[str, Any], program: Program) -> dict[str, Any]:
     """Return the verdict on a program.
 
     Returns:
-        ``outcome``, ``reason``, ``test`` (index of the one that decided), ``message``, and ``flags`` where it passes.
+        ``outcome``, ``reason``, ``test`` (index of the one that decided) and ``message``.
     """
     place: list[int | None] = [None]
     try:
@@ -215,7 +215,7 @@ def judge(plan: dict[str, Any], program: Program) -> dict[str, Any]:
         return _result(decided.outcome, decided.reason, place[0], decided.message)
     if not program.answered:
         return _result("invalid", "task: its tests do not call the program", None, "")
-    return {**_result("pass", "", None, ""), "flags": flags(plan)}
+    return _result("pass", "", None, "")
 
 
 def flags(plan: dict[str, Any]) -> list[str]:
@@ -358,19 +358,29 @@ def main(control_fd: int, options_text: str) -> None:
     while True:
         letter, descriptors, _, _ = socket.recv_fds(sock, 1, 1)
         if letter == LOOK:
-            control.send(json.dumps(flags(json.loads(control.receive()))).encode())
-            continue
-        if letter != JUDGE or not descriptors:
+            plan = _plan(control)
+            control.send(json.dumps(flags(plan)).encode())
+        elif letter == JUDGE and descriptors:
+            with socket.socket(fileno=descriptors[0]) as job:
+                _judge(_plan(control), job, control)
+        else:
             return
-        with socket.socket(fileno=descriptors[0]) as job:
-            plan = json.loads(control.receive())
-            deadline = time.monotonic() + plan["timeout_s"]
-            # If whoever asked is gone, nobody else ends a test that runs for ever.
-            signal.setitimer(signal.ITIMER_REAL, plan["timeout_s"] + 2)
-            program = Program(Channel(job), deadline, lambda: control.send(ANSWERED))
-            verdict = judge(plan, program)
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            control.send(json.dumps(verdict).encode())
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _plan(control: Channel) -> dict[str, Any]:
+    """Return the plan that comes next, and set a last bound: if whoever asked is gone, nobody else ends what runs for ever."""
+    plan: dict[str, Any] = json.loads(control.receive())
+    signal.setitimer(signal.ITIMER_REAL, plan["timeout_s"] + 2)
+    return plan
+
+
+def _judge(plan: dict[str, Any], job: socket.socket, control: Channel) -> None:
+    deadline = time.monotonic() + plan["timeout_s"]
+    verdict = judge(plan, Program(Channel(job), deadline, lambda: control.send(ANSWERED)))
+    control.send(json.dumps(verdict).encode())
+    if verdict["outcome"] == "pass":  # which holds, whatever becomes of reading the program
+        control.send(json.dumps(flags(plan)).encode())
 
 
 def _confine(options: Options) -> None:
@@ -378,6 +388,5 @@ def _confine(options: Options) -> None:
     limit(memory=options.memory)
     if not options.confined:
         return
-    user = options.user if can_become_another(options.read) else None
-    shut_in(library_rights(options.read), user=user)
+    shut_in(options.read, user=options.user)
     job_filter(receives=True).attach()

@@ -17,7 +17,9 @@ _CAPSET = (126, 91)[_COLUMN]
 _PIVOT_ROOT = (155, 41)[_COLUMN]
 _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446
 
-_PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 22, 24, 38
+_PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_CAPBSET_DROP, _PR_SET_SECUREBITS = 1, 22, 24, 28
+_PR_SET_NO_NEW_PRIVS = 38
+_NO_SETUID_FIXUP = 4
 _SECCOMP_MODE_FILTER = 2
 _CAPABILITY_VERSION_3 = 0x20080522
 
@@ -57,6 +59,21 @@ def drop_capabilities() -> None:
     """Give up every capability."""
     header = ctypes.create_string_buffer(struct.pack("Ii", _CAPABILITY_VERSION_3, 0))
     _check(_libc.syscall(_CAPSET, header, ctypes.create_string_buffer(24)), "capset")
+
+
+def become(user: int, *, reads_as_root: bool) -> None:
+    """Become another user and group, and keep the capabilities to be dropped afterwards.
+
+    Args:
+        user: Id of both.
+        reads_as_root: Whether the right to files, as their owner, is to stay that of root.
+    """
+    os.setgroups([])
+    os.setresgid(user, user, user)
+    _check(_libc.prctl(_PR_SET_SECUREBITS, _NO_SETUID_FIXUP, 0, 0, 0), "prctl(PR_SET_SECUREBITS)")
+    os.setresuid(user, user, user)
+    if reads_as_root:
+        _libc.setfsuid(0)  # says the former id, whether or not it worked
 
 
 class SyscallFilter:

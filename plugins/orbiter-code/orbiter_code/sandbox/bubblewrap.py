@@ -15,6 +15,16 @@ from orbiter_code.sandbox.process import PACKAGE
 from orbiter_code.sandbox.zygote import ZygoteSandbox
 
 _NOBODY = "65534"
+_SEPARATE = (
+    "--unshare-ipc",
+    "--unshare-pid",
+    "--unshare-net",
+    "--unshare-uts",
+    "--unshare-cgroup-try",
+)
+# In a user namespace root would stay root, whose threads no limit counts; outside of one it becomes another user by itself.
+_AS_ROOT = ("--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--cap-add", "CAP_SETPCAP")
+_AS_OTHERS = ("--unshare-user", "--uid", _NOBODY, "--gid", _NOBODY)
 
 
 class BubblewrapSandbox(ZygoteSandbox):
@@ -25,6 +35,7 @@ class BubblewrapSandbox(ZygoteSandbox):
     """
 
     name, tier = "bubblewrap", "T3"
+    alone = True
 
     def launcher(self) -> Sequence[str]:
         """Return the bubblewrap command.
@@ -37,9 +48,9 @@ class BubblewrapSandbox(ZygoteSandbox):
             raise SandboxError(
                 "bubblewrap is not installed", hint="apt-get install bubblewrap, or dnf, or apk"
             )
-        separate = ("--unshare-all", "--unshare-user", "--uid", _NOBODY, "--gid", _NOBODY)
-        tied = ("--die-with-parent", "--new-session", "--cap-drop", "ALL", "--chdir", "/")
-        return (bwrap, *separate, *tied, *self._root(), "--")
+        tied = ("--die-with-parent", "--new-session", "--chdir", "/", "--cap-drop", "ALL")
+        user = _AS_OTHERS if os.geteuid() else _AS_ROOT
+        return (bwrap, *_SEPARATE, *tied, *user, *self._root(), "--")
 
     @property
     def executable(self) -> str:

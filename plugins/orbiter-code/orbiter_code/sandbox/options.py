@@ -22,7 +22,12 @@ _FIRST_USER = 0x6F720000
 
 
 def inside_options(
-    limits: Limits, packages: Sequence[str], *, confined: bool = True, namespaces: bool = False
+    limits: Limits,
+    packages: Sequence[str],
+    *,
+    confined: bool = True,
+    namespaces: bool = False,
+    alone: bool = False,
 ) -> dict[str, Any]:
     """Return the arguments of :class:`orbiter_code.inside.options.Options`.
 
@@ -30,7 +35,8 @@ def inside_options(
         limits: Of the process.
         packages: Installed packages to be importable beside the standard library.
         confined: Whether there is a sandbox at all.
-        namespaces: Whether it has namespaces.
+        namespaces: Whether it makes namespaces.
+        alone: Whether it is in a user namespace of its own, made by whoever is not root.
 
     Raises:
         ConfigError: A package is not installed.
@@ -42,6 +48,7 @@ def inside_options(
         "user": _FIRST_USER + (os.getpid() & 0xFFFF),
         "confined": confined,
         "namespaces": namespaces,
+        "alone": alone,
         "read": [str(folder) for folder in folders],
         "path": sorted({str(folder.parent) for folder in folders}),
         "warm": [*WARM, *packages],

@@ -11,7 +11,7 @@ import time
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from orbiter.errors import SandboxError
 from orbiter_code.inside.frames import Channel
@@ -75,7 +75,7 @@ class InsideProcess:
                     command,
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
                     env=_ENVIRONMENT,
                     cwd="/",
                     pass_fds=[theirs.fileno()],
@@ -86,14 +86,16 @@ class InsideProcess:
             raise SandboxError(f"sandbox cannot be started: {error}") from None
         self.kill = process.kill
         self.close = weakref.finalize(self, _end, process, self.sock, self.owner)
-        try:
-            payload = Channel(self.sock).receive(deadline=time.monotonic() + START_S)
-        except OSError as error:
-            self.close()
-            raise SandboxError(
-                f"sandbox process ended before it was ready: {error}",
-                hint=f"try: {' '.join(command[:2])} --version",
-            ) from None
+        assert process.stderr is not None  # noqa: S101  # as asked for
+        with process.stderr as stderr:
+            try:
+                payload = Channel(self.sock).receive(deadline=time.monotonic() + START_S)
+            except OSError as error:
+                self.close()
+                raise SandboxError(
+                    f"sandbox process ended before it was ready: {_last_line(stderr) or error}",
+                    hint=f"try: {' '.join(command[:2])} --version",
+                ) from None
         report = json.loads(payload)
         if "error" in report:
             self.close()
@@ -104,6 +106,13 @@ class InsideProcess:
     def alive(self) -> bool:
         """Whether this is the process that started it, and it was not closed."""
         return self.close.alive and self.owner == os.getpid()
+
+
+def _last_line(stderr: IO[bytes]) -> str:
+    """Return the last that a process said, of what there is of it."""
+    os.set_blocking(stderr.fileno(), False)
+    lines = (stderr.read() or b"").decode("utf-8", "replace").split("\n")
+    return next((line.strip()[:200] for line in reversed(lines) if line.strip()), "")
 
 
 def _end(process: subprocess.Popen[bytes], sock: socket.socket, owner: int) -> None:

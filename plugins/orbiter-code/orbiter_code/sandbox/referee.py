@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orbiter_code.inside.frames import Channel
+from orbiter_code.inside.hacks import UNREAD
 from orbiter_code.inside.job import MAX_PROGRAM
 from orbiter_code.inside.referee import ANSWERED, JUDGE, LOOK
 from orbiter_code.sandbox.process import InsideProcess
@@ -16,8 +17,8 @@ from orbiter_code.sandbox.process import InsideProcess
 GRACE_S = 0.15
 """How long after the deadline of the program the referee may still speak, in seconds."""
 
-LOOK_S = 1.0
-"""Longest time that is given to look for signs of a hack, in seconds."""
+LOOK_S = 0.1
+"""Least time that is given to look for signs of a hack, in seconds; where the program left more of its own, that."""
 
 
 class Referee:
@@ -54,6 +55,8 @@ class Referee:
             while (message := control.receive(deadline=deadline)) == ANSWERED:
                 answered = True
             verdict: dict[str, Any] = json.loads(message)
+            if verdict["outcome"] == "pass":
+                verdict["flags"] = self._flags(control, deadline)
             return verdict
         except OSError:  # it was too slow, or is gone; a new one is started for the next plan
             self.close(kill=True)
@@ -61,23 +64,36 @@ class Referee:
             return _result("fail", "tests do not end on the program's results")
         return _result("invalid", "task: its tests do not end")
 
-    def flags(self, plan: Mapping[str, Any]) -> list[str]:
-        """Return the signs that a script is made for its tests; none if it cannot be read in a second.
+    def flags(self, plan: Mapping[str, Any], *, deadline: float) -> list[str]:
+        """Return the signs that a script is made for its tests.
+
+        Args:
+            plan: As for :meth:`judge`.
+            deadline: When the time of the script is over, on the monotonic clock.
 
         Raises:
             SandboxError: The referee cannot be started.
         """
-        deadline = time.monotonic() + LOOK_S
         control = self._control()
+        deadline = max(deadline, time.monotonic() + LOOK_S)
         try:
             control.sock.settimeout(LOOK_S)
             control.sock.sendall(LOOK)
             control.send(json.dumps(plan).encode(), deadline=deadline)
+        except OSError:
+            self.close(kill=True)
+            return [UNREAD]
+        return self._flags(control, deadline)
+
+    def _flags(self, control: Channel, deadline: float) -> list[str]:
+        """Return what the referee finds by then; a program that takes longer, or the referee with it, was not inspected."""
+        try:
+            deadline = max(deadline, time.monotonic() + LOOK_S)
             found: list[str] = json.loads(control.receive(deadline=deadline))
             return found
         except OSError:
             self.close(kill=True)
-            return []
+            return [UNREAD]
 
     def _control(self) -> Channel:
         if self._process is None or not self._process.alive:

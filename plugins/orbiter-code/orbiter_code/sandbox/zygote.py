@@ -32,7 +32,7 @@ class ZygoteSandbox(Sandbox):
     """
 
     name, tier = "zygote", "T1"
-    confined, namespaces = True, False
+    confined, namespaces, alone = True, False, False
 
     def __init__(
         self,
@@ -62,7 +62,11 @@ class ZygoteSandbox(Sandbox):
         fresh = self._process is None or not self._process.alive
         if fresh:
             options = inside_options(
-                self.limits, self.packages, confined=self.confined, namespaces=self.namespaces
+                self.limits,
+                self.packages,
+                confined=self.confined,
+                namespaces=self.namespaces,
+                alone=self.alone,
             )
             self._process = InsideProcess(
                 "zygote", options, interpreter=self.executable, launcher=self.launcher()
@@ -131,7 +135,7 @@ class NamespaceSandbox(ZygoteSandbox):
     """
 
     name, tier = "namespaces", "T2"
-    namespaces = True
+    namespaces, alone = True, True
 
 
 class NoSandbox(ZygoteSandbox):
