@@ -1,4 +1,4 @@
-"""``orbiter doctor``: attack the sandboxes of this machine and say which hold."""
+"""``orbiter doctor``: attack the sandboxes of this machine, and look at what the backends need of it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from orbiter.registry import Entry
+    from orbiter.train.backend import Finding
     from orbiter.verify.sandbox import Probe
 
 
@@ -49,17 +50,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace) -> int:
-    """Print what became of each attack on each sandbox; 3 if no sandbox holds."""
+    """Print what became of each attack on each sandbox, and what each backend found; 3 if no sandbox holds."""
     from orbiter.errors import SandboxError
     from orbiter.plugin import registry
 
     found = [examine(entry) for entry in registry().entries("sandbox")]
     found.sort(key=lambda one: (one.tier or "T9", one.name))
+    backends = {e.full_name: look_at(e) for e in registry().entries("backend")}
     if options.json:
-        rows = [{**asdict(one), "holds": one.holds} for one in found]
-        print(json.dumps(rows, indent=2))
-    elif found:
-        _show(found)
+        sandboxes = [{**asdict(one), "holds": one.holds} for one in found]
+        findings = {name: [asdict(one) for one in each] for name, each in backends.items()}
+        print(json.dumps({"sandboxes": sandboxes, "backends": findings}, indent=2))
+    else:
+        if found:
+            _show(found)
+        for name, each in backends.items():
+            _show_findings(name, each)
     if not any(one.holds for one in found):
         raise SandboxError(
             "no sandbox holds on this machine, so code that a model wrote cannot be verified",
@@ -84,6 +90,30 @@ def examine(entry: Entry) -> Examination:
     except OrbiterError as error:
         return Examination(entry.full_name, tier, problem=error.message, hint=error.hint or "")
     return Examination(entry.full_name, tier, probes, seconds=time.perf_counter() - begun)
+
+
+def look_at(entry: Entry) -> Sequence[Finding]:
+    """Return what the backend of a registered name says of this machine."""
+    from orbiter.errors import OrbiterError
+    from orbiter.plugin import registry
+    from orbiter.train.backend import Finding
+
+    try:
+        return tuple(registry().create("backend", entry.full_name).examine())
+    except OrbiterError as error:
+        problem = Finding(what="backend", good=False, said=error.message, hint=error.hint or "")
+        return (problem,)
+
+
+def _show_findings(name: str, found: Sequence[Finding]) -> None:
+    """Print a line per finding, and one below it that says what to do."""
+    from orbiter.cli.text import one_line
+
+    marks = {True: "ok", False: "NO", None: "--"}
+    for one in found:
+        print(f"{marks[one.good]}  {name}  {one_line(one.what)}: {one_line(one.said)}")
+        if one.hint:
+            print(f"      {one_line(one.hint)}")
 
 
 def _show(found: Sequence[Examination]) -> None:

@@ -4,9 +4,10 @@ import socket
 import pytest
 
 from orbiter.cli import main
-from orbiter.errors import SandboxError
+from orbiter.errors import BackendError, SandboxError
 from orbiter.plugin import plugin_manager, registry
 from orbiter.registry import Entry
+from orbiter.train.backend import Backend, Finding
 from orbiter.verify.sandbox import Ending, Probe, Sandbox
 
 
@@ -83,7 +84,9 @@ def test_none_at_all(known, capsys):
 def test_json(known, capsys):
     known(ToySandbox, MissingSandbox)
     assert main(["doctor", "--json"]) == 0
-    toy, missing = json.loads(capsys.readouterr().out)
+    said = json.loads(capsys.readouterr().out)
+    assert said["backends"] == {}
+    toy, missing = said["sandboxes"]
     assert (toy["name"], toy["tier"], toy["holds"]) == ("test/toy", "T1", True)
     assert toy["probes"] == [{"attack": "read", "held": True, "found": "PermissionError"}]
     assert (missing["problem"], missing["hint"], missing["holds"]) == (
@@ -91,3 +94,45 @@ def test_json(known, capsys):
         "mend the kernel",
         False,
     )
+
+
+class Examined(Backend):
+    name = "examined"
+
+    def examine(self):
+        good = Finding(what="library", good=True, said="1.0\x1b[1m")
+        return [good, Finding(what="device", good=False, said="none", hint="buy one")]
+
+    def check(self, job):
+        raise NotImplementedError
+
+    def train(self, job):
+        raise NotImplementedError
+
+
+class Broken(Examined):
+    def examine(self):
+        raise BackendError("cannot look", hint="look elsewhere")
+
+
+def test_what_a_backend_finds(known, capsys, monkeypatch):
+    known(ToySandbox)
+    entries = [
+        Entry("backend", name, "test", cls) for name, cls in (("one", Examined), ("two", Broken))
+    ]
+    for entry in entries:
+        registry()._entries["backend", "test", entry.name] = entry
+    assert main(["doctor"]) == 0
+    out = capsys.readouterr().out
+    assert "ok  test/one  library: 1.0" in out
+    assert "NO  test/one  device: none\n      buy one\n" in out
+    assert "NO  test/two  backend: cannot look\n      look elsewhere\n" in out
+    assert "\x1b" not in out
+    assert main(["doctor", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)["backends"]
+    assert said["test/one"][1] == {
+        "what": "device",
+        "good": False,
+        "said": "none",
+        "hint": "buy one",
+    }

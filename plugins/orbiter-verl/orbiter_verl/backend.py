@@ -16,7 +16,7 @@ from orbiter import jsonl
 from orbiter.curate.export.verl import Verl
 from orbiter.errors import BackendError, ConfigError, RecordError
 from orbiter.records import Task
-from orbiter.train.backend import Backend, TrainJob, TrainResult
+from orbiter.train.backend import Backend, Finding, TrainJob, TrainResult
 from orbiter.train.config import TrainConfig, TrainMetrics
 from orbiter.train.job_folder import JobFolder
 from orbiter.train.rewards import check_rewards
@@ -69,6 +69,12 @@ class VerlBackend(Backend):
         """Return verl's whole configuration for a job, as YAML; the data need not be there."""
         self.record_of(job.algorithm)
         return self._config_text(job, row_count=None)
+
+    def examine(self) -> list[Finding]:
+        """Return what of the things that verl needs this machine has."""
+        from orbiter_verl.doctor import examine
+
+        return examine()
 
     def train(self, job: TrainJob) -> TrainResult:
         """Run the job and return what it made.
@@ -125,7 +131,7 @@ class VerlBackend(Backend):
         model = Path(job.model)
         return Request(
             algorithm=job.algorithm,
-            model=str(model.resolve()) if model.is_dir() else job.model,
+            model=str(model.resolve()) if job.model and model.is_dir() else job.model,
             config=TrainConfig(**plain),
             settings=read_settings(job.algorithm, job.options),
             row_count=row_count,

@@ -75,6 +75,8 @@ def _carry_out(order: Order, folder: Path) -> None:
     signal.signal(signal.SIGINT, _interrupt)
     threading.Thread(target=_live_as_long_as_the_parent, daemon=True).start()
     (folder / "notes.json").write_bytes(orjson.dumps(preflight(request)))
+    if request.settings.device == "cpu":
+        _keep_to_the_cpu()
     _run(config)
 
 
@@ -103,8 +105,19 @@ def decide(settings: Settings) -> Settings:
 
 def has_gpu() -> bool:
     """Return whether this machine has an NVIDIA GPU that is not hidden; asks no library."""
-    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
-    return not hidden and Path("/dev/nvidiactl").exists()
+    return not hides_gpus() and Path("/dev/nvidiactl").exists()
+
+
+def hides_gpus() -> bool:
+    """Return whether the environment hides every GPU."""
+    return os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+
+
+def _keep_to_the_cpu() -> None:
+    os.environ["VERL_PLATFORM"] = "cpu"
+    if hides_gpus():
+        # Ray would refuse to count a training process as a logical GPU.
+        del os.environ["CUDA_VISIBLE_DEVICES"]
 
 
 def preflight(request: Request) -> list[str]:
