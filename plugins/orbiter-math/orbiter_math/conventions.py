@@ -6,8 +6,12 @@ import re
 
 from attrs import frozen
 
-_PERCENT = re.compile(r"%|percent", re.IGNORECASE)
-_BASE = re.compile(r"\bbase\b|\bbinary\b|\boctal\b|\bhexadecimal\b|\bternary\b", re.IGNORECASE)
+_PERCENT = re.compile(
+    r"[%％]|per\s?cent|prozent|pour\s?cent|porcentaje|por\s?ciento|процент|百分", re.IGNORECASE
+)
+_BASE = re.compile(
+    r"\b(?:base|binary|ternary|octal|hexadecimal|basis|système)\b|进制|進", re.IGNORECASE
+)
 
 
 @frozen

@@ -74,7 +74,6 @@ _COMMANDS = {
     **dict.fromkeys(("lor", "vee"), r"\text{or}"),
     **dict.fromkeys(("to", "rightarrow"), r"\to"),
     **dict.fromkeys(("Pr",), "P"),
-    **dict.fromkeys(("prime",), "'"),
     **dict.fromkeys(("ldots", "dots", "cdots"), "..."),
     # Says how it looks, not what it is.
     **dict.fromkeys("left right big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr".split(), ""),
@@ -108,6 +107,10 @@ _DESCRIBED = re.compile(
 _FRENCH = re.compile(
     r"(?:(?<=^)|(?<=\\cup)|(?<=\\setminus)|(?<=\\in)|(?<==))(\s*)([\[\]])([^\[\],;]*[,;][^\[\]]*)([\[\]])(?=\s*(?:$|\\cup|\\setminus))"
 )
+_PRIMED = re.compile(r"\^ ?(?:\\prime|\{ ?(?:\\prime ?){1,3}\})")
+_PROBABILITY = re.compile(
+    r"(?:\\mathbb ?\{ ?P ?\}|\\text\{Pr(?:ob)?\}|(?<![A-Za-z\\])Pr(?:ob)?) ?(?=\()"
+)
 _STARTS = " \t\n,;:*_`"
 
 
@@ -130,6 +133,10 @@ def clean(text: str) -> str:
     if "illion" in text or "thousand" in text:
         text = _SCALE.sub(_scaled, text)
     text = " ".join(text.split()).lstrip(_STARTS).rstrip(_STARTS + ".")
+    if "prime" in text:
+        text = _PRIMED.sub(lambda match: "'" * match[0].count("prime"), text)
+    if "(" in text and ("Pr" in text or "mathbb" in text):
+        text = _PROBABILITY.sub("P", text)
     if "]" in text or "[" in text:
         text = _FRENCH.sub(_facing, text)
     described = _DESCRIBED.fullmatch(text)

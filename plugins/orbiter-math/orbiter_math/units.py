@@ -60,7 +60,7 @@ _AFTER = re.compile(
     re.DOTALL,
 )
 _PRIMES = re.compile(
-    r"([-+]?[0-9][0-9.,]*|\\frac\{[0-9]+\}\{[0-9]+\}) ?(?:\^\{? ?)?('{1,2}|' '|\")\}?"
+    r"(?P<value>[-+]?[0-9][0-9.,]*|\\frac\{[0-9]+\}\{[0-9]+\}) ?(?P<sign>'{1,2}|\")"
 )
 
 
@@ -85,7 +85,7 @@ def split_unit(text: str, *, symbols: bool = False) -> tuple[str, Unit | None]:
         symbols: Whether letters may be symbols: then ``5 m`` is five times m, and only ``\text{m}`` or a longer word is a unit.
     """
     if primes := _PRIMES.fullmatch(text):
-        return primes[1], _unit("foot" if primes[2] == "'" else "inch", 1)
+        return primes["value"], _unit("foot" if primes["sign"] == "'" else "inch", 1)
     match = _AFTER.fullmatch(text)
     if match is None:
         return text, None
