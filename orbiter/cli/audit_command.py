@@ -87,15 +87,14 @@ def main(options: argparse.Namespace) -> int:
     from orbiter.cli.audit_table import print_audit
     from orbiter.cli.component import component_spec
     from orbiter.flywheel.audit_report import examine
-    from orbiter.tasks.component import make_component
     from orbiter.verify.audit.stability import judging_in_workers
-    from orbiter.verify.verifier import Verifier
+    from orbiter.verify.component import make_verifier
 
     _check(options)
     spec = component_spec(options.verifier, options.overrides, what="verifier")
 
     def make() -> Verifier:
-        return make_component("verifier", spec, Verifier)  # type: ignore[type-abstract]
+        return make_verifier(spec)
 
     verifier = make()
     limits = {"fpr": options.max_fpr, "fnr": options.max_fnr}
@@ -147,7 +146,7 @@ def _check(options: argparse.Namespace) -> None:
 
 def _answers(options: argparse.Namespace, verifier: Verifier) -> dict[str, list[LabelledAnswer]]:
     from orbiter.cli.component import component_spec
-    from orbiter.tasks.component import make_component
+    from orbiter.tasks.component import make_environment
     from orbiter.tasks.environment import Environment
     from orbiter.verify.audit.labelled import read_labelled
     from orbiter.verify.audit.probes import probes
@@ -157,7 +156,7 @@ def _answers(options: argparse.Namespace, verifier: Verifier) -> dict[str, list[
     if options.environment is not None:
         name, *rest = options.environment
         spec = component_spec(name, rest, what="environment")
-        environment = make_component("environment", spec, Environment)  # type: ignore[type-abstract]
+        environment = make_environment(spec)
         answers["probes"] = probes(
             environment,
             verifier,

@@ -134,9 +134,8 @@ def _config(fields: Mapping[str, Any]) -> TrainConfig:
 def _rewards(functions: Sequence[str], verifier: Sequence[str] | None) -> tuple[RewardSpec, ...]:
     from orbiter.cli.component import component_spec
     from orbiter.plugin import registry
-    from orbiter.tasks.component import make_component
     from orbiter.train.rewards import RewardSpec
-    from orbiter.verify.verifier import Verifier
+    from orbiter.verify.component import make_verifier
 
     found = [
         RewardSpec(name=text.rpartition(":")[2], fn=registry().get("reward", text))
@@ -144,7 +143,7 @@ def _rewards(functions: Sequence[str], verifier: Sequence[str] | None) -> tuple[
     ]
     if verifier:
         spec = component_spec(verifier[0], verifier[1:], what="verifier")
-        judge = make_component("verifier", spec, Verifier)  # type: ignore[type-abstract]
+        judge = make_verifier(spec)
         found.append(RewardSpec.from_verifier(judge))
     return tuple(found)
 

@@ -116,12 +116,11 @@ def _check(options: argparse.Namespace) -> None:
 
 def _made_verifier(options: argparse.Namespace) -> Verifier:
     from orbiter.cli.component import component_spec
-    from orbiter.tasks.component import make_component
-    from orbiter.verify.verifier import Verifier
+    from orbiter.verify.component import make_verifier
 
     name, *rest = options.verifier
     spec = component_spec(name, rest, what="verifier")
-    return make_component("verifier", spec, Verifier)  # type: ignore[type-abstract]
+    return make_verifier(spec)
 
 
 def _pool(options: argparse.Namespace, verifier: Verifier) -> VerifierPool:
@@ -179,10 +178,9 @@ def _tasks(options: argparse.Namespace) -> tuple[TaskOf, Verifier | None]:
     from orbiter.flywheel.rescore import open_run, run_tasks
     from orbiter.ledger import History
     from orbiter.records import Task
-    from orbiter.tasks.component import make_component
-    from orbiter.tasks.environment import Environment
+    from orbiter.tasks.component import make_environment
+    from orbiter.verify.component import make_verifier
     from orbiter.verify.scoring import own_task, task_among, tasks_of
-    from orbiter.verify.verifier import Verifier
 
     if options.tasks is not None:
         return task_among(jsonl.read(options.tasks, Task), of=f"file {str(options.tasks)!r}"), None
@@ -195,12 +193,12 @@ def _tasks(options: argparse.Namespace) -> tuple[TaskOf, Verifier | None]:
         return own_task, None
     name, *rest = options.environment
     spec = component_spec(name, rest, what="environment")
-    environment = make_component("environment", spec, Environment)  # type: ignore[type-abstract]
+    environment = make_environment(spec)
     seed = options.seed or 0
     tasks = tasks_of(environment, jsonl.read(options.file), seed=seed)
     verifier = None
     if options.verifier is None:
-        verifier = make_component("verifier", environment.verifier(), Verifier)  # type: ignore[type-abstract]
+        verifier = make_verifier(environment.verifier())
     return task_among(tasks, of=f"environment {environment.name!r} with seed {seed}"), verifier
 
 

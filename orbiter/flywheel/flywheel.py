@@ -38,10 +38,10 @@ from orbiter.ledger import AttemptKey, Ledger
 from orbiter.plugin import plugin_manager, registry
 from orbiter.records import Task, Trajectory
 from orbiter.registry import parameters_of
-from orbiter.tasks.component import make_component
 from orbiter.tasks.environment import Environment
 from orbiter.tasks.splits import TaskStream
 from orbiter.tasks.streams import item_seed
+from orbiter.verify.component import make_verifier
 from orbiter.verify.pool import VerdictCache, VerifierPool
 from orbiter.verify.verifier import Verifier
 
@@ -133,7 +133,7 @@ class Flywheel:
                 f"environment {environment.name!r} raised in verifier(): "
                 f"{type(error).__name__}: {error}"
             ) from error
-        return make_component("verifier", given, Verifier, base_dir=self.base_dir)  # type: ignore[type-abstract]
+        return make_verifier(given, base_dir=self.base_dir)
 
     def turn(self, number: int) -> Turn:
         """Return what the recipe says of a round, counted from 1."""

@@ -12,7 +12,7 @@ from orbiter.checks import check_number
 from orbiter.errors import ConfigError, UserCodeError
 from orbiter.generate.policy import Completion, Policy, Request, Sampling
 from orbiter.records import Task
-from orbiter.tasks.component import Spec, make_component
+from orbiter.tasks.component import Spec, make_environment
 from orbiter.tasks.environment import Environment
 from orbiter.tasks.streams import item_stream
 
@@ -55,9 +55,7 @@ class ScriptedPolicy(Policy):
         if answers is not None and not callable(answers) and not isinstance(answers, Mapping):
             raise ConfigError(f"answers must be a mapping or a function, got {answers!r}")
         self.answers = answers
-        self.environment = (
-            None if environment is None else make_component("environment", environment, Environment)  # type: ignore[type-abstract]
-        )
+        self.environment = None if environment is None else make_environment(environment)
         self.accuracy = _check_accuracy(accuracy, what="accuracy")
         self.seed = seed
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from orbiter.errors import ConfigError
 from orbiter.plugin import registry
+from orbiter.tasks.environment import Environment
 
 T = TypeVar("T")
 
@@ -40,3 +41,8 @@ def make_component(kind: str, given: object, cls: type[T], *, base_dir: Path | N
     if not isinstance(component, cls):
         raise ConfigError(f"{kind} {spec['name']!r} must be a {cls.__name__}, got {component!r}")
     return component
+
+
+def make_environment(given: object) -> Environment:
+    """Return ``given`` if it is an environment already, or the one that it names; see :func:`make_component`."""
+    return make_component("environment", given, Environment)  # type: ignore[type-abstract]

@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 import orjson
 
 from orbiter.records import Outcome, Task, content_hash
-from orbiter.tasks.component import make_component
 from orbiter.tasks.environment import Environment, Probe
 from orbiter.testing.contract import Contract, shown
 from orbiter.verify.answer import answered
+from orbiter.verify.component import make_verifier
 from orbiter.verify.verifier import Verifier, judge
 
 
@@ -66,7 +66,7 @@ def check_environment(
     if fresh_process:
         _check_fresh_process(contract, make, streams)
     _check_streams(contract, environment, streams)
-    judged_by = verifier or make_component("verifier", environment.verifier(), Verifier)  # type: ignore[type-abstract]
+    judged_by = verifier or make_verifier(environment.verifier())
     for tasks in streams.values():
         demonstrations = _demonstrations(contract, environment, tasks)
         _check_chars(contract, environment, tasks, demonstrations)

@@ -28,7 +28,8 @@ from typing import Any
 from orbiter.checks import check_number, is_number
 from orbiter.errors import ConfigError
 from orbiter.records import Outcome, Task, Trajectory, Verdict
-from orbiter.tasks.component import Spec, make_component
+from orbiter.tasks.component import Spec
+from orbiter.verify.component import make_verifier
 from orbiter.verify.judges.judge import Judge
 from orbiter.verify.verifier import Verifier, judge_batch, parts_of, version_of
 
@@ -244,7 +245,7 @@ class Majority(Combinator):
 def _made(given: Sequence[Verifier | Spec]) -> tuple[Verifier, ...]:
     if isinstance(given, str) or not isinstance(given, Sequence) or not given:
         raise ConfigError(f"verifiers must be a list of at least one verifier, got {given!r}")
-    return tuple(make_component("verifier", one, Verifier) for one in given)  # type: ignore[type-abstract]
+    return tuple(make_verifier(one) for one in given)
 
 
 def _asks_a_judge(verifier: Verifier) -> bool:

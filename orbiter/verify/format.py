@@ -10,8 +10,9 @@ import attrs
 from orbiter.checks import check_bool
 from orbiter.errors import ConfigError
 from orbiter.records import Task, Trajectory, Verdict
-from orbiter.tasks.component import Spec, make_component
+from orbiter.tasks.component import Spec
 from orbiter.verify.answer import final_answer
+from orbiter.verify.component import make_verifier
 from orbiter.verify.verifier import Verifier, judge, version_of
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,30}")
@@ -94,7 +95,7 @@ class SectionVerifier(Verifier):
 
     def __init__(self, verifier: Verifier | Spec, *, tag: str = "answer") -> None:
         _check_name("tag", tag)
-        self.verifier = make_component("verifier", verifier, Verifier)  # type: ignore[type-abstract]
+        self.verifier = make_verifier(verifier)
         self.tag = tag
         self.version = version_of(self, "1")
 

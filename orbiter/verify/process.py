@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from orbiter.checks import check_number, is_number
 from orbiter.errors import ConfigError
 from orbiter.records import Outcome, Task, Trajectory, Verdict
-from orbiter.tasks.component import Spec, make_component
+from orbiter.tasks.component import Spec
+from orbiter.verify.component import make_verifier
 from orbiter.verify.verifier import Verifier, judge, version_of
 
 AGGREGATES: Mapping[str, Callable[[Sequence[float]], float]] = {"product": math.prod, "min": min}
@@ -38,7 +39,7 @@ class Process(Verifier):
         aggregate: str = "product",
         threshold: float = 1.0,
     ) -> None:
-        self.verifier = make_component("verifier", verifier, Verifier)  # type: ignore[type-abstract]
+        self.verifier = make_verifier(verifier)
         if aggregate not in AGGREGATES:
             raise ConfigError(
                 f"aggregate must be one of {', '.join(AGGREGATES)}, got {aggregate!r}"

@@ -12,8 +12,9 @@ from orbiter.checks import check_bool
 from orbiter.convert import structure
 from orbiter.errors import ConfigError, RecordError
 from orbiter.records import Message, Outcome, Task, Trajectory, Verdict
-from orbiter.tasks.component import Spec, make_component
+from orbiter.tasks.component import Spec
 from orbiter.verify.calls import Call, TraceError, after_prompt, read_calls
+from orbiter.verify.component import make_verifier
 from orbiter.verify.expected import ExpectedCall, Progress, assigned
 from orbiter.verify.schema import check_schemas, tool_schemas
 from orbiter.verify.verifier import Verifier, judge, version_of
@@ -96,7 +97,7 @@ class StaticTraceVerifier(Verifier):
         rules: TraceRules | Mapping[str, Any] | None = None,
         dialogue: bool = False,
     ) -> None:
-        self.answer = None if answer is None else make_component("verifier", answer, Verifier)  # type: ignore[type-abstract]
+        self.answer = None if answer is None else make_verifier(answer)
         try:
             self.rules = None if rules is None else structure(rules, TraceRules)
         except RecordError as error:

@@ -12,8 +12,9 @@ from orbiter.checks import check_bool, check_whole_number
 from orbiter.convert import structure
 from orbiter.errors import ConfigError, RecordError
 from orbiter.records import Outcome, Task, Trajectory, Verdict
-from orbiter.tasks.component import Spec, make_component
+from orbiter.tasks.component import Spec
 from orbiter.verify.calls import Call, TraceError, after_prompt, read_calls
+from orbiter.verify.component import make_verifier
 from orbiter.verify.expected import ExpectedCall, arranged, assigned
 from orbiter.verify.schema import check_schemas, tool_schemas
 from orbiter.verify.verifier import Verifier, judge, version_of
@@ -70,7 +71,7 @@ class ToolCallVerifier(Verifier):
         for name, value in (("case", case), ("whitespace", whitespace), ("dialogue", dialogue)):
             check_bool(name, value)
         self.order, self.max_extra = order, max_extra
-        self.answer = None if answer is None else make_component("verifier", answer, Verifier)  # type: ignore[type-abstract]
+        self.answer = None if answer is None else make_verifier(answer)
         self.case, self.whitespace, self.dialogue = case, whitespace, dialogue
         self.version = version_of(self, "1")
 

@@ -17,7 +17,6 @@ from attrs import frozen
 
 from orbiter.errors import ConfigError, did_you_mean, user_code
 from orbiter.records import Task, Trajectory
-from orbiter.tasks.component import make_component
 from orbiter.tasks.environment import Environment, Probe
 from orbiter.tasks.streams import item_stream
 from orbiter.verify.answer import answered
@@ -30,6 +29,7 @@ from orbiter.verify.audit.labels import (
     reference_label,
     same_loosely,
 )
+from orbiter.verify.component import make_verifier
 from orbiter.verify.verifier import Verifier
 
 _EMPTY = ("", " ", "\n\t \n", None)
@@ -115,7 +115,7 @@ def probes(
     wanted = FAMILIES if families is None else families
     specification: Verifier | None = None
     if "format variant" in wanted:
-        specification = make_component("verifier", environment.verifier(), Verifier)  # type: ignore[type-abstract]
+        specification = make_verifier(environment.verifier())
     label = careful_label(is_right or reference_label(environment), verifier)
     out: list[LabelledAnswer] = []
     for index, (task, right) in enumerate(shown):
