@@ -3,6 +3,12 @@
 import gc
 
 
+def pytest_collection_modifyitems(config, items):
+    """Begin with what takes long where processes share the tests: none of them is to be left alone with it at the end."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 def pytest_collection_finish():
     """Take what the tests imported out of the garbage collector's sight.
 
