@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         TrainJob as TrainJob,
         TrainResult as TrainResult,
     )
+    from orbiter.train.comparisons import Comparisons as Comparisons
     from orbiter.train.config import (
         LoraConfig as LoraConfig,
         TrainConfig as TrainConfig,
@@ -72,6 +73,7 @@ HOMES = homes(
         "orbiter.generate.templates": "TemplateSynthesiser",
         "orbiter.records": "TrajectoryItem",
         "orbiter.train.backend": "Backend TrainJob TrainResult",
+        "orbiter.train.comparisons": "Comparisons",
         "orbiter.train.config": "LoraConfig TrainConfig TrainMetrics",
         "orbiter.train.dataset": "DefaultStrategy TrajectoryDataset TrajectoryStrategy",
         "orbiter.train.lifecycle": "TrainerState",

@@ -193,6 +193,8 @@ class TrlBackend(Backend):
             lora_dropout=lora.dropout,
             target_modules=modules if isinstance(modules, str) else list(modules),
             task_type=_TASK_TYPES.get(job.algorithm, "CAUSAL_LM"),
+            # A new head is trained whole. PEFT knows that of models that score conversations, and not of those that score tokens.
+            exclude_modules=["score", "classifier"] if job.algorithm == "prm" else None,
         )
 
 

@@ -17,6 +17,7 @@ from orbiter.train.backend import TrainJob
 from orbiter.train.rewards import Rewards, RewardSpec, check_rewards, combine_rewards
 from orbiter.train.tally import Tally
 from orbiter_trl.chat import context_of, to_chat
+from orbiter_trl.rollouts import check_vllm
 from orbiter_trl.tools import environment_argument, tools_are_wanted
 
 
@@ -43,6 +44,7 @@ def check_online(job: TrainJob, *, bound: str) -> None:
         bound: The option that bounds an answer's length.
     """
     check_rewards(job.rewards)
+    check_vllm(job)
     if job.config.max_length is not None:
         raise ConfigError(
             f"max_length must be None for {job.algorithm}, got {job.config.max_length!r}",

@@ -19,48 +19,43 @@ from orbiter.records import Task
 from orbiter.train.config import LoraConfig, TrainConfig
 from orbiter.train.rewards import RewardSpec
 
-OFFLINE = ["reward", "dpo", "simpo", "orpo", "kto", "spin"]
-ONLINE = ["rloo", "online_dpo"]
-
 
 def metrics_of(job):
     lines = (job.output_dir / "metrics.jsonl").read_bytes().splitlines()
     return [orjson.loads(line) for line in lines]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("algorithm", "lora"),
-    [(name, False) for name in OFFLINE] + [(name, True) for name in ("dpo", "kto")],
-)
-def test_the_loss_of_a_batch_falls(any_job, algorithm, lora):
+OVERFITTING = {
+    "kto": {"beta": 1.0},
+    "spin": {"beta": 0.3},
+    "online_dpo": {"beta": 0.3},
+    # The same answers twelve times, so that their loss can fall.
+    "grpo": {"num_iterations": 12, "beta": 0.0},
+    "rloo": {"num_iterations": 12, "beta": 0.0},
+}
+
+
+@pytest.mark.parametrize("lora", [None, LoraConfig(rank=4)], ids=["full", "lora"])
+@pytest.mark.parametrize("algorithm", TrlBackend.algorithms)
+def test_the_loss_of_a_batch_falls(any_job, nano, algorithm, lora):
+    """Twelve steps on one batch; with adapters, all that is trained is merged into the checkpoint."""
     config = TrainConfig(
         max_steps=12,
         batch_size=8,
         learning_rate=3e-2 if lora else 1e-2,
         log_every=1,
-        lora=LoraConfig(rank=4) if lora else None,
+        lora=lora,
     )
-    options = {"beta": 1.0} if algorithm == "kto" else {}
-    job = any_job(algorithm, config=config, count=8, options=options)
+    job = any_job(algorithm, config=config, count=8, options=OVERFITTING.get(algorithm))
     result = TrlBackend().train(job)
     losses = [row["loss"] for row in metrics_of(job)]
     assert len(losses) == 12
-    assert losses[-1] < losses[0] - 0.02
+    assert losses[-1] < losses[0] - 0.01
     assert result.token_count > 0
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("algorithm", ONLINE)
-def test_the_reward_rises(any_job, algorithm):
-    config = TrainConfig(max_steps=25, batch_size=32, learning_rate=2e-2, log_every=1)
-    options = {"beta": 0.0} if algorithm == "rloo" else {"beta": 0.05}
-    job = any_job(algorithm, config=config, count=40, options=options)
-    result = TrlBackend().train(job)
-    rewards = [row["reward"] for row in metrics_of(job)]
-    assert sum(rewards[-5:]) / 5 > sum(rewards[:5]) / 5 + 0.15
-    assert result.metrics.reward == pytest.approx(rewards[-1])
-    assert result.metrics.steps == 25
+    before, after = (load_file(f / "model.safetensors") for f in (nano, result.checkpoint))
+    changed = {name for name in before if name in after and (before[name] != after[name]).any()}
+    assert changed == {name for name in before if name in after and (not lora or "_proj" in name)}
+    assert not list(result.checkpoint.glob("*adapter*"))
 
 
 @pytest.mark.slow
@@ -138,6 +133,12 @@ def quoted(source: str) -> set[str]:
 )
 def test_the_names_of_losses_are_those_of_the_installed_trl(source, names):
     assert quoted(inspect.getsource(source)) == set(names)
+
+
+def test_the_importance_levels_are_those_of_the_installed_trl():
+    source = inspect.getsource(GRPOTrainer)
+    compared = re.findall(r"importance_sampling_level == \"(\w+)\"", source)
+    assert set(compared) == set(grpo.LEVELS)
 
 
 @pytest.mark.parametrize(

@@ -217,24 +217,6 @@ def test_a_model_that_was_moved_is_the_same_and_one_that_was_changed_is_another(
         TrlBackend().train(job(model=str(tmp_path / "moved")))
 
 
-def test_lora_is_merged_into_the_checkpoint(job, nano):
-    result = TrlBackend().train(
-        job(
-            config=TrainConfig(
-                max_steps=4, batch_size=4, learning_rate=3e-2, lora=LoraConfig(rank=2, alpha=4)
-            )
-        )
-    )
-    before, after = (
-        load_file(nano / "model.safetensors"),
-        load_file(result.checkpoint / "model.safetensors"),
-    )
-    assert before.keys() == after.keys()
-    changed = {name for name in before if (before[name] != after[name]).any()}
-    assert changed == {name for name in before if "_proj" in name}
-    assert not list(result.checkpoint.glob("*adapter*"))
-
-
 def test_a_saved_lora_answers_as_the_live_one(nano, tmp_path):
     import torch
     from peft import LoraConfig as PeftConfig

@@ -1,6 +1,8 @@
 """Trained reward models as rewards and as verifiers."""
 
+import json
 import pickle
+import re
 
 import attrs
 import orjson
@@ -13,9 +15,11 @@ from transformers import AutoModelForTokenClassification, AutoTokenizer
 from orbiter.errors import ConfigError
 from orbiter.plugin import registry
 from orbiter.records import Message, Outcome, Task, Trajectory
+from orbiter.train.comparisons import Comparisons
 from orbiter.train.config import TrainConfig
 from orbiter.train.rewards import RewardSpec, combine_rewards
 from orbiter.verify.answer import answered
+from orbiter.verify.judges import JudgeModel, PairwiseJudge, Reply
 from orbiter.verify.verifier import judge, judge_batch
 
 
@@ -109,6 +113,40 @@ def test_a_reward_model_drives_what_samples(any_job, reward_model, algorithm):
     assert sum(rewards[-3:]) / 3 > sum(rewards[:3]) / 3 + 0.3
     assert rows[-1]["rewards/rm"] == pytest.approx(rewards[-1])
     assert not any("could not be scored" in alarm for alarm in result.alarms)
+
+
+class DigitJudge(JudgeModel):
+    """Prefers the answer with more digits."""
+
+    model = "digits"
+
+    def ask(self, questions):
+        return [Reply(text=json.dumps({"better": self.better(q)})) for q in questions]
+
+    def better(self, question):
+        text = question.messages[-1].text
+        found = [re.search(rf"BEGIN ANSWER {s} .*\n\| (.*)\n", text)[1] for s in "AB"]
+        a, b = (sum(c.isdigit() for c in one) for one in found)
+        return "tie" if a == b else "A" if a > b else "B"
+
+
+@pytest.mark.parametrize("algorithm", ["online_dpo", "grpo"])
+def test_a_judge_of_pairs_drives_what_samples(any_job, algorithm):
+    """Of two answers it only says which is better; the share of digits rises all the same."""
+    shares = []
+
+    def digits(output):
+        shares.append(sum(c.isdigit() for c in output) / 6)
+        return 0.0
+
+    judge = PairwiseJudge(model=DigitJudge(), rubric="More digits are better.")
+    specs = (RewardSpec(name="judge", fn=Comparisons(judge)), RewardSpec(name="d", fn=digits))
+    config = TrainConfig(max_steps=12, batch_size=16, learning_rate=2e-2, log_every=1)
+    job = any_job(algorithm, rewards=specs, config=config, count=16)
+    TrlBackend().train(job)
+    count = len(shares) // 12
+    first, last = shares[: 2 * count], shares[-2 * count :]
+    assert sum(last) / len(last) > sum(first) / len(first) + 0.15
 
 
 def test_a_model_of_another_kind_is_refused(nano, reward_model, step_model):
