@@ -15,8 +15,9 @@ from orbiter.errors import BackendError, UserCodeError
 from orbiter.records import Task
 from orbiter.train.backend import TrainJob
 from orbiter.train.job_folder import JobFolder
-from orbiter_verl.composing import Files
+from orbiter.train.objectives import adaptive_kl_coef
 from orbiter_verl.driver import Order
+from orbiter_verl.keys import Files, Request
 from orbiter_verl.metrics import translated
 from orbiter_verl.process import Training, WorkerTraceback
 from orbiter_verl.rewards import seal_rewards
@@ -84,6 +85,29 @@ def newest_checkpoint(resume: Path) -> tuple[int, Path | None]:
         return 0, None
     folder = resume / f"global_step_{step}"
     return (step, folder) if folder.is_dir() else (0, None)
+
+
+def kl_coef_after(folder: Path, step: int, request: Request) -> float:
+    """Return where the adaptive controller stood after a step, which verl's checkpoints do not hold.
+
+    Args:
+        folder: Of the attempts.
+        step: The step.
+        request: Of the job.
+    """
+    settings = request.settings
+    for attempt in reversed(attempts(folder)):
+        for row in JsonlTail(attempt.path / "metrics.jsonl").rows():
+            data = row["data"]
+            if row["step"] == step and "actor/reward_kl_penalty" in data:
+                return adaptive_kl_coef(
+                    data["actor/reward_kl_penalty_coeff"],
+                    data["actor/reward_kl_penalty"],
+                    target=settings.kl_target,
+                    horizon=settings.kl_horizon,
+                    count=request.prompt_count * settings.group_size,
+                )
+    return settings.kl_coef
 
 
 @frozen(kw_only=True)

@@ -23,13 +23,14 @@ from orbiter.train.rewards import check_rewards
 from orbiter_verl.attempt import (
     Watch,
     attempts,
+    kl_coef_after,
     new_attempt,
     newest_checkpoint,
     run,
     write_files,
 )
-from orbiter_verl.composing import Request
 from orbiter_verl.driver import Order
+from orbiter_verl.keys import Request
 from orbiter_verl.process import compose_elsewhere
 from orbiter_verl.samples import Account, SampleReader
 from orbiter_verl.settings import check_config, read_settings
@@ -124,6 +125,12 @@ class VerlBackend(Backend):
                 f"data must hold at least the {request.prompt_count} tasks of one step, got {len(found['train'])}",
                 hint="lower batch_size or gradient_accumulation, or give more tasks",
             )
+        settings = request.settings
+        answers = request.prompt_count * settings.group_size
+        if settings.kl_target is not None and settings.kl_horizon * 5 <= answers:
+            raise ConfigError(
+                f"kl_horizon must be > {answers // 5}, a fifth of the answers of a step, got {settings.kl_horizon}"
+            )
         return found
 
     def _request(self, job: TrainJob, *, row_count: int | None) -> Request:
@@ -176,6 +183,10 @@ class VerlBackend(Backend):
         step: int,
         checkpoint: Path | None,
     ) -> list[str]:
+        settings = request.settings
+        if step and settings.kl_target is not None:
+            stood = kl_coef_after(folder.path / "verl", step, request)
+            request = attrs.evolve(request, settings=attrs.evolve(settings, kl_coef=stood))
         attempt = new_attempt(folder.path / "verl", step)
         files = write_files(
             job, attempt, checkpoints=folder.resume, resume_from=checkpoint, tasks=tasks

@@ -27,7 +27,8 @@ from orbiter import jsonl
 from orbiter.convert import structure
 from orbiter.errors import BackendError, ConfigError, MissingPluginError, OrbiterError
 from orbiter.records import Task
-from orbiter_verl.composing import Request, compose
+from orbiter_verl.composing import compose
+from orbiter_verl.keys import Request
 from orbiter_verl.settings import Settings, check_machine
 
 INTERRUPTED = 130
