@@ -459,11 +459,10 @@ class Flywheel:
         )
 
     def _compare(self, now: dict[str, Any], started: Mapping[str, Any]) -> None:
-        before = started.get("recipe") or {}
+        before = _unchangeable(started.get("recipe") or {})
+        now = _unchangeable(now)
         differing = sorted(
-            key
-            for key in now.keys() | before.keys()
-            if key not in MAY_CHANGE and now.get(key) != before.get(key)
+            key for key in now.keys() | before.keys() if now.get(key) != before.get(key)
         )
         if differing:
             key = differing[0]
@@ -510,6 +509,19 @@ class Flywheel:
                 self._runner = None
             self._policy = None
             self._critics = {}
+
+
+def _unchangeable(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a recipe must say still when its run is gone on with: of the stages all but their gates, and of the last its rounds."""
+    kept = {key: value for key, value in recipe.items() if key not in MAY_CHANGE}
+    stages = {
+        name: {key: value for key, value in stage.items() if key != "gates"}
+        for name, stage in (recipe.get("stages") or {}).items()
+    }
+    if stages:
+        stages[list(stages)[-1]].pop("rounds", None)
+        kept["stages"] = stages
+    return kept
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from orbiter.convert import show, structure, unstructure
 from orbiter.errors import ConfigError, RecordError
 from orbiter.flywheel.plain_yaml import read_plain_yaml
 from orbiter.flywheel.recipe import Recipe
+from orbiter.flywheel.sections import Train
 
 SCALE = "scale"
 """The section of a recipe file that says what changes for a real model."""
@@ -115,7 +116,8 @@ def _complete_stages(data: dict[str, Any]) -> None:
             if not asked or not isinstance(shared, dict):
                 continue
             given = {} if own is None else _mapping(own, f"stages.{name}.{section}")
-            if given.get("algorithm", shared.get("algorithm")) != shared.get("algorithm"):
+            algorithm = shared.get("algorithm", attrs.fields(Train).algorithm.default)
+            if given.get("algorithm", algorithm) != algorithm:
                 shared = {key: value for key, value in shared.items() if key != "options"}
             stage[section] = shared | given
     if "rounds" not in data:

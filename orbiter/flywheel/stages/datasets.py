@@ -175,11 +175,10 @@ def _in_shares(
     lines = [
         (part.source, line) for part in parts for line in part.path.read_bytes().splitlines(True)
     ]
-    size = 1 if turn.stage.train is None else turn.stage.train.batch_size
     batches = mixed_batches(
         lines,
         shares,
-        batch_size=min(size, max(1, len(lines))),
+        batch_size=1,
         seed=item_seed(wheel.recipe.seed, "mix", turn.number),
         max_repeats=3,
         domain=lambda item: item[0],

@@ -1,0 +1,396 @@
+"""A recipe as a graph of stages: who answers, what each trains on and starts from, and how it is gone on with."""
+
+import json
+
+import pytest
+
+from orbiter import jsonl
+from orbiter.errors import ConfigError, OrbiterError, RecordError
+from orbiter.flywheel import Flywheel, load_recipe
+from orbiter.flywheel.account import read_account
+from orbiter.flywheel.recipe_file import dump_recipe
+from orbiter.generate.scripted import ScriptedPolicy
+from orbiter.ledger import History, RunIndex
+from orbiter.records import Pair, Task, Trajectory
+
+PARTS = """
+import json
+import shutil
+from pathlib import Path
+from orbiter.curate.pairs import UnpairedPreference
+from orbiter.records import Pair, Task, Trajectory, Verdict
+from orbiter.generate.scripted import ScriptedPolicy
+from orbiter.train.backend import Backend, TrainResult
+from orbiter.train.config import TrainMetrics
+from orbiter.verify import Verifier
+
+class Copying(Backend):
+    '''Keeps what the job says beside a checkpoint of the scripted policy, which gets better by the step.'''
+    name = "copying"
+    algorithms = {
+        "sft": Trajectory, "grpo": Task, "dpo": Pair, "kto": UnpairedPreference, "reward": Pair
+    }
+    scoring = {"reward"}
+    def check(self, job):
+        self.record_of(job.algorithm)
+    def train(self, job):
+        job.output_dir.mkdir(parents=True, exist_ok=True)
+        shutil.copy(job.data, job.output_dir / "data.jsonl")
+        start = Path(job.model) / "scripted.json"
+        accuracy = json.loads(start.read_text())["accuracy"] if start.exists() else 0.4
+        (job.output_dir / "scripted.json").write_text(json.dumps({"accuracy": min(1, accuracy + 0.1)}))
+        told = {"model": job.model, "algorithm": job.algorithm,
+                "rewards": [[r.name, r.weight] for r in job.rewards]}
+        (job.output_dir / "told.json").write_text(json.dumps(told))
+        return TrainResult(checkpoint=job.output_dir, metrics=TrainMetrics(steps=1), sample_count=7)
+
+class Strict(Verifier):
+    name, version = "strict", "1"
+    def verify(self, task, trajectory):
+        good = trajectory.answer == task.answer and task.answer[0] in "01"
+        return Verdict.passed() if good else Verdict.failed("strict")
+
+class Editor(ScriptedPolicy):
+    '''Mends nine answers of ten, and says why.'''
+    name = "editor"
+    def __init__(self):
+        super().__init__(answers=self.say)
+    def say(self, request):
+        right = "".join(sorted(request.messages[0].text.removeprefix("sort ").removesuffix(":")))
+        if request.messages[-1].text.startswith("Rewrite"):
+            return right if request.seed % 10 else right[::-1]
+        return "out of order"
+"""
+
+HEAD = """\
+name: graph
+seed: 3
+model: {id: some-model}
+environment: {name: sorting, length: 5}
+policy: {name: scripted, accuracy: 0.4, environment: {name: sorting, length: 5}}
+teach: {backend: "mine.py:Copying", demonstrations: 6}
+generate: {tasks: 10, samples: 4}
+train: {backend: "mine.py:Copying"}
+evaluate: {tasks: 6, audit: 0}
+verify: {workers: 0}
+"""
+
+
+@pytest.fixture
+def wheel(tmp_path):
+    (tmp_path / "mine.py").write_text(PARTS)
+    file = tmp_path / "recipe.yaml"
+
+    def make(stages, *overrides, folder="runs", head=HEAD):
+        file.write_text(head + "stages:\n" + stages)
+        return Flywheel(load_recipe(file, overrides), runs_dir=tmp_path / folder, base_dir=tmp_path)
+
+    return make
+
+
+def told(result, number):
+    return json.loads((result.path / f"checkpoints/round-{number}/told.json").read_text())
+
+
+def trained_on(result, number, cls):
+    return list(jsonl.read(result.path / f"checkpoints/round-{number}/data.jsonl", cls))
+
+
+RANKED = """\
+  reward: {generate: {}, train: {algorithm: reward}}
+  raft: {rounds: 2, generate: {}, train: {algorithm: sft}, data: [raft]}
+  again: {model: teach, generate: {}, data: [reward, again], train: {algorithm: dpo, start: base}}
+  online: {train: {algorithm: grpo, start: raft}, rewards: [{name: task}, {name: length, max_length: 5, weight: 0.5}]}
+"""
+
+
+def test_a_stage_reads_models_and_data_of_earlier_ones_by_name(wheel):
+    result = wheel(RANKED).run()
+    starts = [told(result, n)["model"].removeprefix(f"{result.path}/") for n in range(6)]
+    assert starts == [
+        "some-model",
+        "checkpoints/round-0",  # the reward model starts from the cold start,
+        "checkpoints/round-0",  # and so does what comes after it: it does not answer
+        "checkpoints/round-2",
+        "some-model",
+        "checkpoints/round-3",
+    ]
+    rounds = {pair.metadata["round"] for pair in trained_on(result, 4, Pair)}
+    assert rounds == {1, 4}
+    assert {row.round for row in trained_on(result, 3, Trajectory)} == {2, 3}
+    assert {row.round for row in trained_on(result, 2, Trajectory)} == {2}
+    assert len(trained_on(result, 5, Task)) == 10
+    assert told(result, 5)["rewards"] == [["exact", 1.0], ["length", 0.5]]
+    assert [row["name"] for row in result.rounds[1:]] == [
+        "reward",
+        "raft",
+        "raft",
+        "again",
+        "online",
+    ]
+
+
+def test_who_answers_is_the_model_that_the_stage_names(wheel):
+    result = wheel(RANKED).run()
+    with History.open(result.path) as ledger:
+        answered = {
+            n: {a.trajectory.model for a in ledger.attempts(n, "policy")} for n in range(1, 6)
+        }
+    assert answered == {
+        1: {"checkpoints/round-0"},
+        2: {"checkpoints/round-0"},
+        3: {"checkpoints/round-2"},
+        4: {"checkpoints/round-0"},
+        5: set(),
+    }
+    # A model that scores is not asked, and a round that makes no other is not measured.
+    assert [n for n, row in enumerate(result.rounds) if "held_out" not in row] == [1]
+
+
+def test_no_two_rounds_ask_the_same_tasks(wheel):
+    result = wheel(RANKED).run()
+    seen = []
+    for number in (1, 2, 3, 4):
+        with History.open(result.path) as ledger:
+            seen.append({a.key.task_id for a in ledger.attempts(number, "policy")})
+    seen.append({task.task_id for task in trained_on(result, 5, Task)})
+    assert sum(map(len, seen)) == len(set().union(*seen)) == 50
+
+
+def test_the_account_of_a_graph_adds_up_and_leads_back(wheel):
+    result = wheel(RANKED).run()
+    account = read_account(result.path)
+    assert account.total.planned == 4 * 40 + 5 * 6
+    assert account.total.pending == 0
+    assert [row["spent"]["samples"] for row in result.rounds] == [7, 47, 47, 47, 47, 7]
+    with RunIndex(result.path) as index:
+        found = {a.key.round for a in index.find(checkpoint="checkpoints/round-4")}
+    assert found == {1, 4}
+
+
+@pytest.mark.parametrize("calls", [0, 2, 4, 6, 8])
+def test_an_interrupted_graph_ends_as_if_it_had_not_been(wheel, monkeypatch, calls):
+    whole = wheel(RANKED, folder="whole").run()
+    left, complete = calls, ScriptedPolicy.complete
+
+    async def interrupted(self, requests, sampling):
+        nonlocal left
+        if left == 0:
+            raise KeyboardInterrupt
+        left -= 1
+        return await complete(self, requests, sampling)
+
+    monkeypatch.setattr(ScriptedPolicy, "complete", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        wheel(RANKED).run()
+    monkeypatch.setattr(ScriptedPolicy, "complete", complete)
+    result = wheel(RANKED).run()
+    for path in sorted((whole.path / "data").iterdir()):
+        assert (result.path / "data" / path.name).read_bytes() == path.read_bytes()
+    assert wheel(RANKED).run().was_finished
+
+
+def test_a_stage_takes_over_what_it_leaves_out(wheel):
+    made = wheel(
+        "  one: {generate: {samples: 2}, train: {algorithm: sft}}\n"
+        "  two: {curate: {max_per_task: 1}, generate: {}, train: {algorithm: dpo, options: {b: 1}}}\n",
+        "train.options={a: 1}",
+        "gates.stop_at=0.9",
+        "curate.rounds=2",
+    ).recipe
+    one, two = made.stages.values()
+    assert (one.generate.tasks, one.generate.samples, two.generate.samples) == (10, 2, 4)
+    assert (one.gates.stop_at, two.gates.stop_at) == (0.9, 0.9)
+    assert (one.curate.rounds, two.curate.rounds, two.curate.max_per_task) == (2, 2, 1)
+    assert one.train.backend == two.train.backend == "mine.py:Copying"
+    assert (one.train.options, two.train.options) == ({"a": 1}, {"b": 1})
+    assert made.rounds == 2
+
+
+def test_the_options_of_one_algorithm_are_not_another_ones(wheel):
+    made = wheel(
+        "  one: {generate: {}, train: {algorithm: dpo}}\n",
+        "train.options={a: 1}",
+        "train.algorithm=sft",
+    ).recipe
+    assert made.stages["one"].train.options == {}
+
+
+def test_a_graph_written_out_reads_back_equal(wheel, tmp_path):
+    recipe = wheel(RANKED).recipe
+    (tmp_path / "again.yaml").write_text(dump_recipe(recipe))
+    assert load_recipe(tmp_path / "again.yaml") == recipe
+
+
+def test_a_graph_that_changed_is_another_recipe_but_for_its_gates(wheel):
+    stages = "  one: {generate: {}, train: {algorithm: sft}}\n"
+    wheel(stages).run()
+    assert wheel(stages, "stages.one.gates.stop_at=0.99").run().was_finished
+    with pytest.raises(ConfigError, match="made by another recipe: stages differs"):
+        wheel(stages, "stages.one.generate.samples=3").run()
+
+
+def test_a_stage_that_is_done_early_makes_room_for_the_next(wheel):
+    stages = (
+        "  one: {rounds: 3, generate: {}, train: {algorithm: sft}, gates: {stop_at: 0.1}}\n"
+        "  two: {generate: {}, train: {algorithm: sft}}\n"
+    )
+    result = wheel(stages).run()
+    assert result.stopped is None
+    assert [(row["round"], row["name"]) for row in result.rounds[1:]] == [(1, "one"), (4, "two")]
+    assert told(result, 4)["model"].endswith("checkpoints/round-1")
+    assert "g" in result.rounds[-1]  # beside the last round that was measured
+    assert wheel(stages).run().was_finished
+
+
+def test_rows_are_mixed_in_their_shares(wheel):
+    stages = """\
+  other: {demonstrate: {count: 8, environment: {name: addition, digits: 1}}}
+  mixed: {generate: {tasks: 40}, data: {mixed: 3, other: 1}, train: {algorithm: sft}}
+"""
+    result = wheel(stages).run()
+    envs = [row.env for row in trained_on(result, 2, Trajectory)]
+    assert envs.count("addition") in (8 * 4, round(envs.count("sorting") / 3))
+    assert abs(envs.count("sorting") - 3 * envs.count("addition")) <= 3
+    demonstrated = list(jsonl.read(result.path / "data/round-1-kept.jsonl", Trajectory))
+    assert {(row.env, row.round, row.verdict.outcome.value) for row in demonstrated} == {
+        ("addition", 1, "pass")
+    }
+
+
+def test_a_buffer_keeps_the_newest_pairs(wheel):
+    stages = "  dpo: {rounds: 3, generate: {}, curate: {rounds: 2, capacity: 25}, train: {algorithm: dpo}}\n"
+    result = wheel(stages).run()
+    pairs = trained_on(result, 3, Pair)
+    assert len(pairs) <= 25
+    assert {pair.metadata["round"] for pair in pairs} <= {2, 3}
+    newest = len(list(jsonl.read(result.path / "data/round-3-pairs.jsonl", Pair)))
+    assert sum(pair.metadata["round"] == 3 for pair in pairs) == min(25, newest)
+
+
+def test_the_right_answer_is_preferred_to_every_failure(wheel):
+    stages = "  orpo: {generate: {samples: 1}, curate: {gold: true}, train: {algorithm: dpo}}\n"
+    result = wheel(stages).run()
+    pairs = trained_on(result, 1, Pair)
+    assert len(pairs) == result.rounds[1]["failed"] > 0
+    assert all("".join(sorted(p.prompt[0].text[5:-1])) == p.chosen[0].text for p in pairs)
+
+
+def test_unsolved_tasks_are_asked_again_with_a_hint_that_no_row_shows(wheel):
+    """The scripted policy reads the digits of the prompt alone, so the hint changes who is right and not what is asked."""
+    stages = '  star: {generate: {samples: 1, hint: " = {answer}"}, train: {algorithm: sft}, data: [star]}\n'
+    head = HEAD.replace(
+        "policy: {name: scripted, accuracy: 0.4, environment: {name: sorting, length: 5}}",
+        "policy: {name: mine.py:Hinted}",
+    )
+    made = wheel(stages, head=head)
+    (made.base_dir / "mine.py").write_text(
+        PARTS
+        + """
+class Hinted(ScriptedPolicy):
+    name = "hinted"
+    def __init__(self):
+        super().__init__(answers=self.say)
+    def load(self, checkpoint):
+        pass
+    def say(self, request):
+        task, sign, answer = request.messages[-1].text.partition(" = ")
+        return answer if sign else "".join(sorted(task[5:-1])) if "0" in task else "?"
+"""
+    )
+    made = wheel(stages, head=head)
+    result = made.run()
+    row = result.rounds[1]
+    assert (row["hinted"], row["hinted_passed"]) == (row["failed"], row["failed"])
+    assert 0 < row["yield"] < 1  # the hinted ones are in no yield
+    kept = trained_on(result, 1, Trajectory)
+    assert len(kept) == 10
+    assert not any("=" in message.text for one in kept for message in one.messages)
+    account = read_account(result.path)
+    assert {r["engine"]: r["planned"] for r in account.rounds if r["round"] == 1} == {
+        "policy": 10,
+        "hinted": row["failed"],
+        "held_out": 6,
+    }
+    assert row["decisions"]["accepted"] == 10
+
+
+def test_revisions_are_judged_and_paired_with_what_they_mend(wheel):
+    stages = """\
+  revise: {generate: {samples: 1}, revise: {critic: {name: "mine.py:Editor"}}, train: {algorithm: sft}, data: [revise]}
+  prefer: {data: [revise], train: {algorithm: dpo}}
+"""
+    result = wheel(stages).run()
+    row = result.rounds[1]
+    assert row["passed"] > row["failed"]
+    kept = trained_on(result, 1, Trajectory)
+    assert all(len(one.messages) == 2 for one in kept)
+    pairs = trained_on(result, 2, Pair)
+    mended = {one.id for one in kept if one.metadata["revision"]["initial"] != one.answer}
+    assert {pair.metadata["id"] for pair in pairs} == mended
+    by_id = {one.id: one for one in kept}
+    for pair in pairs:
+        origin = by_id[pair.metadata["id"]]
+        assert pair.rejected[0].text == origin.metadata["revision"]["initial"]
+        assert pair.chosen[0].text == origin.answer
+        assert pair.metadata["revision"] is True
+
+
+def test_a_stage_may_have_a_judge_of_its_own(wheel):
+    result = wheel(
+        '  one: {generate: {}, verifier: {name: "mine.py:Strict"}, train: {algorithm: sft}}\n'
+    ).run()
+    with History.open(result.path) as ledger:
+        judges = {
+            engine: {ledger.verdict_of(a.key).verifier for a in ledger.attempts(1, engine)}
+            for engine in ("policy", "held_out")
+        }
+    assert judges == {"policy": {"strict"}, "held_out": {"exact"}}
+
+
+@pytest.mark.parametrize(
+    ("stages", "message"),
+    [
+        ("  a: {model: b, generate: {}}\n  b: {generate: {}}\n", "'stages.a.model' must be one of base, teach, got 'b'"),
+        ("  a: {train: {start: teech}}\n", "'stages.a.train.start' must be one of previous, base, teach, got 'teech'; did you mean 'teach'?"),
+        ("  a: {generate: {}, data: [b]}\n", "'stages.a.data' must be one of teach, a, a .jsonl file, got 'b'"),
+        ("  a: {data: {teach: 0}, train: {}}\n", "'stages.a.data.teach' must be above 0, got 0"),
+        ("  a: {curate: {}}\n", "'stages.a' must have a section generate, demonstrate or train"),
+        ("  a: {train: {}, verifier: {name: exact}}\n", "'stages.a.verifier' must not be given without a section generate"),
+        ("  teach: {generate: {}}\n", "'stages.teach' must be named with letters"),
+        ("  a: {generate: {}, rounds: 2}\nrounds: 3\n", "'rounds' must be left out or 2, the sum of the stages' rounds, got 3"),
+        ("  a: {generate: {hint: nothing}}\n", "'stages.a.generate.hint' must have {answer} in it"),
+        ("  a: {generat: {}}\n", "'stages.a.generat' is unknown; did you mean 'generate'?"),
+        ("  a: [generate]\n", "'stages.a' must be a mapping of fields, got ['generate']"),
+        ("  a: {generate: {}, gates: {max_length_ratio: 1}}\n", "'stages.a.gates.max_length_ratio' must be above 1, got 1"),
+    ],
+)  # fmt: skip
+def test_a_graph_that_cannot_be_walked_is_refused_where_it_is_read(wheel, stages, message):
+    with pytest.raises(RecordError) as error:
+        wheel(stages)
+    assert message in str(error.value)
+    assert "recipe.yaml" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("stages", "message"),
+    [
+        ("  a: {demonstrate: {count: 3}}\n  b: {data: [a], train: {algorithm: dpo}}\n", "stages.b.data names the stage 'a', which makes no Pair for 'dpo'"),
+        ("  a: {train: {algorithm: grpo}, data: [teach]}\n", "stages.a.data must be empty for 'grpo', which samples for itself"),
+        ("  a: {generate: {}, train: {algorithm: sft}, rewards: [{name: task}]}\n", "stages.a.rewards are for algorithms that sample"),
+        ("  a: {train: {algorithm: grpo}, rewards: [{name: a}]}\n", "rewards of stage 'a' must name an earlier stage whose model scores, got 'a'"),
+        ("  a: {train: {algorithm: dpo}}\n", "stages.a must have something to train on, got nothing for 'dpo'"),
+        ("  a: {data: [none.jsonl], train: {algorithm: dpo}}\n", "stages.a.data names the file 'none.jsonl', which does not exist"),
+        ("  a: {train: {algorithm: ppo}}\n", "must be one of sft, grpo, dpo, kto, reward, got 'ppo'"),
+        ("  a: {generate: {}, gates: {max_fpr: 0.1}}\n", "stages.a.gates.max_fpr needs an audit of the verifier"),
+        ("  a: {train: {algorithm: sft}, gates: {max_kl: 1}}\n", "stages.a.gates.max_kl needs a policy that tells log-probabilities"),
+        ("  a: {generate: {}, revise: {constitution: none.yaml}}\n", "none.yaml' cannot be read"),
+        ("  a: {train: {algorithm: grpo}, rewards: [{name: lenght}]}\n", "unknown verifier 'lenght'"),
+    ],
+)  # fmt: skip
+def test_a_graph_whose_parts_do_not_fit_leaves_nothing_behind(wheel, stages, message):
+    made = wheel(stages)
+    with pytest.raises(OrbiterError) as error:
+        made.run()
+    assert message in str(error.value)
+    assert not made.path.exists()
