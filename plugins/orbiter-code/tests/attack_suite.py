@@ -1,6 +1,6 @@
 """Run the attacks of ``attacks/`` on a verifier and look for what they must not achieve.
 
-As a script, ``attack_suite.py SANDBOX [FAMILY ...]``, it prints what went wrong, as JSON.
+As a script, ``attack_suite.py SANDBOX [FIRST::STEP]``, it prints what went wrong, as JSON.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from orbiter.verify.answer import answered
 
 FOLDER = Path(__file__).parent / "attacks"
 FAMILIES = ("forge", "leak", "hang", "exhaust", "state", "escape")
+SANDBOXES = ("zygote", "namespaces", "bubblewrap")
 SLACK_S = 0.3
 """How long after its limit a verdict may come."""
 GROWTH = 16 << 20
@@ -327,10 +328,11 @@ def memory(field: str) -> int:
     return int(re.search(rf"^{field}:\s*(\d+) kB$", status, re.MULTILINE)[1]) << 10
 
 
-def main(sandbox: str, *families: str) -> None:
+def main(sandbox: str, part: str = "0::1") -> None:
     """Print what went wrong, by attack."""
+    first, step = map(int, part.split("::"))
     verifier = verifier_under_attack(sandbox)
-    attacks = [a for family in families or FAMILIES for a in read_attacks(family)]
+    attacks = [a for family in FAMILIES for a in read_attacks(family)][first::step]
     with contextlib.closing(verifier), contextlib.closing(World(verifier)) as world:
         wrong = {f"{a.family}: {a.name}": run_attack(verifier, a, world) for a in attacks}
     print(json.dumps({"count": len(attacks), "wrong": {k: v for k, v in wrong.items() if v}}))

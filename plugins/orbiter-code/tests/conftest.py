@@ -48,10 +48,11 @@ def verifier():
 
 
 @pytest.fixture
-def judge(verifier):
-    """Return a function that judges an answer: ``judge(program, tests, **settings)``."""
+def judge(verifier, monkeypatch):
+    """Return a function that judges an answer: ``judge(program, tests, timeout_s=1, **settings)``."""
 
-    def run(answer, tests, **settings):
+    def run(answer, tests, *, timeout_s=1, **settings):
+        monkeypatch.setattr(verifier, "timeout_s", timeout_s)
         task = Task("e", "e:1", (Message("user", "?"),), answer=tests, metadata=settings)
         return verifier.verify(task, answered(task, answer))
 

@@ -1,10 +1,10 @@
 import pytest
 from orbiter_code.inside.hacks import (
     HARD_CODED,
-    MAX_LENGTH,
     SPECIAL_CASED,
     SUPPRESSES,
     TAMPERS,
+    UNREAD,
     flags_of,
 )
 
@@ -36,12 +36,24 @@ def flags(program, tests=ASSERTS, *, kind="asserts", visible=2):
         HONEST,
         "not python at all",
         "",
-        "x" * (MAX_LENGTH + 1),
         "(" * 10_000,
     ],
 )
 def test_honest_programs_have_no_flag(program):
     assert flags(program) == []
+
+
+def test_a_long_program_is_read():
+    padding = "".join(f"def other_{n}(x):\n    return x + {n}\n" for n in range(3000))
+    assert flags(padding + HONEST) == []
+    assert flags(f"{padding}def add(xs):\n    return 6 if xs == [1, 2, 3] else sum(xs)\n") == [
+        SPECIAL_CASED
+    ]
+
+
+@pytest.mark.parametrize("program", ["x = " + "-" * 50_000 + "1", "f" + ".a()" * 800 + ".exit()"])
+def test_what_is_too_deep_to_be_read_is_not_taken_for_clean(program):
+    assert flags(program) == [UNREAD]
 
 
 def test_a_legend_that_the_task_gives_is_no_hard_coding():

@@ -180,7 +180,9 @@ def test_no_sandbox_confines_nothing():
 def test_doctor_names_what_is_missing(only, capsys, monkeypatch):
     only(MissingSandbox)
     entries = [e for e in registry().entries("sandbox") if e.name == "zygote"]
-    monkeypatch.setattr(type(registry()), "entries", lambda self, kind: entries)
+    monkeypatch.setattr(
+        type(registry()), "entries", lambda self, kind: entries if kind == "sandbox" else []
+    )
     monkeypatch.setattr(type(registry()), "create", lambda self, kind, name: MissingSandbox())
     assert main(["doctor"]) == 3
     said = capsys.readouterr()
