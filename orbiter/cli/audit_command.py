@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orbiter.cli.pool_options import add_pool_arguments
+from orbiter.cli.stopping import terminable
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -61,23 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rows", type=int, metavar="N", help="survivors wanted of each round (default: 1000)"
     )
-    parser.add_argument(
-        "--workers", type=int, metavar="N", help="processes that judge (default: half of the cores)"
-    )
-    parser.add_argument(
-        "--timeout-s",
-        type=float,
-        default=10.0,
-        metavar="S",
-        help="seconds that one verdict may take (default: 10)",
-    )
-    parser.add_argument(
-        "--memory-mb",
-        type=int,
-        default=2048,
-        metavar="N",
-        help="bound on the memory of a process, in MiB (default: 2048)",
-    )
+    add_pool_arguments(parser, timeout_s=10)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="write the plot here")
 
@@ -98,7 +85,7 @@ def main(options: argparse.Namespace) -> int:
 
     verifier = make()
     limits = {"fpr": options.max_fpr, "fnr": options.max_fnr}
-    with _progress() as tell:
+    with terminable(), _progress() as tell:
         report = examine(
             lambda: judging_in_workers(
                 make,

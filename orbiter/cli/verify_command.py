@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from orbiter.cli.pool_options import add_pool_arguments
 from orbiter.cli.stopping import stop_code, terminable
 from orbiter.cli.yield_command import add_runs_argument
 
@@ -54,23 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write the judged rows, or the flipped labels, here",
     )
-    parser.add_argument(
-        "--workers", type=int, metavar="N", help="processes that judge (default: half of the cores)"
-    )
-    parser.add_argument(
-        "--timeout-s",
-        type=float,
-        default=30.0,
-        metavar="S",
-        help="seconds that one verdict may take (default: 30)",
-    )
-    parser.add_argument(
-        "--memory-mb",
-        type=int,
-        default=2048,
-        metavar="N",
-        help="bound on the memory of a process, in MiB (default: 2048)",
-    )
+    add_pool_arguments(parser, timeout_s=30)
     parser.add_argument("--json", action="store_true", help="print JSON")
     add_runs_argument(parser)
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orbiter.flywheel.odds import measured_multiplier, wilson
 from orbiter.flywheel.gates import goodhart_reason
+from orbiter.flywheel.odds import measured_multiplier, wilson
 from orbiter.flywheel.summary import summarise_round
 
 AUDIT = {"g": None, "g_low": 44.2, "tpr": 1.0, "fpr": 0.0}
