@@ -107,9 +107,9 @@ class VerlBackend(Backend):
     def _check(self, job: TrainJob) -> dict[str, list[Task]]:
         """Check all that needs no other process, and return the tasks of each split."""
         self.record_of(job.algorithm)
-        check_config(job.config)
-        check_rewards(job.rewards)
         request = self._request(job, row_count=None)
+        check_config(job.config, request.settings)
+        check_rewards(job.rewards)
         model = Path(job.model)
         if model.is_dir() and not (model / "config.json").is_file():
             raise ConfigError(

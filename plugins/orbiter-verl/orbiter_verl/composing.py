@@ -9,7 +9,7 @@ import importlib.util
 import json
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ def compose(request: Request) -> Any:
         import hydra
         from hydra.core.global_hydra import GlobalHydra
         from hydra.errors import HydraException
+        from omegaconf import OmegaConf
         from omegaconf.errors import OmegaConfBaseException
     except ImportError as error:
         raise MissingPluginError(
@@ -47,16 +48,24 @@ def compose(request: Request) -> Any:
     wanted = request.settings.overrides
     for override in wanted:
         _check_own(override)
+
+    def attempt(overrides: Sequence[str]) -> Any:
+        with hydra.initialize_config_dir(str(folder), version_base=None):
+            made = hydra.compose("ppo_trainer", [f"model_engine={engine}", *ours, *overrides])
+            # What an interpolation raises that leads nowhere, it raises here.
+            OmegaConf.to_container(made, resolve=True)
+            return made
+
     GlobalHydra.instance().clear()
     try:
-        with hydra.initialize_config_dir(str(folder), version_base=None):
-            made = hydra.compose(
-                "ppo_trainer", overrides=[f"model_engine={engine}", *ours, *wanted]
-            )
-            _check_values(made)
-            return made
+        return attempt(wanted)
     except (HydraException, OmegaConfBaseException) as error:
-        raise _explained(error, wanted, folder, engine) from error
+        for override in wanted:
+            try:
+                attempt([override])
+            except (HydraException, OmegaConfBaseException) as own:
+                raise _explained(own, override, folder, engine) from own
+        raise ConfigError(f"verl's configuration cannot be composed: {_one_line(error)}") from error
     finally:
         GlobalHydra.instance().clear()
         logging.getLogger("hydra").handlers.clear()
@@ -102,28 +111,19 @@ def _check_own(override: str) -> None:
         )
 
 
-def _check_values(made: Any) -> None:
-    """Raise what an interpolation raises that leads nowhere."""
-    from omegaconf import OmegaConf
+def _explained(error: Exception, override: str, folder: Path, engine: str) -> ConfigError:
+    """Return hydra's error about an override in the words of the house, with what may have been meant."""
+    key, known = _key_of(override), set(_keys(folder, engine))
+    if key in known or override.startswith("+") or "pars" in str(error).lower():
+        return ConfigError(f"override {override!r} cannot be used: {_one_line(error)}")
+    return ConfigError(
+        f"unknown setting of verl {key!r}{did_you_mean(key, known)}",
+        hint="a key that verl's files do not have is added with a + before it",
+    )
 
-    OmegaConf.to_container(made, resolve=True)
 
-
-def _explained(error: Exception, wanted: tuple[str, ...], folder: Path, engine: str) -> ConfigError:
-    """Return hydra's error in the words of the house: which override, and what may have been meant."""
-    said = " ".join(str(error).split())
-    blamed = next((o for o in wanted if _key_of(o) in said or o in said), None)
-    if blamed is None:
-        return ConfigError(f"verl's configuration cannot be composed: {said}")
-    key = _key_of(blamed)
-    known = list(_keys(folder, engine))
-    near = did_you_mean(key, known)
-    if "not in struct" in said or "Could not override" in said or near:
-        return ConfigError(
-            f"unknown setting of verl {key!r}{near}",
-            hint="a key that verl's files do not have is added with a + before it",
-        )
-    return ConfigError(f"override {blamed!r} cannot be used: {said}")
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _keys(folder: Path, engine: str) -> Iterator[str]:

@@ -92,9 +92,9 @@ def decide(settings: Settings) -> Settings:
     if device == "auto":
         device = "cuda" if has_gpu() else "cpu"
     if rollout == "auto":
-        fast = device == "cuda" and importlib.util.find_spec("vllm") is not None
+        fast = device == "cuda" and is_installed("vllm")
         rollout = "vllm" if fast else "transformers"
-    if rollout in ("vllm", "sglang") and importlib.util.find_spec(rollout) is None:
+    if rollout in ("vllm", "sglang") and not is_installed(rollout):
         raise MissingPluginError(
             f"rollout {rollout!r} is not installed in {sys.executable}",
             hint=f"pip install {rollout}, or take the rollout 'transformers'",
@@ -102,6 +102,11 @@ def decide(settings: Settings) -> Settings:
     decided = attrs.evolve(settings, device=device, rollout=rollout)
     check_machine(decided)
     return decided
+
+
+def is_installed(module: str) -> bool:
+    """Return whether a module could be imported here."""
+    return importlib.util.find_spec(module) is not None
 
 
 def has_gpu() -> bool:

@@ -121,12 +121,14 @@ def _policy(request: Request) -> dict[str, Any]:
         # verl takes these two, whatever clip_ratio says.
         f"{actor}.clip_ratio_low": settings.clip_range,
         f"{actor}.clip_ratio_high": settings.clip_range,
-        **_optimiser(actor, config, config.learning_rate),
+        **_optimiser(actor, request, config.learning_rate),
         # Kept in the format of transformers, beside what a resumed run needs.
         f"{actor}.checkpoint.save_contents": ["model", "optimizer", "extra", "hf_model"],
         f"{actor}.checkpoint.load_contents": ["model", "optimizer", "extra"],
     }
-    if settings.strategy != "megatron":
+    if settings.strategy == "megatron":
+        found |= {f"{engine}.megatron.seed": config.seed for engine in (actor, ref)}
+    else:
         found |= {
             f"{actor}.strategy": settings.strategy,
             f"{actor}.use_torch_compile": settings.device != "cpu",
@@ -175,14 +177,21 @@ def _engine(prefix: str, request: Request) -> dict[str, Any]:
     return found
 
 
-def _optimiser(prefix: str, config: TrainConfig, learning_rate: float) -> dict[str, Any]:
-    return {
+def _optimiser(prefix: str, request: Request, learning_rate: float) -> dict[str, Any]:
+    config = request.config
+    found = {
         f"{prefix}.optim.lr": learning_rate,
         f"{prefix}.optim.lr_warmup_steps": config.warmup_steps,
-        f"{prefix}.optim.lr_scheduler_type": config.lr_scheduler or "constant",
         f"{prefix}.optim.weight_decay": config.weight_decay,
         f"{prefix}.optim.betas": [0.9, config.adam_beta2],
         f"{prefix}.optim.clip_grad": config.max_grad_norm,
+    }
+    schedule = config.lr_scheduler or "constant"
+    if request.settings.strategy == "megatron":
+        return {**found, f"{prefix}.optim.lr_decay_style": schedule}
+    return {
+        **found,
+        f"{prefix}.optim.lr_scheduler_type": schedule,
         f"{prefix}.grad_clip": config.max_grad_norm,
     }
 
@@ -219,9 +228,11 @@ def _critic(request: Request) -> dict[str, Any]:
         "critic.ppo_micro_batch_size_per_gpu": config.batch_size * settings.group_size,
         "critic.data_loader_seed": config.seed,
         "critic.cliprange_value": settings.value_clip,
-        **_optimiser("critic", config, config.learning_rate if rate is None else rate),
+        **_optimiser("critic", request, config.learning_rate if rate is None else rate),
     }
-    if settings.strategy != "megatron":
+    if settings.strategy == "megatron":
+        found["critic.megatron.seed"] = config.seed
+    else:
         found |= {"critic.strategy": settings.strategy, **_engine("critic.fsdp", request)}
     return found
 
@@ -253,6 +264,7 @@ def _rollout(request: Request) -> dict[str, Any]:
 
 def _trainer(request: Request) -> dict[str, Any]:
     config, steps = request.config, request.step_count
+    evaluates = request.files is not None and request.files.eval is not None
     found: dict[str, Any] = {
         "trainer.project_name": "orbiter",
         "trainer.experiment_name": request.algorithm,
@@ -261,7 +273,7 @@ def _trainer(request: Request) -> dict[str, Any]:
         # The newest may be incomplete after a crash.
         "trainer.max_actor_ckpt_to_keep": 2,
         "trainer.max_critic_ckpt_to_keep": 2,
-        "trainer.test_freq": -1,
+        "trainer.test_freq": (config.eval_every or NEVER) if evaluates else -1,
         "trainer.val_before_train": False,
         "trainer.resume_mode": "disable",
         "trainer.total_training_steps": steps,

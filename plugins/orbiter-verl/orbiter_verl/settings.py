@@ -126,7 +126,8 @@ _OF_PPO = (
 
 
 def _texts(name: str, value: Any) -> tuple[str, ...]:
-    if isinstance(value, str) or not all(isinstance(item, str) for item in value):
+    many = isinstance(value, list | tuple)
+    if not many or not all(isinstance(item, str) for item in value):
         raise ConfigError(f"{name} must be a list of texts like 'key=value', got {value!r}")
     return tuple(value)
 
@@ -185,8 +186,16 @@ def check_machine(settings: Settings) -> None:
         )
 
 
-def check_config(config: TrainConfig) -> None:
+def check_config(config: TrainConfig, settings: Settings) -> None:
     """Raise ConfigError for hyperparameters that verl has no setting for."""
+    if settings.strategy == "megatron":
+        if config.precision == "fp32":
+            raise ConfigError("precision must be auto or bf16 with megatron, got 'fp32'")
+        if config.lora is not None:
+            raise ConfigError(
+                "lora must be None with megatron",
+                hint="set verl's own actor_rollout_ref.model.lora in the option overrides",
+            )
     if config.lr_scheduler is not None and config.lr_scheduler not in SCHEDULERS:
         raise ConfigError(
             f"lr_scheduler must be {' or '.join(SCHEDULERS)} with the backend 'verl', got {config.lr_scheduler!r}"
