@@ -5,18 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations
 
-from attrs import field, frozen
+from attrs import frozen
 
 from orbiter.convert import show
 from orbiter.errors import ConfigError
 from orbiter.records import Task, Trajectory, Verdict, content_hash
 from orbiter.verify.answer import final_answer
 from orbiter.verify.judges.pairwise import PairwiseJudge, Preference
-
-
-def _judge(_: object, __: object, value: object) -> None:
-    if not isinstance(value, PairwiseJudge):
-        raise ConfigError(f"judge must be a PairwiseJudge, got {show(value)}")
 
 
 @frozen
@@ -33,7 +28,11 @@ class Comparisons:
         judge: Says which of two answers is better.
     """
 
-    judge: PairwiseJudge = field(validator=_judge)
+    judge: PairwiseJudge
+
+    def __attrs_post_init__(self) -> None:
+        if not isinstance(self.judge, PairwiseJudge):
+            raise ConfigError(f"judge must be a PairwiseJudge, got {show(self.judge)}")
 
     def __call__(self, output: str, task: Task) -> Verdict:  # noqa: ARG002  # one answer alone
         """Return that there is nothing to compare one answer with."""

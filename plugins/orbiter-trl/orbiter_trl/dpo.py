@@ -15,7 +15,7 @@ from orbiter.records import Pair
 from orbiter.train.backend import TrainJob
 from orbiter.train.tally import Tally
 from orbiter_trl.preferences import PairBatch, Tokeniser, pad_id_of, read_pairs
-from orbiter_trl.settings import check_choices, refuse_rewards, trl_arguments
+from orbiter_trl.settings import check_choices, check_reference, refuse_rewards, trl_arguments
 from orbiter_trl.weighing import WeighingTrainer
 
 CONFIG = DPOConfig
@@ -62,6 +62,7 @@ def check(job: TrainJob) -> None:
     """Raise if the job asks for what this algorithm cannot do, or its data are no pairs."""
     refuse_rewards(job)
     check_losses(job)
+    check_reference(job, beta=0.1)
     for path in filter(None, (job.data, job.eval_data)):
         check_weights(job, path, read_pairs(path))
 

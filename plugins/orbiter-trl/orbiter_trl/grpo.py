@@ -12,7 +12,7 @@ from orbiter.errors import ConfigError
 from orbiter.train.backend import TrainJob
 from orbiter.train.tally import Tally
 from orbiter_trl.online import CountingTrainer, check_online, make_group_trainer, read_tasks
-from orbiter_trl.settings import check_choices, trl_arguments
+from orbiter_trl.settings import check_choices, check_reference, trl_arguments
 
 CONFIG = GRPOConfig
 """The class whose arguments a job's options are."""
@@ -37,6 +37,7 @@ class CountingGRPOTrainer(CountingTrainer, GRPOTrainer):  # type: ignore[misc]
 def check(job: TrainJob) -> None:
     """Raise if the job asks for what this algorithm cannot do, or its data are no tasks."""
     check_online(job, bound="max_completion_length")
+    check_reference(job, beta=0.0)
     loss = job.options.get("loss_type", "dapo")
     level = job.options.get("importance_sampling_level", "token")
     check_choices("loss_type", loss, LOSSES)

@@ -21,7 +21,7 @@ from orbiter.train.backend import TrainJob
 from orbiter.train.tally import Tally
 from orbiter_trl.preferences import Tokeniser, pad_id_of, pad_tokens, read_unpaired
 from orbiter_trl.rows import TokenRow
-from orbiter_trl.settings import check_choices, refuse_rewards, trl_arguments
+from orbiter_trl.settings import check_choices, check_reference, refuse_rewards, trl_arguments
 
 
 @dataclass
@@ -65,6 +65,7 @@ def check(job: TrainJob) -> None:
     refuse_rewards(job)
     check_choices("loss_type", job.options.get("loss_type", "kto"), LOSSES)
     check_number("beta", job.options.get("beta", 0.1), "(0, inf)")
+    check_reference(job, beta=0.1)
     ratio = job.options.get("label_ratio")
     weights = {"desirable_weight", "undesirable_weight"} & job.options.keys()
     if ratio is not None:

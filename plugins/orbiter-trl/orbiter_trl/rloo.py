@@ -11,7 +11,7 @@ from trl import RLOOConfig, RLOOTrainer
 from orbiter.train.backend import TrainJob
 from orbiter.train.tally import Tally
 from orbiter_trl.online import CountingTrainer, check_online, make_group_trainer, read_tasks
-from orbiter_trl.settings import trl_arguments
+from orbiter_trl.settings import check_reference, trl_arguments
 
 CONFIG = RLOOConfig
 """The class whose arguments a job's options are."""
@@ -27,6 +27,7 @@ class CountingRLOOTrainer(CountingTrainer, RLOOTrainer):  # type: ignore[misc]
 def check(job: TrainJob) -> None:
     """Raise if the job asks for what this algorithm cannot do, or its data are no tasks."""
     check_online(job, bound="max_completion_length")
+    check_reference(job, beta=0.05)
     for path in filter(None, (job.data, job.eval_data)):
         read_tasks(path, job)
 

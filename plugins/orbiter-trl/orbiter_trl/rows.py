@@ -7,11 +7,13 @@ counts what was cut or left out. A test holds the outcome equal to TRL's own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import groupby
 from typing import Any
 
 from attrs import field, frozen
+from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 from trl.chat_template_utils import get_training_chat_template, has_generation_markers
 
@@ -104,7 +106,7 @@ def tokenise(
     rows: list[TokenRow] = []
     lengths: list[int] = []
     truncated = dropped = unended = unmasked = unknown = 0
-    for ids, mask in _masked(list(trajectories), tokenizer):
+    for ids, mask in _rendered(list(trajectories), tokenizer):
         lengths.append(len(ids))
         cut = max_length is not None and len(ids) > max_length
         truncated += cut
@@ -118,6 +120,24 @@ def tokenise(
         unended += not cut and last not in end_ids
         unmasked += IGNORED not in labels
     return TokenRows(rows, truncated, dropped, lengths, unended, unmasked, unknown)
+
+
+def _rendered(
+    trajectories: list[Trajectory], tokenizer: PreTrainedTokenizerBase
+) -> Iterable[tuple[list[int], list[int]]]:
+    with refusals():
+        yield from _masked(trajectories, tokenizer)
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Turn what a chat template raises of itself into a RecordError."""
+    try:
+        yield
+    except TemplateError as error:
+        raise RecordError(
+            f"must be rendered by the chat template, which refused it: {error}", field="messages"
+        ) from error
 
 
 def _masked(

@@ -95,6 +95,37 @@ def check_choices(name: str, value: Any, known: Collection[str]) -> None:
         )
 
 
+def check_reference(job: TrainJob, *, beta: float) -> None:
+    """Raise ConfigError if a job asks for a moving reference that it cannot have, or for adapters that its loss would not see.
+
+    Args:
+        job: Of an algorithm with a reference.
+        beta: The algorithm's default weight of it; with 0 there is none.
+    """
+    options, lora = job.options, job.config.lora
+    if lora is not None and "lm_head" in lora.target_modules:
+        raise ConfigError(
+            f"target_modules of lora must leave out lm_head for {job.algorithm}, got {lora.target_modules!r}",
+            hint="the trainer reads the weights of that layer directly, past an adapter; all-linear leaves it out",
+        )
+    if not options.get("sync_ref_model"):
+        return
+    if lora is not None:
+        raise ConfigError(
+            "sync_ref_model must be left out with lora: the reference is the model without its adapters, and cannot move",
+            hint="train all weights, or keep the first model as the reference",
+        )
+    if options.get("precompute_ref_log_probs"):
+        raise ConfigError(
+            "sync_ref_model must be left out with precompute_ref_log_probs, which takes the reference as it is at first"
+        )
+    if options.get("beta", beta) == 0:
+        raise ConfigError(
+            f"beta must be above 0 with sync_ref_model, got {options.get('beta', beta)}",
+            hint="without beta there is no reference that could be moved",
+        )
+
+
 def refuse_rewards(job: TrainJob) -> None:
     """Raise ConfigError if an algorithm that samples nothing is given rewards."""
     if job.rewards:

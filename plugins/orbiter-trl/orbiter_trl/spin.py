@@ -25,7 +25,7 @@ from orbiter.train.backend import TrainJob
 from orbiter.train.tally import Tally
 from orbiter_trl import dpo
 from orbiter_trl.answering import Answerer
-from orbiter_trl.settings import refuse_rewards, trl_arguments
+from orbiter_trl.settings import check_reference, refuse_rewards, trl_arguments
 
 
 @dataclass
@@ -48,6 +48,7 @@ def check(job: TrainJob) -> None:
     """Raise if the job asks for what this algorithm cannot do, or its data are no demonstrations of one turn."""
     refuse_rewards(job)
     dpo.check_losses(job)
+    check_reference(job, beta=0.1)
     check_number("temperature", job.options.get("temperature", 1.0), "[0, inf)")
     for name in ("max_completion_length", "generation_batch_size"):
         check_whole_number(name, job.options.get(name, 256), low=1)

@@ -18,7 +18,7 @@ from orbiter_trl.chat import to_chat
 from orbiter_trl.loading import from_where
 from orbiter_trl.preferences import Tokeniser
 from orbiter_trl.quiet import quiet
-from orbiter_trl.rows import tokenise
+from orbiter_trl.rows import refusals, tokenise
 
 CHUNKS = (1, 8, 64)
 """Rows that are tried at once, until one can be trained on; the last size goes on."""
@@ -140,11 +140,15 @@ def _prompts_fit(path: Path, config: Any, tokenizer: Any) -> None:
     context = getattr(config.get_text_config(), "max_position_embeddings", None)
     tasks = enumerate(jsonl.read(path, Task), start=1)
     line, longest = max(tasks, key=lambda item: sum(len(m.text) for m in item[1].messages))
-    size = len(
-        tokenizer.apply_chat_template(
-            to_chat(longest.messages), add_generation_prompt=True, tokenize=True, return_dict=True
-        )["input_ids"]
-    )
+    with refusals():
+        size = len(
+            tokenizer.apply_chat_template(
+                to_chat(longest.messages),
+                add_generation_prompt=True,
+                tokenize=True,
+                return_dict=True,
+            )["input_ids"]
+        )
     if context is not None and size >= context:
         raise RecordError(
             f"must leave room for an answer in the model's context of {context} tokens, got a prompt of {size}",
