@@ -49,7 +49,7 @@ class ChoiceVerifier(Verifier):
     answer that is just one of these texts chooses it. Two letters fail.
     """
 
-    name, version = "choice", "1"
+    name, version = "choice", "2"
 
     def verify(self, task: Task, trajectory: Trajectory) -> Verdict:
         """Pass if every statement of the answer chooses the reference; invalid without a reference letter."""

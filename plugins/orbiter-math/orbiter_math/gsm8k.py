@@ -41,7 +41,7 @@ class Gsm8kVerifier(Verifier):
     is a number and nothing else states it. 42 % is 0.42, and 42 where the task asks for percents.
     """
 
-    name, version = "gsm8k", "1"
+    name, version = "gsm8k", "2"
 
     def writings(self, answer: str) -> list[str]:
         """Return a number, or a worked solution that ends in one, with the number in other writings and after another mark."""
