@@ -30,6 +30,7 @@ class JsonlEnvironment(Environment):
         name: Name of the environment; default: the ``env`` of the task rows, or the stem of the file.
         prompt_key: Key of the prompt: text, or a list of messages.
         answer_key: Key of the reference answer.
+        solution_key: Key of a right answer as the policy should write it, where the reference answer is none: tests, say.
         id_key: Key of a text or integer that names the row; default: its number, counted from 0.
         metadata_keys: Keys to be kept as metadata of the task.
         system: A system message to be put before each prompt.
@@ -47,6 +48,7 @@ class JsonlEnvironment(Environment):
         name: str | None = None,
         prompt_key: str | None = None,
         answer_key: str = "answer",
+        solution_key: str | None = None,
         id_key: str | None = None,
         metadata_keys: Sequence[str] = (),
         system: str | None = None,
@@ -60,6 +62,7 @@ class JsonlEnvironment(Environment):
             "name": name,
             "prompt_key": prompt_key,
             "answer_key": answer_key,
+            "solution_key": solution_key,
             "id_key": id_key,
             "system": system,
             "verifier": verifier,
@@ -71,10 +74,12 @@ class JsonlEnvironment(Environment):
         if isinstance(metadata_keys, str) or not all(isinstance(k, str) for k in metadata_keys):
             raise ConfigError(f"metadata_keys must be a list of keys, got {metadata_keys!r}")
         self.prompt_key, self.answer_key, self.id_key = prompt_key, answer_key, id_key
+        self.solution_key = solution_key
         self.metadata_keys, self.system, self.shuffle = tuple(metadata_keys), system, shuffle
         self._verifier = verifier
         self._named = name is not None
         self.name = self.path.stem if name is None else name
+        self._solutions: dict[str, str] = {}
         self._tasks = self._read()
         self._by_id = {task.task_id: task for task in self._tasks}
         if not _NAME.fullmatch(self.name):
@@ -97,7 +102,9 @@ class JsonlEnvironment(Environment):
         return self._tasks[self._orders[seed][index]]
 
     def demonstrate(self, task: Task) -> str | None:
-        """Return the reference answer of the row with this task id, if it is text."""
+        """Return the solution of the row with this task id, or its reference answer if that is text."""
+        if self.solution_key is not None:
+            return self._solutions.get(task.task_id)
         known = self._by_id.get(task.task_id)
         return None if known is None else super().demonstrate(known)
 
@@ -119,6 +126,8 @@ class JsonlEnvironment(Environment):
                     field = self.id_key or "task_id"
                     first = lines[task.task_id]
                     raise _wrong(field, f"must differ from line {first}'s, got {task.task_id!r}")
+                if self.solution_key is not None:
+                    self._solutions[task.task_id] = _solution(row, self.solution_key)
             except RecordError as error:
                 raise error.at(str(self.path), line) from None
             lines[task.task_id] = line
@@ -171,6 +180,13 @@ def _value(row: Mapping[str, Any], key: str) -> Any:
             key, f"is missing{did_you_mean(key, row)}", hint=f"the row has: {', '.join(row)}"
         )
     return row[key]
+
+
+def _solution(row: Mapping[str, Any], key: str) -> str:
+    solution = _value(row, key)
+    if not isinstance(solution, str):
+        raise _wrong(key, f"must be a text, got {solution!r}")
+    return solution
 
 
 def _messages(prompt: object, key: str) -> tuple[Message, ...]:

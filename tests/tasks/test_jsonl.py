@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from orbiter.errors import RecordError
 from orbiter.records import Message, Task
 from orbiter.tasks import TaskStream
 from orbiter.tasks.jsonl import JsonlEnvironment
@@ -99,3 +100,26 @@ def test_a_stream_over_a_file_ends_with_it(file):
         "gsm8k:11",
         "gsm8k:12",
     ]
+
+
+SOLVED = [
+    {"q": "inc", "test": ["assert inc(1) == 2"], "solution": "inc = lambda x: x + 1"},
+    {"q": "dec", "test": "def check(f): ...", "solution": "dec = lambda x: x - 1"},
+]
+
+
+def test_where_the_answer_is_tests_a_solution_is_demonstrated(file):
+    environment = JsonlEnvironment(
+        file(SOLVED), prompt_key="q", answer_key="test", solution_key="solution"
+    )
+    tasks = [environment.task(n, seed=0) for n in range(2)]
+    assert [environment.demonstrate(task) for task in tasks] == [r["solution"] for r in SOLVED]
+    assert environment.demonstrate(Task("gsm8k", "gsm8k:99", ())) is None
+    assert "lambda" not in str(tasks)
+
+
+@pytest.mark.parametrize("wrong", [{}, {"solution": None}, {"solution": ["x"]}])
+def test_a_solution_that_is_no_text_is_named(file, wrong):
+    path = file([SOLVED[0], {**SOLVED[1], "solution": 1} if not wrong else SOLVED[1] | wrong])
+    with pytest.raises(RecordError, match=r"line 2: field 'solution' must be a text"):
+        JsonlEnvironment(path, prompt_key="q", answer_key="test", solution_key="solution")

@@ -1,6 +1,6 @@
 """Run the attacks of ``attacks/`` on a verifier and look for what they must not achieve.
 
-As a script, ``attack_suite.py SANDBOX [FIRST::STEP]``, it prints what went wrong, as JSON.
+As a script, ``attack_suite.py SANDBOX[=FIRST::STEP] ...``, it prints how many attacks there were and what went wrong, as JSON.
 """
 
 from __future__ import annotations
@@ -328,14 +328,24 @@ def memory(field: str) -> int:
     return int(re.search(rf"^{field}:\s*(\d+) kB$", status, re.MULTILINE)[1]) << 10
 
 
-def main(sandbox: str, part: str = "0::1") -> None:
-    """Print what went wrong, by attack."""
+def part_of(attacks: list[Attack], part: str) -> list[Attack]:
+    """Return every so many of the attacks: ``2::5`` is every fifth from the third on."""
     first, step = map(int, part.split("::"))
-    verifier = verifier_under_attack(sandbox)
-    attacks = [a for family in FAMILIES for a in read_attacks(family)][first::step]
-    with contextlib.closing(verifier), contextlib.closing(World(verifier)) as world:
-        wrong = {f"{a.family}: {a.name}": run_attack(verifier, a, world) for a in attacks}
-    print(json.dumps({"count": len(attacks), "wrong": {k: v for k, v in wrong.items() if v}}))
+    return attacks[first::step]
+
+
+def main(*parts: str) -> None:
+    """Print what went wrong, by sandbox and attack."""
+    attacks = [a for family in FAMILIES for a in read_attacks(family)]
+    found = {}
+    for name in parts:
+        sandbox, _, part = name.partition("=")
+        chosen = part_of(attacks, part or "0::1")
+        verifier = verifier_under_attack(sandbox)
+        with contextlib.closing(verifier), contextlib.closing(World(verifier)) as world:
+            wrong = {f"{a.family}: {a.name}": run_attack(verifier, a, world) for a in chosen}
+        found[sandbox] = {"count": len(chosen), "wrong": {k: v for k, v in wrong.items() if v}}
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

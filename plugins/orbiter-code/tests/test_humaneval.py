@@ -4,11 +4,14 @@ import ast
 import itertools
 import json
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from orbiter.records import Outcome
+from orbiter.tasks.jsonl import JsonlEnvironment
+from orbiter.verify.audit.probes import probes
 
 HERE = Path(__file__).parent
 SIBLING = HERE.parents[3] / "shared/data/humaneval_dev.jsonl"
@@ -108,3 +111,28 @@ def test_mutants_fail_as_a_whole(judge):
         for mutant in mutants(row["prompt"] + row["canonical_solution"])
     ]
     assert outcomes.count(Outcome.FAIL) / len(outcomes) > 0.9
+
+
+@pytest.mark.parametrize("rows", [OWN[:4], THEIRS[:4]], ids=["own", "humaneval"])
+def test_an_audit_finds_no_error(rows, tmp_path, verifier):
+    """Gold passes; what is empty, refuses, echoes the prompt, breaks off or imitates a verdict does not."""
+    if not rows:
+        pytest.skip(f"no file {HUMANEVAL}")
+    path = tmp_path / "problems.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    keys = {"prompt_key": "prompt", "answer_key": "test", "solution_key": "canonical_solution"}
+    environment = JsonlEnvironment(
+        path, **keys, id_key="task_id", metadata_keys=["entry_point", "prompt"], verifier="code"
+    )
+    made = probes(environment, verifier, count=len(rows), seed=0)
+    found = Counter(
+        (probe.family, probe.correct, verifier.verify(probe.task, probe.trajectory).outcome)
+        for probe in made
+    )
+    right = {family for family, is_right, outcome in found if is_right and outcome is Outcome.PASS}
+    wrong = {family for family, is_right, outcome in found if not is_right}
+    assert found["gold", True, Outcome.PASS] == len(rows)
+    assert {"gold", "forged trace"} <= right
+    assert {"empty", "refusal", "prompt echo", "truncated", "judge attack"} <= wrong
+    misjudged = [k for k in found if (k[1], k[2]) in ((True, Outcome.FAIL), (False, Outcome.PASS))]
+    assert misjudged == []
