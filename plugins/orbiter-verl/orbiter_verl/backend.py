@@ -206,9 +206,7 @@ class VerlBackend(Backend):
     def _finish(
         self, folder: JobFolder, watch: Watch, checkpoint: Path, notes: list[str]
     ) -> TrainResult:
-        trained = checkpoint / "actor" / "huggingface"
-        if not any(trained.glob("*.safetensors")):
-            raise BackendError(f"verl must leave the weights in {trained}, and there are none")
+        trained = _weights_of(checkpoint)
         folder.publish(lambda draft: _copy(trained, draft))
         tally = watch.account.tally
         alarms = [*notes, *tally.alarms()]
@@ -260,6 +258,16 @@ def keep_metrics(path: Path, step: int) -> list[dict[str, Any]]:
     if lines:
         path.write_bytes(b"".join(kept))
     return rows
+
+
+def _weights_of(checkpoint: Path) -> Path:
+    """Return the folder of a checkpoint of verl's that transformers can load."""
+    for place in ("actor/huggingface", "actor/model/huggingface"):  # FSDP, Megatron
+        if any((checkpoint / place).glob("*.safetensors")):
+            return checkpoint / place
+    raise BackendError(
+        f"verl must leave the weights in the format of transformers in {checkpoint}, and there are none"
+    )
 
 
 def _copy(source: Path, draft: Path) -> None:

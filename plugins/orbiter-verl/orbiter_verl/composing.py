@@ -5,6 +5,7 @@ Needs hydra and verl's YAML files, and imports neither torch nor verl.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import logging
@@ -52,8 +53,9 @@ def compose(request: Request) -> Any:
     def attempt(overrides: Sequence[str]) -> Any:
         with hydra.initialize_config_dir(str(folder), version_base=None):
             made = hydra.compose("ppo_trainer", [f"model_engine={engine}", *ours, *overrides])
-            # What an interpolation raises that leads nowhere, it raises here.
-            OmegaConf.to_container(made, resolve=True)
+            if any("${" in override for override in overrides):
+                # What an interpolation raises that leads nowhere, it raises here.
+                OmegaConf.to_container(made, resolve=True)
             return made
 
     GlobalHydra.instance().clear()
@@ -113,7 +115,7 @@ def _check_own(override: str) -> None:
 
 def _explained(error: Exception, override: str, folder: Path, engine: str) -> ConfigError:
     """Return hydra's error about an override in the words of the house, with what may have been meant."""
-    key, known = _key_of(override), set(_keys(folder, engine))
+    key, known = _key_of(override), _keys(folder, engine)
     if key in known or override.startswith("+") or "pars" in str(error).lower():
         return ConfigError(f"override {override!r} cannot be used: {_one_line(error)}")
     return ConfigError(
@@ -126,22 +128,21 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def _keys(folder: Path, engine: str) -> Iterator[str]:
-    """Yield each key of verl's configuration."""
+@functools.cache
+def _keys(folder: Path, engine: str) -> frozenset[str]:
+    """Return each key of verl's configuration."""
     import hydra
-    from omegaconf import DictConfig
-
-    def walk(node: DictConfig, prefix: str) -> Iterator[str]:
-        for key in node:
-            path = f"{prefix}{key}"
-            yield path
-            child = node._get_node(key)
-            if (
-                isinstance(child, DictConfig)
-                and not child._is_none()
-                and not child._is_interpolation()
-            ):
-                yield from walk(child, f"{path}.")
 
     with hydra.initialize_config_dir(str(folder), version_base=None):
-        yield from walk(hydra.compose("ppo_trainer", overrides=[f"model_engine={engine}"]), "")
+        plain = hydra.compose("ppo_trainer", overrides=[f"model_engine={engine}"])
+    return frozenset(_walk(plain, ""))
+
+
+def _walk(node: Any, prefix: str) -> Iterator[str]:
+    from omegaconf import DictConfig
+
+    for key in node:
+        path, child = f"{prefix}{key}", node._get_node(key)
+        yield path
+        if isinstance(child, DictConfig) and not child._is_none() and not child._is_interpolation():
+            yield from _walk(child, f"{path}.")

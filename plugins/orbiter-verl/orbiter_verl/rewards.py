@@ -18,7 +18,8 @@ import cloudpickle
 from attrs import frozen
 
 from orbiter.errors import BackendError, ConfigError
-from orbiter.train.rewards import RewardSpec
+from orbiter.records import Task, Trajectory
+from orbiter.train.rewards import BatchReward, RewardSpec
 
 
 @frozen
@@ -96,10 +97,14 @@ def _is_the_users(module: Any) -> bool:
         return False
     if name.split(".")[0].startswith("orbiter"):
         return False
+    return not file.startswith(_installed())
+
+
+@functools.cache
+def _installed() -> tuple[str, ...]:
+    """Return the folders of what is installed, and of Python's own modules."""
     paths = sysconfig.get_paths()
-    return not any(
-        file.startswith(paths[key]) for key in ("stdlib", "platstdlib", "purelib", "platlib")
-    )
+    return tuple({paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
 class Recorded:
@@ -111,23 +116,36 @@ class Recorded:
 
     def __init__(self, fn: Callable[..., Any]) -> None:
         functools.update_wrapper(self, fn)
-        self._fn = fn
+        self._fn: Any = fn
         self.traceback: str | None = None
         self.told = False
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         """Return what the function returns."""
+        return self._watched(self._fn, *args, **named)
+
+    def _watched(self, call: Callable[..., Any], *args: Any, **named: Any) -> Any:
         try:
-            return self._fn(*args, **named)
+            return call(*args, **named)
         except Exception:
             if self.traceback is None:
                 self.traceback = traceback.format_exc()
             raise
 
 
+class RecordedBatch(Recorded):
+    """The same of what scores many answers at once."""
+
+    def score_batch(self, pairs: Sequence[tuple[Task, Trajectory]]) -> Any:
+        """Return what the function returns."""
+        return self._watched(self._fn.score_batch, pairs)
+
+
 def recorded(specs: Sequence[RewardSpec]) -> tuple[RewardSpec, ...]:
-    """Return the rewards, each keeping its first traceback; a verifier's errors are in its verdicts already."""
+    """Return the rewards, each keeping its first traceback."""
     return tuple(
-        spec if hasattr(spec.fn, "judge_batch") else attrs.evolve(spec, fn=Recorded(spec.fn))
+        attrs.evolve(
+            spec, fn=(RecordedBatch if isinstance(spec.fn, BatchReward) else Recorded)(spec.fn)
+        )
         for spec in specs
     )

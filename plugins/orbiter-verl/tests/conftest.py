@@ -39,7 +39,6 @@ def nano(tmp_path_factory) -> Path:
 
 
 def make_tasks(count: int) -> list[Task]:
-    """Return tasks with prompts that all differ."""
     return [
         Task(
             "toy",
@@ -51,9 +50,22 @@ def make_tasks(count: int) -> list[Task]:
     ]
 
 
-def write_tasks(path: Path, tasks) -> Path:
-    path.write_bytes(b"".join(orjson.dumps(task.to_row()) + b"\n" for task in tasks))
-    return path
+@pytest.fixture(scope="session")
+def tasks():
+    """Make tasks with prompts that all differ."""
+    return make_tasks
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write tasks as JSONL, and return the file."""
+
+    def make(tasks, name: str = "tasks.jsonl") -> Path:
+        path = tmp_path / name
+        path.write_bytes(b"".join(orjson.dumps(task.to_row()) + b"\n" for task in tasks))
+        return path
+
+    return make
 
 
 def share_of_a(output: str) -> float:
@@ -62,11 +74,11 @@ def share_of_a(output: str) -> float:
 
 
 @pytest.fixture
-def make_job(nano, tmp_path):
+def make_job(nano, write, tmp_path):
     """Make a small job."""
 
     def make(
-        algorithm: str = "grpo", *, tasks=None, config=None, options=None, **changes
+        algorithm: str = "grpo", *, rows=None, config=None, options=None, **changes
     ) -> TrainJob:
         small = {
             "device": "cpu",
@@ -78,11 +90,9 @@ def make_job(nano, tmp_path):
             **{
                 "algorithm": algorithm,
                 "model": str(nano),
-                "data": write_tasks(
-                    tmp_path / "tasks.jsonl", make_tasks(8) if tasks is None else tasks
-                ),
+                "data": write(make_tasks(8) if rows is None else rows),
                 "output_dir": tmp_path / "out",
-                "config": TrainConfig(max_steps=2, batch_size=4, **(config or {})),
+                "config": TrainConfig(**{"max_steps": 2, "batch_size": 4, **(config or {})}),
                 "rewards": (RewardSpec(name="a", fn=share_of_a),),
                 "options": small | (options or {}),
                 **changes,

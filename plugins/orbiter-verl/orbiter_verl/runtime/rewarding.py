@@ -43,7 +43,7 @@ class OrbiterRewardManager(RewardManagerBase):
         }
         folder = Path(mine.samples)
         folder.mkdir(parents=True, exist_ok=True)
-        self._file = (folder / f"{os.uname().nodename}-{os.getpid()}.jsonl").open("ab")
+        self._file = folder / f"{os.uname().nodename}-{os.getpid()}.jsonl"
         self._waiting: list[tuple[str, Task, asyncio.Future[tuple[Any, ...]]]] = []
         self._scoring: asyncio.Task[None] | None = None
 
@@ -73,8 +73,8 @@ class OrbiterRewardManager(RewardManagerBase):
             token_count=length,
             traceback=traceback,
         )
-        self._file.write(orjson.dumps(asdict(sample)) + b"\n")
-        self._file.flush()
+        with self._file.open("ab") as file:
+            file.write(orjson.dumps(asdict(sample)) + b"\n")
         if score is None:
             raise Unscored(reason)
         return {"reward_score": score, "reward_extra_info": {}}
