@@ -6,8 +6,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from threading import Lock
-from time import perf_counter
 
 import attrs
 from attrs import define, field, frozen
@@ -15,6 +13,7 @@ from attrs import define, field, frozen
 from orbiter.convert import unstructure
 from orbiter.errors import BudgetExceededError, LedgerError
 from orbiter.flywheel.allocation import Allocator
+from orbiter.flywheel.busy_clock import BusyClock
 from orbiter.flywheel.engines import POLICY
 from orbiter.generate.policy import Completion, Policy, Request, Sampling, ask
 from orbiter.hookspecs import VerdictsEvent
@@ -61,31 +60,6 @@ class RolloutPlan:
     def key(self, task: Task, attempt: int) -> AttemptKey:
         """Return the identity of one attempt."""
         return AttemptKey(self.round, self.engine, task.env, task.task_id, attempt)
-
-
-class BusyClock:
-    """Wall time during which at least one of several overlapping pieces of work was under way, in whatever threads."""
-
-    def __init__(self) -> None:
-        self._under_way, self._since, self._total_s = 0, 0.0, 0.0
-        self._lock = Lock()
-
-    @property
-    def total_s(self) -> float:
-        """Seconds so far."""
-        return self._total_s + (perf_counter() - self._since if self._under_way else 0.0)
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if self._under_way == 0:
-                self._since = perf_counter()
-            self._under_way += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._under_way -= 1
-            if self._under_way == 0:
-                self._total_s += perf_counter() - self._since
 
 
 @define

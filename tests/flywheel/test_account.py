@@ -1,29 +1,15 @@
 import pytest
 
 from orbiter.errors import OrbiterError
-from orbiter.flywheel import Flywheel, load_recipe, odds
+from orbiter.flywheel import odds
 from orbiter.flywheel.account import find_run, read_account
 from orbiter.ledger import Attempt, AttemptKey, Decision, Ledger
 from orbiter.records import Message, Trajectory, Verdict
 
-RECIPE = """\
-name: small
-seed: 3
-rounds: 2
-environment: {name: sorting, length: 5}
-policy: {name: scripted, accuracy: 0.5, environment: {name: sorting, length: 5}}
-generate: {tasks: 20, samples: 4}
-evaluate: {tasks: 10, audit: 40}
-verify: {workers: 0}
-"""
-
 
 @pytest.fixture(scope="module")
-def account(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("account")
-    (folder / "recipe.yaml").write_text(RECIPE)
-    recipe = load_recipe(folder / "recipe.yaml")
-    return read_account(Flywheel(recipe, runs_dir=folder, base_dir=folder).run().path)
+def account(finished_run):
+    return read_account(finished_run)
 
 
 @pytest.fixture
@@ -71,13 +57,13 @@ def test_sums_are_conserved_by_row_and_in_all(account):
     for row in account.rounds:
         assert row["planned"] == row["passed"] + row["failed"] + row["pending"]
         if row["engine"] == "policy":
-            assert sum(row["decisions"].values()) == row["planned"] == 80
+            assert sum(row["decisions"].values()) == row["planned"] == 120
 
 
 def test_yield_comes_with_its_interval_and_the_audit(account):
     row = account.rounds[2]
-    interval = odds.wilson(row["passed"], 80)
-    assert row["yield"] == row["passed"] / 80
+    interval = odds.wilson(row["passed"], 120)
+    assert row["yield"] == row["passed"] / 120
     assert (row["yield_low"], row["yield_high"]) == (interval.low, interval.high)
     assert (account.audit["tpr"], account.audit["fpr"]) == (1.0, 0.0)
     assert row["corrected_yield"] == row["yield"]

@@ -10,7 +10,6 @@ from orbiter.errors import (
     RecordError,
     UserCodeError,
 )
-from orbiter.flywheel import Flywheel, load_recipe
 from orbiter.flywheel.account import read_account
 from orbiter.flywheel.summary import summarise_round
 
@@ -74,24 +73,8 @@ gates: {max_invalid_rate: 0.2}
 """
 
 
-@pytest.fixture
-def wheel(tmp_path):
-    (tmp_path / "mine.py").write_text(PARTS)
-    (tmp_path / "recipe.yaml").write_text(RECIPE)
-
-    def make(*overrides, folder="runs"):
-        recipe = load_recipe(tmp_path / "recipe.yaml", overrides)
-        return Flywheel(recipe, runs_dir=tmp_path / folder, base_dir=tmp_path)
-
-    return make
-
-
-def data_of(run):
-    return {p.name: p.read_bytes() for p in sorted((run / "data").iterdir())}
-
-
 @pytest.mark.parametrize("fault", ["server-down", "verifier-down"])
-def test_what_failed_is_done_again_when_the_cause_is_mended(wheel, tmp_path, fault):
+def test_what_failed_is_done_again_when_the_cause_is_mended(wheel, tmp_path, fault, data_of):
     whole = wheel(folder="whole").run()
     (tmp_path / fault).touch()
     with pytest.raises(

@@ -12,17 +12,6 @@ from orbiter.verify import Verifier
 from orbiter.verify.exact import ExactVerifier
 from orbiter.verify.pool import VerifierPool
 
-RECIPE = """\
-name: small
-seed: 3
-rounds: 2
-environment: {name: sorting, length: 5}
-policy: {name: scripted, accuracy: 0.5, environment: {name: sorting, length: 5}}
-generate: {tasks: 30, samples: 4}
-evaluate: {tasks: 20, audit: 0}
-verify: {workers: 0}
-"""
-
 
 class Stricter(Verifier):
     """Right answers that do not begin with a digit of ``refused``."""
@@ -45,20 +34,11 @@ class Stricter(Verifier):
         return Verdict.failed("refused") if refused else Verdict.passed()
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """The folder of a finished run; tests copy it."""
-    folder = tmp_path_factory.mktemp("made")
-    (folder / "recipe.yaml").write_text(RECIPE)
-    recipe = load_recipe(folder / "recipe.yaml")
-    return Flywheel(recipe, runs_dir=folder / "runs", base_dir=folder).run().path
-
-
 @pytest.fixture
-def run(made, tmp_path):
+def run(finished_run, tmp_path):
     import shutil
 
-    return shutil.copytree(made, tmp_path / "small")
+    return shutil.copytree(finished_run, tmp_path / "small")
 
 
 def again(run, verifier, **more):
@@ -106,11 +86,13 @@ def rows_of(path):
     return [row for _, row in jsonl.read_objects(path)]
 
 
-def test_a_run_that_was_judged_again_goes_on_as_if_it_had_not_been(run, made, tmp_path):
+def test_a_run_that_was_judged_again_goes_on_as_if_it_had_not_been(run, finished_run, tmp_path):
     again(run, Stricter())
-    recipe = load_recipe(made.parent.parent / "recipe.yaml", ["rounds=3"])
-    longer = Flywheel(recipe, runs_dir=run.parent, base_dir=made.parent.parent).run()
-    other = Flywheel(recipe, runs_dir=tmp_path / "at-once", base_dir=made.parent.parent).run()
+    recipe = load_recipe(finished_run.parent.parent / "recipe.yaml", ["rounds=3"])
+    longer = Flywheel(recipe, runs_dir=run.parent, base_dir=finished_run.parent.parent).run()
+    other = Flywheel(
+        recipe, runs_dir=tmp_path / "at-once", base_dir=finished_run.parent.parent
+    ).run()
     for name in ("round-3-kept.jsonl", "round-1-kept.jsonl"):
         assert (longer.path / "data" / name).read_bytes() == (
             other.path / "data" / name

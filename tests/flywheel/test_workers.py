@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from orbiter.errors import BudgetExceededError, ConfigError, RecordError
-from orbiter.flywheel import Flywheel, load_recipe
 from orbiter.flywheel.account import read_account
 from orbiter.ledger import History
 
@@ -52,27 +51,11 @@ verify: {workers: 2, timeout_s: 2}
 """
 
 
-@pytest.fixture
-def wheel(tmp_path):
-    (tmp_path / "mine.py").write_text(PARTS)
-    (tmp_path / "recipe.yaml").write_text(RECIPE)
-
-    def make(*overrides, folder="runs"):
-        recipe = load_recipe(tmp_path / "recipe.yaml", overrides)
-        return Flywheel(recipe, runs_dir=tmp_path / folder, base_dir=tmp_path)
-
-    return make
-
-
-def data_of(run):
-    return {p.name: p.read_bytes() for p in sorted((run / "data").iterdir())}
-
-
 def pids(folder) -> set[int]:
     return {int(pid) for pid in (folder / "pids").read_text().split()}
 
 
-def test_a_run_that_judges_in_workers_has_the_data_of_one_that_does_not(wheel, tmp_path):
+def test_a_run_that_judges_in_workers_has_the_data_of_one_that_does_not(wheel, tmp_path, data_of):
     whole = wheel("verify.workers=0", folder="whole").run()
     assert pids(tmp_path) == {os.getpid()}
     (tmp_path / "pids").unlink()
@@ -112,7 +95,7 @@ def test_hostile_answers_cost_their_own_verdicts_alone(wheel, tmp_path):
 
 
 def test_verifier_that_is_lost_too_often_ends_the_run_and_the_run_goes_on_when_it_is_mended(
-    wheel, tmp_path
+    wheel, tmp_path, data_of
 ):
     whole = wheel(folder="whole").run()
     (tmp_path / "hostile").touch()
@@ -123,7 +106,7 @@ def test_verifier_that_is_lost_too_often_ends_the_run_and_the_run_goes_on_when_i
     assert data_of(again.path) == data_of(whole.path)
 
 
-def test_how_a_run_verifies_may_change_when_it_goes_on(wheel):
+def test_how_a_run_verifies_may_change_when_it_goes_on(wheel, data_of):
     wheel("rounds=1").run()
     longer = wheel(
         "rounds=2", "verify.workers=1", "verify.timeout_s=9", "verify.cache_size=0"
@@ -131,7 +114,7 @@ def test_how_a_run_verifies_may_change_when_it_goes_on(wheel):
     assert data_of(longer.path) == data_of(wheel(folder="at-once").run().path)
 
 
-def test_a_cache_on_disk_serves_other_runs(wheel, tmp_path):
+def test_a_cache_on_disk_serves_other_runs(wheel, tmp_path, data_of):
     cache = f"verify.cache={tmp_path / 'verdicts.sqlite'}"
     first = wheel(cache, "verify.workers=0").run()
     (tmp_path / "pids").unlink()
@@ -165,7 +148,7 @@ def test_a_verifier_that_cannot_be_sent_is_refused_before_the_run(wheel, tmp_pat
 
 
 @pytest.mark.slow
-def test_a_run_killed_while_workers_judge_loses_nothing_and_leaves_nobody(tmp_path):
+def test_a_run_killed_while_workers_judge_loses_nothing_and_leaves_nobody(tmp_path, data_of):
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(
         "name: small\nseed: 3\nrounds: 2\n"

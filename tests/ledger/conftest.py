@@ -1,10 +1,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import orjson
 import pytest
 
 from orbiter.ledger import Attempt, AttemptKey, Ledger
 from orbiter.records import Message, Trajectory
+
+TASKS = [("sorting", "b"), ("adding", "a"), ("sorting", "a")]
 
 
 def _attempt(key: AttemptKey, text: str | None = None, **more: object) -> Attempt:
@@ -35,3 +38,22 @@ def run_dir(tmp_path: Path) -> Path:
 def ledger(run_dir: Path):
     with Ledger.open(run_dir) as opened:
         yield opened
+
+
+@pytest.fixture
+def planned() -> Callable[..., list[AttemptKey]]:
+    """Return a function that plans a round of three tasks and gives what is pending."""
+
+    def plan(ledger: Ledger, samples: int = 2, round: int = 1) -> list[AttemptKey]:
+        ledger.plan(round, "policy", TASKS, samples=samples)
+        return list(ledger.pending(round, "policy"))
+
+    return plan
+
+
+@pytest.fixture
+def lines() -> Callable[[Path, str], list[dict]]:
+    """Return a function that reads the rows of one of a run's files."""
+    return lambda run_dir, name: [
+        orjson.loads(line) for line in (run_dir / f"{name}.jsonl").read_bytes().splitlines()
+    ]
