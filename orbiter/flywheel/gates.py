@@ -15,7 +15,7 @@ from orbiter.flywheel.drift import length_ratio, refusal_rise
 from orbiter.flywheel.sections import Gates
 from orbiter.intervals import Estimate
 
-_Z = NormalDist().inv_cdf(0.975)
+_Z = NormalDist().inv_cdf(0.995)
 
 
 def budget_reason(gates: Gates, rows: Sequence[Mapping[str, Any]]) -> str | None:
@@ -114,12 +114,12 @@ def goodhart_reason(
 ) -> str | None:
     """Return why a run should stop because its verifier is being gamed, or None.
 
-    The verifier sees progress that the audit verifier does not: what rises is skill at the verifier. Two findings close the gate, both about the odds
-    of the held-out rates since an earlier round, by their 95 % intervals (Woolf 1955):
+    The verifier sees progress that the audit verifier does not: what rises is skill at the verifier. Two findings close the gate, both about
+    the held-out rates since an earlier round, by 95 % intervals; those of odds are Woolf's (1955):
 
     1. since any earlier round, the visible odds rose and the audited ones fell;
-    2. since a round at least ``rounds`` before, the visible odds rose, the audited ones are not seen to have risen, and they rose by less than the visible
-       ones. An audit verifier that errs shows less of a true rise, but it shows it.
+    2. since a round at least ``rounds`` before, the visible odds rose, the audited ones are not seen to have risen, and the visible rate gained more
+       than the audited one. An audit verifier that errs shows less of a true rise, but it shows it.
 
     All these rounds answer the same tasks, so the intervals err on the wide side.
 
@@ -144,18 +144,26 @@ def goodhart_reason(
         if audited.interval.high < 1:
             return story.format("fell", "both beyond")
         late = row["round"] - before["round"] >= rounds
-        if late and audited.interval.low <= 1 and _less(audited, visible):
+        if late and audited.interval.low <= 1 and _parted(before, row):
             return story.format("did not rise", "by")
     return None
 
 
-def _less(one: Estimate, other: Estimate) -> bool:
-    """Return whether an odds multiplier is below another for certain, taken as independent, which same answers make cautious."""
-    ends = ((e.interval.low, e.interval.high) for e in (one, other))
-    errors = [(math.log(high) - math.log(low)) / (2 * _Z) for low, high in ends]
-    if one.value is None or other.value is None:
-        return False
-    return math.log(other.value) - math.log(one.value) > _Z * math.hypot(*errors)
+def _parted(before: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
+    """Return whether the visible rate gained more than the audited one, by the normal interval of the difference of both gains (99 %, as many pairs of rounds are looked at).
+
+    Rates and not odds: an audit verifier that errs shows a fixed share of a gain in rate, but ever less of one in odds as its rate nears its ceiling.
+    The four rates are taken as independent, which answers to the same tasks make cautious; each is shrunk by one pass and one failure.
+    """
+    gap, variance = 0.0, 0.0
+    for name, sign in (("held_out", 1), ("audited", -1)):
+        for facts, when in ((row, 1), (before, -1)):
+            valid = facts[f"{name}_valid"]
+            size = facts.get(f"{name}_effective") or valid
+            rate = (facts[f"{name}_passed"] / valid * size + 1) / (size + 2)
+            gap += sign * when * rate
+            variance += rate * (1 - rate) / size
+    return gap > _Z * math.sqrt(variance)
 
 
 def multiplier(name: str, before: Mapping[str, Any], row: Mapping[str, Any]) -> Estimate:

@@ -148,9 +148,8 @@ def write_preference_set(wheel: Flywheel, turn: Turn, record: type) -> dict[str,
 
 def _replay(wheel: Flywheel, turn: Turn, parts: Sequence[Part], *, capacity: int) -> str:
     """Write the pairs of the last rounds, the newest first to stay, as a buffer of so many holds them."""
-    buffer = ReplayBuffer(capacity=capacity, max_age=turn.number)
-    for part in parts:
-        buffer = buffer.added(jsonl.read(part.path, Pair), round=turn.number)
+    pairs = (pair for part in parts for pair in jsonl.read(part.path, Pair))
+    buffer = ReplayBuffer(capacity=capacity, max_age=turn.number).added(pairs, round=turn.number)
     path = f"data/round-{turn.number}.jsonl"
     jsonl.write(wheel.place(path), buffer.pairs)
     return path
