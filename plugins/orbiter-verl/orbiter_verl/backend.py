@@ -110,6 +110,11 @@ class VerlBackend(Backend):
         request = self._request(job, row_count=None)
         check_config(job.config, request.settings)
         check_rewards(job.rewards)
+        if job.toolbox is not None:
+            raise ConfigError(
+                f"toolbox must be None with the backend 'verl', got {job.toolbox!r}",
+                hint="tools are called in grpo of the backend 'trl'",
+            )
         model = Path(job.model)
         if model.is_dir() and not (model / "config.json").is_file():
             raise ConfigError(

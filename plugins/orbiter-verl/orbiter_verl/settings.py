@@ -209,6 +209,11 @@ def check_config(config: TrainConfig, settings: Settings) -> None:
         raise ConfigError(
             f"lora.dropout must be 0 with the backend 'verl', got {config.lora.dropout!r}"
         )
+    if config.lora is not None and config.lora.bits is not None:
+        raise ConfigError(
+            f"lora.bits must be None with the backend 'verl', got {config.lora.bits!r}",
+            hint="adapters on quantised weights are trained by the backend 'trl'",
+        )
     for name in config.report_to:
         if name not in TRACKERS:
             raise ConfigError(

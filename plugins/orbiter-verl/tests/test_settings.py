@@ -69,6 +69,7 @@ def test_the_defaults_are_those_of_the_config():
         (TrainConfig(lr_scheduler="linear"), "lr_scheduler must be constant or cosine with the backend 'verl', got 'linear'"),
         (TrainConfig(max_length=8), "max_length must be None with the backend 'verl', got 8"),
         (TrainConfig(lora=LoraConfig(dropout=0.1)), "lora.dropout must be 0 with the backend 'verl', got 0.1"),
+        (TrainConfig(lora=LoraConfig(bits=4)), "lora.bits must be None with the backend 'verl', got 4"),
         (TrainConfig(report_to=("tensorbord",)), "report_to must be among tensorboard, wandb, mlflow, swanlab, trackio, got 'tensorbord'; did you mean"),
     ],
 )  # fmt: skip
