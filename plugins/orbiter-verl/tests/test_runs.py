@@ -1,0 +1,382 @@
+"""verl itself, on Ray: a GRPO training, and a PPO training whose reward breaks on the way and which then goes on."""
+
+import asyncio
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from pathlib import Path
+
+import attrs
+import numpy as np
+import orjson
+import psutil
+import pytest
+import torch
+import yaml
+from attrs import frozen
+from orbiter_verl.attempt import attempts
+from orbiter_verl.backend import VerlBackend
+from orbiter_verl.process import MARK, WorkerTraceback
+from orbiter_verl.samples import Sample, SampleReader
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from orbiter.errors import BackendError, UserCodeError
+from orbiter.records import Message, Task
+from orbiter.train import RewardSpec, TrainResult, VeRLConfig, VeRLTrainer
+from orbiter.train import objectives as o
+from orbiter.train.backend import TrainJob
+from orbiter.train.config import TrainConfig
+
+LETTERS = "abcdefgh"
+TASKS = [Task("toy", f"toy:{c}", (Message("user", f"say {c}:"),), answer=c) for c in LETTERS]
+GROUP = 4
+
+
+def share_of_a(output):
+    return output.count("a") / max(1, len(output))
+
+
+def picky(output, task):
+    """Cannot tell of some answers, and of one task's hardly ever can."""
+    known = "abc" if task.answer == "h" else "adefgh"
+    return 0.0 if output[:1] in known else None
+
+
+@frozen
+class Run:
+    """A training that is done."""
+
+    job: TrainJob
+    result: TrainResult
+    seen: list
+
+    @property
+    def folder(self) -> Path:
+        return self.job.output_dir
+
+    @property
+    def rows(self) -> list[dict]:
+        return [
+            orjson.loads(line) for line in (self.folder / "metrics.jsonl").read_bytes().splitlines()
+        ]
+
+    def samples(self, step: int) -> list[list[Sample]]:
+        """Return the samples of a step, by group."""
+        found: dict[str, list[Sample]] = {}
+        made = attempts(self.folder / "verl")
+        mine = [a for a in made if a.start < step][-1]
+        for sample in SampleReader(mine.samples).read():
+            if sample.step == step and sample.split == "train":
+                found.setdefault(sample.group, []).append(sample)
+        return list(found.values())
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "tasks.jsonl"
+    path.write_bytes(b"".join(orjson.dumps(task.to_row()) + b"\n" for task in TASKS))
+    return path
+
+
+def left_behind() -> list[str]:
+    """Return the processes of any training."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if MARK in process.environ() and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(" ".join(process.cmdline()))
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+@pytest.fixture(scope="module")
+def grpo(nano, data, tmp_path_factory) -> Run:
+    seen = []
+    job = TrainJob(
+        algorithm="grpo",
+        model=str(nano),
+        data=data,
+        eval_data=data,
+        output_dir=tmp_path_factory.mktemp("grpo") / "out",
+        config=TrainConfig(max_steps=12, batch_size=4, learning_rate=2e-2, log_every=1, eval_every=6, seed=1),
+        rewards=(RewardSpec(name="a", fn=share_of_a), RewardSpec(name="picky", weight=0.5, fn=picky)),
+        options={"group_size": GROUP, "max_prompt_length": 16, "max_response_length": 8, "device": "cpu"},
+        on_metrics=lambda step, metrics: seen.append(step),
+    )  # fmt: skip
+    return Run(job, VerlBackend().train(job), seen)
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("verl-grpo")
+class TestGrpo:
+    def test_the_reward_rises(self, grpo):
+        rewards = [row["rewards/a"] for row in grpo.rows]
+        assert np.mean(rewards[-3:]) > np.mean(rewards[:3]) + 0.25
+        assert grpo.result.metrics.reward == grpo.rows[-1]["reward"]
+        assert grpo.result.metrics.steps == 12
+
+    def test_advantages_are_the_oracles_and_what_has_no_score_has_none(self, grpo):
+        lone = 0
+        for row in grpo.rows:
+            advantages, weights, scores = [], [], []
+            for group in grpo.samples(row["step"]):
+                assert len(group) == GROUP
+                valid = np.array([sample.score is not None for sample in group])
+                if valid.sum() < 2:
+                    lone += valid.sum()
+                    continue
+                given = np.array(
+                    [[0.0 if sample.score is None else sample.score for sample in group]]
+                )
+                found = o.group_advantages(given, valid=valid[None], eps=1e-6)[0]
+                advantages += list(found[valid])
+                weights += [sample.token_count for sample, on in zip(group, valid) if on]
+                scores += list(given[0][valid])
+            mean = np.average(advantages, weights=weights)
+            assert row["critic/advantages/mean"] == pytest.approx(mean, abs=1e-5)
+            assert row["critic/advantages/max"] == pytest.approx(max(advantages), abs=1e-5)
+            assert row["critic/advantages/min"] == pytest.approx(min(advantages), abs=1e-5)
+            assert row["critic/score/mean"] == pytest.approx(np.mean(scores), abs=1e-5)
+            # At the first update of a batch the ratio is 1, so that the loss is minus the advantage, averaged over tokens.
+            ratio = np.ones((1, len(advantages)))
+            loss = o.clipped_policy_loss(ratio, np.array([advantages]))
+            assert row["actor/pg_loss"] == pytest.approx(
+                np.average(loss[0], weights=weights), abs=1e-5
+            )
+            kl_loss = row["actor/kl_loss"]
+            assert row["loss"] == pytest.approx(row["actor/pg_loss"] + 0.001 * kl_loss, abs=1e-5)
+        assert lone  # the case was there
+        assert grpo.rows[0]["actor/kl_loss"] == pytest.approx(0, abs=1e-6)
+
+    def test_what_has_no_score_is_counted_and_said(self, grpo):
+        missing = [
+            sum(s.score is None for group in grpo.samples(row["step"]) for s in group)
+            for row in grpo.rows
+        ]
+        assert [row["unscored"] for row in grpo.rows] == missing
+        total = 12 * 4 * GROUP
+        assert f"{sum(missing)} of {total} answers could not be scored: picky: returned None ({sum(missing)})" in grpo.result.alarms  # fmt: skip
+        for row in grpo.rows:
+            scored = [
+                s for group in grpo.samples(row["step"]) for s in group if s.score is not None
+            ]
+            assert row["reward"] == pytest.approx(np.mean([s.score for s in scored]))
+            assert row["rewards/a"] == pytest.approx(np.mean([s.rewards["a"] for group in grpo.samples(row["step"]) for s in group]))  # fmt: skip
+
+    def test_metrics_come_in_order_and_are_told(self, grpo):
+        steps = [row["step"] for row in grpo.rows]
+        assert steps == grpo.seen == list(range(1, 13))
+        assert [row["step"] for row in grpo.rows if "eval_reward" in row] == [6, 12]
+        assert grpo.result.metrics.extra["eval_reward"] == grpo.rows[-1]["eval_reward"]
+        counts = [
+            sum(s.token_count for group in grpo.samples(n) for s in group if s.score is not None)
+            for n in steps
+        ]
+        assert grpo.result.token_count == sum(counts) == grpo.rows[-1]["token_count"]
+
+    def test_the_rollout_and_the_training_agree(self, grpo):
+        assert max(row["training/rollout_probs_diff_max"] for row in grpo.rows) < 1e-5
+
+    def test_the_checkpoint_is_a_model_of_transformers(self, grpo):
+        model = AutoModelForCausalLM.from_pretrained(grpo.result.checkpoint, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(grpo.result.checkpoint)
+        chat = tokenizer.apply_chat_template([{"role": "user", "content": "say b:"}], add_generation_prompt=True, return_tensors="pt")  # fmt: skip
+        answer = model.generate(**chat, max_new_tokens=6, do_sample=False)[
+            0, chat["input_ids"].shape[1] :
+        ]
+        assert share_of_a(tokenizer.decode(answer, skip_special_tokens=True)) > 0.5
+        start = AutoModelForCausalLM.from_pretrained(grpo.job.model)
+        assert not torch.equal(model.lm_head.weight, start.lm_head.weight)
+
+    def test_what_verl_was_told_is_there_and_what_was_secret_is_not(self, grpo):
+        attempt = grpo.folder / "verl/attempt-1"
+        config = yaml.safe_load((attempt / "config.yaml").read_text())
+        assert config["algorithm"]["adv_estimator"] == "grpo"
+        assert config["actor_rollout_ref"]["rollout"]["n"] == GROUP
+        assert not (attempt / "rewards.pkl").exists()
+        assert not (grpo.folder / "resume").exists()
+        assert not list(Path(tempfile.gettempdir()).glob("orbiter-ray-*"))
+
+    def test_a_job_that_is_done_is_not_done_again(self, grpo):
+        assert VerlBackend().train(grpo.job) == grpo.result
+        assert len(attempts(grpo.folder / "verl")) == 1
+
+    def test_another_job_in_its_folder_is_refused(self, grpo):
+        other = attrs.evolve(grpo.job, options={**grpo.job.options, "kl_coef": 0.5})
+        with pytest.raises(BackendError, match="must be new or hold the same job"):
+            VerlBackend().train(other)
+
+
+@pytest.fixture(scope="module")
+def ppo(nano, data, tmp_path_factory):
+    """Return a PPO training through VeRLTrainer that broke after step 4, the error, and the same after it went on."""
+    folder = tmp_path_factory.mktemp("ppo")
+    flag, seen = str(folder / "broken"), []
+
+    def moody(output):
+        if os.path.exists(flag):
+            raise ZeroDivisionError("the reward broke")
+        return share_of_a(output)
+
+    config = VeRLConfig(
+        algorithm="ppo", max_steps=12, batch_size=8, learning_rate=1e-2, kl_coef=0.05, group_size=2, save_every=2, log_every=1, seed=3,
+    )  # fmt: skip
+    options = {
+        "kl_target": 0.02,
+        "kl_horizon": 100,
+        "max_prompt_length": 16,
+        "max_response_length": 8,
+        "device": "cpu",
+    }
+
+    class Watched(VeRLTrainer):
+        def _announce(self, step, metrics):
+            seen.append(step)
+            if step == 4 and not os.path.exists(flag) and len(seen) == 4:
+                Path(flag).touch()
+
+    def trainer():
+        return Watched(
+            config, rewards=[RewardSpec(name="a", fn=moody)], model=nano, dataset=data, output_dir=folder / "out", options=options
+        )  # fmt: skip
+
+    with pytest.raises(UserCodeError) as caught:
+        asyncio.run(trainer().train())
+    os.remove(flag)
+    second = trainer()
+    metrics = asyncio.run(second.train())
+    assert metrics == second.result.metrics
+    job = attrs.evolve(second._job, on_metrics=None)
+    return Run(job, second.result, seen), caught.value
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("verl-ppo")
+class TestPpo:
+    def test_the_reward_rises(self, ppo):
+        rewards = [row["reward"] for row in ppo[0].rows]
+        assert np.mean(rewards[-3:]) > np.mean(rewards[:3]) + 0.25
+
+    def test_a_reward_that_breaks_is_named_with_its_own_traceback(self, ppo):
+        error = ppo[1]
+        assert error.message.startswith(
+            "no answer of several batches could be scored: a: raised ZeroDivisionError ("
+        )
+        assert isinstance(error.__cause__, WorkerTraceback)
+        assert "in moody" in str(error.__cause__)
+        assert "ZeroDivisionError: the reward broke" in str(error.__cause__)
+        assert "attempt-1/log.txt" in error.hint
+
+    def test_it_goes_on_from_its_newest_checkpoint(self, ppo):
+        run, _ = ppo
+        first, second = attempts(run.folder / "verl")
+        assert (first.start, second.start % 2) == (0, 0)
+        assert second.start >= 4
+        assert [row["step"] for row in run.rows] == list(range(1, 13))
+        assert run.seen[-(12 - second.start) :] == list(range(second.start + 1, 13))
+        config = yaml.safe_load((second.path / "config.yaml").read_text())
+        assert config["trainer"]["resume_from_path"].endswith(f"global_step_{second.start}")
+
+    def test_the_adaptive_weight_is_the_oracles_also_where_it_went_on(self, ppo):
+        rows = ppo[0].rows
+        assert rows[0]["kl_coef"] == pytest.approx(0.05)
+        for row, after in itertools.pairwise(rows):
+            expected = o.adaptive_kl_coef(
+                row["kl_coef"], row["kl"], target=0.02, horizon=100, count=16
+            )
+            assert after["kl_coef"] == pytest.approx(expected, abs=1e-6)
+        assert len({row["kl_coef"] for row in rows}) > 6
+
+    def test_first_step_quantities_are_the_oracles(self, ppo):
+        row, groups = ppo[0].rows[0], ppo[0].samples(1)
+        samples = [sample for group in groups for sample in group]
+        scores = np.array([sample.score for sample in samples])
+        lengths = np.array([sample.token_count for sample in samples])
+        # The policy is the reference, so there is no penalty yet; with discount and lambda 1 each token's return is the score.
+        assert row["kl"] == pytest.approx(0, abs=1e-6)
+        returns = np.repeat(scores, lengths)
+        for name, found in (
+            ("mean", returns.mean()),
+            ("max", returns.max()),
+            ("min", returns.min()),
+        ):
+            assert row[f"critic/returns/{name}"] == pytest.approx(found, abs=1e-5)
+        # verl says the mean of the values and how much of the returns they explain; the value loss follows from both.
+        unexplained = (1 - row["critic/vf_explained_var"]) * (returns.var(ddof=1) + 1e-5)
+        spread = unexplained * (len(returns) - 1) / len(returns)
+        bias = row["critic/values/mean"] - returns.mean()
+        assert row["critic/vf_loss"] == pytest.approx(0.5 * (spread + bias**2), abs=1e-5)
+        # Whitened advantages have mean 0, and so has the loss at a ratio of 1.
+        assert row["critic/advantages/mean"] == pytest.approx(0, abs=1e-5)
+        assert row["actor/pg_loss"] == pytest.approx(0, abs=1e-5)
+
+    def test_rewards_hold_the_penalty_of_each_token(self, ppo):
+        for row in ppo[0].rows:
+            samples = [s for group in ppo[0].samples(row["step"]) for s in group]
+            # kl is the mean over tokens, per answer; what each answer loses is the sum over its tokens.
+            lost = row["critic/score/mean"] - row["critic/rewards/mean"]
+            longest = max(s.token_count for s in samples)
+            assert (
+                abs(lost)
+                <= row["kl_coef"] * longest * max(abs(row["kl"]) * len(samples), 1e-6) + 1e-6
+            )
+        assert any(row["critic/score/mean"] != row["critic/rewards/mean"] for row in ppo[0].rows)
+
+    def test_nothing_is_left(self, ppo):
+        assert not (ppo[0].folder / "resume").exists()
+        assert AutoModelForCausalLM.from_pretrained(ppo[0].result.checkpoint) is not None
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("verl-ppo")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_no_process_outlives_the_one_that_began(nano, data, tmp_path, number):
+    (tmp_path / "reward.py").write_text("def count(output):\n    return output.count('a')\n")
+    mark = uuid.uuid4().hex
+    command = [
+        sys.executable, "-m", "orbiter.cli", "train", "--backend", "verl", "--model", str(nano), "--data", str(data), "--reward", "reward.py:count",
+        "--output", "out", "batch_size=4", "options.device=cpu", "options.max_prompt_length=16", "options.max_response_length=8",
+    ]  # fmt: skip
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "TRAINING_OF_A_TEST": mark},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+    def mine():
+        found = []
+        for other in psutil.process_iter():
+            try:
+                if (
+                    other.environ().get("TRAINING_OF_A_TEST") == mark
+                    and other.status() != psutil.STATUS_ZOMBIE
+                ):
+                    found.append(other.name())
+            except (psutil.Error, OSError):
+                continue
+        return found
+
+    try:
+        while "raylet" not in (running := mine()):
+            assert process.poll() is None, process.stderr.read()
+            assert running
+            time.sleep(0.2)
+        process.send_signal(number)
+        said = process.communicate()[1]
+        assert process.returncode == (143 if number == signal.SIGTERM else -number)
+        if number == signal.SIGTERM:
+            assert "stopped; what is done is in out." in said
+            assert not mine()
+        while mine():
+            time.sleep(0.2)
+    finally:
+        process.kill()
+        process.wait()
