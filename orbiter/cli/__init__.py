@@ -23,6 +23,7 @@ from orbiter.errors import OrbiterError, OrbiterWarning, UserCodeError, did_you_
 
 COMMANDS = {
     "run": "turn the loop that a recipe describes, or go on with it",
+    "compare": "run recipes from one start on one budget, and say which comes how far",
     "plan": "say what a recipe will cost, from a short timed probe",
     "preview": "show a few tasks, answers and verdicts before spending anything",
     "verify": "judge the rows of a file, or the stored attempts of a run again",

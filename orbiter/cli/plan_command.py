@@ -23,7 +23,7 @@ def main(options: argparse.Namespace) -> int:
 
     if options.probe < 1:
         raise ConfigError(f"--probe must be >= 1, got {options.probe}")
-    recipe = load_recipe(options.recipe, options.overrides)
+    recipe = load_recipe(options.recipe, options.overrides, scale=options.scale)
     wheel = Flywheel(recipe, runs_dir=options.runs, base_dir=options.recipe.parent)
     found = estimate(wheel, tasks=options.probe)
     print(

@@ -22,7 +22,7 @@ def main(options: argparse.Namespace) -> int:
 
     if options.n < 1:
         raise ConfigError(f"-n must be >= 1, got {options.n}")
-    recipe = load_recipe(options.recipe, options.overrides)
+    recipe = load_recipe(options.recipe, options.overrides, scale=options.scale)
     wheel = Flywheel(recipe, runs_dir=options.runs, base_dir=options.recipe.parent)
     with probing(wheel) as model:
         tasks = stages.round_tasks(wheel, 1)[: options.n]

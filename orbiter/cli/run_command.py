@@ -28,6 +28,11 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="field=value",
         help="replace a field, such as policy.temperature=0.8",
     )
+    parser.add_argument(
+        "--scale",
+        action="store_true",
+        help="lay the recipe's section scale over it: a real model instead of a small one",
+    )
     add_runs_argument(parser)
 
 
@@ -37,7 +42,7 @@ def main(options: argparse.Namespace) -> int:
     from orbiter.flywheel import Flywheel, load_recipe
     from orbiter.plugin import plugin_manager
 
-    recipe = load_recipe(options.recipe, options.overrides)
+    recipe = load_recipe(options.recipe, options.overrides, scale=options.scale)
     wheel = Flywheel(recipe, runs_dir=options.runs, base_dir=options.recipe.parent)
     progress = Progress(recipe, live=not options.plain and sys.stdout.isatty())
     plugin_manager().register(progress)

@@ -28,7 +28,26 @@ _SHARED = ("generate", "curate", "train", "gates")
 """The sections whose fields a stage takes over where it leaves them out."""
 
 
-def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, scale: bool = False) -> Recipe:
+START = (
+    "environment",
+    "verifier",
+    "audit_verifier",
+    "model",
+    "policy",
+    "teach",
+    "evaluate",
+    "seed",
+)
+"""The sections that say where a run begins and how it is measured, and not what it does."""
+
+
+def load_recipe(
+    path: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    scale: bool = False,
+    start: str | Path | None = None,
+) -> Recipe:
     """Read a recipe file and apply dotted overrides.
 
     Args:
@@ -36,12 +55,40 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, scale: bool 
         overrides: Texts like ``policy.temperature=0.8``; the value is read as YAML.
         scale: Lay the file's section ``scale`` over the rest first: fields replace fields, and a section with a ``name`` or an ``id`` the
             whole section.
+        start: Another recipe file, whose start takes the place of this one's: the sections of :data:`START`.
 
     Raises:
         ConfigError: The file cannot be read, is no YAML, or an override is malformed.
         RecordError: A field is unknown, missing or wrong; names the file, the line and the field.
     """
     path = Path(path)
+    root, data = _read(path)
+    if start is not None:
+        _, other = _read(Path(start))
+        data = {key: value for key, value in data.items() if key not in START}
+        data |= {key: other[key] for key in START if key in other}
+    try:
+        overlay = data.pop(SCALE, None)
+        if scale:
+            data = _laid_over(data, _mapping(overlay, SCALE, hint=_NO_SCALE))
+        changed = [_override(data, item) for item in overrides]
+        _complete_stages(data)
+    except RecordError as error:
+        raise error.at(str(path), _line_of(root, error.field or "")) from None
+    try:
+        return structure(_fill(data, data.get("inputs") or {}, path=str(path)), Recipe)
+    except RecordError as error:
+        place = error.field or ""
+        given = next(
+            (c for c in changed if place == c or place.startswith((c + ".", c + "["))), None
+        )
+        if given:
+            raise error.at(f"override {given!r}") from None
+        raise error.at(str(path), _line_of(root, place)) from None
+
+
+def _read(path: Path) -> tuple[yaml.Node | None, dict[str, Any]]:
+    """Return the YAML nodes of a recipe file and its plain data."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -62,24 +109,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, scale: bool 
         raise error.at(str(path), error.line) from None
     if not isinstance(data, dict):
         raise RecordError(f"must be a mapping of fields, got {show(data)}", source=str(path))
-    try:
-        overlay = data.pop(SCALE, None)
-        if scale:
-            data = _laid_over(data, _mapping(overlay, SCALE, hint=_NO_SCALE))
-        changed = [_override(data, item) for item in overrides]
-        _complete_stages(data)
-    except RecordError as error:
-        raise error.at(str(path), _line_of(root, error.field or "")) from None
-    try:
-        return structure(_fill(data, data.get("inputs") or {}, path=str(path)), Recipe)
-    except RecordError as error:
-        place = error.field or ""
-        given = next(
-            (c for c in changed if place == c or place.startswith((c + ".", c + "["))), None
-        )
-        if given:
-            raise error.at(f"override {given!r}") from None
-        raise error.at(str(path), _line_of(root, place)) from None
+    return root, data
 
 
 _NO_SCALE = "the recipe says there what changes for a real model; this one has no such section"
