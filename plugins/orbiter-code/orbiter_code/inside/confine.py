@@ -31,7 +31,7 @@ USE = READ_FILE | WRITE_FILE | TRUNCATE | IOCTL_DEV
 ALL = (1 << 16) - 1
 """Rights to files: to read, to use a device, and every one."""
 
-MAX_THREADS = 1024
+MAX_THREADS = 512
 """How many threads a job may have."""
 
 # What extension modules of the standard library link to and read.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import os
+import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ WARM = (
 """Modules that lie imported in every job; any other of the standard library is imported when a program asks for it."""
 
 _FIRST_USER = 0x6F720000
-"""Where root starts them, jobs run as a user from here on: nobody else's."""
+"""Where root starts them, jobs run as a user from here on: nobody else's, and hardly ever that of another verifier, whose threads
+would count for both."""
 
 
 def inside_options(
@@ -45,7 +46,7 @@ def inside_options(
     return {
         "memory": limits.memory_mb << 20,
         "cpu_s": limits.cpu_s,
-        "user": _FIRST_USER + (os.getpid() & 0xFFFF),
+        "user": _FIRST_USER + secrets.randbelow(1 << 16),
         "confined": confined,
         "namespaces": namespaces,
         "alone": alone,
