@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from orbiter.errors import BackendError
 from orbiter.train.backend import TrainJob
 from orbiter_trl.chat import fit_threads
 from orbiter_trl.quantising import quantised
+from orbiter_trl.quiet import no_report
 
 SCORING = {
     "reward": AutoModelForSequenceClassification,
@@ -40,7 +40,11 @@ def load(job: TrainJob) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """
     shared = from_where(job)
     # Mixed precision keeps its master weights in fp32.
-    weights = {"dtype": torch.float32, "use_safetensors": True, **quantised(job.config.lora)}
+    weights = {
+        "dtype": torch.float32,
+        "use_safetensors": True,
+        **quantised(job.config.lora, scoring=job.algorithm in SCORING),
+    }
     try:
         tokenizer = AutoTokenizer.from_pretrained(job.model, **shared)
         if job.algorithm in SCORING:
@@ -58,20 +62,12 @@ def load(job: TrainJob) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
 
 def _with_head(kind: Any, name: str, **how: Any) -> PreTrainedModel:
     """Return the model with a head for one number; that the head is new is expected, and that anything else is would be an error."""
-    log = logging.getLogger("transformers.modeling_utils")
-    log.addFilter(_is_no_report)
-    try:
+    with no_report():
         model, found = kind.from_pretrained(name, num_labels=1, output_loading_info=True, **how)
-    finally:
-        log.removeFilter(_is_no_report)
     body = f"{model.base_model_prefix}."
     if lacking := sorted(key for key in found["missing_keys"] if key.startswith(body)):
         raise BackendError(f"model {name!r} must hold all its weights, and lacks {lacking[0]}")
     return model  # type: ignore[no-any-return]
-
-
-def _is_no_report(record: logging.LogRecord) -> bool:
-    return "LOAD REPORT" not in record.getMessage()
 
 
 def from_where(job: TrainJob) -> dict[str, Any]:

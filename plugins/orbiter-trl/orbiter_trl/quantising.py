@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from orbiter.errors import ConfigError, MissingPluginError
 from orbiter.train.config import LoraConfig
+from orbiter_trl.quiet import no_report
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -40,21 +41,28 @@ def check_quantising(lora: LoraConfig | None) -> None:
         )
 
 
-def quantised(lora: LoraConfig | None) -> dict[str, Any]:
-    """Return the arguments of ``from_pretrained`` that quantise the weights; none where the adapters do not ask for it."""
+def quantised(lora: LoraConfig | None, *, scoring: bool = False) -> dict[str, Any]:
+    """Return the arguments of ``from_pretrained`` that quantise the weights; none where the adapters do not ask for it.
+
+    Args:
+        lora: The adapters.
+        scoring: Whether the model has a head that scores, which is new, trained whole, and must not be rounded.
+    """
     if lora is None or lora.bits is None:
         return {}
     import torch
     from transformers import BitsAndBytesConfig
 
+    whole = ["score", "classifier"] if scoring else None
     if lora.bits == 8:
-        how = BitsAndBytesConfig(load_in_8bit=True)
+        how = BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=whole)
     else:
         how = BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=torch.bfloat16,
+            llm_int8_skip_modules=whole,  # of 4 bits too, despite its name
         )
     return {"quantization_config": how, "dtype": torch.bfloat16}
 
@@ -72,7 +80,7 @@ def merged_into_whole(adapted: Any, **how: Any) -> PreTrainedModel:
     base = adapted.get_base_model()
     settings = base.config.to_dict()
     settings.pop("quantization_config", None)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, no_report():
         adapted.save_pretrained(folder)
         whole = type(base).from_pretrained(
             Path(base.config.name_or_path).as_posix(),

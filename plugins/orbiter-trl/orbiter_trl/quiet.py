@@ -1,10 +1,26 @@
-"""Silence: the progress bars of the libraries below, taken away while they work."""
+"""Silence: the progress bars and expected reports of the libraries below, taken away while they work."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def no_report() -> Iterator[None]:
+    """Keep transformers from reporting weights that are new, where a new head is expected."""
+    log = logging.getLogger("transformers.modeling_utils")
+    log.addFilter(_is_no_report)
+    try:
+        yield
+    finally:
+        log.removeFilter(_is_no_report)
+
+
+def _is_no_report(record: logging.LogRecord) -> bool:
+    return "LOAD REPORT" not in record.getMessage()
 
 
 @contextlib.contextmanager

@@ -70,6 +70,9 @@ def test_the_weights_are_quantised_as_in_qlora():
     )
     assert how.bnb_4bit_compute_dtype == four["dtype"] == torch.bfloat16
     assert quantised(LoraConfig(bits=8))["quantization_config"].load_in_8bit
+    for bits in (4, 8):  # a head that is new is trained whole
+        scoring = quantised(LoraConfig(bits=bits), scoring=True)["quantization_config"]
+        assert "score" in scoring.llm_int8_skip_modules
 
 
 @pytest.mark.parametrize("algorithm", ["sft", "reward", "prm"])
