@@ -32,7 +32,7 @@ COMMANDS = {
     "yield": "print the account of a run",
     "report": "write the report of a run as one HTML page",
     "export": "write the data of a run in another tool's format",
-    "lineage": "trace a checkpoint to its rows, or a row to its origin",
+    "explain": "trace a checkpoint to its rows, or a row to all it came from and taught",
     "doctor": "attack the sandboxes of this machine, and look at what the backends need of it",
     "plugins": "list plugins, what they add, and why one failed to load",
 }

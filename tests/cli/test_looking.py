@@ -1,6 +1,7 @@
-"""The commands that look at a run: yield, report, export and lineage."""
+"""The commands that look at a run: yield, report, export and explain."""
 
 import json
+import shutil
 
 import pytest
 
@@ -53,7 +54,7 @@ def test_export_to_the_run_and_elsewhere(orbiter, copy, tmp_path):
 
 def test_lineage_of_a_row(orbiter, finished):
     row = next(iter(jsonl.read(finished / "small/data/round-1-kept.jsonl", Trajectory)))
-    said = orbiter("lineage", "small", row.id, "--runs", finished)
+    said = orbiter("explain", "small", row.id, "--runs", finished)
     assert (said.code, said.err) == (0, "")
     assert "  verdict      pass (exact 1)\n" in said.out
     assert "  decision     accepted\n" in said.out
@@ -62,6 +63,7 @@ def test_lineage_of_a_row(orbiter, finished):
 
 LEARNING = """
 import json
+import shutil
 from orbiter.records import Trajectory
 from orbiter.train.backend import Backend, TrainResult
 from orbiter.train.config import TrainMetrics
@@ -83,7 +85,7 @@ def test_lineage_of_a_checkpoint(orbiter, tmp_path):
     (tmp_path / "learning.py").write_text(LEARNING)
     train = ("model.id=m", "train.backend=learning.py:Learning", "rounds=2")
     assert orbiter("run", "small.yaml", *train, "--no-report").code == 0
-    said = orbiter("lineage", "small", "checkpoints/round-2")
+    said = orbiter("explain", "small", "checkpoints/round-2")
     assert (said.code, said.err) == (0, "")
     lines = said.out.splitlines()
     assert lines[0] == "checkpoint checkpoints/round-2/checkpoint (round 2)"
@@ -116,8 +118,22 @@ def test_what_a_server_calls_itself_cannot_steer_the_terminal(orbiter, tmp_path)
     )
     assert orbiter("run", tmp_path / "recipe.yaml", "--plain", "--no-report").code == 0
     row = next(iter(jsonl.read(tmp_path / "runs/liar/data/round-1-kept.jsonl", Trajectory)))
-    for command in (["yield", "liar"], ["lineage", "liar", row.id]):
+    for command in (["yield", "liar"], ["explain", "liar", row.id]):
         said = orbiter(*command)
         assert (said.code, said.err) == (0, "")
         assert "\\x1b[31m" in said.out
         assert "\x1b" not in said.out
+
+
+def test_a_row_and_a_checkpoint_are_found_without_their_run(orbiter, finished, tmp_path):
+    row = next(jsonl.read(finished / "small/data/round-1-kept.jsonl", Trajectory))
+    named = orbiter("explain", "small", row.id, "--runs", finished)
+    assert orbiter("explain", row.id, "--runs", finished).out == named.out
+    shutil.copytree(finished / "small", tmp_path / "two/one")
+    shutil.copytree(finished / "small", tmp_path / "two/other")
+    said = orbiter("explain", row.id, "--runs", tmp_path / "two")
+    assert said.code == 2
+    assert f"several runs have {row.id!r}" in said.err
+    assert "one, other" in said.err
+    said = orbiter("explain", "nothing", "--runs", finished)
+    assert "no run has a checkpoint or row 'nothing'" in said.err

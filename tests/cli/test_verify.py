@@ -202,7 +202,7 @@ def test_a_run_judged_again_lists_what_flipped(orbiter, tmp_path):
     assert sum(int(word) for word in lines[1].split() if word.isdigit()) == len(flips) + 12
     for flip in flips:
         assert f"  {flip['id']}  round {flip['round']}" in said.out
-        shown = orbiter("lineage", "small", flip["id"]).out
+        shown = orbiter("explain", "small", flip["id"]).out
         for outcome in (flip["before"], flip["after"]):
             assert f"  verdict      {outcome}" in shown
     again = json.loads(orbiter("verify", "--rescore", "small", *pattern, "--json").out)

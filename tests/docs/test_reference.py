@@ -17,7 +17,7 @@ from orbiter import errors, hookspecs, records
 from orbiter.builtins import NAMES
 from orbiter.cli import COMMANDS
 from orbiter.flywheel import sections
-from orbiter.flywheel.recipe import Recipe
+from orbiter.flywheel.recipe import Recipe, Stage
 from orbiter.generate.policy import Sampling
 from orbiter.ledger import Fate
 from orbiter.plugin import registry
@@ -38,6 +38,10 @@ RECIPE_CLASSES = {
     "train.lora": LoraConfig,
     "evaluate": sections.Evaluate,
     "gates": sections.Gates,
+    "stages": Stage,
+    "demonstrate": sections.Demonstrate,
+    "revise": sections.Revise,
+    "rewards": sections.Reward,
 }
 INHERITED = {
     sections.PolicySpec: None,

@@ -9,7 +9,7 @@ import pytest
 
 from orbiter.ledger import Ledger
 
-KNOWN = "known: run, plan, preview, verify, audit, yield, report, export, lineage, doctor, plugins"
+KNOWN = "known: run, compare, plan, preview, verify, audit, train, yield, report, export, explain, doctor, plugins"
 
 ARGUMENTS = [
     ("rnu", f"unknown command 'rnu'; did you mean 'run'?; {KNOWN}"),
@@ -23,7 +23,9 @@ ARGUMENTS = [
     ("report", "the following arguments are required: run"),
     ("export", "the following arguments are required: run, format"),
     ("export small", "the following arguments are required: format"),
-    ("lineage small", "the following arguments are required: of"),
+    ("explain", "the following arguments are required: of"),
+    ("explain none", "no run has a checkpoint or row 'none' in 'runs': it is empty"),
+    ("compare", "the following arguments are required: recipes"),
     ("run small.yaml --plan", "unknown argument '--plan'; did you mean '--plain'?"),
     ("run small.yaml --pla", "unknown argument '--pla'; did you mean '--plain'?"),
     ("run small.yaml --seed=3", "unknown argument '--seed=3'"),
@@ -46,7 +48,7 @@ ARGUMENTS = [
     ("yield none", "run must be a run's folder or its name, got 'none'"),
     ("report none", "run must be a run's folder or its name, got 'none'"),
     ("export none trl-sft", "run must be a run's folder or its name, got 'none'"),
-    ("lineage none row", "run must be a run's folder or its name, got 'none'"),
+    ("explain none row", "run must be a run's folder or its name, got 'none'"),
     ("yield .", "run must be a run's folder or its name, got '.'"),
     ("yield small.yaml", "run must be a run's folder or its name, got 'small.yaml'"),
     ("run small.yaml rounds", "override must look like field=value, got 'rounds'"),
@@ -99,7 +101,7 @@ def test_export_to_a_place_that_cannot_be(refused, run):
 
 def test_checkpoint_or_row_that_the_run_does_not_have(refused, run):
     for name in ("checkpoints/round-9", "0123456789abcdef"):
-        assert refused("lineage", "small", name) == (
+        assert refused("explain", "small", name) == (
             f"run 'runs/small' has no checkpoint and no row {name!r}",
             "checkpoints: none; a row is given by its id",
         )
@@ -119,7 +121,7 @@ def test_run_that_another_process_works_on(refused, run):
     assert todo.startswith("wait for it or stop it")
 
 
-@pytest.mark.parametrize("command", ["yield small", "report small", "lineage small x"])
+@pytest.mark.parametrize("command", ["yield small", "report small", "explain small x"])
 def test_damaged_line_in_the_middle(refused, run, command):
     lines = (run / "attempts.jsonl").read_bytes().splitlines(keepends=True)
     lines[2] = lines[2][:40] + b"\n"
