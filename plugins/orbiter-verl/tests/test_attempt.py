@@ -1,0 +1,59 @@
+"""Attempts on a job, and from where the next one goes on."""
+
+import orjson
+import pytest
+from orbiter_verl.attempt import attempts, kl_coef_after, new_attempt, newest_checkpoint
+from orbiter_verl.backend import keep_metrics
+from orbiter_verl.keys import Request
+from orbiter_verl.settings import read_settings
+
+from orbiter.train.config import TrainConfig
+
+
+class TestAttempts:
+    def test_they_are_numbered(self, tmp_path):
+        assert attempts(tmp_path) == []
+        made = [new_attempt(tmp_path, start) for start in (0, 0, 4)]
+        (tmp_path / "attempt-x").mkdir()
+        assert attempts(tmp_path) == made
+        assert [(a.number, a.start) for a in made] == [(1, 0), (2, 0), (3, 4)]
+
+    @pytest.mark.parametrize("text", [None, "", "x"])
+    def test_a_checkpoint_counts_once_verl_says_so(self, tmp_path, text):
+        (tmp_path / "global_step_3").mkdir()
+        if text is not None:
+            (tmp_path / "latest_checkpointed_iteration.txt").write_text(text)
+        assert newest_checkpoint(tmp_path) == (0, None)
+        (tmp_path / "latest_checkpointed_iteration.txt").write_text("3")
+        assert newest_checkpoint(tmp_path) == (3, tmp_path / "global_step_3")
+        (tmp_path / "latest_checkpointed_iteration.txt").write_text("4")
+        assert newest_checkpoint(tmp_path) == (0, None)
+
+    def test_rows_after_the_checkpoint_are_cut(self, tmp_path):
+        path = tmp_path / "metrics.jsonl"
+        assert keep_metrics(path, 3) == []
+        path.write_bytes(b'{"step":1}\n{"step":3}\n{"step":4}\n{"st')
+        assert keep_metrics(path, 3) == [{"step": 1}, {"step": 3}]
+        assert path.read_bytes() == b'{"step":1}\n{"step":3}\n'
+
+    def test_the_controller_goes_on_where_it_stood(self, tmp_path):
+        settings = read_settings(
+            "ppo", {"kl_target": 0.1, "kl_horizon": 100, "kl_coef": 0.5, "group_size": 2}
+        )
+        request = Request(
+            algorithm="ppo", model="m", config=TrainConfig(batch_size=5), settings=settings
+        )
+        assert kl_coef_after(tmp_path, 2, request) == 0.5
+        rows = [
+            {
+                "step": n,
+                "data": {"actor/reward_kl_penalty": 0.2, "actor/reward_kl_penalty_coeff": n / 10},
+            }
+            for n in (1, 2, 3)
+        ]
+        attempt = new_attempt(tmp_path, 0)
+        (attempt.path / "metrics.jsonl").write_bytes(
+            b"".join(orjson.dumps(row) + b"\n" for row in rows)
+        )
+        # 20 % above its target at most: 0.2 * (1 + 0.2 * 10 answers / 100).
+        assert kl_coef_after(tmp_path, 2, request) == pytest.approx(0.204)
