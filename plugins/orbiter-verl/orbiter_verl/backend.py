@@ -17,7 +17,7 @@ from orbiter.curate.export.verl import Verl
 from orbiter.errors import BackendError, ConfigError, RecordError
 from orbiter.records import Task
 from orbiter.train.backend import Backend, Finding, TrainJob, TrainResult
-from orbiter.train.config import TrainConfig, TrainMetrics
+from orbiter.train.config import LoraConfig, TrainConfig, TrainMetrics
 from orbiter.train.job_folder import JobFolder
 from orbiter.train.rewards import check_rewards
 from orbiter_verl.attempt import (
@@ -31,6 +31,7 @@ from orbiter_verl.attempt import (
 )
 from orbiter_verl.driver import Order
 from orbiter_verl.keys import Request
+from orbiter_verl.merging import merge_adapters
 from orbiter_verl.process import compose_elsewhere
 from orbiter_verl.samples import Account, SampleReader
 from orbiter_verl.settings import check_config, read_settings
@@ -102,7 +103,7 @@ class VerlBackend(Backend):
                 f"verl ended after step {step} of {watch.last_step}, and said no error",
                 hint=f"its log is in {folder.path / 'verl'}",
             )
-        return self._finish(folder, watch, checkpoint, notes)
+        return self._finish(folder, watch, checkpoint, notes, lora=job.config.lora)
 
     def _check(self, job: TrainJob) -> dict[str, list[Task]]:
         """Check all that needs no other process, and return the tasks of each split."""
@@ -209,10 +210,19 @@ class VerlBackend(Backend):
         return notes
 
     def _finish(
-        self, folder: JobFolder, watch: Watch, checkpoint: Path, notes: list[str]
+        self,
+        folder: JobFolder,
+        watch: Watch,
+        checkpoint: Path,
+        notes: list[str],
+        *,
+        lora: LoraConfig | None,
     ) -> TrainResult:
         trained = _weights_of(checkpoint)
-        folder.publish(lambda draft: _copy(trained, draft))
+        if lora is None:
+            folder.publish(lambda draft: _copy(trained, draft))
+        else:
+            folder.publish(lambda draft: merge_adapters(trained, draft, lora))
         tally = watch.account.tally
         alarms = [*notes, *tally.alarms()]
         for alarm in alarms:

@@ -1,0 +1,213 @@
+"""What training through the backend costs over verl alone: GRPO on a CPU, or on the GPU that is there.
+
+The same rows, seed and settings, through orbiter's verl backend and through a script that calls verl's ``run_ppo`` with the same configuration,
+verl's own reward manager and a reward file, as its documentation shows. They take turns, and each pair gives one ratio. The weights must be equal.
+
+    python benchmarks/verl_overhead.py [--steps 60] [--pairs 3]
+
+Bars: median ratio of whole seconds, Ray's start and end among them, <= 1.05; median ratio of seconds per step <= 1.05.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import orjson
+import yaml
+from attrs import frozen
+from orbiter_trl.nano import make_nano_model
+from orbiter_verl.backend import VerlBackend
+
+from orbiter import jsonl
+from orbiter.curate.export.verl import Verl
+from orbiter.records import Message, Task
+from orbiter.train.backend import TrainJob
+from orbiter.train.config import TrainConfig
+from orbiter.train.rewards import RewardSpec
+
+BAR = 1.05
+
+REWARD = """
+def share_of_a(output):
+    return output.count("a") / max(1, len(output))
+
+
+def compute_score(data_source, solution_str, ground_truth, extra_info=None, **more):
+    return share_of_a(solution_str)
+"""
+
+BARE = """
+import sys
+import ray
+from omegaconf import OmegaConf
+from verl.trainer.main_ppo import TaskRunnerV1, run_ppo
+from verl.trainer.ppo.utils import need_critic, need_reference_policy
+from verl.utils.config import validate_config
+
+config = OmegaConf.load(sys.argv[1])
+validate_config(config, need_reference_policy(config), need_critic(config))
+run_ppo(config, task_runner_class=TaskRunnerV1)
+ray.shutdown()
+"""
+
+
+@frozen
+class Cost:
+    """What one training took.
+
+    Args:
+        seconds: From the first line to the weights.
+        step_s: Median seconds per step.
+        weights: What they hash to.
+    """
+
+    seconds: float
+    step_s: float
+    weights: str
+
+
+def make_job(folder: Path, data: Path, model: Path, config: TrainConfig) -> TrainJob:
+    """Return the job, whose reward is the reward file's."""
+    namespace: dict[str, object] = {}
+    exec(REWARD, namespace)
+    return TrainJob(
+        algorithm="grpo",
+        model=str(model),
+        data=data,
+        output_dir=folder,
+        config=config,
+        rewards=(RewardSpec(name="a", fn=namespace["share_of_a"]),),
+        options={"group_size": 4, "max_prompt_length": 32, "max_response_length": 16},
+    )
+
+
+def through_backend(job: TrainJob) -> Cost:
+    """Train through the backend."""
+    begun = time.perf_counter()
+    result = VerlBackend().train(job)
+    seconds = time.perf_counter() - begun
+    return Cost(
+        seconds,
+        step_time(job.output_dir / "verl/attempt-1/metrics.jsonl"),
+        weights_of(result.checkpoint),
+    )
+
+
+def bare(job: TrainJob, folder: Path) -> Cost:
+    """Train with verl alone, as the configuration of the backend says."""
+    folder.mkdir(parents=True)
+    config = yaml.safe_load(VerlBackend().native_config(job))
+    config.pop("orbiter", None)
+    (folder / "reward.py").write_text(REWARD)
+    rows = [Verl().row(task, index=i) for i, task in enumerate(jsonl.read(job.data, Task))]
+    Verl().save(iter(rows), folder / "train.parquet")
+    config["data"] |= {
+        "train_files": str(folder / "train.parquet"),
+        "val_files": str(folder / "train.parquet"),
+    }
+    config["reward"]["custom_reward_function"] = {
+        "path": str(folder / "reward.py"),
+        "name": "compute_score",
+    }
+    steps_per_epoch = len(rows) // config["data"]["train_batch_size"]
+    config["trainer"] |= {
+        "default_local_dir": str(folder / "checkpoints"),
+        "total_epochs": -(-job.config.max_steps // steps_per_epoch),
+    }
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    (folder / "bare.py").write_text(BARE)
+    metrics = folder / "metrics.jsonl"
+    begun = time.perf_counter()
+    with (folder / "log.txt").open("wb") as log, tempfile.TemporaryDirectory(prefix="ray-") as home:
+        subprocess.run(
+            [sys.executable, folder / "bare.py", folder / "config.yaml"],
+            env={
+                **os.environ,
+                "VERL_FILE_LOGGER_PATH": str(metrics),
+                "RAY_TMPDIR": home,
+                "RAY_USAGE_STATS_ENABLED": "0",
+                "RAY_AUTH_MODE": "disabled",
+            },
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            check=True,
+        )
+    seconds = time.perf_counter() - begun
+    trained = folder / f"checkpoints/global_step_{job.config.max_steps}/actor/huggingface"
+    return Cost(seconds, step_time(metrics), weights_of(trained))
+
+
+def step_time(metrics: Path) -> float:
+    """Return the median seconds of a step, without the first, in which workers start."""
+    rows = [orjson.loads(line)["data"] for line in metrics.read_bytes().splitlines()]
+    return statistics.median(row["timing_s/step"] for row in rows[1:])
+
+
+def weights_of(folder: Path) -> str:
+    """Return what the weights of a folder hash to."""
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()[:12]
+
+
+def main() -> None:
+    """Measure, print, and fail if a bar is missed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--pairs", type=int, default=3)
+    options = parser.parse_args()
+    versions = ", ".join(
+        f"{name} {version(name)}" for name in ("verl", "ray", "torch", "transformers")
+    )
+    print(
+        f"{platform.platform()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {versions}"
+    )
+    whole, step = [], []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        model = make_nano_model(folder / "nano", chars="abcdefgh say:", max_length=128)
+        tasks = [
+            Task("toy", f"toy:{i}", (Message("user", f"say {a}{b}{c}"),))
+            for i, (a, b, c) in enumerate((a, b, c) for a in "abcd" for b in "abcd" for c in "abcd")
+        ]
+        jsonl.write(folder / "tasks.jsonl", tasks)
+        config = TrainConfig(
+            max_steps=options.steps, batch_size=16, learning_rate=2e-3, log_every=1
+        )
+        for pair in range(options.pairs):
+            job = make_job(folder / f"ours-{pair}", folder / "tasks.jsonl", model, config)
+            turns = [
+                lambda job=job: through_backend(job),
+                lambda job=job, pair=pair: bare(job, folder / f"bare-{pair}"),
+            ]
+            costs = [turns[i]() for i in ((0, 1) if pair % 2 else (1, 0))]
+            ours, alone = costs if pair % 2 else reversed(costs)
+            whole.append(ours.seconds / alone.seconds)
+            step.append(ours.step_s / alone.step_s)
+            print(
+                f"pair {pair + 1}: whole {ours.seconds:6.1f} s and {alone.seconds:6.1f} s, ratio {whole[-1]:.3f}; "
+                f"step {1000 * ours.step_s:5.0f} ms and {1000 * alone.step_s:5.0f} ms, ratio {step[-1]:.3f}; "
+                f"weights {'equal' if ours.weights == alone.weights else 'DIFFER'}; load {os.getloadavg()[0]:.1f}",
+                flush=True,
+            )
+            assert ours.weights == alone.weights, "the backend must train what verl trains"
+    found = {"whole": statistics.median(whole), "step": statistics.median(step)}
+    for what, ratio in found.items():
+        print(f"{what}: median ratio {ratio:.3f} (bar {BAR})  {'ok' if ratio <= BAR else 'MISSED'}")
+    if max(found.values()) > BAR:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()
