@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from orbiter.cli.run_command import add_recipe_arguments
+
+if TYPE_CHECKING:
+    from orbiter.flywheel import Recipe
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,9 +30,7 @@ def main(options: argparse.Namespace) -> int:
     recipe = load_recipe(options.recipe, options.overrides, scale=options.scale)
     wheel = Flywheel(recipe, runs_dir=options.runs, base_dir=options.recipe.parent)
     found = estimate(wheel, tasks=options.probe)
-    print(
-        f"{recipe.name}: {recipe.rounds} rounds of {recipe.generate.tasks} tasks x {recipe.generate.samples} samples"
-    )
+    print(f"{recipe.name}: {_walk(recipe)}")
     print(f"  samples   {found.samples:,} (held-out ones included)")
     print(f"  tokens    {found.tokens:,} generated")
     print(f"  time      {_duration(found.seconds)}: sampling {_duration(found.sample_s)}", end="")
@@ -50,6 +52,20 @@ def main(options: argparse.Namespace) -> int:
     )
     print(", ".join(f"{expected_kept(wheel, p):,.0f} at {p:g}" for p in (0.1, 0.5, 0.9)))
     return 0
+
+
+def _walk(recipe: Recipe) -> str:
+    """Return the rounds of a recipe, stage by stage where it has some."""
+    said = []
+    for name, stage in recipe.graph.items():
+        rounds = f"{stage.rounds} rounds" if stage.rounds > 1 or not recipe.stages else "1 round"
+        what = [] if stage.train is None else [stage.train.algorithm]
+        if (made := stage.generate) is not None:
+            what.insert(0, f"{made.tasks} tasks x {made.samples} samples")
+        if not recipe.stages:
+            return f"{rounds} of {what[0]}"
+        said.append(f"{name} ({rounds}{''.join(f', {one}' for one in what)})")
+    return ", ".join(said)
 
 
 def _duration(seconds: float) -> str:

@@ -163,7 +163,7 @@ def round_cells(row: Mapping[str, Any], *, digits: int = 3) -> dict[str, str]:
     sampled = row.get("sampled")
     made = sampled is not None
     cells = (
-        str(row["round"]),
+        f"{row['round']} {row['name']}" if row.get("name") else str(row["round"]),
         _rate(row, "yield", digits),
         f"{row.get('kept', 0)}/{sampled}" if made else "",
         str(decisions.get("duplicate", 0)) if made else "",

@@ -12,6 +12,13 @@ from typing import Any
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     add_run_arguments(parser)
+    parser.add_argument(
+        "--target",
+        type=float,
+        default=0.9,
+        metavar="RATE",
+        help="held-out pass rate that the outlook is on (default: 0.9)",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -40,13 +47,19 @@ def main(options: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
+    from orbiter.checks import check_number
     from orbiter.cli.text import printable
     from orbiter.convert import unstructure
     from orbiter.flywheel.account import find_run, read_account
+    from orbiter.flywheel.outlook import outlook, told
 
+    check_number("--target", options.target, "(0, 1)")
     account = read_account(find_run(options.run, runs_dir=options.runs))
+    ahead = outlook(account.summaries, account.audit, target=options.target)
     if options.json:
-        print(json.dumps(unstructure(account), indent=2))
+        row = unstructure(account) | {"outlook": unstructure(ahead)}
+        row.pop("summaries", None)
+        print(json.dumps(row, indent=2))
         return 0
     console = Console(highlight=False)
     console.print(f"{account.name}  {printable(account.state)}  ({account.path})", markup=False)
@@ -87,6 +100,8 @@ def main(options: argparse.Namespace) -> int:
         console.print(f"invalid: {count} x {printable(reason)}", markup=False)
     if account.audit.get("tpr") is not None:
         console.print(f"verifier audit: {_audit(account.audit)}", markup=False)
+    for sentence in told(ahead):
+        console.print(f"outlook: {printable(sentence)}", markup=False)
     total = account.total
     console.print(
         f"planned {total.planned} = passed {total.passed} + failed {total.failed} + "

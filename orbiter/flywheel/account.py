@@ -25,6 +25,7 @@ class RunAccount:
         state: ``finished``, ``stopped: why``, or ``unfinished``.
         audit: What the audit of the verifier measured; empty if there was none.
         rounds: One row per (round, engine).
+        summaries: The summary of every finished round, as in rounds.jsonl.
         total: The account of everything.
         by_model: Pass counts of the sampled attempts by the model that answered.
     """
@@ -34,6 +35,7 @@ class RunAccount:
     state: str
     audit: Mapping[str, Any]
     rounds: tuple[Mapping[str, Any], ...]
+    summaries: tuple[Mapping[str, Any], ...]
     total: Account
     by_model: Mapping[str, Mapping[str, Any]]
 
@@ -59,6 +61,7 @@ def read_account(run: Path) -> RunAccount:
             state=state_of(ledger),
             audit={k: v for k, v in audit.items() if k not in ("event", "time", "round", "stage")},
             rounds=tuple(rows),
+            summaries=tuple(ledger.events("stage_done", stage="round")),
             total=ledger.account().check(),
             by_model=_by_model(ledger),
         )

@@ -529,8 +529,11 @@ def _settled_garbage() -> Iterator[None]:
     """Keep the garbage collector from walking through all objects of the loaded libraries in the middle of every round.
 
     There are half a million of them after torch and its like, they live as long as the process, and one walk takes as long as
-    curating a round.
+    curating a round. Where the application has frozen its objects itself, that is not done again, nor undone.
     """
+    if gc.get_freeze_count():
+        yield
+        return
     gc.collect()
     gc.freeze()
     try:

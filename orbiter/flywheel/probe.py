@@ -17,6 +17,7 @@ from orbiter.errors import ConfigError
 from orbiter.flywheel import odds, stages
 from orbiter.flywheel.demonstrations import demonstrations
 from orbiter.flywheel.flywheel import Flywheel
+from orbiter.flywheel.recipe import Recipe, Turn
 from orbiter.flywheel.sections import Train
 from orbiter.generate.policy import Completion, Request, ask
 from orbiter.ledger import History
@@ -143,13 +144,17 @@ def estimate(wheel: Flywheel, *, tasks: int = 64) -> Estimate:
     """Return what the recipe will take, from sampling a few tasks and a few steps of training."""
     recipe = wheel.recipe
     with probing(wheel) as model:
-        probe_tasks = stages.round_tasks(wheel, 1)[:tasks]
+        probe_tasks = wheel.tasks(_sampling_turn(recipe).number)[:tasks]
         sample(wheel, probe_tasks[:2])  # the first call pays for loading and warming up
         samples, seconds = sample(wheel, probe_tasks, samples=2)
         train_s = _train_seconds(wheel, model)
     passed = sum(s.verdict.outcome is Outcome.PASS for s in samples)
     valid = sum(s.verdict.outcome is not Outcome.INVALID for s in samples)
-    attempts = recipe.rounds * recipe.generate.tasks * recipe.generate.samples
+    attempts = sum(
+        turn.stage.generate.tasks * turn.stage.generate.samples
+        for turn in recipe.turns
+        if turn.stage.generate is not None
+    )
     attempts += (recipe.rounds + 1) * recipe.evaluate.tasks * recipe.evaluate.samples
     tokens = sum(s.completion.token_count for s in samples)
     rate = passed / valid if valid else None
@@ -166,31 +171,39 @@ def estimate(wheel: Flywheel, *, tasks: int = 64) -> Estimate:
     )
 
 
+def _sampling_turn(recipe: Recipe) -> Turn:
+    """Return the first round that samples; of a recipe that leaves it to its trainers, the first."""
+    return next((turn for turn in recipe.turns if turn.stage.generate), recipe.turns[0])
+
+
 def expected_kept(wheel: Flywheel, pass_rate: float) -> float:
-    """Return the expected rows kept in a round: tasks * E[min(cap, passes of a task)], passes binomial.
+    """Return the expected rows kept in the first round that samples: tasks * E[min(cap, passes of a task)], passes binomial.
 
     An upper bound where answers repeat, since repeats are dropped.
     """
-    spec, cap = wheel.recipe.generate, wheel.recipe.curate.max_per_task
+    stage = _sampling_turn(wheel.recipe).stage
+    spec, cap = stage.generate or wheel.recipe.generate, stage.curate.max_per_task
     return spec.tasks * odds.expected_survivors(pass_rate, samples=spec.samples, cap=cap)
 
 
 def _train_seconds(wheel: Flywheel, model: str) -> float | None:
-    """Return the seconds that all training stages will take, from a few timed steps on demonstrations."""
+    """Return the seconds that all training stages will take, from a few timed steps on demonstrations; None if one trains on something else."""
     recipe = wheel.recipe
-    spec = recipe.train or recipe.teach
+    trained = [turn.stage for turn in recipe.turns if turn.stage.train is not None]
+    specs = [stage.train for stage in trained if stage.train is not None]
+    spec = next(iter(specs), recipe.teach)
     if spec is None:
         return None
-    backend = stages.make_backend(wheel, spec)
-    if backend.algorithms.get(spec.algorithm) is not Trajectory:
+    if any(stages.record_of(wheel, one) is not Trajectory for one in specs):
         return None
+    backend = stages.make_backend(wheel, spec)
     try:
-        rows = demonstrations(wheel, min(64, spec.batch_size * 2))
+        shown = demonstrations(wheel, min(64, spec.batch_size * 2))
     except ConfigError:
         return None
     folder = Path(tempfile.mkdtemp(prefix="orbiter-probe-"))
     try:
-        jsonl.write(folder / "rows.jsonl", rows)
+        jsonl.write(folder / "rows.jsonl", shown)
         per_step = []
         for steps in (1, 1 + TRAIN_STEPS):
             config = attrs.evolve(
@@ -215,11 +228,9 @@ def _train_seconds(wheel: Flywheel, model: str) -> float | None:
         total += fixed + step * (
             recipe.teach.max_steps or _steps(recipe.teach, recipe.teach.demonstrations)
         )
-    if recipe.train is not None:
-        rows_per_round = recipe.generate.tasks * recipe.curate.max_per_task
-        total += recipe.rounds * (
-            fixed + step * (recipe.train.max_steps or _steps(recipe.train, rows_per_round))
-        )
+    for stage, train in zip(trained, specs, strict=True):
+        rows = (stage.generate or recipe.generate).tasks * stage.curate.max_per_task
+        total += fixed + step * (train.max_steps or _steps(train, rows))
     return total
 
 

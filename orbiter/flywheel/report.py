@@ -11,6 +11,8 @@ from typing import Any
 from orbiter.flywheel.account import state_of
 from orbiter.flywheel.charts import Line, Point, line_chart, stacked_bars
 from orbiter.flywheel.engines import POLICY
+from orbiter.flywheel.gates import goodhart_reason
+from orbiter.flywheel.outlook import outlook, told
 from orbiter.flywheel.page import Columns, facts, grid, page, show
 from orbiter.jsonl import replace_file
 from orbiter.ledger import History
@@ -68,6 +70,8 @@ def _page(ledger: History) -> str:
         "<h2>Rounds</h2>",
         _table(rows),
         _audit(audit),
+        _outlook(rows, audit),
+        _gaming(rows),
         _reasons(rows),
         "<h2>Samples</h2>",
         _samples(ledger, [row["round"] for row in rows if row.get("sampled")]),
@@ -226,6 +230,38 @@ def _audit(audit: Mapping[str, Any]) -> str:
         f"{audit['fpr']:.1%} of wrong ones [{audit['fpr_low']:.3f}, {audit['fpr_high']:.3f}]. "
         f"One round multiplies the odds by at most TPR/FPR, which is at least {audit['g_low']:.0f}.</p>"
     )
+
+
+def _outlook(rows: Sequence[Mapping[str, Any]], audit: Mapping[str, Any]) -> str:
+    lines = "".join(f"<li>{show(line)}</li>" for line in told(outlook(rows, audit)))
+    return f"<h3>Outlook</h3><ul>{lines}</ul>" if lines else ""
+
+
+def _gaming(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the held-out rates of both verifiers beside how the answers look; nothing without an audit verifier."""
+    judged = [row for row in rows if row.get("audited") is not None]
+    if not judged:
+        return ""
+    columns: Columns = (
+        ("round", lambda r: str(r["round"])),
+        ("visible", lambda r: _rate(r, "held_out")),
+        ("audited", lambda r: _rate(r, "audited")),
+        ("gap", lambda r: f"{r['held_out'] - r['audited']:+.3f}"),
+        ("mean length", lambda r: _looks(r, "length_sum", ",.1f")),
+        ("refusals", lambda r: _looks(r, "refusals", ".1%")),
+    )
+    reason = next(
+        filter(None, (goodhart_reason(row, judged[:i]) for i, row in enumerate(judged))), None
+    )
+    said = f"Gamed: {reason}." if reason else "No sign that the verifier is being gamed."
+    return (
+        f"<h3>Both verifiers on the held-out answers</h3><p>{show(said)}</p>{grid(columns, judged)}"
+    )
+
+
+def _looks(row: Mapping[str, Any], name: str, form: str) -> str:
+    looks = row.get("looks") or {}
+    return format(looks[name] / looks["answers"], form) if looks.get("answers") else ""
 
 
 def _reasons(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -39,7 +39,7 @@ def summarise_round(
     row |= {k: kept[k] for k in ("kept", "decisions", "pairs", "rows", "dataset") if k in kept}
     row |= _held_out(stages.get("evaluate", {}), before)
     row |= {k: v for k, v in stages.get("distance", {}).items() if k.startswith("kl")}
-    row |= {k: made[k] for k in ("hinted", "hinted_passed") if k in made}
+    row |= {k: made[k] for k in ("tasks", "solved_tasks", "hinted", "hinted_passed") if k in made}
     # Without a wrong answer of known label the bound would be 1, which says nothing.
     row["g_bound"] = audit.get("g_low") if audit.get("fpr") is not None else None
     row["g_forecast"] = audit.get("g")

@@ -394,3 +394,11 @@ def test_a_graph_whose_parts_do_not_fit_leaves_nothing_behind(wheel, stages, mes
         made.run()
     assert message in str(error.value)
     assert not made.path.exists()
+
+
+def test_a_plan_counts_the_samples_of_every_stage(wheel):
+    from orbiter.flywheel.probe import estimate
+
+    found = estimate(wheel(RANKED, "teach=null", "stages.again.model=base"), tasks=4)
+    assert found.samples == 4 * 40 + 6 * 6
+    assert found.train_s is None  # a reward model learns from pairs, of which there are none yet

@@ -243,7 +243,13 @@ def _rollout_facts(result: RolloutResult) -> dict[str, Any]:
         verdict = trajectory.verdict
         if verdict is not None and verdict.outcome is not Outcome.PASS:
             reasons[verdict.reason] = reasons.get(verdict.reason, 0) + 1
+    tasks: dict[tuple[str, str], bool] = {}
+    for key, row in result.judged.items():
+        right = row.verdict is not None and row.verdict.outcome is Outcome.PASS
+        tasks[key.env, key.task_id] = tasks.get((key.env, key.task_id), True) and right
     return {
+        "tasks": len(tasks),
+        "solved_tasks": sum(tasks.values()),
         "sampled": len(result.judged),
         "passed": passed,
         "failed": failed,
