@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from orbiter.records import TrajectoryItem as TrajectoryItem
     from orbiter.train.backend import (
         Backend as Backend,
+        Finding as Finding,
         TrainJob as TrainJob,
         TrainResult as TrainResult,
     )
@@ -72,7 +73,7 @@ HOMES = homes(
         "orbiter.generate.synthesiser": "DataSynthesiser",
         "orbiter.generate.templates": "TemplateSynthesiser",
         "orbiter.records": "TrajectoryItem",
-        "orbiter.train.backend": "Backend TrainJob TrainResult",
+        "orbiter.train.backend": "Backend Finding TrainJob TrainResult",
         "orbiter.train.comparisons": "Comparisons",
         "orbiter.train.config": "LoraConfig TrainConfig TrainMetrics",
         "orbiter.train.dataset": "DefaultStrategy TrajectoryDataset TrajectoryStrategy",

@@ -36,6 +36,8 @@ LETTERS = "abcdefgh"
 TASKS = [Task("toy", f"toy:{c}", (Message("user", f"say {c}:"),), answer=c) for c in LETTERS]
 GROUP = 4
 
+pytestmark = pytest.mark.timeout(1200)  # seconds; a cluster starts slowly on a machine that is busy
+
 
 def share_of_a(output):
     return output.count("a") / max(1, len(output))
