@@ -524,6 +524,10 @@ def _unchangeable(recipe: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
+_FROZEN_BY_PYTHON = 10_000
+"""More than this many frozen objects are the application's doing: Python 3.12 freezes some hundred as it starts."""
+
+
 @contextmanager
 def _settled_garbage() -> Iterator[None]:
     """Keep the garbage collector from walking through all objects of the loaded libraries in the middle of every round.
@@ -531,7 +535,7 @@ def _settled_garbage() -> Iterator[None]:
     There are half a million of them after torch and its like, they live as long as the process, and one walk takes as long as
     curating a round. Where the application has frozen its objects itself, that is not done again, nor undone.
     """
-    if gc.get_freeze_count():
+    if gc.get_freeze_count() > _FROZEN_BY_PYTHON:
         yield
         return
     gc.collect()
