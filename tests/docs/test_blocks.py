@@ -95,7 +95,13 @@ def cut_down(recipe):
     for section, small in SMALL.items():
         if section == "environment" and recipe["environment"]["name"] != "sorting":
             continue
+        if section == "rounds" and "stages" in recipe:
+            continue
         recipe[section] = {**recipe.get(section, {}), **small} if type(small) is dict else small
+    for stage in recipe.get("stages", {}).values():
+        stage["rounds"] = 1
+        if "train" in stage:
+            stage["train"].pop("max_steps", None)
     return recipe
 
 
