@@ -1,0 +1,151 @@
+"""Critique and revision, with scripted policies that say what they were shown."""
+
+from pathlib import Path
+
+import pytest
+
+from orbiter.errors import ConfigError
+from orbiter.generate.constitution import Constitution, Principle
+from orbiter.generate.policy import Completion, Policy, Request, Sampling
+from orbiter.generate.revising import RevisingPolicy
+from orbiter.generate.scripted import ScriptedPolicy
+from orbiter.records import Message
+from orbiter.testing import check_policy
+
+RULES = Constitution((Principle("brevity", "Be brief."),))
+
+
+def request(text="why?", **more):
+    return Request(messages=(Message("user", text),), task_id=text, **more)
+
+
+class Critic(Policy):
+    """Remembers the conversations that it is shown, and answers as it is told."""
+
+    name = "critic"
+    batch_size = 2
+
+    def __init__(self, say=None):
+        self.shown, self.samplings = [], []
+        self.say = say or (lambda asked: "too long" if "Criticise" in asked else "short")
+
+    async def complete(self, requests, sampling):
+        self.shown += [[(m.role, m.text) for m in r.messages] for r in requests]
+        self.samplings.append(sampling)
+        said = [self.say(r.messages[-1].text) for r in requests]
+        return [
+            one if isinstance(one, Completion) else Completion.of(one, token_count=2)
+            for one in said
+        ]
+
+
+def first(text="a long answer", **more):
+    return ScriptedPolicy(answers=lambda _: Completion.of(text, token_count=3, **more))
+
+
+async def test_the_last_revision_follows_the_prompt_and_the_chain_is_kept():
+    critic = Critic()
+    policy = RevisingPolicy(first(), critic=critic, constitution=RULES, rounds=2, temperature=0.1)
+    (said,) = await policy.complete([request(seed=4)], Sampling(temperature=0.9))
+    assert said.messages == (Message("assistant", "short"),)
+    assert said.metadata["revision"] == {
+        "initial": "a long answer",
+        "steps": [
+            {"principle": "brevity", "critique": "too long", "answer": "short"},
+            {"principle": "brevity", "critique": "too long", "answer": "short"},
+        ],
+    }
+    assert said.token_count == 3 + 4 * 2
+    assert policy.name == "scripted+revision"
+    assert {s.temperature for s in critic.samplings} == {0.1}
+
+
+async def test_each_turn_shows_the_conversation_before_it():
+    critic = Critic()
+    policy = RevisingPolicy(first(), critic=critic, constitution=RULES, rounds=2)
+    await policy.complete([request()], Sampling())
+    asked_to_criticise, asked_to_revise, again, _ = critic.shown
+    assert asked_to_criticise[:2] == [("user", "why?"), ("assistant", "a long answer")]
+    assert asked_to_criticise[2][1].startswith(
+        "Criticise your last answer by this principle: Be brief."
+    )
+    assert asked_to_revise[:4] == [*asked_to_criticise, ("assistant", "too long")]
+    assert asked_to_revise[4][1].startswith("Rewrite")
+    assert again[:2] == [
+        ("user", "why?"),
+        ("assistant", "short"),
+    ]  # the second round begins with the revision
+
+
+async def test_the_model_is_its_own_critic_unless_there_is_another():
+    policy = Critic()
+    (said,) = await RevisingPolicy(policy, constitution=RULES).complete([request()], Sampling())
+    assert len(policy.shown) == 3
+    assert said.messages[0].text == "short"
+
+
+@pytest.mark.parametrize(
+    ("say", "error"),
+    [
+        (lambda asked: Completion.failed("down"), "no critique: down"),
+        (lambda asked: "" if "Rewrite" in asked else "fine", "no revision: nothing was said"),
+        (lambda asked: Completion.of("x", finish_reason="length"), "no critique: it was cut off"),
+    ],
+)
+async def test_a_chain_that_breaks_is_no_answer(say, error):
+    good = {"why?": "a", "how?": "b"}
+    critic = Critic(lambda asked: say(asked))
+    (said,) = await RevisingPolicy(
+        ScriptedPolicy(answers=good), critic=critic, constitution=RULES
+    ).complete([request()], Sampling())
+    assert (said.error, said.messages) == (error, ())
+
+
+async def test_one_broken_chain_leaves_the_others_whole():
+    class Picky(Critic):
+        async def complete(self, requests, sampling):
+            said = await super().complete(requests, sampling)
+            return [
+                Completion.failed("refused") if r.messages[0].text == "bad" else one
+                for r, one in zip(requests, said)
+            ]
+
+    policy = RevisingPolicy(first(), critic=Picky(), constitution=RULES, rounds=2)
+    asked = [request("one"), request("bad"), request("two"), request("three")]
+    said = await policy.complete(asked, Sampling())
+    assert [c.error for c in said] == [None, "no critique: refused", None, None]
+    assert {c.messages[0].text for c in said if c.messages} == {"short"}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Completion.failed("no answer"),
+        Completion.of("cut", finish_reason="length"),
+        Completion(messages=(Message("assistant", None, tool_calls=({"type": "function", "function": {"name": "f", "arguments": {}}},)),)),
+    ],
+)  # fmt: skip
+async def test_what_is_no_whole_answer_in_words_is_left_as_it_is(answer):
+    critic = Critic()
+    policy = RevisingPolicy(
+        ScriptedPolicy(answers=lambda _: answer), critic=critic, constitution=RULES
+    )
+    assert await policy.complete([request()], Sampling()) == [answer]
+    assert critic.shown == []
+
+
+def test_it_keeps_the_contract_of_a_policy():
+    def make():
+        return RevisingPolicy(first(), critic=Critic(), constitution=RULES)
+
+    check_policy(make, [request(str(n), seed=n) for n in range(4)])
+
+
+def test_loading_reaches_the_policy_that_answers_and_not_the_critic(tmp_path):
+    (tmp_path / "scripted.json").write_text('{"accuracy": 0.25}')
+    inner = ScriptedPolicy(answers={"why?": "a"})
+    policy = RevisingPolicy(inner, critic=Critic(), constitution=RULES)
+    policy.load(Path(tmp_path))
+    assert inner.accuracy == 0.25
+    with pytest.raises(ConfigError, match="rounds must be"):
+        RevisingPolicy(inner, rounds=0)
