@@ -97,13 +97,13 @@ class TrlBackend(Backend):
         from orbiter_trl.validating import check_model, check_rows
 
         config, tokenizer = check_model(job)
-        check_rows(job, config, tokenizer)
         if job.toolbox is not None:
             from trl import GRPOTrainer
 
             from orbiter_trl.tools import check_toolbox
 
             check_toolbox(job.toolbox, GRPOTrainer, tokenizer)
+        check_rows(job, config, tokenizer)
 
     def train(self, job: TrainJob) -> TrainResult:
         """Run the job and return what it made.

@@ -18,7 +18,7 @@ from orbiter.train.rewards import Rewards, RewardSpec, check_rewards, combine_re
 from orbiter.train.tally import Tally
 from orbiter_trl.chat import context_of, to_chat
 from orbiter_trl.rollouts import check_vllm
-from orbiter_trl.tools import environment_argument, tools_are_wanted
+from orbiter_trl.tools import environment_argument, shown_tools, tools_are_wanted
 
 
 class CountingTrainer:
@@ -163,6 +163,7 @@ def prompt_alarms(
     *,
     room: int | None,
     bound: str,
+    tools: list[Any] | None = None,
 ) -> list[str]:
     """Return an alarm if prompts leave too little of the model's context for an answer.
 
@@ -172,17 +173,27 @@ def prompt_alarms(
         tokenizer: With a chat template.
         room: Longest answer in tokens; None if it has no bound.
         bound: The option that says so.
+        tools: What is shown with each prompt.
     """
     context = context_of(model)
     if context is None or room is None:
         return []
-    encoded = tokenizer.apply_chat_template(
-        [to_chat(t.messages) for t in tasks],
-        add_generation_prompt=True,
-        tokenize=True,
-        return_dict=True,
-    )
-    over = sum(len(ids) + room > context for ids in encoded["input_ids"])
+
+    def sizes(some: Sequence[Task]) -> list[int]:
+        encoded = tokenizer.apply_chat_template(
+            [to_chat(t.messages) for t in some],
+            tools=tools,
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+        )
+        return [len(ids) for ids in encoded["input_ids"]]
+
+    longest = max(tasks, key=lambda t: sum(len(m.text.encode()) for m in t.messages))
+    # A token is at least a byte, and in plain English four: if this one has room to spare, so have all.
+    if 4 * sizes([longest])[0] + room <= context:
+        return []
+    over = sum(size + room > context for size in sizes(tasks))
     if not over:
         return []
     return [
@@ -218,6 +229,11 @@ def make_group_trainer(
         )
     trainer.tally = tally
     alarms = prompt_alarms(
-        tasks, model, tokenizer, room=args.max_completion_length, bound="max_completion_length"
+        tasks,
+        model,
+        tokenizer,
+        room=args.max_completion_length,
+        bound="max_completion_length",
+        tools=shown_tools(job.toolbox),
     )
     return trainer, alarms

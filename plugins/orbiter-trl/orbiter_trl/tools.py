@@ -62,6 +62,11 @@ def check_toolbox(
             tokenizer.response_schema = None
 
 
+def shown_tools(make: MakeToolbox | None) -> list[Any] | None:
+    """Return the tools as a chat template shows them with a prompt, or None if there are none."""
+    return None if make is None else list(tools_of(make()).values())
+
+
 def environment_argument(make: MakeToolbox | None, tasks: Sequence[Task]) -> dict[str, Any]:
     """Return the trainer's argument that brings the tools, if there are any.
 

@@ -19,6 +19,7 @@ from orbiter_trl.loading import from_where
 from orbiter_trl.preferences import Tokeniser
 from orbiter_trl.quiet import quiet
 from orbiter_trl.rows import refusals, tokenise
+from orbiter_trl.tools import shown_tools
 
 CHUNKS = (1, 8, 64)
 """Rows that are tried at once, until one can be trained on; the last size goes on."""
@@ -74,7 +75,7 @@ def check_rows(job: TrainJob, config: Any, tokenizer: PreTrainedTokenizerBase) -
         if job.algorithm in PROBES:
             _one_learns(path, *PROBES[job.algorithm], job, tokenizer)
         else:
-            _prompts_fit(path, config, tokenizer)
+            _prompts_fit(path, job, config, tokenizer)
 
 
 def _one_learns(
@@ -135,15 +136,18 @@ PROBES: dict[str, tuple[type, Callable[..., int]]] = {
 """The algorithms that train on rows: their record, and what counts those of a chunk that can be trained on."""
 
 
-def _prompts_fit(path: Path, config: Any, tokenizer: Any) -> None:
-    """Raise if the longest prompt, by characters, fills the model's context."""
+def _prompts_fit(path: Path, job: TrainJob, config: Any, tokenizer: Any) -> None:
+    """Raise if the longest prompt, by its bytes in the file, fills the model's context."""
     context = getattr(config.get_text_config(), "max_position_embeddings", None)
-    tasks = enumerate(jsonl.read(path, Task), start=1)
-    line, longest = max(tasks, key=lambda item: sum(len(m.text) for m in item[1].messages))
+    line, row = max(
+        jsonl.read_objects(path), key=lambda item: len(orjson.dumps(item[1].get("messages")))
+    )
+    longest = Task.from_row(row, source=str(path), line=line)
     with refusals():
         size = len(
             tokenizer.apply_chat_template(
                 to_chat(longest.messages),
+                tools=shown_tools(job.toolbox),
                 add_generation_prompt=True,
                 tokenize=True,
                 return_dict=True,
