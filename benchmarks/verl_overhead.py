@@ -80,16 +80,14 @@ class Cost:
 
 
 def make_job(folder: Path, data: Path, model: Path, config: TrainConfig) -> TrainJob:
-    """Return the job, whose reward is the reward file's."""
-    namespace: dict[str, object] = {}
-    exec(REWARD, namespace)
+    """Return the job."""
     return TrainJob(
         algorithm="grpo",
         model=str(model),
         data=data,
         output_dir=folder,
         config=config,
-        rewards=(RewardSpec(name="a", fn=namespace["share_of_a"]),),
+        rewards=(RewardSpec(name="a", fn=share_of_a),),
         options={"group_size": 4, "max_prompt_length": 32, "max_response_length": 16},
     )
 

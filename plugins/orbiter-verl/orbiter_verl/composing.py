@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from orbiter.errors import ConfigError, MissingPluginError, did_you_mean
-from orbiter_verl.keys import Request, keys_of
+from orbiter_verl.keys import Reference, Request, keys_of
 
 OWN = (
     "data.train_files", "data.val_files", "data.train_batch_size", "reward.reward_manager", "reward.custom_reward_function", "trainer.default_local_dir",
@@ -91,6 +91,8 @@ def _literal(value: Any) -> str:
         return "[" + ",".join(map(_literal, value)) + "]"
     if isinstance(value, dict):
         return "{" + ",".join(f"{key}:{_literal(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, Reference):
+        return f"${{{value.key}}}"
     if isinstance(value, str):
         # An interpolation would be looked up.
         text = value.replace("\\", "\\\\").replace("'", "\\'").replace("${", "\\${")

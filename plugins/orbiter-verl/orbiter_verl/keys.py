@@ -16,8 +16,18 @@ from orbiter_verl.settings import Settings
 NEVER = 10**9
 """A number of steps that no run reaches; verl saves and validates at the last step if it does so at any."""
 
+POLL_S = 0.1
+"""Seconds between two looks for answers; verl's own 2 would be most of a small model's step."""
+
 AGENTS = Path(__file__).parent / "runtime" / "agents.yaml"
 """Our table of agent loops."""
+
+
+@frozen
+class Reference:
+    """Another key, whose value is taken, whatever an override makes of it."""
+
+    key: str
 
 
 @frozen(kw_only=True)
@@ -280,8 +290,10 @@ def _trainer(request: Request) -> dict[str, Any]:
         "trainer.v1.sampler.custom_sampler.path": "pkg://orbiter_verl.runtime.sampler",
         "trainer.v1.sampler.custom_sampler.name": "ScoredReplayBuffer",
         "trainer.v1.sampler.sampler_kwargs": {
-            "+compares_groups": request.algorithm == "grpo",
-            "+poll_interval_s": 0.1,
+            "compares_groups": request.algorithm == "grpo",
+            "poll_interval_s": POLL_S,
+            "filter_groups": Reference("algorithm.filter_groups"),
+            "train_batch_size": Reference("data.train_batch_size"),
         },
     }
     if steps is not None and request.row_count is not None:
@@ -337,7 +349,7 @@ def _files(files: Files) -> dict[str, Any]:
 def _spread(found: dict[str, Any], key: str) -> dict[str, Any]:
     """Return the settings with those under ``key`` as settings of their own."""
     for name, value in found.pop(key).items():
-        found[f"+{key}.{name.removeprefix('+')}"] = value
+        found[f"+{key}.{name}"] = value
     return found
 
 

@@ -206,6 +206,13 @@ def test_overrides_win_over_what_the_job_says():
     assert config.algorithm.norm_adv_by_std_in_grpo is False
 
 
+def test_what_the_replay_buffer_is_told_follows_the_overrides():
+    config = made(overrides=["algorithm.filter_groups.enable=true"])
+    told = config.trainer.v1.sampler.sampler_kwargs
+    assert (told.filter_groups.enable, told.train_batch_size) == (True, 4)
+    assert made().trainer.v1.sampler.sampler_kwargs.filter_groups.enable is False
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [

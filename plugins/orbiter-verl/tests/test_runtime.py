@@ -149,12 +149,20 @@ class Store:
             self.tags.pop(key, None)
 
     def kv_batch_get(self, *, keys, partition_id, select_fields):
+        if select_fields == ["rm_scores"]:
+            return {
+                "rm_scores": [
+                    torch.tensor([0.0, float(key.split("_")[1] == "0" and key[1] != "5")])
+                    for key in keys
+                ]
+            }
         assert select_fields == ["index"]
         return {"index": [int(key.split("_")[0].removeprefix("u")) for key in keys]}
 
 
 class TestReplayBuffer:
-    def sample(self, monkeypatch, groups, *, compares_groups=True, refill=None):
+    def sample(self, monkeypatch, groups, *, compares_groups=True, refill=None, filtering=None):
+        filtering = filtering or {"enable": False}
         store = Store(groups)
         for module in (sampler, sampler.ReplayBuffer.__module__):
             name = module if isinstance(module, str) else module.__name__
@@ -166,7 +174,7 @@ class TestReplayBuffer:
 
         buffer = sampler.ScoredReplayBuffer(
             trainer_mode="sync", trainer_config={}, max_off_policy_threshold=8, max_off_policy_strategy="drop", refill_fn=again,
-            sampler_kwargs={"compares_groups": compares_groups, "poll_interval_s": 0.01},
+            sampler_kwargs={"compares_groups": compares_groups, "poll_interval_s": 0.01, "filter_groups": filtering, "train_batch_size": len(groups)},
         )  # fmt: skip
         return buffer.sample(1, "train", len(groups))[0], store
 
@@ -195,6 +203,15 @@ class TestReplayBuffer:
     def test_and_gives_up_in_the_end(self, monkeypatch):
         with pytest.raises(RuntimeError, match="no answer could be scored"):
             self.sample(monkeypatch, {"u0": ("failure", [])})
+
+    def test_groups_without_variance_are_filtered_where_verl_is_told_to(self, monkeypatch):
+        groups = {"u5": ("finished", [0, 1])}
+        told = {"enable": True, "metric": "reward", "max_inflight_gen_batches": 1}
+        batch, store = self.sample(
+            monkeypatch, groups, filtering=told, refill={"u7": ("finished", [0, 1])}
+        )
+        assert batch.keys == ["u7_0_0", "u7_1_0"]
+        assert store.refills == 1
 
     def test_tags_follow_their_keys(self, monkeypatch):
         batch, _ = self.sample(monkeypatch, {"u0": ("failure", [1]), "u1": ("finished", [1, 0])})

@@ -21,12 +21,17 @@ class ScoredReplayBuffer(ReplayBuffer):
     """
 
     def __init__(self, *args: Any, sampler_kwargs: Any, **kwargs: Any) -> None:
-        mine = dict(sampler_kwargs)
-        self._compares_groups = mine.pop("compares_groups")
-        poll_interval = mine.pop("poll_interval_s")
-        super().__init__(
-            *args, sampler_kwargs=sampler_kwargs, poll_interval=poll_interval, **mine, **kwargs
-        )
+        self._compares_groups = sampler_kwargs["compares_groups"]
+        kwargs["poll_interval"] = sampler_kwargs["poll_interval_s"]
+        filtering = sampler_kwargs["filter_groups"]
+        if filtering["enable"]:  # what verl tells its own buffer, and no other
+            kwargs |= {
+                "filter_groups_metric": filtering["metric"],
+                "max_inflight_gen_batches": filtering["max_inflight_gen_batches"],
+                "train_batch_size": sampler_kwargs["train_batch_size"],
+                "gen_batch_size": 1,
+            }
+        super().__init__(*args, sampler_kwargs=sampler_kwargs, **kwargs)
 
     def sample(
         self, global_steps: int, partition_id: str, batch_size: int
