@@ -2,51 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 from time import perf_counter
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import attrs
 from attrs import frozen
 
 from orbiter import jsonl
 from orbiter.convert import unstructure
-from orbiter.curate.contamination import HeldOutIndex
 from orbiter.errors import (
-    ConfigError,
-    LedgerWarning,
-    OrbiterError,
-    UserCodeLoadError,
     user_code,
 )
 from orbiter.flywheel import stages
+from orbiter.flywheel.claim import claim_folder
 from orbiter.flywheel.engines import HINTED, POLICY
-from orbiter.flywheel.provenance import provenance
+from orbiter.flywheel.parts import Parts
 from orbiter.flywheel.recipe import BASE, TEACH, Recipe, Turn
-from orbiter.flywheel.recipe_file import dump_recipe
-from orbiter.flywheel.sections import Component, Gates
+from orbiter.flywheel.sections import Gates
 from orbiter.generate.policy import Policy
 from orbiter.hookspecs import RoundEvent, StateEvent
 from orbiter.ledger import AttemptKey, Ledger
-from orbiter.plugin import plugin_manager, registry
+from orbiter.plugin import plugin_manager
 from orbiter.records import Task, Trajectory
-from orbiter.registry import parameters_of
-from orbiter.tasks.environment import Environment
-from orbiter.tasks.splits import TaskStream
-from orbiter.tasks.streams import item_seed
-from orbiter.verify.component import make_verifier
-from orbiter.verify.pool import VerdictCache, VerifierPool
-from orbiter.verify.verifier import Verifier
-
-MAY_CHANGE = ("rounds", "verify", "gates", "exports", "description")
-"""Fields of a recipe that may differ when a run is gone on with: none of them changes what is durable already."""
 
 
 @frozen(kw_only=True)
@@ -68,7 +49,7 @@ class RunResult:
     was_finished: bool = False
 
 
-class Flywheel:
+class Flywheel(Parts):
     """Turns the loop of one recipe.
 
         result = Flywheel(load_recipe("sorting.yaml"), runs_dir=Path("runs")).run()
@@ -85,55 +66,16 @@ class Flywheel:
     def __init__(
         self, recipe: Recipe, *, runs_dir: Path = Path("runs"), base_dir: Path = Path()
     ) -> None:
-        self.recipe = recipe
+        super().__init__(recipe, base_dir=base_dir)
         self.path = Path(runs_dir) / recipe.name
-        self.base_dir = base_dir
-        self.environment: Environment = self.make("environment", recipe.environment)
-        self.verifier: Verifier = self._make_verifier()
-        self.audit_verifier: Verifier | None = (
-            self.make("verifier", recipe.audit_verifier) if recipe.audit_verifier else None
-        )
         self.ledger: Ledger
-        self._policy: Policy | None = None
-        self._pools: dict[int, VerifierPool] = {}
-        self._cache: VerdictCache | None = None
-        self._runner: asyncio.Runner | None = None
         self.kept: dict[int, list[Trajectory]] = {}
+        self.models: dict[str, str] = {}
         self._judged: tuple[int, dict[AttemptKey, Trajectory]] = (-1, {})
-        self._streams: dict[str, TaskStream] = {}
         self._done: dict[tuple[int, str], dict[str, Any]] = {}
         self._checkpoint: Path | None = None
-        self.models: dict[str, str] = {}
-        self._verifiers: dict[str, Verifier] = {}
-        self._critics: dict[str, Policy] = {}
         self._loaded = False
         self._worked, self._state = False, ""
-
-    def make(self, kind: str, component: Component) -> Any:
-        """Return the instance that a component of the recipe names."""
-        return registry().create(kind, component.name, component.extra, base_dir=self.base_dir)
-
-    def check(self, kind: str, component: Component) -> None:
-        """See that a component of the recipe exists and takes its options, without making it."""
-        registry().check(kind, component.name, component.extra, base_dir=self.base_dir)
-
-    def _make_verifier(self) -> Verifier:
-        if self.recipe.verifier is not None:
-            return self.make("verifier", self.recipe.verifier)  # type: ignore[no-any-return]
-        return self.verifier_for(self.environment)
-
-    def verifier_for(self, environment: Environment) -> Verifier:
-        """Return the verifier that an environment has of its own."""
-        try:
-            given = environment.verifier()
-        except OrbiterError:
-            raise
-        except Exception as error:
-            raise UserCodeLoadError(
-                f"environment {environment.name!r} raised in verifier(): "
-                f"{type(error).__name__}: {error}"
-            ) from error
-        return make_verifier(given, base_dir=self.base_dir)
 
     def turn(self, number: int) -> Turn:
         """Return what the recipe says of a round, counted from 1."""
@@ -146,91 +88,6 @@ class Flywheel:
     def tasks(self, number: int) -> list[Task]:
         """Return the tasks that a round asks."""
         return stages.round_tasks(self, number)
-
-    def critic(self, place: str, spec: Component) -> Policy:
-        """Return a policy that stands in a stage of the recipe, made once."""
-        if place not in self._critics:
-            self._critics[place] = self.make("policy", spec)
-        return self._critics[place]
-
-    def judge_of(self, turn: Turn) -> Verifier:
-        """Return what judges the samples of a round: its stage's own verifier, or the run's."""
-        spec = turn.stage.verifier
-        return self.verifier if spec is None else self.verifier_of(f"stages.{turn.name}", spec)
-
-    def verifier_of(self, place: str, spec: Component) -> Verifier:
-        """Return a verifier that stands somewhere in the recipe, made once."""
-        if place not in self._verifiers:
-            self._verifiers[place] = self.make("verifier", spec)
-        return self._verifiers[place]
-
-    @property
-    def pool(self) -> VerifierPool:
-        """What judges: the verifier, in processes of its own that start when they are first needed."""
-        return self.pool_of(self.verifier)
-
-    def pool_of(self, verifier: Verifier) -> VerifierPool:
-        """Return the pool of one of the run's verifiers, kept until the run ends."""
-        spec = self.recipe.verify
-        if self._cache is None and (spec.cache_size or spec.cache is not None):
-            self._cache = VerdictCache(size=spec.cache_size, path=spec.cache)
-        if id(verifier) not in self._pools:
-            self._pools[id(verifier)] = VerifierPool(
-                verifier,
-                workers=spec.workers,
-                timeout_s=spec.timeout_s,
-                memory_mb=spec.memory_mb,
-                cache=self._cache,
-            )
-        return self._pools[id(verifier)]
-
-    @property
-    def policy(self) -> Policy:
-        """The policy, made on first use: a finished run never loads a model."""
-        if self._policy is None:
-            self._policy = self._make_policy()
-        return self._policy
-
-    def _make_policy(self) -> Policy:
-        """Make the policy; one that takes a ``model`` is given the recipe's, unless it names its own."""
-        spec, model = self.recipe.policy, self.recipe.model
-        options = dict(spec.extra)
-        if model is not None and model.id is not None and "model" not in options:
-            factory = registry().get("policy", spec.name, base_dir=self.base_dir)
-            if "model" in (parameters_of(factory) or ()):
-                options["model"] = model.id
-        return registry().create("policy", spec.name, options, base_dir=self.base_dir)  # type: ignore[no-any-return]
-
-    def policy_of(self, model: str) -> Policy:
-        """Return a policy of the recipe's kind that answers with a model of the run, or with one by id."""
-        policy = self._make_policy()
-        if self.place(model).is_dir():
-            policy.load(self.place(model))
-        return policy
-
-    def stream(self, split: str) -> TaskStream:
-        """Return the run's tasks of a split: ``train`` or ``held_out``."""
-        if split not in self._streams:
-            self._streams[split] = TaskStream(
-                self.environment,
-                seed=item_seed(self.recipe.seed, "tasks"),
-                split=split,
-                share=self.recipe.evaluate.share,
-            )
-        return self._streams[split]
-
-    @cached_property
-    def held_out_tasks(self) -> Sequence[Task]:
-        """The tasks that every round is measured on."""
-        return self.stream("held_out").take(self.recipe.evaluate.tasks, allow_fewer=True)
-
-    @cached_property
-    def held_out(self) -> HeldOutIndex | None:
-        """The held-out tasks, to find the rows that repeat one; None if the recipe compares none."""
-        n, count = self.recipe.curate.decontaminate, self.recipe.evaluate.tasks
-        if n is None or count == 0:
-            return None
-        return HeldOutIndex(self.held_out_tasks, n=n)
 
     def remember(self, number: int, judged: dict[AttemptKey, Trajectory]) -> None:
         """Keep a round's judged attempts at hand for its curation; only the newest round's are."""
@@ -257,12 +114,6 @@ class Flywheel:
             self.kept[number] = list(jsonl.read(self.place(stages.kept_path(number)), Trajectory))
         return self.kept[number]
 
-    def wait_for(self, coroutine: Any) -> Any:
-        """Run a coroutine to its end; an interrupt cancels it and is raised here."""
-        if self._runner is None:
-            self._runner = asyncio.Runner()
-        return self._runner.run(coroutine)
-
     def run(self) -> RunResult:
         """Do what is still to be done and return how the run ended.
 
@@ -278,7 +129,7 @@ class Flywheel:
 
     def _run(self) -> RunResult:
         with Ledger.open(self.path) as self.ledger:
-            self._claim_folder()
+            claim_folder(self.ledger, self.recipe, self.verifier, base_dir=self.base_dir)
             events = self.ledger.events("stage_done")
             self._done = {(event["round"], event["stage"]): event for event in events}
             exports = unstructure(self.recipe.exports)
@@ -394,12 +245,10 @@ class Flywheel:
         """Answer with the model that an earlier stage made, or with the first one."""
         if name in self.models:
             self._use(name, self.models[name])
-        elif (
-            self._checkpoint is not None
-        ):  # the first model is one by id, which the policy is made with
-            if self._policy is not None:
-                self.wait_for(self._policy.aclose())
-            self._policy, self._checkpoint, self._loaded = None, None, False
+        elif self._checkpoint is not None:
+            # The first model is one by id, which the policy is made with.
+            self.drop_policy()
+            self._checkpoint, self._loaded = None, False
 
     def ready_policy(self) -> Policy:
         """Return the policy with the present checkpoint loaded."""
@@ -408,6 +257,13 @@ class Flywheel:
             with user_code(f"policy {policy.name!r}", "load"):
                 policy.load(self._checkpoint)
             self._loaded = True
+        return policy
+
+    def policy_of(self, model: str) -> Policy:
+        """Return a policy of the recipe's kind that answers with a model of the run, or with one by id."""
+        policy = self._make_policy()
+        if self.place(model).is_dir():
+            policy.load(self.place(model))
         return policy
 
     def label(self, model: str | Path) -> str:
@@ -424,54 +280,6 @@ class Flywheel:
             return self.label(self._checkpoint)
         return self.policy.model
 
-    def _claim_folder(self) -> None:
-        """Save the recipe with the run, or check that it is the one that made the run."""
-        for draft in self.path.rglob(".*.tmp"):
-            draft.unlink()  # what a killed process was writing; the lock says that nobody writes it now
-        if self.ledger.last_event("run_started") is not None:
-            self._compare(unstructure(self.recipe), self.ledger.last_event("run_started") or {})
-            self._note_changes()
-        else:
-            self.ledger.add_event(
-                "run_started",
-                name=self.recipe.name,
-                base_dir=str(self.base_dir.resolve()),
-                recipe=unstructure(self.recipe),
-                provenance=provenance(self.verifier),
-            )
-        with jsonl.replace_file(self.place("recipe.yaml")) as file:
-            file.write(dump_recipe(self.recipe).encode())
-
-    def _note_changes(self) -> None:
-        """Record and tell when other code than before goes on with the run: its rows are then not all of one making."""
-        before = self.ledger.last_event("provenance_changed") or self.ledger.last_event(
-            "run_started"
-        )
-        found, now = (before or {}).get("provenance") or {}, provenance(self.verifier)
-        changed = sorted(key for key in now.keys() | found.keys() if now.get(key) != found.get(key))
-        if not changed:
-            return
-        self.ledger.add_event("provenance_changed", changed=changed, provenance=now)
-        warnings.warn(
-            f"run {str(self.path)!r} goes on with other versions than it began with: {', '.join(changed)} changed",
-            LedgerWarning,
-            stacklevel=2,
-        )
-
-    def _compare(self, now: dict[str, Any], started: Mapping[str, Any]) -> None:
-        before = _unchangeable(started.get("recipe") or {})
-        now = _unchangeable(now)
-        differing = sorted(
-            key for key in now.keys() | before.keys() if now.get(key) != before.get(key)
-        )
-        if differing:
-            key = differing[0]
-            raise ConfigError(
-                f"run {str(self.path)!r} was made by another recipe: {', '.join(differing)} differs; "
-                f"{key} was {before.get(key)!r}, now {now.get(key)!r}",
-                hint="choose another name with name=..., or restore the recipe",
-            )
-
     def _result(self, *, stopped: str | None, was_finished: bool = False) -> RunResult:
         rounds = tuple(
             event for event in self.ledger.events("stage_done") if event.get("stage") == "round"
@@ -485,43 +293,6 @@ class Flywheel:
             stopped=stopped,
             was_finished=was_finished,
         )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            for pool in self._pools.values():
-                pool.close()
-            for policy in filter(None, (self._policy, *self._critics.values())):
-                self.wait_for(policy.aclose())
-        finally:
-            if self._cache is not None:
-                self._cache.close()
-            self._pools, self._cache = {}, None
-            if self._runner is not None:
-                self._runner.close()
-                self._runner = None
-            self._policy = None
-            self._critics = {}
-
-
-def _unchangeable(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a recipe must say still when its run is gone on with: of the stages all but their gates, and of the last its rounds."""
-    kept = {key: value for key, value in recipe.items() if key not in MAY_CHANGE}
-    stages = {
-        name: {key: value for key, value in stage.items() if key != "gates"}
-        for name, stage in (recipe.get("stages") or {}).items()
-    }
-    if stages:
-        stages[list(stages)[-1]].pop("rounds", None)
-        kept["stages"] = stages
-    return kept
 
 
 _FROZEN_BY_PYTHON = 10_000

@@ -1,0 +1,85 @@
+"""Claiming a run's folder: for a recipe that starts there, or the one that made what is in it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from orbiter import jsonl
+from orbiter.convert import unstructure
+from orbiter.errors import ConfigError, LedgerWarning
+from orbiter.flywheel.provenance import provenance
+from orbiter.flywheel.recipe import Recipe
+from orbiter.flywheel.recipe_file import dump_recipe
+from orbiter.ledger import Ledger
+from orbiter.verify.verifier import Verifier
+
+MAY_CHANGE = ("rounds", "verify", "gates", "exports", "description")
+"""Fields of a recipe that may differ when a run is gone on with: none of them changes what is durable already."""
+
+
+def claim_folder(ledger: Ledger, recipe: Recipe, verifier: Verifier, *, base_dir: Path) -> None:
+    """Save the recipe with the run, or check that it is the one that made the run.
+
+    Raises:
+        ConfigError: Another recipe made what is in the folder.
+    """
+    for draft in ledger.path.rglob(".*.tmp"):
+        draft.unlink()  # what a killed process was writing; the lock says that nobody writes it now
+    started = ledger.last_event("run_started")
+    if started is not None:
+        _compare(ledger.path, recipe, started)
+        _note_changes(ledger, verifier)
+    else:
+        ledger.add_event(
+            "run_started",
+            name=recipe.name,
+            base_dir=str(base_dir.resolve()),
+            recipe=unstructure(recipe),
+            provenance=provenance(verifier),
+        )
+    with jsonl.replace_file(ledger.path / "recipe.yaml") as file:
+        file.write(dump_recipe(recipe).encode())
+
+
+def _note_changes(ledger: Ledger, verifier: Verifier) -> None:
+    """Record and tell when other code than before goes on with the run: its rows are then not all of one making."""
+    before = ledger.last_event("provenance_changed") or ledger.last_event("run_started")
+    found, now = (before or {}).get("provenance") or {}, provenance(verifier)
+    changed = sorted(key for key in now.keys() | found.keys() if now.get(key) != found.get(key))
+    if not changed:
+        return
+    ledger.add_event("provenance_changed", changed=changed, provenance=now)
+    warnings.warn(
+        f"run {str(ledger.path)!r} goes on with other versions than it began with: {', '.join(changed)} changed",
+        LedgerWarning,
+        stacklevel=2,
+    )
+
+
+def _compare(path: Path, recipe: Recipe, started: Mapping[str, Any]) -> None:
+    before = _unchangeable(started.get("recipe") or {})
+    now = _unchangeable(unstructure(recipe))
+    differing = sorted(key for key in now.keys() | before.keys() if now.get(key) != before.get(key))
+    if differing:
+        key = differing[0]
+        raise ConfigError(
+            f"run {str(path)!r} was made by another recipe: {', '.join(differing)} differs; "
+            f"{key} was {before.get(key)!r}, now {now.get(key)!r}",
+            hint="choose another name with name=..., or restore the recipe",
+        )
+
+
+def _unchangeable(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a recipe must say still when its run is gone on with: of the stages all but their gates, and of the last its rounds."""
+    kept = {key: value for key, value in recipe.items() if key not in MAY_CHANGE}
+    stages = {
+        name: {key: value for key, value in stage.items() if key != "gates"}
+        for name, stage in (recipe.get("stages") or {}).items()
+    }
+    if stages:
+        stages[list(stages)[-1]].pop("rounds", None)
+        kept["stages"] = stages
+    return kept
