@@ -44,6 +44,9 @@ INSTEAD = {
 }
 """PPO starts a cluster of its own, which the tests of its plugin do; here its stage learns from the same reward model otherwise."""
 
+OWN_START = ("r1", "star")
+"""Recipes with an environment or letters of their own, whose cold start is no other's."""
+
 
 def tiny(name: str) -> list[str]:
     """Return the overrides that make a recipe small: the same model, stages and algorithms, and few steps."""
@@ -73,7 +76,7 @@ def cold(tmp_path_factory):
 def run(turn, tmp_path, cold):
     def run(name, *changes):
         place = tmp_path / load_recipe(RECIPES / f"{name}.yaml").name / "checkpoints" / "round-0"
-        taught = cold / ("star" if name == "star" else "sorting")
+        taught = cold / (name if name in OWN_START else "sorting")
         if taught.exists() and name != "orpo":
             shutil.copytree(taught, place)
         result = turn(RECIPES / f"{name}.yaml", tmp_path, *tiny(name), *changes)
@@ -133,3 +136,14 @@ def test_a_recipe_holds_together_at_scale(name, tmp_path):
             assert spec.train.algorithm == before.algorithm
             assert (spec.train.max_steps is None) == (spec.train.backend == "trl")
             assert spec.train.learning_rate <= 1e-5
+
+
+def test_a_budget_of_divergence_ends_a_real_run_and_a_larger_one_lets_it_go_on(run, tmp_path, turn):
+    steps = "stages.raft.train.max_steps=30"
+    result = run("raft", "stages.raft.gates={max_kl: 0.001}", steps)
+    assert "nats per answer from where the stage began" in result.stopped
+    row = result.rounds[-1]
+    assert (row["round"], row["kl_low"] > 0.001, row["kl"] < row["kl_high"]) == (1, True, True)
+    more = "stages.raft.gates={max_kl: 1000, goodhart: false}"
+    again = turn(RECIPES / "raft.yaml", tmp_path, *tiny("raft"), more, steps)
+    assert (again.stopped, again.rounds[-1]["round"]) == (None, 2)
