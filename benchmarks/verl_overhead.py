@@ -40,10 +40,14 @@ from orbiter.train.rewards import RewardSpec
 
 BAR = 1.05
 
-REWARD = """
-def share_of_a(output):
+
+def share_of_a(output: str) -> float:
+    """Return how much of an answer is the letter a."""
     return output.count("a") / max(1, len(output))
 
+
+REWARD = f"""
+{inspect.getsource(share_of_a)}
 
 def compute_score(data_source, solution_str, ground_truth, extra_info=None, **more):
     return share_of_a(solution_str)
