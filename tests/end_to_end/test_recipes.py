@@ -1,13 +1,16 @@
 """Every recipe of examples/recipes with stages runs end to end on a model of one layer, and holds together at scale."""
 
+import importlib
 import shutil
 from pathlib import Path
 
+import attrs
 import pytest
 
 from orbiter.flywheel import load_recipe
 from orbiter.flywheel.account import read_account
 from orbiter.ledger import RunIndex
+from orbiter.plugin import registry
 
 RECIPES = Path(__file__).parents[2] / "examples" / "recipes"
 STAGED = {
@@ -136,6 +139,37 @@ def test_a_recipe_holds_together_at_scale(name, tmp_path):
             assert spec.train.algorithm == before.algorithm
             assert (spec.train.max_steps is None) == (spec.train.backend == "trl")
             assert spec.train.learning_rate <= 1e-5
+            check_options_of(spec.train)
+
+
+def check_options_of(train):
+    """See that the backend knows the options, without a model or data."""
+    if train.backend == "verl":
+        settings = pytest.importorskip("orbiter_verl.settings").Settings
+        assert train.options.keys() <= {field.name for field in attrs.fields(settings)}
+        return
+    part = importlib.import_module(f"orbiter_trl.{train.algorithm}")
+    importlib.import_module("orbiter_trl.settings").check_options(
+        train.options, part.CONFIG, idle=part.IDLE
+    )
+
+
+@pytest.mark.parametrize("name", sorted(STAGED))
+def test_the_parts_at_scale_exist_and_take_their_options(name, tmp_path):
+    (tmp_path / "tasks.jsonl").write_text('{"question": "1+1?", "answer": "#### 2"}\n')
+    inputs = [f"inputs.tasks={tmp_path / 'tasks.jsonl'}"]
+    inputs += [f"inputs.general={tmp_path / 'tasks.jsonl'}"] if name == "r1" else []
+    recipe = load_recipe(RECIPES / f"{name}.yaml", inputs, scale=True)
+    named = [("environment", recipe.environment), ("verifier", recipe.verifier)]
+    named.append(("policy", recipe.policy))
+    for spec in recipe.stages.values():
+        named += [("verifier", spec.verifier)] if spec.verifier is not None else []
+        known = ("task", *recipe.stages)
+        named += [("verifier", reward) for reward in spec.rewards if reward.name not in known]
+        if spec.demonstrate is not None:
+            named.append(("environment", spec.demonstrate.environment))
+    for kind, part in named:
+        registry().check(kind, part.name, part.extra, base_dir=RECIPES)
 
 
 def test_a_budget_of_divergence_ends_a_real_run_and_a_larger_one_lets_it_go_on(run, tmp_path, turn):
