@@ -12,7 +12,8 @@ import pickle
 import resource
 import signal
 import struct
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from time import monotonic
 from typing import Any
 
@@ -32,6 +33,8 @@ the first, or -1."""
 FLUSH_S = 0.005
 """Verdicts wait no longer than this for company, unless the next one takes longer. Those that wait are lost with the process,
 and judged again by the next one."""
+
+_SIMPLE = str | int | float | None
 
 
 def serve(requests: int, results: int, progress: int, setup: Mapping[str, Any]) -> None:
@@ -69,7 +72,7 @@ def _judge_chunk(
 ) -> bool:
     """Send the verdicts on a chunk, and return whether this process is fit for more."""
     try:
-        pairs: list[tuple[Task, Trajectory]] = pickle.loads(chunk)  # noqa: S301  # from our own parent
+        pairs = own_tasks(pickle.loads(chunk))  # noqa: S301  # from our own parent
     except Exception as error:
         if count > 1:  # they will be sent one by one
             return False
@@ -103,6 +106,26 @@ def _judge_chunk(
             break
     _write(results, b"".join(lines))
     return fit
+
+
+def own_tasks(pairs: Sequence[tuple[Task, Trajectory]]) -> list[tuple[Task, Trajectory]]:
+    """Return the pairs, none of which shares a task that can be changed with another: a verifier that changes it must not turn the
+    verdicts on other answers to it.
+    """
+    times = Counter(id(task) for task, _ in pairs)
+    packed: dict[int, bytes] = {}
+    own = []
+    for task, trajectory in pairs:
+        changeable = (
+            task.metadata or task.tools or task.extra or not isinstance(task.answer, _SIMPLE)
+        )
+        if times[id(task)] == 1 or not changeable:
+            own.append((task, trajectory))
+            continue
+        if id(task) not in packed:
+            packed[id(task)] = pickle.dumps(task, pickle.HIGHEST_PROTOCOL)
+        own.append((pickle.loads(packed[id(task)]), trajectory))  # noqa: S301  # written above
+    return own
 
 
 def _read(fd: int, size: int) -> bytes:

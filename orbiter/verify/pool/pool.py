@@ -6,6 +6,7 @@ import asyncio
 import atexit
 import math
 import os
+import pickle
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -133,7 +134,7 @@ class VerifierPool:
         else:
             size = max(1, self.verifier.batch_size)
             for group in (items[i : i + size] for i in range(0, len(items), size)):
-                verdicts = judge_batch(self.verifier, [item.pair for item in group])
+                verdicts = judge_batch(self.verifier, [_copied(item.pair) for item in group])
                 for item, verdict in zip(group, verdicts):
                     item.give(self._as_from_a_worker(verdict))
         return batch.future
@@ -229,6 +230,15 @@ class RemoteVerifier(Verifier):
     def verify_batch(self, pairs: Sequence[Pair]) -> list[Verdict]:
         """Return the verdicts of the workers."""
         return self._pool.judge_all(pairs)
+
+
+def _copied(pair: Pair) -> Pair:
+    """Return a pair that a verifier may change, as it may in a worker, or the pair itself where it cannot be copied."""
+    try:
+        copied: Pair = pickle.loads(pickle.dumps(pair, pickle.HIGHEST_PROTOCOL))  # noqa: S301  # written here
+    except Exception:
+        return pair
+    return copied
 
 
 def _same(

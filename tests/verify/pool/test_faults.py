@@ -116,6 +116,18 @@ def test_an_alarm_that_a_verifier_left_does_not_strike_another_pair(misbehaving,
     assert [v.outcome for v in verdicts] == [Outcome.PASS] * 2
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("kind", ["misbehaving", "together"])
+def test_a_verifier_that_changes_its_task_changes_it_for_one_answer_alone(
+    asked, request, kind, workers
+):
+    pair = asked("uses_up_its_task", wanted=["a"])
+    with VerifierPool(request.getfixturevalue(kind)(), workers=workers) as pool:
+        verdicts = pool.judge_all([pair] * 6)
+    assert [v.reason for v in verdicts] == ["a"] * 6
+    assert pair[0].metadata == {"wanted": ["a"]}
+
+
 class Unpacks:
     """Does something where it is read again."""
 
