@@ -47,6 +47,7 @@ KINDS = (
     "model",
     "reward",
     "sandbox",
+    "command",
 )
 """The kinds of things that have names."""
 
@@ -62,6 +63,7 @@ CLASSES: Mapping[str, str] = {
     "backend": "orbiter.train.backend:Backend",
     "exporter": "orbiter.curate.export.exporter:Exporter",
     "sandbox": "orbiter.verify.sandbox:Sandbox",
+    "command": "orbiter.cli.command:Command",
 }
 """What a component of a kind must be an instance of; the other kinds are functions."""
 
@@ -87,6 +89,10 @@ KNOWN_PLUGINS: Mapping[tuple[str, str], str] = {
     ("sandbox", "bubblewrap"): "orbiter-code",
     ("judge_model", "openai"): "orbiter-judge",
     ("judge_model", "policy"): "orbiter-judge",
+    ("environment", "liveweb"): "orbiter-liveweb",
+    ("verifier", "liveweb"): "orbiter-liveweb",
+    ("synthesiser", "liveweb"): "orbiter-liveweb",
+    ("command", "liveweb"): "orbiter-liveweb",
 }
 """First-party plugins by what they add, so that a missing one is named with its install line."""
 

@@ -14,8 +14,9 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Sequence
-from typing import NoReturn, TextIO
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn, TextIO
 
 from orbiter.cli.stopping import stop_code
 from orbiter.cli.text import one_line
@@ -64,22 +65,29 @@ def _main(arguments: list[str]) -> int:
     parser = _Parser(
         prog="orbiter",
         description="The loop of LLM post-training: generate, verify, account, curate, train, again.",
-        epilog="orbiter COMMAND --help tells more.",
+        epilog="orbiter COMMAND --help tells more. Plugins add commands: orbiter plugins lists them.",
     )
     parser.add_argument("--version", action="store_true", help="print the version and stop")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
     name = next((a for a in arguments if not a.startswith("-")), None)
-    if name is not None and name not in COMMANDS:
-        parser.error(
-            f"unknown command {name!r}{did_you_mean(name, COMMANDS)}; known: {', '.join(COMMANDS)}"
-        )
-    for command, what in COMMANDS.items():
+    known = dict(COMMANDS)
+    chosen: Any = None  # the module of a built-in command, or the Command of a plugin
+    if name in COMMANDS:
+        chosen = importlib.import_module(f"orbiter.cli.{name}_command")
+    elif name is not None:
+        try:
+            with _our_warnings():
+                chosen = _added(name, parser)
+        except OrbiterError as error:
+            _complain(error.message, hint=error.hint)
+            return error.exit_code
+        known[name] = chosen.what
+    for command, what in known.items():
         sub = commands.add_parser(
             command, help=what, description=what[0].upper() + what[1:] + ".", allow_abbrev=False
         )
         if command == name:
-            module = importlib.import_module(f"orbiter.cli.{command}_command")
-            module.add_arguments(sub)
+            chosen.add_arguments(sub)
     options, rest = parser.parse_known_args(arguments)
     _take_rest(commands.choices.get(options.command, parser), options, rest)
     if options.version:
@@ -94,10 +102,29 @@ def _main(arguments: list[str]) -> int:
     atexit.register(gc.freeze)
     # What is logged is for programs that use orbiter as a library; here the warning beside it is enough.
     logging.getLogger("orbiter").addHandler(logging.NullHandler())
+    with _our_warnings():
+        return _guarded(chosen, options)
+
+
+@contextmanager
+def _our_warnings() -> Iterator[None]:
+    """Print what orbiter warns of as one line each."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", OrbiterWarning)
         warnings.showwarning = _show_warning
-        return _guarded(options)
+        yield
+
+
+def _added(name: str, parser: argparse.ArgumentParser) -> Any:
+    """Return the command of this name that a plugin adds."""
+    from orbiter.plugin import registry
+    from orbiter.registry import KNOWN_PLUGINS
+
+    names = [entry.name for entry in registry().entries("command")]
+    if name not in names and ("command", name) not in KNOWN_PLUGINS:
+        near = did_you_mean(name, [*COMMANDS, *names])
+        parser.error(f"unknown command {name!r}{near}; known: {', '.join(COMMANDS)}")
+    return registry().create("command", name)
 
 
 def _take_rest(
@@ -118,11 +145,10 @@ def _complain(message: str, *, hint: str | None = None, kind: str = "error") -> 
         print(f"  {one_line(hint)}", file=sys.stderr)
 
 
-def _guarded(options: argparse.Namespace) -> int:
+def _guarded(command: Any, options: argparse.Namespace) -> int:
     """Run the command; every foreseen failure is one line that says what, where and what to do."""
-    module = importlib.import_module(f"orbiter.cli.{options.command}_command")
     try:
-        return int(module.main(options))
+        return int(command.main(options))
     except OrbiterError as error:
         _complain(error.message, hint=error.hint)
         if isinstance(error, UserCodeError) and error.__cause__ is not None:

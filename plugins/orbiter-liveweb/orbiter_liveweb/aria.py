@@ -1,0 +1,285 @@
+"""The accessibility tree of a page as text, the same that Playwright's ``locator("body").aria_snapshot()`` gives in a browser.
+
+Ported from Playwright's ariaSnapshot.ts and ariaSnapshotRenderer.ts (Apache-2.0), for pages without style sheets and scripts. One
+line per node, YAML::
+
+    - heading "Kettles" [level=1]
+    - list:
+      - listitem:
+        - link "Brass kettle":
+          - /url: /item/brass-kettle
+        - text: 12.50
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+
+from attrs import Factory, define
+
+from orbiter_liveweb.dom import Element, body_of
+from orbiter_liveweb.inspection import Inspection
+from orbiter_liveweb.names import accessible_name
+from orbiter_liveweb.roles import input_type, is_disabled
+from orbiter_liveweb.styles import display
+from orbiter_liveweb.whitespace import SPACES, collapse
+
+LONGEST_NAME = 900
+"""Names of more UTF-16 units are left out: they repeat the contents."""
+
+
+@define(eq=False)
+class Node:
+    """A node of the tree; children are nodes and texts."""
+
+    role: str
+    name: str = ""
+    children: list[Node | str] = Factory(list)
+    properties: dict[str, str] = Factory(dict)
+    states: list[str] = Factory(list)
+    element: Element | None = None
+
+
+def aria_tree(root: Element, values: Mapping[Element, str] | None = None) -> Node:
+    """Return the accessibility tree of a page's body.
+
+    Args:
+        root: The page, from :func:`orbiter_liveweb.dom.parse`.
+        values: What stands in form fields that were typed into.
+    """
+    page = Inspection(root, values)
+    top = Node("fragment")
+    _visit(top, body_of(root), page, set())
+    _merge(top)
+    return top
+
+
+def aria_snapshot(root: Element, values: Mapping[Element, str] | None = None) -> str:
+    """Return the accessibility tree of a page's body as YAML."""
+    return "\n".join(line for line, _ in aria_lines(aria_tree(root, values)))
+
+
+def _visit(parent: Node, element: Element, page: Inspection, visited: set[Element]) -> None:
+    if element in visited:
+        return
+    visited.add(element)
+    if page.is_hidden(element):
+        return
+    made = _node(element, page)
+    if made is not None:
+        parent.children.append(made)
+    node = made or parent
+    block = display(element) != "inline" or element.tag == "br"
+    if block:
+        node.children.append(" ")
+    folded = element.tag == "details" and "open" not in element.attributes
+    for child in element.children:
+        if isinstance(child, Element):
+            _visit(node, child, page, visited)
+        elif node.role != "textbox" and child and not folded:
+            node.children.append(child)
+    for owned in page.ids_in(element.attributes.get("aria-owns")):
+        _visit(node, owned, page, visited)
+    if block:
+        node.children.append(" ")
+    if len(node.children) == 1 and node.children[0] == node.name:
+        node.children = []
+    if node.role == "link" and "href" in element.attributes:
+        url = element.attributes["href"]
+        data, comma, _ = url.partition(",")
+        node.properties["url"] = f"{data},…" if comma and url.startswith("data:") else url
+    placeholder = element.attributes.get("placeholder")
+    if node.role == "textbox" and placeholder is not None and placeholder != node.name:
+        node.properties["placeholder"] = placeholder
+
+
+def _node(element: Element, page: Inspection) -> Node | None:
+    if element.tag in ("iframe", "frame"):
+        return Node("iframe", element=element)
+    role = page.role(element)
+    if role is None or role in ("presentation", "none"):
+        return None
+    node = Node(role, collapse(accessible_name(element, page)), element=element)
+    node.states = list(_states(element, role, page))
+    kind = input_type(element) if element.tag == "input" else ""
+    if element.tag == "textarea" or (kind and kind not in ("checkbox", "radio", "file")):
+        node.children = [page.value(element)]
+    return node
+
+
+_CHECKED = frozenset("checkbox menuitemcheckbox option radio switch menuitemradio treeitem".split())
+_DISABLED = frozenset(
+    """application button composite gridcell group input link menuitem scrollbar separator tab checkbox columnheader
+    combobox grid listbox menu menubar menuitemcheckbox menuitemradio option radio radiogroup row rowheader searchbox select
+    slider spinbutton switch tablist textbox toolbar tree treegrid treeitem""".split()
+)
+_EXPANDED = frozenset(
+    """application button checkbox combobox gridcell link listbox menuitem row rowheader tab treeitem columnheader
+    menuitemcheckbox menuitemradio switch""".split()
+)
+_INVALID = frozenset(
+    """application checkbox columnheader combobox gridcell listbox radiogroup rowheader searchbox slider spinbutton switch
+    textbox tree""".split()
+)
+_LEVEL = frozenset("heading listitem row treeitem".split())
+_SELECTED = frozenset("gridcell option row tab rowheader columnheader treeitem".split())
+
+
+def _states(element: Element, role: str, page: Inspection) -> list[str]:
+    """Return the states in the order in which they are written."""
+    attributes, tag, found = element.attributes, element.tag, []
+
+    def given(name: str) -> str:
+        return attributes.get(name, "").lower()
+
+    if role in _CHECKED:
+        is_box = tag == "input" and input_type(element) in ("checkbox", "radio")
+        checked = ("true" if "checked" in attributes else "") if is_box else given("aria-checked")
+        found += {"true": ["checked"], "mixed": ["checked=mixed"]}.get(checked, [])
+    if role in _DISABLED and (is_disabled(element) or _is_aria_disabled(element)):
+        found.append("disabled")
+    if role in _EXPANDED and (
+        "open" in attributes if tag == "details" else given("aria-expanded") == "true"
+    ):
+        found.append("expanded")
+    if role in _INVALID:
+        invalid = given("aria-invalid")
+        if invalid in ("grammar", "spelling"):
+            found.append(f"invalid={invalid}")
+        elif invalid.strip() and invalid != "false":
+            found.append("invalid")
+    if role in _LEVEL:
+        level = _level(element)
+        if level:
+            found.append(f"level={level}")
+    if role == "button":
+        pressed = given("aria-pressed")
+        found += {"true": ["pressed"], "mixed": ["pressed=mixed"]}.get(pressed, [])
+    if role in _SELECTED:
+        if tag == "option":
+            select = element.closest(lambda e: e.tag == "select")
+            selected = (
+                element in page.selected_options(select) if select else "selected" in attributes
+            )
+        else:
+            selected = given("aria-selected") == "true"
+        if selected:
+            found.append("selected")
+    return found
+
+
+def _is_aria_disabled(element: Element) -> bool:
+    said = element.closest(
+        lambda e: e.attributes.get("aria-disabled", "").lower() in ("true", "false")
+    )
+    return said is not None and said.attributes["aria-disabled"].lower() == "true"
+
+
+def _level(element: Element) -> int:
+    if re.fullmatch("h[1-6]", element.tag):
+        return int(element.tag[1])
+    given = element.attributes.get("aria-level", "")
+    return int(given) if re.fullmatch(r"[0-9]{1,6}", given) else 0
+
+
+def _merge(node: Node) -> None:
+    """Join neighbouring texts, drop what is white space alone, and a text that only repeats the name."""
+    children: list[Node | str] = []
+    texts: list[str] = []
+    for child in [*node.children, None]:
+        if isinstance(child, str):
+            texts.append(child)
+            continue
+        if texts and (text := collapse("".join(texts))):
+            children.append(text)
+        texts.clear()
+        if child is not None:
+            _merge(child)
+            if child.role == "generic" and not child.name and not child.children:
+                continue
+            children.append(child)
+    node.children = [] if children == [node.name] else children
+
+
+def aria_lines(top: Node) -> list[tuple[str, Node | None]]:
+    """Return the lines of a tree, each with the node that it begins, or None where it holds a text or property."""
+    lines: list[tuple[str, Node | None]] = []
+
+    def write(node: Node, depth: int) -> None:
+        start = "  " * depth + "- "
+        key = start + _quoted_key(_key(node))
+        only = node.children[0] if len(node.children) == 1 else None
+        if not node.children and not node.properties:
+            lines.append((key, node))
+        elif isinstance(only, str) and not node.properties:
+            lines.append((f"{key}: {quoted(only)}", node))
+        else:
+            lines.append((f"{key}:", node))
+            for name, value in node.properties.items():
+                lines.append((f"  {start}/{name}: {quoted(value)}", None))
+            for child in node.children:
+                if isinstance(child, str):
+                    lines.append((f"  {start}text: {quoted(child)}", None))
+                else:
+                    write(child, depth + 1)
+
+    for child in top.children:
+        if isinstance(child, str):
+            lines.append((f"- text: {quoted(child)}", None))
+        else:
+            write(child, 0)
+    return lines
+
+
+def _key(node: Node) -> str:
+    key = node.role
+    if node.name and len(node.name.encode("utf-16-le", "surrogatepass")) <= 2 * LONGEST_NAME:
+        key += " " + json.dumps(node.name, ensure_ascii=False)
+    return key + "".join(f" [{state}]" for state in node.states)
+
+
+_UNSAFE = re.compile(
+    f"""^[{SPACES}] | [{SPACES}]$ | [\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f] | ^- | [\\n:](?:[{SPACES}]|$)
+    | [{SPACES}]\\# | [\\n\\r] | ^[&*\\],?!>|@"'\\#%] | [{{}}`] | ^\\[ | ^[-+]?\\.(?:[iI][nN][fF]|[nN][aA][nN])$""",
+    re.VERBOSE,
+)
+_NUMBER = re.compile(
+    r"[-+]?(?:Infinity|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)|0[xX][0-9a-fA-F]+|0[oO][0-7]+|0[bB][01]+"
+)
+_WORDS = frozenset("y n yes no true false on off null ~".split())
+_CONTROL = re.compile(r'[\\"\x00-\x1f\x7f-\x9f]')
+_ESCAPES = {
+    "\\": "\\\\",
+    '"': '\\"',
+    "\b": "\\b",
+    "\f": "\\f",
+    "\n": "\\n",
+    "\r": "\\r",
+    "\t": "\\t",
+}
+
+
+def _needs_quotes(text: str) -> bool:
+    return (
+        not text
+        or _UNSAFE.search(text) is not None
+        or _NUMBER.fullmatch(text) is not None
+        or text.lower() in _WORDS
+    )
+
+
+def _quoted_key(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'" if _needs_quotes(text) else text
+
+
+def quoted(text: str) -> str:
+    """Return a text as it stands in YAML: plain where that is unambiguous, else in double quotes."""
+    if not _needs_quotes(text):
+        return text
+
+    def escape(match: re.Match[str]) -> str:
+        return _ESCAPES.get(match[0]) or f"\\x{ord(match[0]):02x}"
+
+    return '"' + _CONTROL.sub(escape, text) + '"'

@@ -1,0 +1,257 @@
+"""Browsers: what holds a page, follows its links and sends its forms. Here the one that needs no browser program."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+
+from orbiter_liveweb.aria import aria_lines, aria_tree
+from orbiter_liveweb.cache import Cache
+from orbiter_liveweb.dom import Element, parse
+from orbiter_liveweb.forms import default_button, form_of, is_get, is_submit, request_of
+from orbiter_liveweb.inspection import Inspection
+from orbiter_liveweb.screen import TYPABLE, Screen, Target
+from orbiter_liveweb.snapshot import Snapshot
+from orbiter_liveweb.urls import fragment_of, normalise, resolve
+
+MAX_REDIRECTS = 10
+
+MARK = "orbiter-fragment-mark"
+"""Name that the target of a fragment is given for a moment, to find its line."""
+
+
+class BrowserError(Exception):
+    """The page did not do what was asked; the text tells the model why."""
+
+
+class Browser(ABC):
+    """A tab that can show the pages of a cache and nothing else.
+
+    ``screen`` is what it shows, None before the first page; ``anchor`` the line that a fragment led to, or 0. Each method raises
+    BrowserError and stays where it is when the page cannot do that; :class:`orbiter_liveweb.session.Session` calls them.
+    """
+
+    screen: Screen | None = None
+    anchor: int = 0
+
+    @abstractmethod
+    def open(self, url: str) -> None:
+        """Show the page of an address."""
+
+    @abstractmethod
+    def click(self, target: Target) -> None:
+        """Follow a link or press a button."""
+
+    @abstractmethod
+    def fill(self, target: Target, text: str) -> None:
+        """Put a text in the place of what a field holds, and the cursor in the field."""
+
+    @abstractmethod
+    def press(self, key: str) -> None:
+        """Press ``Enter`` or ``Backspace`` in the field that has the cursor."""
+
+    @abstractmethod
+    def wait(self, seconds: float) -> bool:
+        """Let time pass; return whether another page came, as it does where a page refreshes itself."""
+
+    def close(self) -> None:  # noqa: B027  # optional: most hold nothing open
+        """Release what it holds."""
+
+
+def missing(url: str) -> BrowserError:
+    """Return the error of a page that the cache does not have."""
+    return BrowserError(f"the cache has no page {url}")
+
+
+def served(cache: Cache, url: str) -> Snapshot:
+    """Return the snapshot that an address leads to, over its redirects.
+
+    Raises:
+        BrowserError: The cache has none.
+    """
+    for _ in range(MAX_REDIRECTS):
+        snapshot = cache.get(url)
+        if snapshot is None:
+            raise missing(url)
+        if snapshot.redirect_to is None:
+            return snapshot
+        url = snapshot.redirect_to
+    raise BrowserError(f"too many redirects to {url}")
+
+
+class CacheBrowser(Browser):
+    """Shows pages by reading their HTML: no scripts, no style sheets, no network.
+
+    Args:
+        cache: Where the pages are.
+    """
+
+    def __init__(self, cache: Cache) -> None:
+        self.cache = cache
+        self._snapshot: Snapshot | None = None
+        self._root: Element | None = None
+        self._values: dict[Element, str] = {}
+        self._focus: Element | None = None
+
+    def open(self, url: str) -> None:
+        """Show the page of an address."""
+        snapshot = served(self.cache, normalise(url))
+        self._show(snapshot, fragment_of(url))
+
+    def _show(self, snapshot: Snapshot, fragment: str) -> None:
+        if snapshot is not self._snapshot or self._values:
+            self._root, self._values = None, {}
+            self.screen = snapshot.screen
+        self._snapshot, self._focus = snapshot, None
+        self.anchor = anchor_line(snapshot.html, fragment) if fragment else 0
+
+    def click(self, target: Target) -> None:
+        """Follow a link or press a button."""
+        if target.role == "link":
+            self._follow(target)
+            return
+        button = self._element(target)
+        if not is_submit(button):
+            raise BrowserError(f"nothing happens when button {target.name!r} is pressed")
+        self._submit(form_of(button), button)
+
+    def fill(self, target: Target, text: str) -> None:
+        """Put a text in the place of what a field holds."""
+        field = self._element(target)
+        if "readonly" in field.attributes or field.tag not in ("input", "textarea"):
+            raise BrowserError(f"nothing can be typed into {target.role} {target.name!r}")
+        self._focus = field
+        self._set(field, text if field.tag == "textarea" else text.replace("\n", ""))
+
+    def press(self, key: str) -> None:
+        """Press a key in the field that has the cursor."""
+        if self._focus is None:
+            raise BrowserError("no field has the cursor: type into one first")
+        if key == "Backspace":
+            self._set(self._focus, self._values.get(self._focus, "")[:-1])
+        elif self._focus.tag == "textarea":
+            self._set(self._focus, self._values.get(self._focus, "") + "\n")
+        else:
+            form = form_of(self._focus)
+            button = None if form is None else default_button(form, self._page().root)
+            self._submit(form, button)
+
+    def wait(self, seconds: float) -> bool:
+        """Let time pass; a page that refreshes itself within ``seconds`` does."""
+        refresh = None if self._snapshot is None else refresh_of(self._snapshot)
+        if refresh is None or seconds < refresh[0]:
+            return False
+        self.open(refresh[1])
+        return True
+
+    def _follow(self, target: Target) -> None:
+        screen = self._shown()
+        href = target.url or ""
+        url = resolve(self._base(), href)
+        if url is None:
+            raise BrowserError(f"link {target.name!r} leads to no web page")
+        if url == screen.url and "#" in href:
+            fragment = fragment_of(href)
+            self.anchor = anchor_line(self._page_html(), fragment) if fragment else 0
+            return
+        self._show(served(self.cache, url), fragment_of(href))
+
+    def _submit(self, form: Element | None, button: Element | None) -> None:
+        if form is None:
+            raise BrowserError("the field or button belongs to no form")
+        if button is not None and "disabled" in button.attributes:
+            raise BrowserError("the button of the form is disabled")
+        if not is_get(form, button):
+            raise BrowserError("the form would change something at the site, which a cache cannot")
+        url = resolve(self._base(), request_of(form, button, self._page(), self._base()))
+        if url is None:
+            raise BrowserError("the form leads to no web page")
+        self._show(served(self.cache, url), "")
+
+    def _base(self) -> str:
+        screen = self._shown()
+        if "<base" not in self._page_html().lower():
+            return screen.url
+        base = self._page().root.find("base")
+        href = base.attributes.get("href") if base else None
+        return resolve(screen.url, href) or screen.url if href else screen.url
+
+    def _page_html(self) -> str:
+        if self._snapshot is None:
+            raise BrowserError("no page is open: go to one first")
+        return self._snapshot.html
+
+    def _shown(self) -> Screen:
+        if self.screen is None:
+            raise BrowserError("no page is open: go to one first")
+        return self.screen
+
+    def _page(self) -> Inspection:
+        if self._root is None:
+            self._root = parse(self._page_html())
+        return Inspection(self._root, self._values)
+
+    def _element(self, target: Target) -> Element:
+        """Return the element of a target: the one of its role that has as many before it."""
+        page = self._page()
+        tree = aria_tree(page.root, self._values)
+        nodes = (node for _, node in aria_lines(tree) if node and node.role == target.role)
+        for nth, node in enumerate(nodes):
+            if nth == target.nth and node.element is not None:
+                return node.element
+        raise BrowserError(f"there is no {target.role} {target.name!r}")
+
+    def _set(self, field: Element, text: str) -> None:
+        screen = self._shown()
+        self._values[field] = text
+        lines = aria_lines(aria_tree(self._page().root, self._values))
+        self.screen = Screen(screen.url, screen.title, "\n".join(line for line, _ in lines))
+
+
+def anchor_line(html: str, fragment: str) -> int:
+    """Return the line of the tree at which the element that a fragment names begins, or 0 where nothing has that name.
+
+    The element is given a role and a name of its own for a moment, and the line looked for, as it can be done in a browser too.
+    """
+    root = parse(html)
+    element = root.find("*", id=fragment) or root.find("a", name=fragment)
+    if element is None:
+        return 0
+    element.attributes.update({"role": "note", "aria-label": MARK})
+    return line_of_mark([line for line, _ in aria_lines(aria_tree(root))])
+
+
+def line_of_mark(lines: list[str]) -> int:
+    """Return the line that begins with the mark, or 0."""
+    start = f'- note "{MARK}"'
+    return next((n for n, line in enumerate(lines) if line.lstrip().startswith(start)), 0)
+
+
+_REFRESH = re.compile(
+    r"\s*([0-9]+(?:\.[0-9]*)?)\s*[;,]?\s*(?:url\s*=\s*)?['\"]?([^'\"]*)['\"]?\s*", re.IGNORECASE
+)
+
+
+def refresh_of(snapshot: Snapshot) -> tuple[float, str] | None:
+    """Return after how many seconds a page leads to which other address, or None if it stays."""
+    if "http-equiv" not in snapshot.html.lower():
+        return None
+    for meta in parse(snapshot.html).find_all("meta"):
+        if meta.attributes.get("http-equiv", "").lower() != "refresh":
+            continue
+        match = _REFRESH.fullmatch(meta.attributes.get("content", ""))
+        url = resolve(snapshot.url, match[2]) if match and match[2] else None
+        if match and url:
+            return float(match[1]), url
+    return None
+
+
+__all__ = [
+    "TYPABLE",
+    "Browser",
+    "BrowserError",
+    "CacheBrowser",
+    "anchor_line",
+    "refresh_of",
+    "served",
+]

@@ -1,0 +1,293 @@
+"""The same sessions in a real headless Chromium, which is given the pages of the cache and nothing else.
+
+Playwright drives a Chromium that the system installed; nothing is downloaded. Scripts of pages do not run, and every request that is
+not for a page of the cache gets no answer.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from orbiter.errors import MissingPluginError
+from orbiter_liveweb.browser import MARK, Browser, BrowserError, line_of_mark, refresh_of, served
+from orbiter_liveweb.cache import Cache
+from orbiter_liveweb.screen import Screen, Target
+from orbiter_liveweb.snapshot import Snapshot
+from orbiter_liveweb.urls import fragment_of, normalise
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+TIMEOUT_MS = 30_000
+
+
+def chromium_path() -> str:
+    """Return the Chromium of this machine: that of ``ORBITER_CHROMIUM``, or the first that the system has.
+
+    Raises:
+        MissingPluginError: There is none.
+    """
+    wanted = os.environ.get("ORBITER_CHROMIUM")
+    found = (shutil.which(name) for name in ((wanted,) if wanted else _NAMES))
+    path = next((one for one in found if one), None)
+    if path is None:
+        raise MissingPluginError(
+            f"no Chromium on this machine: {wanted or ', '.join(_NAMES)} cannot be run",
+            hint="apt-get install chromium, or set ORBITER_CHROMIUM to where one is",
+        )
+    return path
+
+
+@contextmanager
+def launched() -> Iterator[Any]:
+    """Start Chromium for the block and give Playwright's browser.
+
+    Raises:
+        MissingPluginError: Playwright or Chromium is missing.
+    """
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError as error:
+        raise MissingPluginError(
+            "a browser needs playwright, which is not installed",
+            hint="pip install 'orbiter-liveweb[browser]'",
+        ) from error
+    path = chromium_path()
+    # Chromium's sandbox does not start as root.
+    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=path, args=arguments)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+class ChromiumBrowser(Browser):
+    """Shows the pages of a cache in Chromium.
+
+    Args:
+        cache: Where the pages are.
+        chromium: From :func:`launched`.
+
+    Attributes:
+        blocked: Addresses of the requests that got no answer.
+    """
+
+    def __init__(self, cache: Cache, chromium: Any) -> None:
+        self.cache = cache
+        self._context = chromium.new_context(
+            java_script_enabled=False, service_workers="block", accept_downloads=False
+        )
+        self._context.set_default_timeout(TIMEOUT_MS)
+        self._context.route("**/*", self._serve)
+        self._tab = self._context.new_page()
+        self._snapshot: Snapshot | None = None
+        self._focus: Any = None
+        self._tab.on("framenavigated", self._arrive)
+        self._expecting = self._arrived = False
+        self._outcome: Snapshot | BrowserError | None = None
+        self._asked = ""
+        self.blocked: list[str] = []
+
+    def close(self) -> None:
+        """Close the tab."""
+        self._context.close()
+
+    def _serve(self, route: Any) -> None:
+        """Answer a request: with a page, if an action asked for one, else not at all."""
+        request = route.request
+        if not (request.is_navigation_request() and request.frame == self._tab.main_frame):
+            self.blocked.append(request.url)
+            route.abort()
+            return
+        if (
+            not self._expecting
+        ):  # a page that refreshes itself: it has to wait for the model to wait
+            route.fulfill(status=204)
+            return
+        self._asked = request.url
+        try:
+            if request.method != "GET":
+                raise BrowserError(
+                    "the form would change something at the site, which a cache cannot"
+                )
+            self._outcome = served(self.cache, normalise(request.url))
+        except BrowserError as error:
+            self._outcome = error
+            route.fulfill(status=204)  # no content: the tab stays where it is
+            return
+        if normalise(request.url) == self._outcome.url:
+            route.fulfill(body=self._outcome.html, content_type="text/html; charset=utf-8")
+        else:  # a redirect, which is followed by the address that it leads to
+            route.fulfill(status=204)
+
+    def _arrive(self, frame: Any) -> None:
+        self._arrived = self._arrived or frame == self._tab.main_frame
+
+    def _navigate(self, start: Any) -> None:
+        """Do what makes the tab ask for a page, and wait for that page."""
+        self._expecting, self._arrived, self._outcome = True, False, None
+        try:
+            start()
+            self._until(lambda: self._outcome is not None)
+            if isinstance(self._outcome, BrowserError):
+                raise self._outcome
+            snapshot: Any = self._outcome
+            self._snapshot, self._focus = snapshot, None
+            if not self._arrived and normalise(self._asked) != snapshot.url:
+                self._outcome = None
+                self._tab.goto(snapshot.url)
+            self._until(lambda: self._arrived)
+            self._tab.wait_for_load_state("load")
+        finally:
+            self._expecting = False
+
+    def _until(self, holds: Callable[[], bool]) -> None:
+        """Let the browser work until something holds."""
+        deadline = time.monotonic() + TIMEOUT_MS / 1000
+        while not holds():
+            if time.monotonic() > deadline:
+                raise BrowserError("the browser did not come to a page in time")
+            self._tab.wait_for_timeout(2)
+
+    def open(self, url: str) -> None:
+        """Show the page of an address."""
+        self._go(url)
+
+    def _go(self, url: str) -> None:
+        # An address that differs by its fragment alone would not be asked for again.
+        wanted = served(self.cache, normalise(url))
+        self._tab.goto("about:blank")
+        self._navigate(lambda: self._tab.goto(wanted.url))
+        self._look(fragment_of(url))
+
+    def click(self, target: Target) -> None:
+        """Follow a link or press a button."""
+        element = self._locate(target)
+        if target.role == "link":
+            href = element.evaluate("e => e.href")
+            if not isinstance(href, str) or not href.startswith(("http://", "https://")):
+                raise BrowserError(f"link {target.name!r} leads to no web page")
+            here = self._shown().url
+            if normalise(href) == here and "#" in (target.url or ""):
+                self.anchor = self._line_of(fragment_of(href))
+                return
+            element.evaluate("e => e.removeAttribute('target')")
+            self._navigate(lambda: element.click(no_wait_after=True, force=True))
+            self._look(fragment_of(href))
+            return
+        kind = element.evaluate("e => [e.tagName, e.type, !!e.form]")
+        if kind[0] not in ("BUTTON", "INPUT") or kind[1] not in ("submit", "image"):
+            raise BrowserError(f"nothing happens when button {target.name!r} is pressed")
+        if not kind[2]:
+            raise BrowserError("the field or button belongs to no form")
+        self._navigate(lambda: element.click(no_wait_after=True, force=True))
+        self._look("")
+
+    def fill(self, target: Target, text: str) -> None:
+        """Put a text in the place of what a field holds."""
+        field = self._locate(target)
+        if not field.is_editable():
+            raise BrowserError(f"nothing can be typed into {target.role} {target.name!r}")
+        field.fill(text)
+        self._focus = field
+        self._look_again()
+
+    def press(self, key: str) -> None:
+        """Press a key in the field that has the cursor."""
+        if self._focus is None:
+            raise BrowserError("no field has the cursor: type into one first")
+        if key == "Backspace" or self._focus.evaluate("e => e.tagName === 'TEXTAREA'"):
+            self._focus.press(key)
+            self._look_again()
+            return
+        form = self._focus.evaluate(
+            "e => e.form && [...e.form.elements].find(x => ['submit', 'image'].includes(x.type))?.disabled"
+        )
+        if self._focus.evaluate("e => !e.form"):
+            raise BrowserError("the field or button belongs to no form")
+        if form is True:
+            raise BrowserError("the button of the form is disabled")
+        field = self._focus
+        self._navigate(lambda: field.press(key, no_wait_after=True))
+        self._look("")
+
+    def wait(self, seconds: float) -> bool:
+        """Let time pass: a page that would have refreshed itself by then does."""
+        refresh = None if self._snapshot is None else refresh_of(self._snapshot)
+        if refresh is None or seconds < refresh[0]:
+            return False
+        self._go(refresh[1])
+        return True
+
+    def _look(self, fragment: str) -> None:
+        """Take in the page that the tab shows."""
+        self._look_again()
+        self.anchor = self._line_of(fragment) if fragment else 0
+
+    def _look_again(self) -> None:
+        if self._snapshot is None:
+            raise BrowserError("no page is open: go to one first")
+        self.screen = Screen(
+            normalise(self._tab.url), " ".join(self._tab.title().split()), self._tree()
+        )
+
+    def _tree(self) -> str:
+        return str(self._tab.locator("body").aria_snapshot())
+
+    def _line_of(self, fragment: str) -> int:
+        """Return the line at which the element begins that a fragment names; see :func:`orbiter_liveweb.browser.anchor_line`."""
+        script = """([name, mark]) => {
+            const e = document.getElementById(name) || document.querySelector(`a[name="${CSS.escape(name)}"]`);
+            if (!e) return null;
+            const old = [e.getAttribute('role'), e.getAttribute('aria-label')];
+            e.setAttribute('role', 'note'); e.setAttribute('aria-label', mark);
+            return old;
+        }"""
+        old = self._tab.evaluate(script, [fragment, MARK]) if fragment else None
+        if old is None:
+            return 0
+        line = line_of_mark(self._tree().split("\n"))
+        undo = """([name, role, label]) => {
+            const e = document.getElementById(name) || document.querySelector(`a[name="${CSS.escape(name)}"]`);
+            for (const [key, value] of [['role', role], ['aria-label', label]])
+                value === null ? e.removeAttribute(key) : e.setAttribute(key, value);
+        }"""
+        self._tab.evaluate(undo, [fragment, *old])
+        return line
+
+    def _shown(self) -> Screen:
+        if self.screen is None:
+            raise BrowserError("no page is open: go to one first")
+        return self.screen
+
+    def _locate(self, target: Target) -> Any:
+        """Return the element of a target: the one of its role that has as many before it."""
+        found = self._tab.get_by_role(target.role).nth(target.nth)
+        if found.count() != 1:
+            raise BrowserError(f"there is no {target.role} {target.name!r}")
+        return found
+
+
+def tree_in(chromium: Any, url: str, html: str) -> str:
+    """Return the accessibility tree that Chromium gives a page, without style sheets and scripts."""
+    context = chromium.new_context(java_script_enabled=False, service_workers="block")
+    try:
+        context.route(
+            "**/*",
+            lambda route: (
+                route.fulfill(body=html, content_type="text/html; charset=utf-8")
+                if route.request.is_navigation_request() and route.request.url == url
+                else route.abort()
+            ),
+        )
+        tab = context.new_page()
+        tab.goto(url)
+        return str(tab.locator("body").aria_snapshot())
+    finally:
+        context.close()

@@ -1,0 +1,131 @@
+"""A page as a tree of elements, parsed as browsers parse it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from selectolax.lexbor import LexborHTMLParser
+
+MAX_DEPTH = 400
+"""Deepest nesting that is kept; browsers stop at 512, and what stands deeper is hung on the last level."""
+
+
+class Element:
+    """One element: its tag in lower case, its attributes, its children (elements and texts) and its parent."""
+
+    __slots__ = ("attributes", "children", "parent", "tag")
+
+    def __init__(self, tag: str, attributes: dict[str, str], parent: Element | None) -> None:
+        self.tag, self.attributes, self.parent = tag, attributes, parent
+        self.children: list[Element | str] = []
+
+    def __repr__(self) -> str:
+        return f"<{self.tag} {self.attributes}>"
+
+    def get(self, name: str) -> str | None:
+        """Return an attribute, or None where the element has none of that name."""
+        return self.attributes.get(name)
+
+    def elements(self) -> Iterator[Element]:
+        """Yield the element and all below it, in document order."""
+        waiting = [self]
+        while waiting:
+            element = waiting.pop()
+            yield element
+            waiting.extend([c for c in reversed(element.children) if isinstance(c, Element)])
+
+    def child_elements(self) -> list[Element]:
+        """Return the children that are elements."""
+        return [child for child in self.children if isinstance(child, Element)]
+
+    def find_all(self, tag: str, **attributes: str) -> list[Element]:
+        """Return the elements below with a tag and, if given, attributes (``class_`` for class: one of its words)."""
+        return [e for e in self.elements() if e is not self and _fits(e, tag, attributes)]
+
+    def find(self, tag: str, **attributes: str) -> Element | None:
+        """Return the first that :meth:`find_all` would return, or None."""
+        found = (e for e in self.elements() if e is not self and _fits(e, tag, attributes))
+        return next(found, None)
+
+    def closest(self, fits: Callable[[Element], bool]) -> Element | None:
+        """Return the element itself or its nearest ancestor that fits, or None."""
+        element: Element | None = self
+        while element is not None and not fits(element):
+            element = element.parent
+        return element
+
+    def siblings(self) -> list[Element]:
+        """Return the elements under the same parent, itself included."""
+        return [self] if self.parent is None else self.parent.child_elements()
+
+    @property
+    def text(self) -> str:
+        """All text below, as it stands in the document."""
+        parts: list[str] = []
+        waiting: list[Element | str] = [self]
+        while waiting:
+            node = waiting.pop()
+            if isinstance(node, str):
+                parts.append(node)
+            else:
+                waiting.extend(reversed(node.children))
+        return "".join(parts)
+
+    @property
+    def words(self) -> str:
+        """The text with white space collapsed."""
+        return " ".join(self.text.split())
+
+
+def _fits(element: Element, tag: str, attributes: dict[str, str]) -> bool:
+    if tag not in ("*", element.tag):
+        return False
+    for name, value in attributes.items():
+        if name == "class_":
+            if value not in element.attributes.get("class", "").split():
+                return False
+        elif element.attributes.get(name) != value:
+            return False
+    return True
+
+
+def parse(html: str) -> Element:
+    """Return the root element of a page; every text is some page, as in a browser."""
+    root = LexborHTMLParser(html).root
+    if root is None:  # nothing but comments
+        root = LexborHTMLParser("<html></html>").root
+    return _convert(root)
+
+
+def _convert(root: Any) -> Element:
+    top = Element(root.tag, _attributes(root), None)
+    waiting = [(root, top, 0)]
+    while waiting:
+        node, element, depth = waiting.pop()
+        child = node.child
+        while child is not None:
+            if child.is_text_node:
+                element.children.append(child.text_content or "")
+            elif child.is_element_node:
+                holder = element if depth < MAX_DEPTH else element.parent or element
+                made = Element(child.tag.lower(), _attributes(child), holder)
+                holder.children.append(made)
+                waiting.append((child, made, min(depth + 1, MAX_DEPTH)))
+            child = child.next
+    return top
+
+
+def _attributes(node: Any) -> dict[str, str]:
+    return {name.lower(): value or "" for name, value in node.attributes.items()}
+
+
+def body_of(root: Element) -> Element:
+    """Return the body of a page, or its root where it has none, as a page of frames."""
+    return root.find("body") or root
+
+
+def title_of(root: Element) -> str:
+    """Return the page's title with white space collapsed, as ``document.title`` gives it."""
+    title = root.find("title")
+    return "" if title is None else title.words

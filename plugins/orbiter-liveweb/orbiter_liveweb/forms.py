@@ -1,0 +1,81 @@
+"""What a form sends: the fields that are filled in, to the address that it names."""
+
+from __future__ import annotations
+
+from orbiter_liveweb.dom import Element
+from orbiter_liveweb.inspection import Inspection
+from orbiter_liveweb.roles import input_type, is_disabled
+from orbiter_liveweb.urls import with_query
+
+
+def form_of(control: Element) -> Element | None:
+    """Return the form that a control belongs to, or None."""
+    if wanted := control.attributes.get("form"):
+        root = control
+        while root.parent is not None:
+            root = root.parent
+        return root.find("form", id=wanted)
+    return control.closest(lambda element: element.tag == "form")
+
+
+def is_submit(control: Element) -> bool:
+    """Return whether a press on the control sends its form."""
+    if control.tag == "button":
+        return control.attributes.get("type", "submit").lower() not in ("button", "reset")
+    return control.tag == "input" and input_type(control) in ("submit", "image")
+
+
+def controls_of(form: Element, root: Element) -> list[Element]:
+    """Return the controls of a form in document order."""
+    tags = ("input", "select", "textarea", "button")
+    return [e for e in root.elements() if e.tag in tags and form_of(e) is form]
+
+
+def default_button(form: Element, root: Element) -> Element | None:
+    """Return the button that Enter in a field presses: the first that sends the form."""
+    return next((control for control in controls_of(form, root) if is_submit(control)), None)
+
+
+def is_get(form: Element, button: Element | None) -> bool:
+    """Return whether the form asks for an address; one that posts changes something, and no cache holds that."""
+    method = (button.attributes.get("formmethod") if button else None) or form.attributes.get(
+        "method", ""
+    )
+    return method.lower() not in ("post", "dialog")
+
+
+def request_of(form: Element, button: Element | None, page: Inspection, base: str) -> str:
+    """Return the address that a form asks for.
+
+    Args:
+        form: The form.
+        button: The button that was pressed, or None.
+        page: The page, with what was typed.
+        base: Address of the page.
+    """
+    from urllib.parse import urljoin
+
+    action = (button.attributes.get("formaction") if button else None) or form.attributes.get(
+        "action", ""
+    )
+    fields: list[tuple[str, str]] = []
+    for control in controls_of(form, page.root):
+        name = control.attributes.get("name", "")
+        if not name or is_disabled(control):
+            continue
+        fields += [(name, value) for value in _values(control, button, page)]
+    return with_query(urljoin(base, action) if action else base, fields)
+
+
+def _values(control: Element, button: Element | None, page: Inspection) -> list[str]:
+    kind = input_type(control) if control.tag == "input" else control.tag
+    if kind in ("submit", "button", "image", "reset"):
+        return (
+            [control.attributes.get("value", "")] if control is button and kind != "image" else []
+        )
+    if kind in ("checkbox", "radio"):
+        return [control.attributes.get("value", "on")] if "checked" in control.attributes else []
+    if kind == "select":
+        options = [o for o in page.selected_options(control) if not is_disabled(o)]
+        return [o.attributes.get("value", o.words) for o in options]
+    return [] if kind == "file" else [page.value(control)]

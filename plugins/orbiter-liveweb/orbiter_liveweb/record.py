@@ -1,0 +1,271 @@
+"""Recording: pages fetched from a site, with a browser or by plain HTTP, into a cache."""
+
+from __future__ import annotations
+
+import codecs
+import re
+import time
+import urllib.error
+import urllib.request
+import urllib.robotparser
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from attrs import Factory, define, frozen
+
+from orbiter.checks import check_number, check_whole_number
+from orbiter_liveweb.cache import Cache
+from orbiter_liveweb.dom import parse
+from orbiter_liveweb.placeholders import placeholder_kind
+from orbiter_liveweb.snapshot import Snapshot, timestamp
+from orbiter_liveweb.urls import normalise, origin_of, resolve
+
+MAX_PAGE_BYTES = 16 * 2**20
+TIMEOUT_S = 30.0
+AGENT = "orbiter-liveweb"
+
+_CHARSET = re.compile(
+    rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([A-Za-z0-9_.:-]{1,40})""", re.IGNORECASE
+)
+
+
+class FetchError(Exception):
+    """A page did not come; the text says why."""
+
+
+@frozen
+class Fetched:
+    """A page as it came: where from in the end, what, and when."""
+
+    url: str
+    html: str
+    status: int
+    fetched_at: str
+
+
+class Fetcher(ABC):
+    """Fetches one page after another."""
+
+    source: str
+
+    @abstractmethod
+    def fetch(self, url: str) -> Fetched:
+        """Return the page of an address.
+
+        Raises:
+            FetchError: There is none, or it is no HTML.
+        """
+
+
+class HttpFetcher(Fetcher):
+    """Fetches by plain HTTP: what the server sends, before any script."""
+
+    source = "http"
+
+    def fetch(self, url: str) -> Fetched:
+        """Return the page of an address."""
+        request = urllib.request.Request(url, headers={"User-Agent": AGENT, "Accept": "text/html"})  # noqa: S310  # normalised: http or https
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310
+                return _taken(response, response.status, response.url)
+        except urllib.error.HTTPError as error:
+            with error:
+                return _taken(error, error.code, error.url or url)
+        except (OSError, ValueError) as error:
+            raise FetchError(f"cannot be fetched: {error}") from None
+
+
+def _taken(response: Any, status: int, url: str) -> Fetched:
+    kind = response.headers.get_content_type()
+    if kind not in ("text/html", "application/xhtml+xml"):
+        raise FetchError(f"is no HTML page but {kind[:60]}")
+    data = response.read(MAX_PAGE_BYTES + 1)
+    if len(data) > MAX_PAGE_BYTES:
+        raise FetchError(f"is larger than {MAX_PAGE_BYTES} bytes")
+    return Fetched(url, decode(data, response.headers.get_content_charset()), status, timestamp())
+
+
+def decode(data: bytes, charset: str | None = None) -> str:
+    """Return the text of a page, decoded as browsers do: by byte order mark, header, meta element, else as UTF-8.
+
+    Args:
+        data: The page.
+        charset: What its header says.
+    """
+    for mark, name in (
+        (codecs.BOM_UTF8, "utf-8"),
+        (codecs.BOM_UTF16_LE, "utf-16-le"),
+        (codecs.BOM_UTF16_BE, "utf-16-be"),
+    ):
+        if data.startswith(mark):
+            return data[len(mark) :].decode(name, errors="replace")
+    said = _CHARSET.search(data[:4096])
+    name = charset or (said[1].decode() if said else "utf-8")
+    try:
+        known = codecs.lookup(name)
+    except LookupError:
+        known = codecs.lookup("utf-8")
+    if not known._is_text_encoding or known.name in (
+        "unicode_escape",
+        "raw_unicode_escape",
+        "idna",
+        "punycode",
+    ):
+        known = codecs.lookup("utf-8")
+    # Browsers take these for Windows' code page.
+    name = "cp1252" if known.name in ("iso8859-1", "ascii") else known.name
+    return data.decode(name, errors="replace")
+
+
+class BrowserFetcher(Fetcher):
+    """Fetches with Chromium: the document as scripts have left it when the network is quiet.
+
+    Args:
+        chromium: From :func:`orbiter_liveweb.chromium.launched`.
+    """
+
+    source = "browser"
+
+    def __init__(self, chromium: Any) -> None:
+        self._context = chromium.new_context(service_workers="block", accept_downloads=False)
+
+    def fetch(self, url: str) -> Fetched:
+        """Return the page of an address."""
+        tab = self._context.new_page()
+        try:
+            response = tab.goto(url, timeout=TIMEOUT_S * 1000)
+            if response is None:
+                raise FetchError("gave no answer")
+            kind = response.headers.get("content-type", "").split(";")[0].strip()
+            if kind not in ("text/html", "application/xhtml+xml"):
+                raise FetchError(f"is no HTML page but {kind[:60]}")
+            tab.wait_for_load_state("networkidle", timeout=TIMEOUT_S * 1000)
+            return Fetched(tab.url, tab.content(), response.status, timestamp())
+        except FetchError:
+            raise
+        except Exception as error:  # Playwright's own errors have no common base that is public
+            raise FetchError(f"cannot be fetched: {str(error).splitlines()[0]}") from None
+        finally:
+            tab.close()
+
+
+@define
+class Recording:
+    """What was recorded, and what was not and why."""
+
+    recorded: list[str] = Factory(list)
+    refused: list[tuple[str, str]] = Factory(list)
+
+
+def record(
+    cache: Cache,
+    urls: Sequence[str],
+    *,
+    fetcher: Fetcher,
+    follow: str | None = None,
+    max_pages: int = 1_000,
+    delay_s: float = 0.0,
+    robots: bool = True,
+    on_page: Callable[[str], None] = lambda _url: None,
+) -> Recording:
+    """Fetch pages into a cache, and with ``follow`` the pages that they link to.
+
+    A page that cannot be fetched, is a placeholder or is forbidden by the site's robots.txt is refused by name; what the cache has
+    of it stays, and stays as old as it is.
+
+    Args:
+        cache: Where to.
+        urls: Addresses to begin with.
+        fetcher: How.
+        follow: Follow links to addresses that begin so; None: none.
+        max_pages: Most pages that are asked for.
+        delay_s: Seconds between two pages.
+        robots: Go by robots.txt.
+        on_page: Called with each address before it is fetched.
+    """
+    check_whole_number("max_pages", max_pages, low=1)
+    check_number("delay_s", delay_s, "[0, inf)")
+    prefix = None if follow is None else normalise(follow)
+    waiting = list(dict.fromkeys(normalise(url) for url in urls))
+    known, found, rules = set(waiting), Recording(), _Robots() if robots else None
+    asked = 0
+    while waiting and asked < max_pages:
+        url = waiting.pop(0)
+        if asked and delay_s:
+            time.sleep(delay_s)
+        asked += 1
+        on_page(url)
+        try:
+            if rules is not None and not rules.allow(url):
+                raise FetchError("is forbidden by robots.txt")
+            snapshot = _recorded(cache, url, fetcher)
+        except FetchError as error:
+            found.refused.append((url, str(error)))
+            continue
+        found.recorded.append(snapshot.url)
+        if prefix is None:
+            continue
+        for link in links_of(snapshot):
+            if link.startswith(prefix) and link not in known:
+                known.add(link)
+                waiting.append(link)
+    return found
+
+
+def _recorded(cache: Cache, url: str, fetcher: Fetcher) -> Snapshot:
+    page = fetcher.fetch(url)
+    kind = placeholder_kind(page.html, status=page.status)
+    if kind is not None:
+        raise FetchError(f"is a placeholder: {kind}")
+    snapshot = Snapshot.of_page(
+        page.url, page.html, fetched_at=page.fetched_at, source=fetcher.source, status=page.status
+    )
+    cache.put(snapshot)
+    if snapshot.url != url:
+        cache.put(redirect(url, snapshot.url, fetched_at=page.fetched_at, source=fetcher.source))
+    return snapshot
+
+
+def redirect(url: str, to: str, *, fetched_at: str, source: str) -> Snapshot:
+    """Return the snapshot of an address that leads to another."""
+    return Snapshot(
+        url=url,
+        title="",
+        html="",
+        tree="",
+        fetched_at=fetched_at,
+        source=source,
+        status=302,
+        redirect_to=to,
+    )
+
+
+def links_of(snapshot: Snapshot) -> list[str]:
+    """Return the normalised addresses that a page links to, each once, in order."""
+    root = parse(snapshot.html)
+    base = root.find("base")
+    here = (resolve(snapshot.url, base.get("href") or "") if base else None) or snapshot.url
+    found = (
+        resolve(here, link.get("href") or "") for link in root.find_all("a") if link.get("href")
+    )
+    return list(dict.fromkeys(url for url in found if url is not None))
+
+
+class _Robots:
+    """The robots.txt of each site, read once."""
+
+    def __init__(self) -> None:
+        self._rules: dict[str, urllib.robotparser.RobotFileParser] = {}
+
+    def allow(self, url: str) -> bool:
+        origin = origin_of(url)
+        if origin not in self._rules:
+            rules = urllib.robotparser.RobotFileParser()
+            try:
+                with urllib.request.urlopen(f"{origin}robots.txt", timeout=TIMEOUT_S) as response:  # noqa: S310
+                    rules.parse(response.read(500_000).decode(errors="replace").splitlines())
+            except (OSError, ValueError):
+                rules.parse([])  # none: everything is allowed
+            self._rules[origin] = rules
+        return self._rules[origin].can_fetch(AGENT, url)

@@ -1,0 +1,102 @@
+"""One spelling per address, so that one page has one snapshot."""
+
+from __future__ import annotations
+
+from urllib.parse import (
+    parse_qsl,
+    quote,
+    unquote_to_bytes,
+    urlencode,
+    urljoin,
+    urlsplit,
+    urlunsplit,
+)
+
+from orbiter.errors import ConfigError
+
+_TRACKING = frozenset(
+    """dclid fbclid gbraid gclid gclsrc igshid mc_cid mc_eid msclkid mkt_tok oly_anon_id oly_enc_id s_cid twclid vero_id wbraid
+    yclid _ga _gl _hsenc _hsmi _openstat""".split()
+)
+_PORTS = {"http": 80, "https": 443}
+_PATH_SAFE = "/!$&'()*+,;=:@-._~"
+
+
+def normalise(url: str) -> str:
+    """Return the one spelling of a web address.
+
+    Scheme and host are lower case and the host ASCII, the default port goes, as do dot segments, the fragment and the parameters that
+    campaigns are tracked by (``utm_*``, ``gclid``, ...). The remaining parameters are sorted, and escapes are written in one way.
+
+    Raises:
+        ConfigError: It is no http or https address, or carries a user name or password, which no cache shall hold.
+    """
+    try:
+        parts = urlsplit(url.strip())
+        port = parts.port
+        host = (parts.hostname or "").rstrip(".").encode("idna").decode("ascii").lower()
+    except ValueError as error:
+        raise ConfigError(f"address {url[:200]!r} is malformed: {error}") from None
+    scheme = parts.scheme.lower()
+    if scheme not in _PORTS or not host:
+        raise ConfigError(
+            f"address must begin with http:// or https:// and a host, got {url[:200]!r}"
+        )
+    if parts.username is not None or parts.password is not None:
+        raise ConfigError(
+            f"address of host {host!r} must not carry a user name or password",
+            hint="a cache is copied and shared: record pages that need no password",
+        )
+    netloc = f"[{host}]" if ":" in host else host
+    if port is not None and port != _PORTS[scheme]:
+        netloc += f":{port}"
+    return urlunsplit((scheme, netloc, _path(parts.path), _query(parts.query), ""))
+
+
+def resolve(base: str, href: str) -> str | None:
+    """Return the normalised address that a link on page ``base`` leads to, or None where it leads to no web page."""
+    try:
+        return normalise(urljoin(base, href.strip()))
+    except (ConfigError, ValueError):
+        return None
+
+
+def fragment_of(url: str) -> str:
+    """Return what stands behind the ``#`` of an address, unescaped."""
+    return unquote_to_bytes(url.partition("#")[2]).decode(errors="replace")
+
+
+def with_query(url: str, fields: list[tuple[str, str]]) -> str:
+    """Return an address with the fields of a form as its whole query."""
+    return urlsplit(url)._replace(query=urlencode(fields), fragment="").geturl()
+
+
+def origin_of(url: str) -> str:
+    """Return scheme, host and port of a normalised address, with a slash behind."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}/"
+
+
+def is_tracking(name: str) -> bool:
+    """Return whether a parameter only tells where a visitor came from."""
+    return name.lower() in _TRACKING or name.lower().startswith("utm_")
+
+
+def _path(path: str) -> str:
+    kept: list[str] = []
+    segments = path.split("/")[1:]
+    for segment in segments:
+        plain = segment.replace("%2e", ".").replace("%2E", ".")
+        if plain == "..":
+            del kept[-1:]
+        elif plain != ".":
+            kept.append(segment)
+    if segments and segments[-1].replace("%2e", ".").replace("%2E", ".") in (".", ".."):
+        kept.append("")
+    return "/" + "/".join(quote(unquote_to_bytes(one), safe=_PATH_SAFE) for one in kept)
+
+
+def _query(query: str) -> str:
+    fields = parse_qsl(query, keep_blank_values=True, errors="surrogateescape")
+    kept = sorted(field for field in fields if not is_tracking(field[0]))
+    return urlencode(kept, errors="surrogateescape")
