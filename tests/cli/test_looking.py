@@ -10,7 +10,8 @@ from orbiter.flywheel.account import read_account
 from orbiter.records import Trajectory
 
 
-def test_yield_is_the_account(orbiter, finished):
+def test_yield_is_the_account(orbiter, finished, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")  # however deep the folder of the run is
     said = orbiter("yield", "small", "--runs", finished)
     assert (said.code, said.err) == (0, "")
     total = read_account(finished / "small").total
