@@ -15,7 +15,7 @@ known; only a cascade, which takes the next verifier's word for it, may then say
     invalid   invalid  invalid invalid      invalid   pass   fail     invalid
 
 A judge, which asks a model, has no vote against a verifier that asks none: any_of, weighted and majority hold judges alone or none, and a
-cascade holds them last.
+cascade holds them last, at every depth.
 """
 
 from __future__ import annotations
@@ -252,9 +252,14 @@ def _asks_a_judge(verifier: Verifier) -> bool:
     return any(isinstance(part, Judge) for part in parts_of(verifier))
 
 
-def _refuse_outvoting(name: str, verifiers: Iterable[Verifier]) -> None:
+def _holds_a_program(verifier: Verifier) -> bool:
+    """Return whether a verifier that asks nobody is among the parts: one that has no parts of its own, and is no judge."""
+    return any(not isinstance(p, Judge) and len(list(parts_of(p))) == 1 for p in parts_of(verifier))
+
+
+def _refuse_outvoting(name: str, verifiers: Sequence[Verifier]) -> None:
     """Refuse a combinator in which a judge could pass what a program fails."""
-    if len({_asks_a_judge(verifier) for verifier in verifiers}) > 1:
+    if any(map(_asks_a_judge, verifiers)) and any(map(_holds_a_program, verifiers)):
         raise ConfigError(
             f"{name} must hold judges alone or none: a judge must not outvote a verifier that can tell",
             hint="in all_of and gate a judge is asked behind the others, in cascade where they cannot tell",
@@ -264,10 +269,15 @@ def _refuse_outvoting(name: str, verifiers: Iterable[Verifier]) -> None:
 def _refuse_judge_first(verifiers: Sequence[Verifier]) -> None:
     """Refuse a cascade in which a judge speaks before a program that may fail what it passes."""
     asks = [_asks_a_judge(verifier) for verifier in verifiers]
-    if asks != sorted(asks):
+    # What holds both may end without asking its program, so a judge behind it is one before a program as well.
+    programs = [_holds_a_program(verifier) for verifier in verifiers]
+    first = asks.index(True) if True in asks else len(asks)
+    if any(programs[first + 1 :]) or (
+        programs[first : first + 1] == [True] and any(asks[first + 1 :])
+    ):
         raise ConfigError(
             "cascade must hold its judges last: a judge must not speak before a verifier that can tell",
-            hint="put the verifiers that ask no model first",
+            hint="put the verifiers that ask no model first, and none of them into what stands before another judge",
         )
 
 

@@ -220,6 +220,7 @@ class RemoteVerifier(Verifier):
 
     def __init__(self, pool: VerifierPool) -> None:
         self._pool = pool
+        self.verifier = pool.verifier
         self.name, self.version = pool.verifier.name, pool.verifier.version
         self.batch_size = CHUNK
 

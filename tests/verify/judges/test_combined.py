@@ -11,6 +11,7 @@ from orbiter.verify.answer import answered
 from orbiter.verify.combine import AllOf, AnyOf, Cascade, Gate, Majority, Weighted
 from orbiter.verify.exact import ExactVerifier
 from orbiter.verify.judges import PointwiseJudge
+from orbiter.verify.pool import VerifierPool
 from orbiter.verify.verifier import Verifier
 
 PASS, FAIL, INVALID = Outcome.PASS, Outcome.FAIL, Outcome.INVALID
@@ -81,7 +82,12 @@ def test_where_a_judge_could_outvote_a_program_it_is_refused(judging, name):
         for verifiers in ([ExactVerifier(), beside], [beside, ExactVerifier()]):
             with pytest.raises(ConfigError, match=f"{name} must hold judges alone or none"):
                 OUTVOTING[name](verifiers)
+    for hidden in (AllOf([Program(FAIL), judge_]), Gate(judge_, Program(FAIL))):
+        for verifiers in ([judge_, hidden], [hidden, judge_], [hidden, hidden]):
+            with pytest.raises(ConfigError, match=f"{name} must hold judges alone or none"):
+                OUTVOTING[name](verifiers)
     assert OUTVOTING[name]([judge_, judging(PASS)[0]])
+    assert OUTVOTING[name]([judge_, AllOf([judge_, judging(PASS)[0]])])
     assert OUTVOTING[name]([ExactVerifier(), Program(PASS)])
 
 
@@ -90,4 +96,16 @@ def test_in_a_cascade_judges_come_last(judging):
     for verifiers in ([judge_, ExactVerifier()], [ExactVerifier(), judge_, Program(PASS)]):
         with pytest.raises(ConfigError, match="cascade must hold its judges last"):
             Cascade(verifiers)
+    behind, before = AllOf([Program(FAIL), judge_]), Gate(judge_, Program(FAIL))
+    for verifiers in ([judge_, behind], [before, judge_]):
+        with pytest.raises(ConfigError, match="cascade must hold its judges last"):
+            Cascade(verifiers)
     assert Cascade([ExactVerifier(), Program(INVALID), judge_, judging(FAIL)[0]])
+    assert Cascade([Program(INVALID), behind])
+
+
+def test_a_judge_behind_a_pool_is_a_judge(judging):
+    remote = VerifierPool(judging(PASS)[0], workers=0).remote
+    with pytest.raises(ConfigError, match="any_of must hold judges alone or none"):
+        AnyOf([remote, Program(FAIL)])
+    assert AnyOf([remote, judging(PASS)[0]])
