@@ -320,8 +320,6 @@ def _machine(request: Request) -> dict[str, Any]:
         }
     if settings.ray_address is None:
         found["+ray_kwargs.ray_init.include_dashboard"] = False
-        # Nobody outside this machine can reach it.
-        found["+ray_kwargs.ray_init._node_ip_address"] = "127.0.0.1"
     return found
 
 

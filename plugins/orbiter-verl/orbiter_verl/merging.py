@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from orbiter.errors import BackendError
@@ -62,4 +64,18 @@ def merge_adapters(source: Path, draft: Path, lora: LoraConfig) -> None:
             and not file.name.endswith(".index.json")
         ):
             shutil.copy2(file, draft)
-    model.save_pretrained(draft)
+    with _without_progress_bars():
+        model.save_pretrained(draft)
+
+
+@contextlib.contextmanager
+def _without_progress_bars() -> Iterator[None]:
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()

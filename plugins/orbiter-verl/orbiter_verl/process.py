@@ -110,6 +110,8 @@ class Training:
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "RAY_USAGE_STATS_ENABLED": "0",
+            # Off, it has Ray listen on the loopback address, on Linux as well.
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         }
 
     def __exit__(self, *_: object) -> None:

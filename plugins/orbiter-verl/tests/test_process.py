@@ -86,6 +86,7 @@ class TestProcess:
         first, second = (eval(line) for line in (tmp_path / "log.txt").read_text().splitlines())
         assert first["RAY_AUTH_TOKEN"] != second["RAY_AUTH_TOKEN"]
         assert first["RAY_AUTH_MODE"] == "token"
+        assert first["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "0"  # the loopback address alone
         assert len(first["RAY_AUTH_TOKEN"]) == 64
 
     def test_what_was_said_elsewhere_is_raised_here(self, make_job, tmp_path):
