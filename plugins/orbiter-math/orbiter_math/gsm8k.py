@@ -26,7 +26,7 @@ _ALONE = re.compile(rf"{NUMBER}%?")
 _NUMBER = re.compile(rf"({NUMBER}(?:\s*/\s*[0-9]+)?)(.*)", re.DOTALL)
 _PERCENT = re.compile(r"\s*(?:%|percent\b)", re.IGNORECASE)
 _HEDGE = re.compile(
-    r"\b(?:or|and|either|maybe|perhaps|possibly|to|hundred|thousand|[mbtr]+illion)\b|\d",
+    r"\b(?:or|and|either|maybe|perhaps|possibly|to|least|most|wrong|incorrect|plus|minus|squared|cubed|dozen|hundred|thousand|[mbtr]+illion)\b|\d",
     re.IGNORECASE,
 )
 
@@ -41,7 +41,7 @@ class Gsm8kVerifier(Verifier):
     is a number and nothing else states it. 42 % is 0.42, and 42 where the task asks for percents.
     """
 
-    name, version = "gsm8k", "2"
+    name, version = "gsm8k", "3"
 
     def writings(self, answer: str) -> list[str]:
         """Return a number, or a worked solution that ends in one, with the number in other writings and after another mark."""

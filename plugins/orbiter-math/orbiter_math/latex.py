@@ -72,6 +72,7 @@ _COMMANDS = {
     **dict.fromkeys(("varnothing",), r"\emptyset"),
     **dict.fromkeys(("thickapprox", "simeq"), r"\approx"),
     **dict.fromkeys(("lor", "vee"), r"\text{or}"),
+    **dict.fromkeys(("land", "wedge"), r"\text{and}"),
     **dict.fromkeys(("to", "rightarrow"), r"\to"),
     **dict.fromkeys(("Pr",), "P"),
     **dict.fromkeys(("ldots", "dots", "cdots"), "..."),
@@ -93,6 +94,7 @@ _TEXT = re.compile(
 _NUMBER_END = re.compile(r"(?:[0-9})]|\\pi)\s*\Z")
 _DELIMITERS = re.compile(r"(?<!\\)\\[()\[\]]|\$")
 _WORDS = re.compile(r"(?!(?:and|or)\b)(?<![A-Za-z])[A-Za-z]{2}|[A-Za-z]\.[A-Za-z]|^(?:and|or|,)$")
+_UNIT = re.compile(r"[^\W\d_]+(?:/[A-Za-z]+)?")
 _COUNTED = re.compile(r"([-+]?[0-9][0-9,.]*)\s+([A-Za-z][^0-9]*)")
 _DOLLARS = re.compile(r"\\\$\s*([0-9][0-9,.]*+)(?!\s*(?:\\text\{\s*)?(?:thousand|[a-z]*illion))")
 _MONEY = re.compile(r"\\\$|[€£¥₹]|(?<![A-Za-z])(?:USD|US\$|Rs\.?)(?=\s*[0-9])")
@@ -188,7 +190,7 @@ def _plain_text(match: re.Match[str]) -> str:
             return rf" {counted[1]} \text{{{counted[2]}}}"
         return rf"\text{{{inside}}}"
     after_number = _NUMBER_END.search(match.string, 0, match.start())
-    is_unit = inside.isalpha() and inside not in ("i", "e") and after_number
+    is_unit = _UNIT.fullmatch(inside) and inside not in ("i", "e") and after_number
     return rf"\text{{{inside}}}" if is_unit else f" {inside} "
 
 

@@ -14,7 +14,7 @@ from fractions import Fraction
 from orbiter_math.commands import COMMANDS
 from orbiter_math.cursor import Cursor
 from orbiter_math.literals import is_proper_fraction, is_whole, multiplies, number
-from orbiter_math.relations import is_name
+from orbiter_math.relations import is_name, scaled, together
 from orbiter_math.signs import signed, signs_chosen
 from orbiter_math.tokens import END, HEDGE, MAX_TOKENS, Token, tokens
 from orbiter_math.tree import (
@@ -39,6 +39,7 @@ _GREEK = frozenset(
     "phi varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega ell".split()
 )
 _RELATIONS = ("=", "<", ">", "<=", ">=", "!=")
+_BETWEEN = (",", ";", "and", "or")
 _CLOSING = {"(": ")", "[": "]", "\\{": "\\}", "{": "}", "\\langle": "\\rangle"}
 _EVENT = frozenset({*_RELATIONS, "\\cap", "\\cup", "\\in", "|"})
 """Signs that make of ``P(...)`` a probability, and not a product."""
@@ -62,13 +63,16 @@ class Parser(Cursor):
     def __init__(self, found: Sequence[Token]) -> None:
         super().__init__(found)
         self._bars = 0
+        self._between: set[str] = set()
 
     def parse(self) -> Tree:
         """Return the tree of all tokens."""
         items = signs_chosen(self._items(()))
         if self.peek() is not END:
             raise self.stuck()
-        return items[0] if len(items) == 1 else Group("list", tuple(items))
+        if len(items) == 1:
+            return items[0]
+        return together(items, self._between) or Group("list", tuple(items))
 
     def stuck(self) -> UnreadableError:
         """Return why nothing can be read here: a command that is not known, or what has no meaning."""
@@ -82,9 +86,11 @@ class Parser(Cursor):
 
     def _items(self, closing: tuple[str, ...]) -> list[Tree]:
         items = [self._item()]
-        while self.take(",", ";"):
-            while self.take(",", ";"):  # "1, and 2"
-                pass
+        while sign := self.take(*_BETWEEN):
+            while sign:  # "1, and 2"
+                if not closing:
+                    self._between.add(sign)
+                sign = self.take(*_BETWEEN)
             if self.at(*closing) or self.peek() is END:
                 break
             items.append(self._item())
@@ -135,7 +141,10 @@ class Parser(Cursor):
     def _term(self) -> Tree:
         sign = self.next().text
         again = self.at("+", "-")
-        return signed(sign, self.nested(self._term) if again else self._product())
+        term = self.nested(self._term) if again else self._product()
+        if sign == "-" and isinstance(term, Group) and term.kind == "matrix":
+            return scaled(Number(Fraction(-1)), term) or term
+        return signed(sign, term)
 
     def _product(self) -> Tree:
         factors = [self._power()]
@@ -143,7 +152,8 @@ class Parser(Cursor):
             if sign := self.take("*", "/"):
                 minus = self.take("-", "+")
                 factor = signed(minus, self._power())
-                factors.append(Apply("inv", (factor,)) if sign == "/" else factor)
+                if sign == "/" or not self._scales(factors, factor):
+                    factors.append(Apply("inv", (factor,)) if sign == "/" else factor)
             elif self._begins_factor():
                 self._juxtaposed(factors)
             else:
@@ -178,9 +188,22 @@ class Parser(Cursor):
                 return
             if isinstance(before, Symbol) and isinstance(factor, Group):  # f(x, y)
                 raise UnsupportedError("answer is not readable")
+            if self._scales(factors, factor):
+                return
             if isinstance(before, Words) or isinstance(factor, Words | Group):
                 raise self.stuck()
             factors.append(factor)
+
+    def _scales(self, factors: list[Tree], factor: Tree) -> bool:
+        """Put a matrix times the rational factors before it in their place, if it is one and they are."""
+        if not isinstance(factor, Group) or factor.kind != "matrix":
+            return False
+        if any(isinstance(one, Group | Words) for one in factors):
+            return False
+        product = scaled(Apply("*", tuple(factors)), factor)
+        if product is not None:
+            factors[:] = [product]
+        return product is not None
 
     def _plain_fraction(self, before: Tree) -> Tree:
         """Read ``1/2`` after a whole number; any other number beside a number says nothing clear."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence, Set
 from fractions import Fraction
 
 from orbiter_math.exact import exact
@@ -18,6 +19,7 @@ ALL_REALS = Group("()", (Apply("neg", (INFINITY,)), INFINITY))
 
 _FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "=": "=", "!=": "!="}
 _COORDINATES = ({"x", "y"}, {"x", "y", "z"})
+_ANGLES = frozenset({"sin", "cos", "tan", "cot", "sec", "csc"})
 _FUNCTION_NAMES = frozenset("fghpqFGHPQST")
 
 
@@ -50,7 +52,9 @@ def by_coordinate(group: Group) -> Group:
 
 
 def is_name(tree: Tree) -> bool:
-    """Return whether a tree names something: ``x``, ``f(x)``, ``f(2)``, ``(x, y)``, ``Area``."""
+    """Return whether a tree names something: ``x``, ``f(x)``, ``f(2)``, ``sin A``, ``(x, y)``, ``Area``."""
+    if isinstance(tree, Apply) and tree.name in _ANGLES:
+        return all(isinstance(arg, Symbol) for arg in tree.args)
     if isinstance(tree, Apply) and tree.name == "*":
         first, *rest = tree.args
         if isinstance(first, Apply) and first.name == "^":  # the inverse of a function
@@ -112,6 +116,42 @@ def interval_of(relation: Relation) -> Group | None:
     return Group(("[" if sign == ">=" else "(") + ")", (bound, INFINITY))
 
 
+def together(items: Sequence[Tree], between: Set[str]) -> Group | None:
+    """Return what inequalities of one symbol say that hold at once: an interval, or what is left of one without some points.
+
+    Args:
+        items: What may be such inequalities.
+        between: What stands between them: commas, "and", "or". Two with a comma alone hold at once where they can, and are alternatives
+            otherwise: ``x < 1, x > 3``.
+
+    Returns:
+        None where they are something else.
+    """
+    relations = [item for item in items if isinstance(item, Relation)]
+    if "or" in between or not relations or len(relations) < len(items):
+        return None
+    names = set(map(unknown_of, relations))
+    points = [one.sides for one in relations if one.signs == ("!=",)]
+    rays = [interval_of(one) for one in relations if one.signs != ("!=",)]
+    if len(names) != 1 or None in names or None in rays or len(rays) > 2:
+        return None
+    whole: Tree = Words("reals")
+    if len(rays) == 2:
+        above, below = sorted(
+            (one for one in rays if one), key=lambda one: one.items[1] != INFINITY
+        )
+        if (below.items[0], above.items[1]) != (Apply("neg", (INFINITY,)), INFINITY):
+            return None
+        low, high = _end(above.items[0]), _end(below.items[1])
+        if "and" not in between and (low is None or high is None or low >= high):
+            return None
+        whole = Group(above.kind[0] + below.kind[1], (above.items[0], below.items[1]))
+    elif rays and rays[0]:
+        whole = rays[0]
+    taken = tuple(right if isinstance(left, Symbol) else left for left, right in points)
+    return Group("without", (whole, Group("set", taken))) if taken else as_group(whole)
+
+
 def pieces_of(group: Group) -> list[Tree]:
     """Return the intervals of a union, also where it is written as inequalities."""
     if group.kind == "without":
@@ -124,6 +164,19 @@ def pieces_of(group: Group) -> list[Tree]:
         else:
             pieces.append(item)
     return pieces
+
+
+def scaled(scalar: Tree, matrix: Group) -> Group | None:
+    """Return a matrix times a rational number, or None for any other scalar."""
+    factor = exact(scalar)
+    if factor is None:
+        return None
+    rows = [row.items for row in matrix.items if isinstance(row, Group)]
+    number = Number(Fraction(factor))
+    return Group(
+        "matrix",
+        tuple(Group("row", tuple(Apply("*", (number, one)) for one in row)) for row in rows),
+    )
 
 
 def _without(group: Group) -> list[Tree]:

@@ -51,6 +51,7 @@ _OTHER = re.compile(
     r"\b(?:but|or|alternatively|actually|wait|maybe|perhaps|possibly|instead|rather|correction|sorry|otherwise)\b[,:.]?\s+"
     r"(?:(?:it|that|this|the\s+answer)\s*)?(?:(?:'s|is|are|could\s+be|might\s+be|may\s+be|can\s+be|should\s+be|also|even|just)\s+){0,2}"
     rf"[$(\\{{\s]*(?P<offered>{NUMBER})(?![\s$]*[-+*/^=<>\\\d])"
+    rf"|\b(?:it|that|this|answer)\s+(?:could|might|may|can)\s+(?:(?:also|even|well|equally)\s+)?be[$(\\{{\s]+(?P<hedged>{NUMBER})(?![\s$]*[-+*/^=<>\\\d])"
     rf"|(?P<praised>{NUMBER})\s+(?:is|could\s+be|might\s+be|may\s+be)\s+(?:also\s+)?(?:possible|plausible|acceptable|right|correct|the\s+answer)\b",
     re.IGNORECASE,
 )
@@ -152,7 +153,9 @@ def takes_back(text: str) -> bool:
     stated = {number for start, end in places for number in _NUMBERS.findall(text, start, end)}
     last = max(end for _, end in places)
     offers = _OTHER.finditer(text, last)
-    return any((match["offered"] or match["praised"]) not in stated for match in offers)
+    return any(
+        (match["offered"] or match["hedged"] or match["praised"]) not in stated for match in offers
+    )
 
 
 def _places(text: str) -> Iterator[tuple[int, int]]:

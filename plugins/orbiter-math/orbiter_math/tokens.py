@@ -21,9 +21,10 @@ NAMES = frozenset({*FUNCTIONS, "pi", "infty", "infinity", "inf", "sqrt"})
 """Words of plain text that mean what the LaTeX command of that name means."""
 
 HEDGE = re.compile(
-    r"\b(?:or|and|either|neither|nor|maybe|perhaps|possibly|not|to|about|between|more|less|than|if)\b"
+    r"\b(?:or|and|either|neither|nor|maybe|perhaps|possibly|not|to|about|between|more|less|than|if|least|most|wrong|incorrect|false"
+    r"|plus|minus|squared|cubed|dozen|hundred|factorial|approximately|roughly)\b"
 )
-"""Words that make something else of the number before them: another number, a range, a doubt."""
+"""Words that make something else of the number before them: another number, a range, a doubt, a denial."""
 
 _TOKEN = re.compile(
     r"\s*(?:"
@@ -74,7 +75,7 @@ def tokens(text: str) -> list[Token]:
             out.extend(_word(found))
         elif kind == "text":
             word = " ".join(found.split()).casefold()
-            out.append(Token("sign", ",") if word in ("or", "and", ",") else Token("text", word))
+            out.append(Token("sign" if word in ("or", "and", ",") else "text", word))
         else:
             brackets += found in ("(", "[", "\\{")
             brackets -= found in (")", "]", "\\}")
@@ -87,7 +88,7 @@ def tokens(text: str) -> list[Token]:
 def _word(word: str) -> list[Token]:
     """Return a run of letters as a name, a product of letters, or a word."""
     if word in ("or", "and"):
-        return [Token("sign", ",")]
+        return [Token("sign", word)]
     if word in NAMES:
         return [Token("sign", "\\" + word)]
     if len(word) > 3:

@@ -52,6 +52,7 @@ _UNITS = {
     for names, factor in units.items()
     for name in names.split()
 }
+_SHORT = {"mph": "mile per hour", "kph": "km per hour", "kmh": "km per hour"}
 _POWERS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _AFTER = re.compile(
     r"(?P<value>.*[0-9)}\]%])\s*"
@@ -101,7 +102,18 @@ def split_unit(text: str, *, symbols: bool = False) -> tuple[str, Unit | None]:
 
 
 def _unit(words: str, power: int) -> Unit | None:
-    names = words.casefold().replace(".", "").split()
+    """Return a unit by its name, or a quotient of two; the power belongs to what is below."""
+    said = words.casefold().replace(".", "")
+    over = [part.split() for part in re.split(r"\s*/\s*|\s+per\s+", _SHORT.get(said, said))]
+    if len(over) == 1:
+        return _simple(over[0], power)
+    top, bottom = _simple(over[0], 1), _simple(over[-1], power)
+    if top is None or bottom is None or len(over) > 2:
+        return None
+    return Unit(f"{top.dimension}/{bottom.dimension}", top.factor / bottom.factor)
+
+
+def _simple(names: list[str], power: int) -> Unit | None:
     while names and names[0] in _POWERS:
         power = _POWERS[names.pop(0)]
     if len(names) != 1:

@@ -115,6 +115,9 @@ def test_a_letter_is_a_unit_only_where_there_are_no_symbols():
         "I am not sure whether the answer is 42",
         "The answer is 42. 43 might be right.",
         r"\boxed{42} is wrong.",
+        "The answer is 42. However, the answer could be 43.",
+        "The answer is 42. The answer may also be 43.",
+        r"\boxed{42}. It might be $43$ too.",
     ],
 )
 def test_an_answer_that_is_denied_or_doubted_is_taken_back(text):
@@ -132,6 +135,8 @@ def test_an_answer_that_is_denied_or_doubted_is_taken_back(text):
         "The answer is 42. Or 42 apples.",
         r"So $x \neq 3$ and the answer is \boxed{42}. Note that 40 + 2 = 42.",
         "I am not sure about 7.\nThe answer is 42.",
+        "The answer could be 41 at first sight, but the answer is 42.",
+        "The answer is 42. It could be 40 + 2 as well.",
     ],
 )
 def test_what_was_thought_before_and_checked_after_takes_nothing_back(text):
