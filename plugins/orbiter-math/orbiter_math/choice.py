@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from orbiter.records import Task, Trajectory, Verdict
@@ -16,6 +16,7 @@ from orbiter_math.statements import (
     Statement,
     boxes,
     hashed,
+    places,
     prose,
     quotes_reference,
 )
@@ -35,6 +36,12 @@ _LETTER = re.compile(
     r"|([A-Z])(?=$|\s*[.:,/&]|\s+[-\u2013\u2014=]|\s+(?:and|or)\b))",
     re.IGNORECASE,
 )
+_SECOND_THOUGHT = re.compile(
+    r"\b(?:actually|wait|correction|sorry|maybe|perhaps)\b[,:.!]*\s+(?:no\b[,:.!]*\s+)?"
+    r"(?:(?:it|that|this|the\s+(?:answer|option|choice))(?:'s|\s+is|\s+(?:could|might|may)\s+be)\s+)?(?:(?:option|choice)\s+)?"
+    r"[(\[*]*(?-i:([A-Z]))(?=[)\]*.!]|\s*$)",
+    re.IGNORECASE | re.MULTILINE,
+)
 _ANOTHER = re.compile(
     r"\s*(?:,|/|&|,?\s*\bor\b|,?\s*\band\b)\s*(?:(?:maybe|perhaps|possibly)\s+)?(?:[A-Z](?![A-Za-z])|[(\[][A-Za-z][)\]])"
     r"|\bor\s+(?:option\s+|choice\s+)?[(\[][A-Za-z][)\]]"
@@ -49,7 +56,7 @@ class ChoiceVerifier(Verifier):
     answer that is just one of these texts chooses it. Two letters fail.
     """
 
-    name, version = "choice", "2"
+    name, version = "choice", "3"
 
     def verify(self, task: Task, trajectory: Trajectory) -> Verdict:
         """Pass if every statement of the answer chooses the reference; invalid without a reference letter."""
@@ -77,6 +84,8 @@ class ChoiceVerifier(Verifier):
             return Verdict.failed("answer is not one choice", details=details)
         if len(clear) > 1:
             return Verdict.failed("two different answers", details=details)
+        if _thinks_again(answer, clear):
+            return Verdict.failed("takes its answer back", details=details)
         if clear == {reference}:
             return Verdict.passed(details=details)
         return Verdict.failed("wrong answer", details=details)
@@ -106,6 +115,12 @@ def chosen(text: str, metadata: Mapping[str, Any]) -> str | None:
         if len(named) == 1:
             return chr(ord("A") + named[0])
     return letter(text)
+
+
+def _thinks_again(text: str, letters: Set[str | None]) -> bool:
+    """Return whether a solution offers another letter after its last statement."""
+    end = max((end for _, end in places(text)), default=len(text))
+    return any(match[1] not in letters for match in _SECOND_THOUGHT.finditer(text, end))
 
 
 def _plain(text: str) -> str:

@@ -59,7 +59,7 @@ def is_name(tree: Tree) -> bool:
         first, *rest = tree.args
         if isinstance(first, Apply) and first.name == "^":  # the inverse of a function
             first = first.args[0]
-        function = isinstance(first, Symbol) and first.name in _FUNCTION_NAMES
+        function = isinstance(first, Symbol) and first.name.rstrip("'") in _FUNCTION_NAMES
         return isinstance(first, Symbol) and all(
             isinstance(arg, Symbol) or (function and isinstance(arg, Number)) for arg in rest
         )

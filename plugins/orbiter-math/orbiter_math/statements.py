@@ -143,22 +143,22 @@ def takes_back(text: str) -> bool:
 
     Only the last statements are looked at, whatever their number: they are what a solution ends on.
     """
-    places = sorted(_places(text))[-LOOKED_AT:]
-    for start, end in places:
+    stated_at = sorted(places(text))[-LOOKED_AT:]
+    for start, end in stated_at:
         before = text[max(0, start - 100) : start]
         if _DENIES.search(before) or _UNSURE.search(before) or _WRONG.match(text, end):
             return True
-    if not places:
+    if not stated_at:
         return False
-    stated = {number for start, end in places for number in _NUMBERS.findall(text, start, end)}
-    last = max(end for _, end in places)
+    stated = {number for start, end in stated_at for number in _NUMBERS.findall(text, start, end)}
+    last = max(end for _, end in stated_at)
     offers = _OTHER.finditer(text, last)
     return any(
         (match["offered"] or match["hedged"] or match["praised"]) not in stated for match in offers
     )
 
 
-def _places(text: str) -> Iterator[tuple[int, int]]:
+def places(text: str) -> Iterator[tuple[int, int]]:
     """Yield where each statement starts and ends."""
     for start, _, end in _spans(text):
         yield start, end

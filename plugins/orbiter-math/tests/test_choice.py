@@ -49,10 +49,18 @@ RIGHT = [
     "The answer is hard to see.\nThe answer is B.",
     "<answer>B</answer>",
     "#### Step 1\nA is too small.\n### Final Answer\n(B)",
+    "The answer is B. Actually, A is too small.",
+    "Perhaps C. Wait, C is too large. The answer is B.",
+    "The answer is B. Wait, let me check: it is B.",
+    "#### B\nIt is not A) or C).",
 ]
 WRONG = [
     ("C", "wrong answer"),
     ("C is correct.", "wrong answer"),
+    ("The answer is B. Actually, it's C.", "takes its answer back"),
+    ("\\boxed{B} Wait, no, the answer may be (C)!", "takes its answer back"),
+    ("Answer: B\nSorry, C.", "takes its answer back"),
+    ("The answer is B. Or perhaps option A", "takes its answer back"),
     ("B is incorrect.", "answer is not one choice"),
     ("B is not correct.", "answer is not one choice"),
     ("A or B is correct.", "answer is not one choice"),
