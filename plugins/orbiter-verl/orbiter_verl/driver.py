@@ -14,6 +14,7 @@ import shutil
 import signal
 import sys
 import threading
+import time
 import traceback
 from pathlib import Path
 from types import FrameType
@@ -32,6 +33,9 @@ from orbiter_verl.keys import Request
 from orbiter_verl.settings import Settings, check_machine
 
 INTERRUPTED = 130
+
+FOLDER = "ORBITER_VERL_RAY"
+"""Environment variable with the folder of a cluster that is the job's alone; RAY_TMPDIR may be somebody's."""
 
 
 @frozen(kw_only=True)
@@ -197,8 +201,17 @@ def _run(config: Any) -> None:
         run_ppo(config, task_runner_class=TaskRunnerV1)
     finally:
         ray.shutdown()
-        if folder := os.environ.get("RAY_TMPDIR"):
-            shutil.rmtree(folder, ignore_errors=True)
+        _remove_the_clusters_folder()
+
+
+def _remove_the_clusters_folder() -> None:
+    """Remove what Ray wrote, also if nobody is left to see to it; its last processes may still be writing."""
+    folder = os.environ.get(FOLDER, "")
+    for _ in range(20):
+        if not os.path.isdir(folder):
+            return
+        shutil.rmtree(folder, ignore_errors=True)
+        time.sleep(0.1)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001

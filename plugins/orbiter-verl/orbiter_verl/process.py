@@ -24,7 +24,7 @@ from orbiter.errors import (
     OrbiterError,
     RecordError,
 )
-from orbiter_verl.driver import Order
+from orbiter_verl.driver import FOLDER, Order
 
 MARK = "ORBITER_VERL_JOB"
 """Environment variable by which the processes of one job know each other."""
@@ -107,6 +107,7 @@ class Training:
         self._temp = tempfile.mkdtemp(prefix="orbiter-ray-", dir=None if short else "/tmp")  # noqa: S108
         return {
             "RAY_TMPDIR": self._temp,
+            FOLDER: self._temp,
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "RAY_USAGE_STATS_ENABLED": "0",

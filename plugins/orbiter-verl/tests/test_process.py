@@ -5,7 +5,7 @@ import sys
 import time
 
 import pytest
-from orbiter_verl.driver import Order, describe
+from orbiter_verl.driver import FOLDER, Order, _remove_the_clusters_folder, describe
 from orbiter_verl.keys import Request
 from orbiter_verl.process import Training, compose_elsewhere, marked
 from orbiter_verl.settings import read_settings
@@ -95,3 +95,14 @@ class TestProcess:
         request = Request(algorithm="grpo", model="m", config=TrainConfig(), settings=settings)
         with pytest.raises(ConfigError, match=r"did you mean 'algorithm\.gamma'"):
             compose_elsewhere(Order(request=request, folder=str(tmp_path)))
+
+    def test_a_folder_of_somebody_elses_cluster_stays(self, tmp_path, monkeypatch):
+        theirs, ours = tmp_path / "theirs", tmp_path / "ours"
+        for folder in (theirs, ours):
+            (folder / "session").mkdir(parents=True)
+        monkeypatch.setenv("RAY_TMPDIR", str(theirs))
+        monkeypatch.delenv(FOLDER, raising=False)
+        _remove_the_clusters_folder()
+        monkeypatch.setenv(FOLDER, str(ours))
+        _remove_the_clusters_folder()
+        assert [theirs.exists(), ours.exists()] == [True, False]
