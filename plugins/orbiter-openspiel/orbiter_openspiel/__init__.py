@@ -2,11 +2,12 @@
 
     environment  openspiel   positions of one or several games, one move each
     verifier     game_move   legal, and throws no value away
-    synthesiser  selfplay    games between teachers, as rows
+    synthesiser  selfplay    games between teachers and policies, as rows
 
-The files, in the order that they build on each other: ``notation`` (a game as short text), ``games`` (a game that can be
-rendered and parsed), ``solvers`` (what each move is worth), ``minimax``, ``equilibrium`` and ``search`` (three ways to
-know), ``teachers`` (who plays), then ``environment``, ``verifier`` and ``selfplay``.
+The files, in the order that they build on each other: ``notation``, ``boards`` and ``cards`` (a game as short text), ``games`` (a
+game that can be rendered and parsed), ``solvers`` (what each move is worth), ``snapshot`` (a policy as a table),
+``alpha_beta``, ``equilibrium`` and ``search`` (three ways to know), ``teachers`` and ``players`` (who plays), ``arena`` (many games at
+once), then ``environment``, ``verifier``, ``rows`` and ``selfplay`` with its ``workers``, and ``metrics`` and ``filtering`` (how well a policy plays).
 """
 
 from __future__ import annotations

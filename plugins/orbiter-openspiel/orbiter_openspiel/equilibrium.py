@@ -1,8 +1,4 @@
-"""Equilibrium play of small two-player zero-sum games with hidden information, and the value of a move against it.
-
-CFR+ (Tammelin 2014) in C++. Its *average* policy converges to a Nash equilibrium, and only if it is sampled: the most likely
-action of a mixed equilibrium is no equilibrium (in Kuhn poker NashConv 1/3 instead of 0).
-"""
+"""Equilibrium play of small two-player zero-sum games with hidden information, and the value of a move against it."""
 
 from __future__ import annotations
 
@@ -14,8 +10,8 @@ from typing import Any
 import pyspiel
 from attrs import frozen
 
-from orbiter.errors import ConfigError
 from orbiter_openspiel.games import Game
+from orbiter_openspiel.snapshot import Snapshot, check_solvable, information_states, solve
 from orbiter_openspiel.solvers import MoveValues, Solver
 
 
@@ -49,7 +45,7 @@ class EquilibriumSolver(Solver):
     Args:
         game: A two-player zero-sum game, small enough to be walked through.
         epsilon: Loss of value that is forgiven; an approximate equilibrium needs some.
-        iterations: Iterations of CFR+.
+        algorithm: ``cfr``, ``cfr+`` or ``mccfr``.
         max_histories: Bound on the size of the game.
         min_reach: Information states that are reached more seldom than this are not asked: the opponent never goes there,
             and what it would hold there is an accident of the solver.
@@ -60,22 +56,14 @@ class EquilibriumSolver(Solver):
         game: Game,
         *,
         epsilon: float = 0.1,
-        iterations: int = 1000,
+        algorithm: str = "cfr+",
         max_histories: int = 100_000,
         min_reach: float = 1e-3,
     ) -> None:
-        kind = game.spiel.get_type()
-        if (
-            game.spiel.num_players() != 2
-            or kind.utility != pyspiel.GameType.Utility.ZERO_SUM
-            or not kind.provides_information_state_string
-        ):
-            raise ConfigError(
-                f"game must be a two-player zero-sum game with information states for cfr, got {game.name!r}"
-            )
-        self.game, self.epsilon, self.iterations = game, epsilon, iterations
+        self.game, self.epsilon, self.algorithm = game, epsilon, algorithm
         self.min_reach = min_reach
-        self._check_size(max_histories)
+        check_solvable(game, algorithm)
+        information_states(game, max_histories=max_histories)
 
     def evaluate(self, state: Any) -> MoveValues:
         """Return the values against the equilibrium opponent."""
@@ -110,20 +98,17 @@ class EquilibriumSolver(Solver):
                 yield known.state
 
     @functools.cached_property
-    def average_policy(self) -> Any:
-        """The average policy of CFR+, as OpenSpiel's tabular policy."""
-        solver = pyspiel.CFRPlusSolver(self.game.spiel)
-        for _ in range(self.iterations):
-            solver.evaluate_and_update_policy()
-        return solver.tabular_average_policy()
+    def snapshot(self) -> Snapshot:
+        """The average policy of the algorithm."""
+        return solve(self.game, self.algorithm)
 
     @functools.cached_property
     def table(self) -> dict[str, Information]:
         """All information states by OpenSpiel's text."""
-        policy = {key: dict(row) for key, row in self.average_policy.policy_table().items()}
+        policy = self.snapshot.policy
+        average = self.snapshot.spiel_policy()
         best = [
-            pyspiel.TabularBestResponse(self.game.spiel, player, self.average_policy)
-            for player in range(2)
+            pyspiel.TabularBestResponse(self.game.spiel, player, average) for player in range(2)
         ]
         sums: dict[str, dict[int, float]] = {}
         reach: dict[str, float] = {}
@@ -161,15 +146,3 @@ class EquilibriumSolver(Solver):
             )
             for key, state in first.items()
         }
-
-    def _check_size(self, max_histories: int) -> None:
-        count, stack = 0, [self.game.start()]
-        while stack:
-            state = stack.pop()
-            count += 1
-            if count > max_histories:
-                raise ConfigError(
-                    f"game must have at most {max_histories} histories for cfr, got {self.game.name!r}"
-                )
-            if not state.is_terminal():
-                stack.extend(state.child(action) for action in state.legal_actions())

@@ -10,15 +10,23 @@ import pyspiel
 from attrs import field, frozen
 
 from orbiter.errors import ConfigError, did_you_mean
-from orbiter_openspiel.notation import (
+from orbiter_openspiel.boards import (
     ConnectFourNotation,
+    NimNotation,
+    TicTacToeNotation,
+    TwentyFortyEightNotation,
+    breakthrough_notation,
+    clobber_notation,
+    hex_notation,
+    othello_notation,
+)
+from orbiter_openspiel.cards import (
+    GoofspielNotation,
     KuhnNotation,
     LeducNotation,
-    NimNotation,
-    Notation,
-    PlainNotation,
-    TicTacToeNotation,
+    LiarsDiceNotation,
 )
+from orbiter_openspiel.notation import Notation, PlainNotation
 
 
 @frozen
@@ -27,24 +35,36 @@ class Known:
 
     Args:
         notation: How it is written.
-        solver: ``minimax``, ``cfr`` or ``mcts``: how its moves are valued unless the caller says otherwise.
+        solver: How its moves are valued unless the caller says otherwise; see ``solvers``.
         parameters: OpenSpiel parameters that are set unless the caller names some.
         epsilon: Loss of value, in units of the game's utility, that a move may have and still pass.
+        iterations: Iterations of CFR that bring it near enough to equilibrium.
     """
 
     notation: Callable[[], Notation]
     solver: str
     parameters: str = ""
     epsilon: float = 1e-9
+    iterations: int = 1000
 
+
+_GOOFSPIEL = "imp_info=True,num_cards=4,points_order=descending"
 
 KNOWN: Mapping[str, Known] = {
-    "tic_tac_toe": Known(TicTacToeNotation, "minimax"),
-    "nim": Known(NimNotation, "minimax"),
+    "tic_tac_toe": Known(TicTacToeNotation, "alpha_beta"),
+    "nim": Known(NimNotation, "alpha_beta"),
     "connect_four": Known(ConnectFourNotation, "mcts"),
-    "kuhn_poker": Known(KuhnNotation, "cfr", epsilon=0.01),
+    "breakthrough": Known(breakthrough_notation, "mcts"),
+    "hex": Known(hex_notation, "mcts"),
+    "othello": Known(othello_notation, "mcts"),
+    "clobber": Known(clobber_notation, "mcts"),
+    "2048": Known(TwentyFortyEightNotation, "mcts"),
+    "kuhn_poker": Known(KuhnNotation, "cfr+", epsilon=0.01),
     # Two cards of one rank play alike: without suits the same game is a quarter of the size.
-    "leduc_poker": Known(LeducNotation, "cfr", "suit_isomorphism=True", epsilon=0.1),
+    "leduc_poker": Known(LeducNotation, "cfr+", "suit_isomorphism=True", epsilon=0.1),
+    # Six faces have 25 times the histories of four, too many to value moves in.
+    "liars_dice": Known(LiarsDiceNotation, "cfr+", "dice_sides=4", epsilon=0.02, iterations=200),
+    "goofspiel": Known(GoofspielNotation, "cfr+", _GOOFSPIEL, epsilon=0.02),
 }
 """Games with a notation of their own."""
 
@@ -59,6 +79,7 @@ class Game:
         notation: How positions and moves are written.
         solver: Name of the solver that fits it, or None if none does.
         epsilon: Loss of value that a move may have and still pass.
+        iterations: Iterations of CFR that bring it near enough to equilibrium.
     """
 
     name: str
@@ -66,6 +87,24 @@ class Game:
     notation: Notation = field(repr=False)
     solver: str | None
     epsilon: float
+    iterations: int = 1000
+
+    @property
+    def seat_count(self) -> int:
+        """How many players it has."""
+        return int(self.spiel.num_players())
+
+    @property
+    def has_chance(self) -> bool:
+        """Whether dice or cards decide anything."""
+        deterministic = pyspiel.GameType.ChanceMode.DETERMINISTIC
+        return bool(self.spiel.get_type().chance_mode != deterministic)
+
+    @property
+    def is_zero_sum(self) -> bool:
+        """Whether it is a zero-sum game for two."""
+        zero_sum = pyspiel.GameType.Utility.ZERO_SUM
+        return self.seat_count == 2 and bool(self.spiel.get_type().utility == zero_sum)
 
     @property
     def utility_range(self) -> float:
@@ -130,7 +169,7 @@ def load_game(name: str) -> Game:
     try:
         spiel = pyspiel.load_game(spec)
         if spiel.get_type().dynamics == pyspiel.GameType.Dynamics.SIMULTANEOUS:
-            spiel, known = pyspiel.load_game_as_turn_based(spec), None
+            spiel = pyspiel.load_game_as_turn_based(spec)
     except pyspiel.SpielError as error:
         raise ConfigError(f"game {name!r} cannot be loaded: {_first_line(error)}") from None
     kind = spiel.get_type()
@@ -143,7 +182,7 @@ def load_game(name: str) -> Game:
         )
     if known is None:
         return Game(name, spiel, PlainNotation(spiel), _solver_of(spiel), 1e-9)
-    return Game(name, spiel, known.notation(), known.solver, known.epsilon)
+    return Game(name, spiel, known.notation(), known.solver, known.epsilon, known.iterations)
 
 
 def _solver_of(spiel: Any) -> str | None:
@@ -152,7 +191,7 @@ def _solver_of(spiel: Any) -> str | None:
     zero_sum = spiel.num_players() == 2 and kind.utility == pyspiel.GameType.Utility.ZERO_SUM
     if kind.information == pyspiel.GameType.Information.PERFECT_INFORMATION:
         return "mcts" if alone or zero_sum else None
-    return "cfr" if zero_sum else None
+    return "cfr+" if zero_sum else None
 
 
 def _first_line(error: Exception) -> str:

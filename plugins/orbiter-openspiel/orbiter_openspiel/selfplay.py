@@ -1,15 +1,13 @@
-"""Games between teachers as rows: one per game and seat, or one per move."""
+"""Games between players as rows: one per move or one per game and seat, graded by what the moves were worth."""
 
 from __future__ import annotations
 
-import random
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyspiel
 from attrs import frozen
 
 from orbiter import jsonl
@@ -17,14 +15,11 @@ from orbiter.checks import check_whole_number
 from orbiter.errors import ConfigError, OrbiterWarning
 from orbiter.generate.synthesiser import DataSynthesiser
 from orbiter.records import Trajectory
-from orbiter.tasks.streams import item_seed, item_stream
+from orbiter_openspiel.arena import Arena, PlayedGame
 from orbiter_openspiel.games import load_game
-from orbiter_openspiel.teachers import make_teacher
-
-TERMINAL = int(pyspiel.PlayerId.TERMINAL)
-
-KEEP = ("winners", "all", "graded")
-ROWS = ("games", "moves")
+from orbiter_openspiel.players import Spec, label_of, make_player
+from orbiter_openspiel.rows import KEEP, ROWS, RowWriter
+from orbiter_openspiel.solvers import SOLVERS, solver_for
 
 PATIENCE = 100
 """Games without a kept row, per row that is asked for, after which ``generate`` gives up."""
@@ -34,228 +29,208 @@ BLOCK_SIZE = 64
 
 
 @frozen
-class PlayedGame:
-    """One finished game.
-
-    Args:
-        index: Number of the game.
-        history: Every action, chance outcomes included.
-        seats: Who took each action; negative for chance.
-        returns: Utility per seat.
-        outcomes: Per seat 1 for a win, 0.5 for a draw of all, 0 for a loss.
-    """
-
-    index: int
-    history: list[int]
-    seats: list[int]
-    returns: list[float]
-    outcomes: tuple[float, ...]
-
-
-@frozen
 class SelfPlayReport:
     """What ``write`` wrote.
 
     Args:
         game_count: Games that were played.
         row_count: Rows that were kept and written.
-        win_counts: Games won per seat.
+        win_counts: Games won, per entry of ``players`` where games are mirrored, else per seat.
         draw_count: Games that nobody won.
+        illegal_count: Answers of policies that were no legal move.
+        broken_count: Games that were broken off because a policy had no answer.
     """
 
     game_count: int
     row_count: int
     win_counts: tuple[int, ...]
     draw_count: int
+    illegal_count: int
+    broken_count: int
 
 
 class SelfPlaySynthesiser(DataSynthesiser):
-    """Plays games between teachers and keeps what they did well.
+    """Plays games and keeps what was done well.
 
-    The metadata of a row holds the game, its index and history, the seat, the returns and the teachers. With ``rows="moves"`` the
+    The metadata of a row holds the game, its index and history, the seat, the returns and who played. With ``rows="moves"`` the
     history ends at the decision, and for a game whose positions can be listed the row has the id of that task of
-    environment ``openspiel``.
+    environment ``openspiel``. An illegal answer scores 0 however the others are scored.
 
-    Game number n depends on the options, the seed and n alone, so that more games are the same games and more.
+    Game number n depends on the options, the seed, what policies answer and n alone, so that more games are the same games and more.
 
     Args:
         game: OpenSpiel's name, such as ``tic_tac_toe``.
-        teacher: Who plays: ``mcts``, ``cfr``, ``minimax`` or ``random``; one name for all seats, or a list with one per seat.
+        players: Who plays: one player for all seats, or a list with one per seat. A player is a teacher's name (``mcts``,
+            ``alpha_beta``, ``cfr``, ``cfr+``, ``mccfr``, ``snapshot``, ``uniform``), a name with options, or a policy; see
+            :func:`~orbiter_openspiel.players.make_player`.
         simulations: Simulations per move of ``mcts``.
         seed: Selects the games.
-        keep: ``winners``: rows of seats that won; ``all``: every seat, scored 1, 0.5 or 0 for win, draw and loss; ``graded``:
-            every seat, scored by its return, mapped from the game's range of utilities to [0, 1]. Where chance deals, winning
-            is partly luck: sampling an equilibrium and keeping winners biases the moves, keeping all does not.
-        rows: ``games``: one row per game and seat, user and assistant taking turns; ``moves``: one row per decision.
+        keep: ``graded``: every move, scored by the solver: 1 if it throws no value away, else 1 - loss / range of utilities, and
+            null if the solver cannot tell; ``duplicate``: every seat, scored by how much more it earned than who sat there in the
+            mirrored games, from 0 to 1; ``returns``: every seat, scored by its return, from 0 for the worst of the game to 1;
+            ``all``: every seat, scored 1, 0.5 or 0 for win, draw and loss; ``winners``: the seats that won alone. Winning is partly
+            luck: where chance deals, keeping winners moves data away from good play.
+        rows: ``moves``: one row per decision; ``games``: one row per game and seat, user and assistant taking turns, which
+            ``graded`` scores by all the value that was lost.
+        solver: What grades moves; see :class:`~orbiter_openspiel.verifier.GameMoveVerifier`.
+        mirror: Play each deal once per seat, with the players moved on by one seat; None: where there is chance.
+        illegal: What follows an illegal answer of a policy: ``replace`` plays a random legal move instead, ``forfeit`` loses the game.
+        instructions: Explain the game and the notation in a system message.
+        games_at_once: Games whose moves a policy is asked for together.
     """
 
     def __init__(
         self,
         *,
         game: str,
-        teacher: str | Sequence[str] = "mcts",
+        players: Spec | Sequence[Spec] = "mcts",
         simulations: int = 100,
         seed: int = 0,
-        keep: str = "winners",
-        rows: str = "games",
+        keep: str = "graded",
+        rows: str = "moves",
+        solver: str = "auto",
+        mirror: bool | None = None,
+        illegal: str = "replace",
+        instructions: bool = False,
+        games_at_once: int = BLOCK_SIZE,
     ) -> None:
         self.game = load_game(game)
-        seats = self.game.spiel.num_players()
-        names = [teacher] * seats if isinstance(teacher, str) else list(teacher)
-        if len(names) != seats:
+        seats = self.game.seat_count
+        listed = isinstance(players, list | tuple)
+        specs: list[Spec] = list(players) if listed else [players] * seats  # type: ignore[arg-type, list-item]
+        if len(specs) != seats:
             raise ConfigError(
-                f"teacher must be one name or one per seat of {game!r} ({seats}), got {teacher!r}"
+                f"players must be one player or one per seat of {game!r} ({seats}), got {players!r}"
             )
-        if keep not in KEEP:
-            raise ConfigError(f"keep must be one of {', '.join(KEEP)}, got {keep!r}")
-        if rows not in ROWS:
-            raise ConfigError(f"rows must be one of {', '.join(ROWS)}, got {rows!r}")
-        if seats == 1 and keep != "graded":
-            raise ConfigError(f"keep must be 'graded' in a game for one player, got {keep!r}")
+        for name, value, known in (
+            ("keep", keep, KEEP),
+            ("rows", rows, ROWS),
+            ("solver", solver, ("auto", *SOLVERS)),
+            ("mirror", mirror, (None, True, False)),
+            ("instructions", instructions, (True, False)),
+        ):
+            if value not in known or type(value) is int:
+                raise ConfigError(f"{name} must be one of {', '.join(map(str, known))}, got {value!r}")
+        if seats == 1 and keep not in ("graded", "returns"):
+            raise ConfigError(
+                f"keep must be 'graded' or 'returns' in a game for one player, got {keep!r}"
+            )
+        mirrored = (self.game.has_chance if mirror is None else mirror) and seats > 1
+        if keep == "duplicate" and not mirrored:
+            raise ConfigError(f"keep must not be 'duplicate' in games of {game!r} without mirror")
         self.simulations = check_whole_number("simulations", simulations, low=2, high=10_000_000)
         self.seed = check_whole_number("seed", seed, low=-(2**63), high=2**63 - 1)
-        self.keep, self.rows, self.teachers = keep, rows, names
-        self._teachers = {
-            name: make_teacher(name, self.game, simulations=simulations) for name in names
-        }
+        self.games_at_once = check_whole_number("games_at_once", games_at_once, low=1, high=100_000)
+        self.keep, self.labels = keep, [label_of(spec) for spec in specs]
+        self.options = {
+            "game": game, "players": specs, "simulations": simulations, "seed": seed, "keep": keep, "rows": rows,
+            "solver": solver, "mirror": mirror, "illegal": illegal, "instructions": instructions,
+        }  # fmt: skip
+        grader = solver_for(self.game, solver) if keep == "graded" else None
+        if keep == "graded" and grader is None:
+            raise ConfigError(
+                f"game {game!r} must have a solver for keep 'graded', and none fits it",
+                hint="use keep: returns, or another of " + ", ".join(KEEP),
+            )
+        made: dict[int, Any] = {}
+        seated = []
+        for spec in specs:
+            # One name in two seats is one player.
+            key = specs.index(spec)
+            if key not in made:
+                made[key] = make_player(spec, self.game, simulations=simulations)
+            seated.append(made[key])
+        self.arena = Arena(
+            self.game, seated, seed=seed, mirror=mirrored, illegal=illegal, instructions=instructions
+        )  # fmt: skip
+        self._writer = RowWriter(
+            self.game, keep=keep, rows=rows, seed=seed, solver=grader, labels=self.labels,
+            instructions=instructions,
+        )  # fmt: skip
 
     async def generate(self, count: int) -> list[Trajectory]:
-        """Return the first ``count`` rows; fewer, with a warning, when the teachers seldom produce one that is kept."""
+        """Return the first ``count`` rows; fewer, with a warning, when the players seldom produce one that is kept."""
         rows: list[Trajectory] = []
         barren, index = 0, 0
         while len(rows) < count and barren <= PATIENCE * count:
-            found = list(self._rows_of(self.play(index)))
-            barren = 0 if found else barren + 1
-            rows += [Trajectory.from_row(row) for row in found]
-            index += 1
+            block = self._block(index, index + self.games_at_once)
+            played = await self.arena.play(block)
+            for group in self._groups(played):
+                found = list(self._writer.rows(group))
+                barren = 0 if found else barren + len(group)
+                rows += [Trajectory.from_row(row) for row in found]
+            index = block.stop
         if len(rows) < count:
             warnings.warn(
                 f"self-play of {self.game.name!r} kept {len(rows)} rows of {index} games, of {count} asked for: "
-                f"teachers {', '.join(self.teachers)} hardly ever give one with keep={self.keep!r}",
+                f"players {', '.join(self.labels)} hardly ever give one with keep={self.keep!r}",
                 OrbiterWarning,
                 stacklevel=2,
             )
         return rows[:count]
 
-    def write(self, path: Path, *, games: int) -> SelfPlayReport:
-        """Play ``games`` games and write the kept rows as JSONL; the file appears when it is complete.
+    def write(self, path: Path, *, games: int, workers: int = 1) -> SelfPlayReport:
+        """Play games between teachers and write the kept rows as JSONL; the file appears when it is complete.
 
         Args:
             path: Where to; an existing file is replaced.
-            games: How many games to play.
+            games: How many games to play; a multiple of the seats where they are mirrored.
+            workers: Processes that play; the file is the same whatever their number.
+
+        Raises:
+            ConfigError: A player is a policy, which ``generate`` waits for.
         """
-        endings: Counter[tuple[float, ...]] = Counter()
-        row_count = jsonl.write(path, self._rows_of_all(games, endings))
-        wins = [
-            sum(count for ending, count in endings.items() if ending[seat] == 1.0)
-            for seat in range(len(self.teachers))
-        ]
-        draws = sum(count for ending, count in endings.items() if ending[0] == 0.5)
-        return SelfPlayReport(games, row_count, tuple(wins), draws)
+        from orbiter_openspiel.workers import written_in_parallel
 
-    def _rows_of_all(
-        self, games: int, endings: Counter[tuple[float, ...]]
-    ) -> Iterator[dict[str, Any]]:
-        """Yield the kept rows of all games one by one, and count how the games end."""
-        for start in range(0, games, BLOCK_SIZE):
-            block = [self.play(index) for index in range(start, min(start + BLOCK_SIZE, games))]
-            for played in block:
-                endings[played.outcomes] += 1
-                yield from self._rows_of(played)
+        check_whole_number("games", games, low=0)
+        check_whole_number("workers", workers, low=1, high=1024)
+        if games % self.arena.group_size:
+            raise ConfigError(
+                f"games must be a multiple of {self.arena.group_size} where each deal is played in all seats, got {games!r}"
+            )
+        if self.arena.has_policies:
+            raise ConfigError("write plays teachers alone", hint="await generate(count), and write its rows")  # fmt: skip
+        counts: Counter[str] = Counter()
+        if workers == 1:
+            row_count = jsonl.write(path, self.rows_of(range(0, games), counts))
+        else:
+            row_count = written_in_parallel(self, path, games=games, workers=workers, counts=counts)
+        wins = [counts[f"won by {number}"] for number in range(len(self.labels))]
+        return SelfPlayReport(
+            games, row_count, tuple(wins), counts["draw"], counts["illegal"], counts["broken"]
+        )
 
-    def play(self, index: int) -> PlayedGame:
-        """Play game number ``index`` to its end."""
-        # One teacher is one player, whichever seats it holds: making a search costs as much as a tenth of a move.
-        started = {
-            name: teacher.start(item_seed("selfplay", self.game.name, self.seed, index, name))
-            for name, teacher in self._teachers.items()
-        }
-        players = [started[name] for name in self.teachers]
-        chance: random.Random | None = None
-        state, history, seats = self.game.start(), [], []
-        while (seat := state.current_player()) != TERMINAL:
-            if seat < 0:
-                chance = chance or item_stream(
-                    "selfplay", self.game.name, self.seed, index, "chance"
-                )
-                outcomes, weights = zip(*state.chance_outcomes())
-                action = chance.choices(outcomes, weights=weights)[0]
+    def rows_of(self, games: range, counts: Counter[str]) -> Iterator[dict[str, Any]]:
+        """Yield the kept rows of games between teachers one by one, and count how the games end."""
+        start = games.start
+        while start < games.stop:
+            block = self._block(start, min(start + BLOCK_SIZE, games.stop))
+            played = self.arena.play_at_once(block)
+            self.count(played, counts)
+            for group in self._groups(played):
+                yield from self._writer.rows(group)
+            start = block.stop
+
+    def count(self, played: Iterable[PlayedGame], counts: Counter[str]) -> None:
+        """Add to ``counts`` how games ended."""
+        for one in played:
+            counts["illegal"] += len(one.illegal)
+            if one.error is not None:
+                counts["broken"] += 1
+            elif min(one.outcomes) == 0.5:
+                counts["draw"] += 1
             else:
-                action = players[seat](state)
-            state.apply_action(action)
-            history.append(action)
-            seats.append(seat)
-        returns = state.returns()
-        return PlayedGame(index, history, seats, returns, _outcomes(returns))
+                turned = one.index % self.arena.group_size
+                for seat, outcome in enumerate(one.outcomes):
+                    if outcome == 1.0:
+                        counts[f"won by {(seat + turned) % len(self.labels)}"] += 1
 
-    def _rows_of(self, played: PlayedGame) -> Iterator[dict[str, Any]]:
-        """Yield the kept rows of a game, as they stand in JSONL."""
-        scores = self._scores(played)
-        if self.keep == "winners" and max(scores) < 1.0:
-            return
-        messages, plies = self._write_down(played)
-        for seat, score in enumerate(scores):
-            if (self.keep == "winners" and score < 1.0) or not messages[seat]:
-                continue
-            if self.rows == "games":
-                key = f"selfplay-{self.seed}-{played.index}-{seat}"
-                yield self._row(played, seat, key, messages[seat], score, played.history)
-                continue
-            for turn, ply in enumerate(plies[seat]):
-                pair = messages[seat][2 * turn : 2 * turn + 2]
-                key = self.game.notation.key(pair[0]["content"])
-                yield self._row(played, seat, key, pair, score, played.history[:ply])
+    def _block(self, start: int, stop: int) -> range:
+        """Return game numbers from ``start`` on in whole groups."""
+        size = self.arena.group_size
+        return range(start, start + max(size, (stop - start) // size * size))
 
-    def _write_down(self, played: PlayedGame) -> tuple[list[list[dict[str, str]]], list[list[int]]]:
-        """Return per seat its messages, user and assistant in turn, and how many actions came before each turn."""
-        messages: list[list[dict[str, str]]] = [[] for _ in self.teachers]
-        plies: list[list[int]] = [[] for _ in self.teachers]
-        state, prompt, move = self.game.start(), self.game.notation.prompt, self.game.notation.move
-        for ply, (seat, action) in enumerate(zip(played.seats, played.history)):
-            if seat >= 0:
-                messages[seat] += (
-                    {"role": "user", "content": prompt(state)},
-                    {"role": "assistant", "content": move(state, action)},
-                )
-                plies[seat].append(ply)
-            state.apply_action(action)
-        return messages, plies
-
-    def _scores(self, played: PlayedGame) -> Sequence[float]:
-        if self.keep != "graded":
-            return played.outcomes
-        lowest, scale = self.game.spiel.min_utility(), self.game.utility_range
-        return [(own - lowest) / scale for own in played.returns]
-
-    def _row(
-        self,
-        played: PlayedGame,
-        seat: int,
-        key: str,
-        messages: list[dict[str, str]],
-        score: float,
-        history: list[int],
-    ) -> dict[str, Any]:
-        return {
-            "messages": messages,
-            "env": "openspiel",
-            "task_id": f"openspiel:{self.game.name}:{key}",
-            "score": score,
-            "metadata": {
-                "game": self.game.name,
-                "history": history,
-                "index": played.index,
-                "seat": seat,
-                "returns": played.returns,
-                "teachers": self.teachers,
-            },
-            "generator": "selfplay",
-            "seed": self.seed,
-        }
-
-
-def _outcomes(returns: list[float]) -> tuple[float, ...]:
-    best = max(returns)
-    if min(returns) == best:
-        return (0.5,) * len(returns)
-    return tuple([1.0 if own == best else 0.0 for own in returns])
+    def _groups(self, played: Sequence[PlayedGame]) -> Iterator[Sequence[PlayedGame]]:
+        size = self.arena.group_size
+        for start in range(0, len(played), size):
+            yield played[start : start + size]

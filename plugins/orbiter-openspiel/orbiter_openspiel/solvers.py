@@ -13,7 +13,7 @@ from attrs import frozen
 from orbiter.errors import ConfigError
 from orbiter_openspiel.games import Game
 
-SOLVERS = ("minimax", "cfr", "mcts")
+SOLVERS = ("alpha_beta", "cfr", "cfr+", "mccfr", "mcts")
 """The names of the solvers."""
 
 
@@ -83,23 +83,23 @@ def solver_for(
 
     Args:
         game: The game.
-        name: ``minimax`` (exact, small games of perfect information), ``cfr`` (equilibrium of small two-player games),
-            ``mcts`` (search, with a bound), or ``auto``: the one that fits.
+        name: ``alpha_beta`` (exact, small games of perfect information), ``cfr+``, ``cfr`` or ``mccfr`` (equilibrium of small
+            two-player games), ``mcts`` (search, with a bound), or ``auto``: the one that fits.
         simulations: Simulations per legal move of ``mcts``.
         epsilon: Loss of value that is forgiven, in the game's utility; None: the game's own.
     """
+    from orbiter_openspiel.alpha_beta import AlphaBetaSolver
     from orbiter_openspiel.equilibrium import EquilibriumSolver
-    from orbiter_openspiel.minimax import MinimaxSolver
     from orbiter_openspiel.search import SearchSolver
 
     if name != "auto" and name not in SOLVERS:
         raise ConfigError(f"solver must be one of auto, {', '.join(SOLVERS)}, got {name!r}")
     chosen = game.solver if name == "auto" else name
     forgiven = game.epsilon if epsilon is None else epsilon
-    if chosen == "minimax":
-        return MinimaxSolver(game, epsilon=forgiven)
-    if chosen == "cfr":
-        return EquilibriumSolver(game, epsilon=forgiven)
+    if chosen is None:
+        return None
+    if chosen == "alpha_beta":
+        return AlphaBetaSolver(game, epsilon=forgiven)
     if chosen == "mcts":
         return SearchSolver(game, simulations=simulations, epsilon=forgiven)
-    return None
+    return EquilibriumSolver(game, epsilon=forgiven, algorithm=chosen)

@@ -10,7 +10,7 @@ from orbiter.errors import ConfigError
 from orbiter.records import Task, Trajectory, Verdict
 from orbiter.verify.verifier import Verifier
 from orbiter_openspiel.games import Game, load_game
-from orbiter_openspiel.solvers import SOLVERS, solver_for
+from orbiter_openspiel.solvers import SOLVERS, Solver, solver_for
 
 
 class GameMoveVerifier(Verifier):
@@ -26,7 +26,7 @@ class GameMoveVerifier(Verifier):
         invalid  no game position       the task's metadata does not hold one
 
     Args:
-        solver: ``minimax`` (exact), ``cfr`` (value against the equilibrium opponent), ``mcts`` (search), or ``auto``.
+        solver: ``alpha_beta`` (exact), ``cfr+``, ``cfr`` or ``mccfr`` (value against the equilibrium opponent), ``mcts`` (search), or ``auto``.
         simulations: Simulations per legal move of ``mcts``.
         epsilon: Loss of value, in the game's utility, that still passes; None: the game's own.
         graded: Give a losing legal move the score 1 - loss / range of utilities instead of 0.
@@ -66,16 +66,29 @@ class GameMoveVerifier(Verifier):
         solver = self.solver_for(game)
         if solver is None:
             return Verdict.invalid("no solver")
-        values = solver.evaluate(state)
-        regret = values.regret(action)
-        details = {"regret": regret, "best": values.best}
-        good = values.is_good(action)
-        if good is None:
-            return Verdict.invalid("search cannot tell", details=details)
-        if good:
-            return Verdict.passed(details=details)
-        score = max(0.0, 1 - regret / game.utility_range) if self.graded else 0.0
-        return Verdict.failed("loses value", score=score, details=details)
+        return judge_move(game, solver, state, action, graded=self.graded)
+
+
+def judge_move(game: Game, solver: Solver, state: Any, action: int, *, graded: bool) -> Verdict:
+    """Return the verdict on a legal move.
+
+    Args:
+        game: The game.
+        solver: What values its moves.
+        state: The position.
+        action: The move.
+        graded: Give a losing move the score 1 - loss / range of utilities instead of 0.
+    """
+    values = solver.evaluate(state)
+    regret = values.regret(action)
+    details = {"regret": regret, "best": values.best}
+    good = values.is_good(action)
+    if good is None:
+        return Verdict.invalid("search cannot tell", details=details)
+    if good:
+        return Verdict.passed(details=details)
+    score = max(0.0, 1 - regret / game.utility_range) if graded else 0.0
+    return Verdict.failed("loses value", score=score, details=details)
 
 
 def position_of(task: Task) -> tuple[Game, Any]:

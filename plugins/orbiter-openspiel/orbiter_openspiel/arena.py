@@ -1,0 +1,227 @@
+"""Many games at once: teachers move by themselves, policies are asked for the moves of all games that wait for them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Generator, Iterable, Mapping, Sequence
+
+import pyspiel
+from attrs import frozen
+
+from orbiter.errors import ConfigError
+from orbiter.generate.policy import Completion, Request
+from orbiter.records import Message
+from orbiter.tasks.streams import item_seed, item_stream
+from orbiter_openspiel.games import Game
+from orbiter_openspiel.players import PolicyPlayer
+from orbiter_openspiel.teachers import Teacher
+
+TERMINAL = int(pyspiel.PlayerId.TERMINAL)
+
+ILLEGAL = ("replace", "forfeit")
+"""What follows an illegal answer: a random legal move in its place, or the game is lost."""
+
+
+@frozen
+class PlayedGame:
+    """One game that is over.
+
+    Args:
+        index: Number of the game.
+        history: Every action, chance outcomes included.
+        seats: Who took each action; negative for chance.
+        players: Number of the player in each seat.
+        returns: Utility per seat; none if the game was broken off.
+        outcomes: Per seat 1 for a win, 0.5 for a draw of all, 0 for a loss; none if the game was broken off.
+        illegal: Illegal answers, by how many actions came before; a forfeit comes after all of them.
+        error: Why the game was broken off, when a policy had no answer; it counts for nobody.
+    """
+
+    index: int
+    history: list[int]
+    seats: list[int]
+    players: Sequence[int]
+    returns: list[float]
+    outcomes: tuple[float, ...]
+    illegal: Mapping[int, str]
+    error: str | None = None
+
+
+@frozen
+class _Turn:
+    """A game that waits for a policy."""
+
+    player: int
+    request: Request
+
+
+_Play = Generator[_Turn, Completion, PlayedGame]
+
+
+class Arena:
+    """Plays games between players. Game number n depends on the arguments, the seed, what policies answer and n alone.
+
+    An illegal answer is counted in any case. Then, with ``replace``, a uniformly random legal move is played in its place; with
+    ``forfeit`` the game is over and lost with the worst return, which the other seat wins.
+
+    Args:
+        game: The game.
+        players: One per seat; one object in several seats is one player.
+        seed: Selects the games.
+        mirror: Play each deal once per seat: games n * seats to n * seats + seats - 1 have the same dice and cards, and the
+            players move on by one seat, so that all of them play what each of them was dealt.
+        illegal: ``replace`` or ``forfeit``.
+        instructions: Show policies the rules in a system message.
+    """
+
+    def __init__(
+        self,
+        game: Game,
+        players: Sequence[Teacher | PolicyPlayer],
+        *,
+        seed: int,
+        mirror: bool,
+        illegal: str = "replace",
+        instructions: bool = False,
+    ) -> None:
+        if illegal not in ILLEGAL:
+            raise ConfigError(f"illegal must be one of {', '.join(ILLEGAL)}, got {illegal!r}")
+        if illegal == "forfeit" and not (game.is_zero_sum or game.seat_count == 1):
+            raise ConfigError(
+                f"illegal must be 'replace' in {game.name!r}: only in a zero-sum game for two, or alone, is it told who wins a forfeit"
+            )
+        self.game, self.seed, self.mirror, self.illegal = game, seed, mirror, illegal
+        self.players: list[Teacher | PolicyPlayer] = list(dict.fromkeys(players))
+        self._lineup = [self.players.index(player) for player in players]
+        self._system = (Message("system", game.notation.rules),) if instructions else ()
+
+    @property
+    def group_size(self) -> int:
+        """How many games in a row share a deal."""
+        return self.game.seat_count if self.mirror else 1
+
+    @property
+    def has_policies(self) -> bool:
+        """Whether some player is a policy, which is waited for."""
+        return any(isinstance(player, PolicyPlayer) for player in self.players)
+
+    def play_at_once(self, indices: Iterable[int]) -> list[PlayedGame]:
+        """Play games between teachers alone."""
+        done = []
+        for index in indices:
+            try:
+                next(self._play(index))
+            except StopIteration as over:
+                done.append(over.value)
+        return done
+
+    async def play(self, indices: Iterable[int]) -> list[PlayedGame]:
+        """Play games side by side and return them in the order of their numbers."""
+        done: list[PlayedGame] = []
+        waiting = [
+            turn for index in indices if (turn := _advance(self._play(index), None, done))
+        ]
+        while waiting:
+            waiting = await self._answered(waiting, done)
+        return sorted(done, key=lambda played: played.index)
+
+    async def _answered(
+        self, waiting: list[tuple[_Play, _Turn]], done: list[PlayedGame]
+    ) -> list[tuple[_Play, _Turn]]:
+        """Ask each policy for all the games that wait for it, and return those that wait again."""
+        asked = sorted({turn.player for _, turn in waiting})
+        groups = [[pair for pair in waiting if pair[1].player == number] for number in asked]
+        policies = [player for n in asked if isinstance(player := self.players[n], PolicyPlayer)]
+        answers = await asyncio.gather(
+            *(
+                policy.answer([turn.request for _, turn in group])
+                for policy, group in zip(policies, groups, strict=True)
+            )
+        )
+        return [
+            again
+            for group, completions in zip(groups, answers)
+            for (play, _), completion in zip(group, completions)
+            if (again := _advance(play, completion, done))
+        ]
+
+    def _play(self, index: int) -> _Play:
+        """Play game number ``index``; yields where a policy is to move, and is sent its completion."""
+        deal, turned = divmod(index, self.group_size)
+        seated = [self._lineup[(seat + turned) % len(self._lineup)] for seat in range(len(self._lineup))]  # fmt: skip
+        # One teacher is one player, whichever seats it holds: making a search costs as much as a tenth of a move.
+        started = {
+            number: player.start(item_seed("selfplay", self.game.name, self.seed, index, number))
+            for number, player in enumerate(self.players)
+            if isinstance(player, Teacher)
+        }
+        movers = [started.get(number) for number in seated]
+        chance: random.Random | None = None
+        state, illegal = self.game.start(), {}
+        history: list[int] = []
+        seats: list[int] = []
+        returns: list[float] | None = None
+        error = None
+        while (seat := state.current_player()) != TERMINAL:
+            if seat < 0:
+                chance = chance or item_stream("selfplay", self.game.name, self.seed, deal, "chance")  # fmt: skip
+                outcomes, weights = zip(*state.chance_outcomes())
+                action = chance.choices(outcomes, weights=weights)[0]
+            elif (mover := movers[seat]) is not None:
+                action = mover(state)
+            else:
+                request = self._request(state, index, len(history))
+                completion = yield _Turn(seated[seat], request)
+                if completion.error is not None or not completion.messages:
+                    error = completion.error or "no answer"
+                    break
+                answer = completion.messages[-1].text
+                found = self.game.parse(state, answer)
+                if found is None:
+                    illegal[len(history)] = answer
+                    if self.illegal == "forfeit":
+                        returns = self._forfeited(seat)
+                        break
+                    found = random.Random(item_seed("replace", request.seed)).choice(
+                        state.legal_actions()
+                    )
+                action = found
+            state.apply_action(action)
+            history.append(action)
+            seats.append(seat)
+        if error is not None:
+            return PlayedGame(index, history, seats, seated, [], (), illegal, error)
+        ended = state.returns() if returns is None else returns
+        return PlayedGame(index, history, seats, seated, ended, _outcomes(ended), illegal)
+
+    def _request(self, state: object, index: int, ply: int) -> Request:
+        prompt = self.game.prompt(state)
+        return Request(
+            messages=(*self._system, Message("user", prompt)),
+            env="openspiel",
+            task_id=f"openspiel:{self.game.name}:{self.game.notation.key(prompt)}",
+            seed=item_seed("selfplay", self.game.name, self.seed, index, "answer", ply),
+        )
+
+    def _forfeited(self, seat: int) -> list[float]:
+        worst = float(self.game.spiel.min_utility())
+        return [worst if other == seat else -worst for other in range(self.game.seat_count)]
+
+
+def _advance(
+    play: _Play, completion: Completion | None, done: list[PlayedGame]
+) -> tuple[_Play, _Turn] | None:
+    """Let a game go on until a policy is to move, or into ``done``."""
+    try:
+        return play, (next(play) if completion is None else play.send(completion))
+    except StopIteration as over:
+        done.append(over.value)
+        return None
+
+
+def _outcomes(returns: list[float]) -> tuple[float, ...]:
+    best = max(returns)
+    if min(returns) == best:
+        return (0.5,) * len(returns)
+    return tuple([1.0 if own == best else 0.0 for own in returns])
