@@ -100,7 +100,12 @@ def bare_grpo(
     from datasets import Dataset
     from orbiter_trl.answering import Answerer
     from orbiter_trl.quiet import quiet
-    from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+    from transformers import (
+        AutoModelForCausalLM,
+        AutoTokenizer,
+        PrinterCallback,
+        TrainerCallback,
+    )
     from trl import GRPOConfig, GRPOTrainer
 
     torch.set_num_threads(1)
@@ -167,6 +172,7 @@ def bare_grpo(
             processing_class=tokenizer,
             callbacks=[Measure()],
         )
+        trainer.remove_callback(PrinterCallback)
         trainer.train()
     return course
 
