@@ -111,10 +111,15 @@ def main(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> None:
     """Refuse what cannot work, or would have no effect, before anything is judged."""
+    from orbiter.checks import check_number, check_whole_number
     from orbiter.errors import ConfigError
     from orbiter.intervals import check_confidence
 
     check_confidence(options.confidence)
+    if options.pass_rate is not None:
+        check_number("--pass-rate", options.pass_rate, "[0, 1]")
+    if options.tasks is not None:
+        check_whole_number("--tasks", options.tasks, low=1)
     if options.environment is None and options.labelled is None:
         raise ConfigError(
             "orbiter audit must be given --environment or --labelled",

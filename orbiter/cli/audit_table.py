@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from rich.console import Console
 from rich.table import Table
@@ -82,13 +82,7 @@ def _lines(report: AuditReport) -> Iterator[str]:
             yield f"{count} {name} answers, several to a task, are worth {worth:.0f} independent ones"
     for source, one in report.audits.items():
         yield from _wrong_verdicts(one)
-        reasons = _kinds(one.reasons)
-        if 2 * reasons.total() > one.count:
-            yield f"invalid: {reasons.total():,} of {one.count:,} {source}, MOST OF THEM"
-        for kind, count in reasons.most_common(MOST_REASONS):
-            yield f"invalid: {count} x {printable(kind)}"
-        if len(reasons) > MOST_REASONS:
-            yield f"invalid: {len(reasons) - MOST_REASONS} more reasons"
+        yield from _invalid(one, source)
     for part in report.stability:
         ids = ", ".join(printable(c.task_id, limit=40) for c in part.changes[:EXAMPLES])
         changed = f"{len(part.changes)} CHANGED: {ids}" if part.changes else "the same"
@@ -101,13 +95,22 @@ def _lines(report: AuditReport) -> Iterator[str]:
             yield from _bound(source, bound)
 
 
-def _kinds(reasons: Mapping[str, int]) -> Counter[str]:
-    """Count errors by their type, since their text may differ with every answer."""
+def _invalid(audit: Audit, source: str) -> Iterator[str]:
+    """Count errors by their type, since their text may differ with every answer, each with its commonest text."""
     kinds: Counter[str] = Counter()
-    for reason, count in reasons.items():
-        head, kind, *_ = (*reason.split(": ", 2), "")
-        kinds[f"{head}: {kind}" if head in ("error", "crash") else reason] += count
-    return kinds
+    texts: dict[str, list[str]] = {}
+    for reason, count in audit.reasons.items():
+        head, name, *_ = (*reason.split(": ", 2), "")
+        kind = f"{head}: {name}" if head in ("error", "crash") else reason
+        kinds[kind] += count
+        texts.setdefault(kind, []).append(reason)
+    if 2 * kinds.total() > audit.count:
+        yield f"invalid: {kinds.total():,} of {audit.count:,} {source}, MOST OF THEM"
+    for kind, count in kinds.most_common(MOST_REASONS):
+        shown = texts[kind][0] if len(texts[kind]) == 1 else f"{kind}, such as: {texts[kind][0]}"
+        yield f"invalid: {count} x {printable(shown)}"
+    if len(kinds) > MOST_REASONS:
+        yield f"invalid: {len(kinds) - MOST_REASONS} more reasons"
 
 
 def _wrong_verdicts(audit: Audit) -> Iterator[str]:

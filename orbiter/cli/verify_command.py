@@ -168,7 +168,9 @@ def _tasks(options: argparse.Namespace) -> tuple[TaskOf, Verifier | None]:
     from orbiter.verify.scoring import own_task, task_among, tasks_of
 
     if options.tasks is not None:
-        return task_among(jsonl.read(options.tasks, Task), of=f"file {str(options.tasks)!r}"), None
+        tasks = jsonl.read(options.tasks, Task)
+        of = f"file {str(options.tasks)!r}"
+        return task_among(tasks, of=of, path=options.tasks), None
     if options.run is not None:
         path = find_run(options.run, runs_dir=options.runs)
         wheel = open_run(path)

@@ -173,7 +173,8 @@ def blocks(path: str | Path, *, max_line_bytes: int) -> Iterator[Block]:
 def too_long(limit: int) -> RecordError:
     """Return the error of a line beyond the limit."""
     return RecordError(
-        f"line must be at most {limit} bytes long", hint="shorten the row or raise max_line_bytes"
+        f"line must be at most {limit} bytes long",
+        hint="shorten the row, or take it in Python, with a larger max_line_bytes",
     )
 
 

@@ -43,21 +43,24 @@ def own_task(row: Trajectory) -> Task:
     )
 
 
-def task_among(tasks: Iterable[Task], *, of: str) -> TaskOf:
+def task_among(tasks: Iterable[Task], *, of: str, path: str | Path | None = None) -> TaskOf:
     """Return a function that finds a row's task by ``env`` and ``task_id``.
 
     Args:
         tasks: The tasks.
         of: Where they come from, for the error text.
+        path: The file that holds them, a line each, if one does.
 
     Raises:
         RecordError: Two that differ have the same ``env`` and ``task_id``.
     """
     known: dict[tuple[str, str], Task] = {}
-    for task in tasks:
+    for number, task in enumerate(tasks, start=1):
         if known.setdefault((task.env, task.task_id), task) != task:
             raise RecordError(
                 f"must name one task of {of}, but two that differ have {task.task_id!r} of env {task.env!r}",
+                source=None if path is None else str(path),
+                line=None if path is None else number,
                 field="task_id",
                 hint="a file of tasks holds each once, with its prompt alone as messages",
             )

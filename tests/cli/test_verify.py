@@ -98,7 +98,10 @@ def test_a_file_of_tasks_that_holds_two_of_one_name_is_refused(orbiter, rows):
     file = rows(own("a"), own("b"))
     said = orbiter("verify", file, "--verifier", "exact", "--tasks", file)
     assert said.code == 2
-    assert "must name one task of file 'rows.jsonl', but two that differ have 'e:0'" in said.err
+    assert (
+        "rows.jsonl line 2: field 'task_id' must name one task of file 'rows.jsonl', but two that differ have 'e:0'"
+        in said.err
+    )
 
 
 def test_tasks_and_verifier_from_an_environment_or_a_run(orbiter):
