@@ -11,7 +11,13 @@ import pyspiel
 from attrs import frozen
 
 from orbiter_openspiel.games import Game
-from orbiter_openspiel.snapshot import Snapshot, check_solvable, information_states, solve
+from orbiter_openspiel.snapshot import (
+    MAX_SOLVED,
+    Snapshot,
+    check_solvable,
+    information_states,
+    solve,
+)
 from orbiter_openspiel.solvers import MoveValues, Solver
 
 
@@ -57,13 +63,13 @@ class EquilibriumSolver(Solver):
         *,
         epsilon: float = 0.1,
         algorithm: str = "cfr+",
-        max_histories: int = 100_000,
+        max_histories: int = MAX_SOLVED,
         min_reach: float = 1e-3,
     ) -> None:
         self.game, self.epsilon, self.algorithm = game, epsilon, algorithm
         self.min_reach = min_reach
         check_solvable(game, algorithm)
-        information_states(game, max_histories=max_histories)
+        information_states(game, max_histories=max_histories, purpose=algorithm)
 
     def evaluate(self, state: Any) -> MoveValues:
         """Return the values against the equilibrium opponent."""

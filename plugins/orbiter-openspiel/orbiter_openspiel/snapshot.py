@@ -31,6 +31,9 @@ MCCFR_ITERATIONS = 100_000
 MAX_HISTORIES = 1_000_000
 """Bound on the size of a game whose information states are listed."""
 
+MAX_SOLVED = 100_000
+"""Bound on the histories of a game that CFR and CFR+ go through at every iteration."""
+
 _FORMAT = "orbiter-openspiel/policy-1"
 _KEYS = {"format", "game", "algorithm", "iterations", "seed", "policy"}
 
@@ -160,7 +163,8 @@ def solve(game: Game, algorithm: str, *, iterations: int | None = None, seed: in
     default = MCCFR_ITERATIONS if algorithm == "mccfr" else game.iterations
     count = default if iterations is None else iterations
     check_whole_number("iterations", count, low=1, high=10**9)
-    states = information_states(game)
+    bound = MAX_HISTORIES if algorithm == "mccfr" else MAX_SOLVED
+    states = information_states(game, max_histories=bound, purpose=algorithm)
     if algorithm == "mccfr":
         sampler = pyspiel.ExternalSamplingMCCFRSolver(game.spiel, seed % (2**31 - 1))
         for _ in range(count):
@@ -186,8 +190,15 @@ def check_solvable(game: Game, algorithm: str) -> None:
 
 
 @functools.lru_cache(maxsize=32)
-def information_states(game: Game, *, max_histories: int = MAX_HISTORIES) -> Mapping[str, Any]:
+def information_states(
+    game: Game, *, max_histories: int = MAX_HISTORIES, purpose: str = "a list of what players can know"
+) -> Mapping[str, Any]:
     """Return one state for each information state, by its text, in a fixed order.
+
+    Args:
+        game: The game.
+        max_histories: Bound on its size.
+        purpose: What for, in the words of the error.
 
     Raises:
         ConfigError: The game has more histories than ``max_histories``, or no information states.
@@ -198,7 +209,8 @@ def information_states(game: Game, *, max_histories: int = MAX_HISTORIES) -> Map
     for count, state in enumerate(_histories(game), start=1):
         if count > max_histories:
             raise ConfigError(
-                f"game must have at most {max_histories} histories for its information states to be listed, got {game.name!r}"
+                f"game must have at most {max_histories} histories for {purpose}, got {game.name!r}",
+                hint="name smaller parameters" + (", or use mccfr" if purpose.startswith("cfr") else ""),
             )
         if not state.is_chance_node() and not state.is_terminal():
             found.setdefault(state.information_state_string(), state)

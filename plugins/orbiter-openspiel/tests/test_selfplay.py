@@ -24,7 +24,7 @@ def generate(count, **options):
 
 
 @pytest.mark.parametrize("rows", ["games", "moves"])
-@pytest.mark.parametrize("keep", ["winners", "all", "graded"])
+@pytest.mark.parametrize("keep", ["winners", "all", "graded", "returns"])
 def test_the_contract_of_synthesisers(keep, rows):
     check_synthesiser(
         lambda: SelfPlaySynthesiser(game="tic_tac_toe", simulations=20, keep=keep, rows=rows)
@@ -32,7 +32,7 @@ def test_the_contract_of_synthesisers(keep, rows):
 
 
 def test_a_row_is_one_seat_of_one_game():
-    rows = generate(40, game="tic_tac_toe", keep="all")
+    rows = generate(40, game="tic_tac_toe", keep="all", rows="games")
     game = load_game("tic_tac_toe")
     for row in rows:
         history, seat = row.metadata["history"], row.metadata["seat"]
@@ -52,8 +52,8 @@ def test_a_row_is_one_seat_of_one_game():
 
 
 def test_keep_winners_keeps_the_winners_of_the_same_games():
-    everyone = generate(60, game="tic_tac_toe", teacher="random", keep="all")
-    winners = generate(20, game="tic_tac_toe", teacher="random", keep="winners")
+    everyone = generate(60, game="tic_tac_toe", players="uniform", keep="all", rows="games")
+    winners = generate(20, game="tic_tac_toe", players="uniform", keep="winners", rows="games")
     assert winners == [row for row in everyone if row.score == 1.0][:20]
 
 
@@ -71,13 +71,13 @@ def test_a_move_row_ends_its_history_at_the_decision():
 def test_a_move_row_has_the_id_of_the_task_of_its_position():
     environment = OpenSpielEnvironment(game="kuhn_poker", positions="all")
     ids = {t.prompt: t.task_id for t in (environment.task(n, seed=0) for n in range(200))}
-    rows = generate(100, game="kuhn_poker", teacher="cfr", keep="all", rows="moves")
+    rows = generate(100, game="kuhn_poker", players="cfr+", keep="all", rows="moves")
     assert {row.task_id for row in rows} > {ids["kuhn Q:"], ids["kuhn K:"]}
     assert all(row.task_id == ids[row.messages[0].text] for row in rows)
 
 
-def test_graded_scores_map_returns_to_the_unit_interval():
-    rows = generate(200, game="kuhn_poker", teacher="cfr", keep="graded")
+def test_returns_are_mapped_to_the_unit_interval():
+    rows = generate(200, game="kuhn_poker", players="cfr+", keep="returns")
     for row in rows:
         own = row.metadata["returns"][row.metadata["seat"]]
         assert row.score == (own + 2) / 4
@@ -85,26 +85,26 @@ def test_graded_scores_map_returns_to_the_unit_interval():
 
 
 def test_a_row_of_poker_shows_a_seat_its_own_card_only():
-    for row in generate(60, game="kuhn_poker", teacher="cfr", keep="all"):
+    for row in generate(60, game="kuhn_poker", players="cfr+", keep="all", rows="games"):
         card = "JQK"[row.metadata["history"][row.metadata["seat"]]]
         assert all(message.text.startswith(f"kuhn {card}") for message in row.messages[::2])
 
 
 def test_the_better_teacher_wins_from_either_seat():
-    for teachers in (["minimax", "random"], ["random", "minimax"]):
-        rows = generate(30, game="tic_tac_toe", teacher=teachers, keep="all")
-        scores = Counter(row.score for row in rows if teachers[row.metadata["seat"]] == "minimax")
+    for teachers in (["alpha_beta", "uniform"], ["uniform", "alpha_beta"]):
+        rows = generate(30, game="tic_tac_toe", players=teachers, keep="all", rows="games")
+        scores = Counter(row.score for row in rows if teachers[row.metadata["seat"]] == "alpha_beta")
         assert scores[0.0] == 0
         assert scores[1.0] >= 8
 
 
-def test_minimax_against_itself_draws_and_says_that_nothing_is_kept():
-    with pytest.warns(OrbiterWarning, match="kept 0 rows of 101 games"):
-        assert generate(1, game="tic_tac_toe", teacher="minimax") == []
+def test_perfect_play_draws_tic_tac_toe_and_leaves_no_winner_to_keep():
+    with pytest.warns(OrbiterWarning, match="kept 0 rows of 128 games"):
+        assert generate(1, game="tic_tac_toe", players="alpha_beta", keep="winners") == []
 
 
 def test_the_written_file_holds_the_generated_rows(tmp_path):
-    synthesiser = SelfPlaySynthesiser(game="tic_tac_toe", simulations=20, keep="all")
+    synthesiser = SelfPlaySynthesiser(game="tic_tac_toe", simulations=20, keep="all", rows="games")
     report = synthesiser.write(tmp_path / "rows.jsonl", games=70)
     rows = list(jsonl.read(tmp_path / "rows.jsonl"))
     assert rows == asyncio.run(synthesiser.generate(140))
@@ -115,7 +115,7 @@ def test_the_written_file_holds_the_generated_rows(tmp_path):
 
 
 def test_more_games_are_the_same_games_and_more():
-    options = {"game": "leduc_poker", "teacher": "random", "keep": "all"}
+    options = {"game": "leduc_poker", "players": "uniform", "keep": "all"}
     assert generate(30, **options)[:12] == generate(12, **options)
     assert generate(12, **options) != generate(12, **options, seed=1)
 
@@ -123,7 +123,7 @@ def test_more_games_are_the_same_games_and_more():
 def test_two_processes_play_the_same_games(tmp_path):
     code = (
         "import sys, pathlib; from orbiter_openspiel.selfplay import SelfPlaySynthesiser as S\n"
-        "S(game='tic_tac_toe', teacher=['mcts', 'random'], keep='all', seed=7)"
+        "S(game='tic_tac_toe', players=['mcts', 'uniform'], keep='all', rows='games', seed=7)"
         ".write(pathlib.Path(sys.argv[1]), games=20)"
     )
     for name in ("a", "b"):
@@ -134,20 +134,20 @@ def test_two_processes_play_the_same_games(tmp_path):
 
 def test_a_row_is_plain_json():
     row = generate(1, game="tic_tac_toe", keep="all")[0].to_row()
-    assert orjson.loads(orjson.dumps(row))["metadata"]["teachers"] == ["mcts", "mcts"]
+    assert orjson.loads(orjson.dumps(row))["metadata"]["players"] == ["mcts", "mcts"]
 
 
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({"game": "tic_tac_toe", "teacher": ["mcts"]}, "one per seat"),
-        ({"game": "tic_tac_toe", "teacher": "cfr"}, "histories for cfr"),
+        ({"game": "tic_tac_toe", "players": ["mcts"]}, "one per seat"),
+        ({"game": "tic_tac_toe", "players": "cfr"}, "histories for cfr"),
         ({"game": "kuhn_poker"}, "for mcts"),
         ({"game": "tic_tac_toe", "keep": "best"}, "keep must be one of"),
         ({"game": "tic_tac_toe", "rows": "turns"}, "rows must be one of"),
         ({"game": "tic_tac_toe", "simulations": 1}, "simulations must be an integer"),
         ({"game": "tic_tac_toe", "seed": "0"}, "seed must be an integer"),
-        ({"game": "2048"}, "keep must be 'graded' in a game for one player"),
+        ({"game": "2048", "keep": "winners"}, "keep must be 'graded' or 'returns' in a game for one player"),
     ],
 )
 def test_wrong_options_are_refused(options, problem):

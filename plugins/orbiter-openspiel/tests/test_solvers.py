@@ -9,9 +9,9 @@ import pyspiel
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from orbiter_openspiel.alpha_beta import AlphaBetaSolver
 from orbiter_openspiel.equilibrium import EquilibriumSolver
 from orbiter_openspiel.games import load_game
-from orbiter_openspiel.minimax import MinimaxSolver
 from orbiter_openspiel.solvers import MoveValues, solver_for
 from orbiter_openspiel.teachers import make_teacher
 
@@ -78,18 +78,18 @@ def test_the_choice_matters_in_nim_where_theory_says_so():
         assert solver.evaluate(state).is_critical == is_critical(piles)
 
 
-def test_minimax_refuses_what_it_cannot_solve():
+def test_alpha_beta_refuses_what_it_cannot_solve():
     with pytest.raises(ConfigError, match="at most 1000 positions"):
-        MinimaxSolver(TTT, max_positions=1000).evaluate(TTT.start())
+        AlphaBetaSolver(TTT, max_positions=1000).evaluate(TTT.start())
     with pytest.raises(ConfigError, match="perfect information"):
-        solver_for(load_game("kuhn_poker"), "minimax")
+        solver_for(load_game("kuhn_poker"), "alpha_beta")
     with pytest.raises(ConfigError, match="at most 100 histories"):
         EquilibriumSolver(load_game("leduc_poker"), max_histories=100)
 
 
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32))
-def test_search_never_contradicts_minimax(seed):
+def test_search_never_contradicts_alpha_beta(seed):
     stream, state = random.Random(seed), TTT.start()
     for _ in range(stream.randrange(8)):
         child = state.child(stream.choice(state.legal_actions()))
@@ -170,7 +170,7 @@ def test_a_value_between_the_bounds_is_unknown():
         ("mtcs", "tic_tac_toe", "did you mean 'mcts'"),
         ("mcts", "kuhn_poker", "perfect information"),
         ("cfr", "pig", "two-player zero-sum game with information states"),
-        ("minimax", "pig", "without chance"),
+        ("alpha_beta", "pig", "without chance"),
         (None, "tic_tac_toe", "teacher must be one of"),
     ],
 )
@@ -181,7 +181,7 @@ def test_a_teacher_that_cannot_play_the_game_is_refused(name, game, problem):
 
 @pytest.mark.parametrize(
     ("name", "game"),
-    [("mcts", "tic_tac_toe"), ("minimax", "tic_tac_toe"), ("cfr", "kuhn_poker"), ("random", "pig")],
+    [("mcts", "tic_tac_toe"), ("alpha_beta", "tic_tac_toe"), ("cfr", "kuhn_poker"), ("uniform", "pig"), ("cfr+", "kuhn_poker"), ("mccfr", "kuhn_poker")],
 )
 def test_a_teacher_plays_the_same_game_for_the_same_seed(name, game):
     game = load_game(game)
