@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from functools import lru_cache
 
 from orbiter_liveweb.aria import aria_lines, aria_tree
 from orbiter_liveweb.cache import Cache
 from orbiter_liveweb.dom import Element, parse
 from orbiter_liveweb.forms import default_button, form_of, is_get, is_submit, request_of
 from orbiter_liveweb.inspection import Inspection
-from orbiter_liveweb.screen import TYPABLE, Screen, Target
+from orbiter_liveweb.screen import Screen, Target
 from orbiter_liveweb.snapshot import Snapshot
 from orbiter_liveweb.urls import fragment_of, normalise, resolve
 
@@ -208,6 +209,7 @@ class CacheBrowser(Browser):
         self.screen = Screen(screen.url, screen.title, "\n".join(line for line, _ in lines))
 
 
+@lru_cache(maxsize=256)
 def anchor_line(html: str, fragment: str) -> int:
     """Return the line of the tree at which the element that a fragment names begins, or 0 where nothing has that name.
 
@@ -244,14 +246,3 @@ def refresh_of(snapshot: Snapshot) -> tuple[float, str] | None:
         if match and url:
             return float(match[1]), url
     return None
-
-
-__all__ = [
-    "TYPABLE",
-    "Browser",
-    "BrowserError",
-    "CacheBrowser",
-    "anchor_line",
-    "refresh_of",
-    "served",
-]

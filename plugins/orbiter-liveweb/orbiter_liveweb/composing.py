@@ -27,6 +27,9 @@ SPLITS = ("train", "held_out")
 _DRAWS = 200
 """How often a question is drawn until one fits the split."""
 
+_PATIENCE = 20
+"""How often one template is drawn from before it counts as having no question on this side of the split."""
+
 
 class Composer:
     """Draws the tasks of a topology and knows them again by their ids.
@@ -85,6 +88,7 @@ class Composer:
         num_subtasks: int = 1,
         templates: Sequence[str] | None = None,
         turn: int = 0,
+        first: str | None = None,
     ) -> tuple[Question, ...]:
         """Return the questions of a task.
 
@@ -96,6 +100,7 @@ class Composer:
             num_subtasks: How many questions, all different.
             templates: Names of templates; None: all.
             turn: Which draw of this task; another where the first did not do.
+            first: Full name of the template that the first question shall be of, if it has any on this side of the split.
 
         Raises:
             ConfigError: The web has not enough questions on this side of the split.
@@ -106,9 +111,12 @@ class Composer:
         found: dict[str, Question] = {}
         for attempt in range(_DRAWS):
             slot = (len(found), attempt, turn)
-            name = max(
-                names, key=lambda one, slot=slot: item_seed(ENV, "template", seed, *slot, one)
-            )
+            if first is not None and not found and attempt < _PATIENCE:
+                name = first
+            else:
+                name = max(
+                    names, key=lambda one, slot=slot: item_seed(ENV, "template", seed, *slot, one)
+                )
             question = self.topology.draw(name, item_stream(ENV, "question", seed, *slot, name))
             if question is not None and self.fits(self.topology.entities(question)):
                 found.setdefault(question.id, question)

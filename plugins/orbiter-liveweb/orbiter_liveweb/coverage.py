@@ -129,7 +129,9 @@ def coverage_of(
     calls: Counter[tuple[str, str, str]] = Counter()
     templates: Counter[str] = Counter()
     texts: list[str] = []
+    count = 0
     for row in rows:
+        count += 1
         questions = questions_of(row.task_id)
         templates.update(f"{question.site}/{question.template}" for question in questions)
         one = questions[0] if len(questions) == 1 else None
@@ -147,4 +149,4 @@ def coverage_of(
     if duplicates and texts:
         found = near_duplicates(texts, threshold=threshold)
         rate = sum(one is not None for one in found) / len(texts)
-    return Coverage(max(len(texts), 0), calls, templates, rate)
+    return Coverage(count, calls, templates, rate)

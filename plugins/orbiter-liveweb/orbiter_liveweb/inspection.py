@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from orbiter_liveweb.dom import Element
 from orbiter_liveweb.roles import input_type, is_disabled, role_of
-from orbiter_liveweb.styles import Visibility
+from orbiter_liveweb.styles import Visibility, is_list_box
 
 
 class Inspection:
@@ -65,6 +66,10 @@ class Inspection:
         if field.tag == "textarea":
             return field.text
         value = field.attributes.get("value", "")
+        if input_type(field) == "range":
+            return _in_range(
+                value, field.attributes.get("min", ""), field.attributes.get("max", "")
+            )
         return value.replace("\n", "").replace("\r", "")
 
     def selected_options(self, select: Element) -> list[Element]:
@@ -73,9 +78,23 @@ class Inspection:
         chosen = [option for option in options if "selected" in option.attributes]
         if "multiple" in select.attributes:
             return chosen
-        if not chosen and not select.attributes.get("size", "1").strip("01"):
+        if not chosen and not is_list_box(select):
             chosen = [option for option in options if not is_disabled(option)][:1]
         return chosen[-1:]
+
+
+def _in_range(value: str, low: str, high: str) -> str:
+    """Return what a slider holds: its value within the bounds, or the middle of them."""
+
+    def number(text: str, default: float) -> float:
+        return float(text) if _FLOAT.fullmatch(text) else default
+
+    least = number(low, 0.0)
+    most = max(number(high, 100.0), least)
+    return f"{min(max(number(value, (least + most) / 2), least), most):g}"
+
+
+_FLOAT = re.compile(r"-?(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,2})?")
 
 
 def _is_labelable(element: Element) -> bool:

@@ -43,8 +43,6 @@ def placeholder_kind(html: str, *, status: int = 200, root: Element | None = Non
         for child in element.children
         if isinstance(child, str) and child.strip()
     )
-    if not text and body_of(root).find("img") is None:
-        return "empty page"
     if len(text) > LONGEST_PLACEHOLDER:
         return None
     sources = [
@@ -62,4 +60,4 @@ def placeholder_kind(html: str, *, status: int = 200, root: Element | None = Non
     for kind, pattern in _PATTERNS:
         if pattern.search(loud) or (len(text) < 300 and pattern.search(text.lower())):
             return kind
-    return None
+    return "empty page" if not text and body_of(root).find("img") is None else None

@@ -30,6 +30,10 @@ _CHARSET = re.compile(
 )
 
 
+_NO_CHARSETS = ("unicode_escape", "raw_unicode_escape", "idna", "punycode", "undefined")
+"""Encodings of Python that no page is written in."""
+
+
 class FetchError(Exception):
     """A page did not come; the text says why."""
 
@@ -106,12 +110,7 @@ def decode(data: bytes, charset: str | None = None) -> str:
         known = codecs.lookup(name)
     except LookupError:
         known = codecs.lookup("utf-8")
-    if not known._is_text_encoding or known.name in (
-        "unicode_escape",
-        "raw_unicode_escape",
-        "idna",
-        "punycode",
-    ):
+    if not known._is_text_encoding or known.name.replace("-", "_") in _NO_CHARSETS:
         known = codecs.lookup("utf-8")
     # Browsers take these for Windows' code page.
     name = "cp1252" if known.name in ("iso8859-1", "ascii") else known.name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from orbiter_liveweb.dom import Element
+from orbiter_liveweb.styles import is_list_box
 
 VALID_ROLES = frozenset(
     """alert alertdialog application article banner blockquote button caption cell checkbox code columnheader combobox
@@ -167,8 +168,7 @@ def _own_implicit_role(element: Element) -> str | None:
     elif tag == "input":
         role = _role_of_input(element)
     elif tag == "select":
-        many = "multiple" in attributes or _size(element) > 1
-        role = "listbox" if many else "combobox"
+        role = "listbox" if is_list_box(element) else "combobox"
     elif tag == "td":
         table = element.closest(lambda e: e.tag == "table")
         grid = table is not None and explicit_role(table) in ("grid", "treegrid")
@@ -182,11 +182,6 @@ def _prevents_landmark(element: Element) -> bool:
     if "role" in element.attributes:
         return element.attributes["role"] in _SECTIONING_ROLES
     return element.tag in _SECTIONING_TAGS
-
-
-def _size(select: Element) -> int:
-    given = select.attributes.get("size", "")
-    return int(given) if given.isascii() and given.isdigit() else 0
 
 
 def _role_of_input(element: Element) -> str | None:

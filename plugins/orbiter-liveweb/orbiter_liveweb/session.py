@@ -156,9 +156,9 @@ class Session(Toolbox):
             return "Error: the answer was given already"
         try:
             do()
+            screen = self._screen()
         except (BrowserError, ConfigError) as error:
             return f"Error: {error if isinstance(error, BrowserError) else error.message}"
-        screen = self._screen()
         if moves or (moves is None and self._screen_moved):
             self._move(self._browser.anchor)
         self.visited[screen.url] = None

@@ -69,6 +69,12 @@ def is_ignored(element: Element) -> bool:
     return element.tag in _IGNORED
 
 
+def is_list_box(select: Element) -> bool:
+    """Return whether a select shows several options at once."""
+    size = select.attributes.get("size", "")
+    return "multiple" in select.attributes or (size.isascii() and size.isdigit() and int(size) > 1)
+
+
 class Visibility:
     """Which elements of one page are hidden, remembered."""
 
@@ -80,8 +86,12 @@ class Visibility:
         """Return whether the element, for its own sake or an ancestor's, is hidden from the accessibility tree."""
         if element.tag in _IGNORED:
             return True
-        in_select = element.tag == "option" and element.closest(lambda e: e.tag == "select")
-        return self._is_removed(element) or (not in_select and self._is_invisible(element))
+        parent = element.parent
+        select = parent and parent.closest(lambda e: e.tag == "select")
+        if select and element.tag != "option" and not is_list_box(select):
+            return True  # a drop-down list draws its options alone
+        is_option = select is not None and element.tag == "option"
+        return self._is_removed(element) or (not is_option and self._is_invisible(element))
 
     def _is_removed(self, element: Element) -> bool:
         known = self._hidden.get(element)

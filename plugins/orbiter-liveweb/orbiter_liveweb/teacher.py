@@ -108,15 +108,21 @@ class TeacherGenerator(DataSynthesiser):
         return self.compose(seed=seed, num_subtasks=num_subtasks, templates=templates)
 
     def compose(
-        self, *, seed: int, num_subtasks: int = 2, templates: Sequence[str] | None = None
+        self,
+        *,
+        seed: int,
+        num_subtasks: int = 2,
+        templates: Sequence[str] | None = None,
+        first: str | None = None,
     ) -> CompositeTrajectory:
-        """Return what :meth:`generate_composite_trajectory` returns, without a loop of events."""
+        """Return what :meth:`generate_composite_trajectory` returns, without a loop of events; ``first`` as in ``Composer.draw``."""
         for turn in range(_TURNS):
             questions = self.composer.draw(
                 seed=seed,
                 num_subtasks=num_subtasks,
                 templates=self.templates if templates is None else templates,
                 turn=turn,
+                first=first,
             )
             task = self.composer.task(questions)
             guide, session = self._act(questions, seed=seed)
@@ -179,12 +185,15 @@ class TeacherGenerator(DataSynthesiser):
     def _different(self, count: int) -> Iterator[Trajectory]:
         seen: set[str] = set()
         low, high = self.num_subtasks
+        order = sorted(self.templates, key=lambda name: item_seed(ENV, "turn", self.seed, name))
         for index in range(4 * count):
             if len(seen) == count:
                 return
             seed = item_seed(ENV, "trajectory", self.seed, index)
             size = low + item_seed(ENV, "size", self.seed, index) % (high - low + 1)
-            row = self.compose(seed=seed, num_subtasks=size).trajectory
+            # In turn, so that a small corpus has its share of each.
+            first = order[index % len(order)]
+            row = self.compose(seed=seed, num_subtasks=size, first=first).trajectory
             if row.task_id not in seen:
                 seen.add(row.task_id)
                 yield row

@@ -245,8 +245,16 @@ class Topology:
         return self.template_of(question).ask(self.web, question.variables)
 
     def truth(self, question: Question, pages: Visited) -> str | None:
-        """Return the right answer to a question from pages; see :meth:`Template.truth`."""
-        return self.template_of(question).truth(pages, question.variables)
+        """Return the right answer to a question from pages; None too where they are not what the template takes them for.
+
+        Raises:
+            NotVisitedError: A page that holds it was not visited.
+        """
+        template = self.template_of(question)
+        try:
+            return template.truth(pages, question.variables)
+        except (ValueError, LookupError, TypeError):
+            return None
 
     def entities(self, question: Question) -> tuple[str, ...]:
         """Return what a question is about."""

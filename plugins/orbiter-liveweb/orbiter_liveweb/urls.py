@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import (
     parse_qsl,
     quote,
@@ -19,7 +20,7 @@ _TRACKING = frozenset(
     yclid _ga _gl _hsenc _hsmi _openstat""".split()
 )
 _PORTS = {"http": 80, "https": 443}
-_PATH_SAFE = "/!$&'()*+,;=:@-._~"
+_PATH_SAFE = "/!$&'()*+,;=:@-._~%"
 
 
 def normalise(url: str) -> str:
@@ -82,18 +83,29 @@ def is_tracking(name: str) -> bool:
     return name.lower() in _TRACKING or name.lower().startswith("utm_")
 
 
+_ESCAPE = re.compile("%([0-9A-Fa-f]{2})")
+_LONE = re.compile("%(?![0-9A-Fa-f]{2})")
+_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+
+
 def _path(path: str) -> str:
+    # Only what means the same either way is unescaped: %2F is no slash.
+    path = _ESCAPE.sub(_unescaped, _LONE.sub("%25", path))
     kept: list[str] = []
     segments = path.split("/")[1:]
     for segment in segments:
-        plain = segment.replace("%2e", ".").replace("%2E", ".")
-        if plain == "..":
+        if segment == "..":
             del kept[-1:]
-        elif plain != ".":
+        elif segment != ".":
             kept.append(segment)
-    if segments and segments[-1].replace("%2e", ".").replace("%2E", ".") in (".", ".."):
+    if segments and segments[-1] in (".", ".."):
         kept.append("")
-    return "/" + "/".join(quote(unquote_to_bytes(one), safe=_PATH_SAFE) for one in kept)
+    return quote("/" + "/".join(kept), safe=_PATH_SAFE)
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    char = chr(int(match[1], 16))
+    return char if char in _UNRESERVED else match[0].upper()
 
 
 def _query(query: str) -> str:

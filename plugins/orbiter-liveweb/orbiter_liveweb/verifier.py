@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from orbiter_liveweb.answers import is_same, read_answers
 from orbiter_liveweb.browser import Browser, CacheBrowser
 from orbiter_liveweb.cache import Cache
 from orbiter_liveweb.composing import Composer, questions_of
-from orbiter_liveweb.session import Session, call, tool_schemas
+from orbiter_liveweb.session import Session, call
 from orbiter_liveweb.sites import topology_of
 from orbiter_liveweb.topology import NotVisitedError, Question, Site, Topology, Visited
 
@@ -109,7 +109,7 @@ class LiveWebVerifier(Verifier):
         try:
             questions = questions_of(task.task_id)
             asked = self._composer.task(questions)
-        except (ConfigError, ValueError) as error:
+        except (ConfigError, ValueError, LookupError) as error:
             return Verdict.invalid(f"no such task: {error}".split("\n", 1)[0])
         if asked.prompt != task.prompt:
             return Verdict.invalid("the prompt is not the one of the task's id")
@@ -174,8 +174,3 @@ def _digest(cache: Cache) -> str:
     """Return a hash of what a cache holds, which changes whenever a verdict could."""
     text = "".join(f"{url} {content}\n" for url, content in cache.listed.items())
     return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
-
-
-@lru_cache(maxsize=1)
-def _tools() -> tuple[Any, ...]:
-    return tuple(tool_schemas())

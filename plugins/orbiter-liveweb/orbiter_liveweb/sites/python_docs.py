@@ -96,7 +96,9 @@ class ModuleSource(_OfModule):
     name, kind = "module_source", "multi_page"
 
     def _fits(self, web: Web, base: str, name: str) -> bool:
-        url = resolve(base, _modules(web.root(f"{base}py-modindex.html"))[name][0])
+        href = _modules(web.root(f"{base}py-modindex.html"))[name][0]
+        # Modules that share a page are told apart by no file.
+        url = resolve(base, href) if href == f"library/{name}.html#module-{name}" else None
         root = web.cache.root(url) if url else None
         return root is not None and _source(root) is not None
 
@@ -275,19 +277,22 @@ def _top_links(lines: Sequence[str]) -> list[str]:
 
 
 def _sections(root: Element) -> list[str]:
-    wrapper = root.find("div", class_="toctree-wrapper")
-    entries = wrapper.find_all("li", class_="toctree-l1") if wrapper else []
+    """Return the names of the sections of a chapter, if its list of them is the first list of the page."""
+    main = root.find("div", role="main")
+    first = main.find("ul") if main else None
+    is_list = first is not None and "toctree-wrapper" in (first.parent.get("class") or "")
+    entries = [e for e in first.child_elements() if e.tag == "li"] if is_list else []
     links = [entry.find("a") for entry in entries]
     return [link.words for link in links if link is not None]
 
 
 def _chapters(web: Web, base: str) -> list[str]:
-    """Return the pages of the library that list at least three sections, in plain names."""
+    """Return the pages of the library that list at least three sections, in names without quotation marks."""
     found = []
     for name in web.slugs(_PAGE):
         root = web.cache.root(f"{base}library/{name}.html")
         sections = _sections(root) if root is not None and name != "index" else []
-        if len(sections) >= 3 and all(s.isascii() and '"' not in s for s in sections):
+        if len(sections) >= 3 and not any('"' in s or "\\" in s for s in sections):
             found.append(name)
     return found
 
@@ -348,11 +353,13 @@ class TableCell(Template):
         base, names = base_of(web), web.slugs(_PAGE)
         if base is None or not names:
             return None
-        for _ in range(50):
-            name = stream.choice(names)
+        for name in stream.sample(names, len(names)):
             url = f"{base}library/{name}.html"
             snapshot = web.cache.get(url)
-            if snapshot is None or snapshot.tree.count("\n") > LONGEST_PAGE:
+            # A look at the text before the page is parsed.
+            if snapshot is None or "- columnheader" not in snapshot.tree:
+                continue
+            if snapshot.tree.count("\n") > LONGEST_PAGE:
                 continue
             cells = _cells(web.root(url))
             if cells:

@@ -24,8 +24,9 @@ READY_AFTER_S = 3
 
 def build(folder: str | Path, *, seed: int = 0, size: Size | str = "small") -> Cache:
     """Make the synthetic web in a folder and return its cache; the same seed and size give the same bytes."""
+    world = World(seed, size)
     cache = Cache(folder, create=True)
-    cache.put_all(pages(World(seed, size)), durable=False)
+    cache.put_all(pages(world), durable=False)
     return cache
 
 

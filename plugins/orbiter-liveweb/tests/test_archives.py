@@ -1,0 +1,190 @@
+"""HAR and WARC: what comes in, what goes out, and what is refused."""
+
+import base64
+import io
+import json
+
+import pytest
+from orbiter_liveweb.cache import Cache
+from orbiter_liveweb.har import export_har, import_har
+from orbiter_liveweb.warc import import_warc
+from warcio.statusandheaders import StatusAndHeaders
+from warcio.warcwriter import WARCWriter
+
+from orbiter.errors import RecordError
+
+PAGE = "<title>T</title><p>Ünicode and text"
+
+
+def entry(
+    url,
+    html=PAGE,
+    *,
+    when="2024-05-01T12:00:00.5Z",
+    status=200,
+    mime="text/html; charset=utf-8",
+    method="GET",
+    **content,
+):
+    return {
+        "startedDateTime": when,
+        "request": {"method": method, "url": url},
+        "response": {
+            "status": status,
+            "content": {"mimeType": mime, "text": html, **content},
+            "redirectURL": "",
+        },
+    }
+
+
+@pytest.fixture
+def har(tmp_path):
+    def write(*entries):
+        path = tmp_path / "x.har"
+        path.write_text(json.dumps({"log": {"version": "1.2", "entries": list(entries)}}))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return Cache(tmp_path / "cache", create=True)
+
+
+def test_pages_of_a_har_come_in_as_old_as_they_are(har, cache):
+    found = import_har(
+        cache,
+        har(
+            entry("https://a.example/#top"),
+            entry("https://a.example/style.css", mime="text/css"),
+            entry("https://a.example/send", method="POST"),
+            entry(
+                "https://a.example/b", base64.b64encode(PAGE.encode()).decode(), encoding="base64"
+            ),
+            entry("https://a.example/gone", status=404),
+            entry("https://a.example/wait", "<title>Just a moment...</title>"),
+        ),
+    )
+    assert found.imported == ["https://a.example/", "https://a.example/b"]
+    assert (found.skipped, len(found.refused)) == (1, 2)
+    assert [cache.get(url).fetched_at for url in cache.urls()] == ["2024-05-01T12:00:00Z"] * 2
+    assert cache.get("https://a.example/b").html == PAGE
+    assert found.refused[1] == ("https://a.example/wait", "is a placeholder: cloudflare challenge")
+
+
+def test_two_pages_of_one_address_are_a_clash(har, cache):
+    path = har(
+        entry("https://a.example/?q=1&utm_source=x", "<p>one"),
+        entry("https://a.example/?q=1", "<p>two", when="2024-05-02T12:00:00Z"),
+        entry("https://a.example/same?utm_id=1"),
+        entry("https://a.example/same"),
+    )
+    found = import_har(cache, path)
+    assert found.clashes == [("https://a.example/?q=1&utm_source=x", "https://a.example/?q=1")]
+    assert cache.get("https://a.example/?q=1").html == "<p>two"
+
+
+def test_what_is_newer_stays(har, cache):
+    import_har(cache, har(entry("https://a.example/", "<p>new", when="2024-06-01T00:00:00Z")))
+    found = import_har(cache, har(entry("https://a.example/", "<p>old")))
+    assert (found.imported, found.older) == ([], ["https://a.example/"])
+    assert cache.get("https://a.example/").html == "<p>new"
+
+
+def test_a_page_of_the_future_is_refused(har, cache):
+    found = import_har(cache, har(entry("https://a.example/", when="2999-01-01T00:00:00Z")))
+    assert "in the future" in found.refused[0][1]
+
+
+def test_a_cache_goes_out_and_comes_in_as_it_was(web, tmp_path, cache):
+    path = tmp_path / "out.har"
+    assert export_har(web, path) == len(web.urls())
+    import_har(cache, path)
+    assert cache.urls() == web.urls()
+    for url in web.urls()[::11]:
+        out, back = web.get(url), cache.get(url)
+        assert (back.html, back.tree, back.title, back.fetched_at) == (
+            out.html,
+            out.tree,
+            out.title,
+            out.fetched_at,
+        )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "is no JSON"),
+        ("[]", "the file"),
+        ("{}", "field 'log' is missing"),
+        ('{"log": {}}', "field 'log.entries' is missing"),
+        ('{"log": {"entries": [3]}}', r"log.entries\[0\]' must be dict"),
+        ('{"log": {"entries": [{}]}}', r"log.entries\[0\].request' is missing"),
+        (json.dumps({"log": {"entries": [entry(3)]}}), r"request.url' must be str, got int"),
+        (json.dumps({"log": {"entries": [entry("https://a.example/", 3)]}}), r"content.text' must be text"),
+        (json.dumps({"log": {"entries": [entry("https://a.example/", "*", encoding="base64")]}}), "is no base64"),
+    ],
+)  # fmt: skip
+def test_a_broken_har_is_told_in_one_line(tmp_path, cache, text, said):
+    path = tmp_path / "x.har"
+    path.write_text(text)
+    with pytest.raises(RecordError, match=said) as caught:
+        import_har(cache, path)
+    assert str(path) in caught.value.message
+    assert "\n" not in caught.value.message
+    assert cache.urls() == []
+
+
+WRITER_LEAKS = pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # of warcio's writer
+
+
+def warc(*captures, gzip=True):
+    out = io.BytesIO()
+    writer = WARCWriter(out, gzip=gzip)
+    writer.write_record(writer.create_warcinfo_record("x.warc", {"software": "test"}))
+    for url, status, headers, body in captures:
+        record = writer.create_warc_record(
+            url,
+            "response",
+            payload=io.BytesIO(body),
+            http_headers=StatusAndHeaders(status, headers, protocol="HTTP/1.1"),
+            warc_headers_dict={"WARC-Date": "2024-05-01T12:00:00Z"},
+        )
+        writer.write_record(record)
+    return out.getvalue()
+
+
+HTML = [("Content-Type", "text/html; charset=iso-8859-1")]
+
+
+@WRITER_LEAKS
+@pytest.mark.parametrize("gzip", [True, False])
+def test_pages_of_a_warc_come_in(tmp_path, cache, gzip):
+    path = tmp_path / "x.warc.gz"
+    path.write_bytes(
+        warc(
+            ("https://a.example/", "200 OK", HTML, "<p>Käse \x80".encode("latin-1")),
+            ("https://a.example/pic", "200 OK", [("Content-Type", "image/png")], b"\x89PNG"),
+            ("https://a.example/old", "301 Moved", [("Location", "/")], b""),
+            gzip=gzip,
+        )
+    )
+    found = import_warc(cache, path)
+    assert found.imported == ["https://a.example/", "https://a.example/old"]
+    assert cache.get("https://a.example/").tree == "- paragraph: Käse €"
+    assert cache.get("https://a.example/old").redirect_to == "https://a.example/"
+    assert cache.get("https://a.example/").fetched_at == "2024-05-01T12:00:00Z"
+
+
+@WRITER_LEAKS
+@pytest.mark.parametrize("cut", [10, 300, -200])
+def test_a_broken_warc_is_told(tmp_path, cache, cut):
+    path = tmp_path / "x.warc.gz"
+    whole = warc(("https://a.example/", "200 OK", HTML, b"<p>x" * 50), gzip=False)
+    path.write_bytes(b"nonsense" + whole[:cut])
+    with pytest.raises(RecordError, match="is no readable WARC") as caught:
+        import_warc(cache, path)
+    assert str(path) in caught.value.message

@@ -1,0 +1,122 @@
+import os
+from datetime import UTC, datetime, timedelta
+
+import orjson
+import pytest
+from orbiter_liveweb.cache import Cache, CacheError
+from orbiter_liveweb.snapshot import Snapshot, timestamp
+
+from orbiter.errors import ConfigError
+
+WHEN = "2024-05-01T12:00:00Z"
+
+
+def snapshot(url="https://a.example/", html="<title>T</title><p>text", **more):
+    return Snapshot.of_page(url, html, fetched_at=WHEN, source="http", **more)
+
+
+def test_what_was_put_comes_back(tmp_path):
+    cache = Cache(tmp_path, create=True)
+    put = snapshot("HTTPS://A.example:443/x?b=1&a=2&utm_source=z", api_data={"k": [1, None]})
+    cache.put(put)
+    assert Cache(tmp_path).get("https://a.example/x?a=2&b=1") == put
+    assert (put.title, put.tree, put.api_data) == ("T", "- paragraph: text", {"k": [1, None]})
+    assert Cache(tmp_path).urls() == ["https://a.example/x?a=2&b=1"]
+
+
+def test_one_address_has_one_snapshot(tmp_path):
+    cache = Cache(tmp_path, create=True)
+    cache.put(snapshot(html="<p>old"))
+    assert cache.get("https://a.example/").tree == "- paragraph: old"
+    cache.put(snapshot(html="<p>new"))
+    assert cache.get("https://a.example/").tree == "- paragraph: new"
+    assert len(list(cache.files())) == len(cache.urls()) == 1
+
+
+def test_no_address_is_part_of_a_path(tmp_path):
+    cache = Cache(tmp_path / "c", create=True)
+    cache.put(snapshot("https://a.example/../../../etc/passwd%00/..%2f..%2fx?../../y=/z"))
+    (path,) = cache.files()
+    assert path.parent.parent == tmp_path / "c" / "pages"
+    assert path.stem.isalnum()
+
+
+@pytest.mark.parametrize(
+    "old_new",
+    [
+        (b"text", b"TEXT"),
+        (b"2024-05-01", b"2025-05-01"),
+        (b"<p>", b"<b>"),
+        (b'"status":200', b'"status":201'),
+    ],
+)
+def test_an_altered_page_is_named(tmp_path, old_new):
+    cache = Cache(tmp_path, create=True)
+    cache.put(snapshot())
+    (path,) = cache.files()
+    data = path.read_bytes()
+    assert old_new[0] in data
+    path.write_bytes(data.replace(*old_new))
+    with pytest.raises(
+        CacheError, match=r"page https://a\.example/ was altered since it was recorded"
+    ):
+        Cache(tmp_path).get("https://a.example/")
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"[]", b"null", b'{"url": 1, "content_hash": "x"}', b"\xff"]
+)
+def test_a_damaged_file_is_named(tmp_path, data):
+    cache = Cache(tmp_path, create=True)
+    cache.put(snapshot())
+    (path,) = cache.files()
+    path.write_bytes(data)
+    with pytest.raises(CacheError, match=r"snapshot of https://a\.example/ is damaged"):
+        Cache(tmp_path).get("https://a.example/")
+
+
+def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
+    cache = Cache(tmp_path, create=True)
+    cache.put(snapshot(html="<p>old"))
+
+    def fail(*_):
+        raise OSError(28, "no space left")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="no space"):
+        cache.put(snapshot(html="<p>new"))
+    monkeypatch.undo()
+    assert Cache(tmp_path).get("https://a.example/").tree == "- paragraph: old"
+    assert [p.suffix for p in (tmp_path / "pages").glob("??/*")] == [".json"]
+
+
+def test_a_page_is_as_old_as_its_fetch(tmp_path):
+    cache = Cache(tmp_path, create=True)
+    cache.put(snapshot())
+    now = datetime(2024, 5, 3, 12, tzinfo=UTC)
+    assert cache.get("https://a.example/").age_s(now) == timedelta(days=2).total_seconds()
+    cache.put(cache.get("https://a.example/"))
+    assert Cache(tmp_path).get("https://a.example/").fetched_at == WHEN
+
+
+def test_no_cache_is_told_with_what_to_do(tmp_path):
+    with pytest.raises(CacheError, match="is no cache") as caught:
+        Cache(tmp_path / "nowhere")
+    assert "orbiter liveweb" in caught.value.hint
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_times_have_a_zone():
+    assert timestamp("2024-05-01T14:00:00.123+02:00") == WHEN
+    for wrong in ("2024-05-01", "noon", "2024-05-01T12:00:00"):
+        with pytest.raises(ConfigError, match="time must look like"):
+            timestamp(wrong)
+
+
+def test_a_torn_list_is_told(tmp_path):
+    cache = Cache(tmp_path, create=True)
+    cache.put(snapshot())
+    with open(tmp_path / "pages.jsonl", "ab") as file:
+        file.write(orjson.dumps({"url": "https://b.example/"})[:-4] + b"\n")
+    with pytest.raises(CacheError, match="line 2"):
+        Cache(tmp_path).urls()

@@ -1,0 +1,168 @@
+import hashlib
+import json
+
+import pytest
+from orbiter_liveweb.rendering import render
+
+from orbiter import jsonl
+from orbiter.cli import main
+from orbiter.records import Message, Trajectory
+
+
+def run(capsys, *arguments):
+    code = main(["liveweb", *map(str, arguments)])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_a_web_is_made_checked_and_taught_from(tmp_path, capsys):
+    assert run(capsys, "synth", tmp_path / "web", "--seed", 4)[0] == 0
+    assert run(capsys, "check", tmp_path / "web") == (0, "0 errors and 0 notes\n", "")
+    code, out, err = run(
+        capsys, "teach", tmp_path / "web", tmp_path / "rows.jsonl", "-n", 60, "--subtasks", 1, 3
+    )
+    assert (code, err) == (0, "")
+    assert out.startswith("60 trajectories, 60 of them pass; near duplicates 0.0%\n")
+    rows = list(jsonl.read(tmp_path / "rows.jsonl", Trajectory))
+    assert [row.score for row in rows] == [1.0] * 60
+    code, out, _ = run(capsys, "view", tmp_path / "rows.jsonl", "-n", 59)
+    assert (code, out) == (0, f"{tmp_path / 'rows.59.html'}\n")
+    assert rows[59].task_id in (tmp_path / "rows.59.html").read_text()
+    assert run(capsys, "export", tmp_path / "web", tmp_path / "web.har")[0] == 0
+    assert run(capsys, "import", tmp_path / "web.har", "--cache", tmp_path / "again")[0] == 0
+    assert run(capsys, "check", tmp_path / "again") == (0, "0 errors and 0 notes\n", "")
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "again",
+        "rows.59.html",
+        "rows.jsonl",
+        "web",
+        "web.har",
+    ]
+
+
+def test_a_corpus_of_poor_coverage_is_not_written(web, tmp_path, capsys):
+    options = (
+        "teach",
+        web.folder,
+        tmp_path / "rows.jsonl",
+        "-n",
+        5,
+        "--templates",
+        "league/nth_club",
+    )
+    code, _, err = run(capsys, *options)
+    assert code == 1
+    assert "coverage: action type is 0.0% of the calls" in err
+    assert list(tmp_path.iterdir()) == []
+    assert run(capsys, *options, "--no-gate")[0] == 0
+
+
+def test_a_fault_of_a_cache_is_named(own_web, capsys):
+    url = own_web.urls()[3]
+    own_web.path_of(url).unlink()
+    code, out, _ = run(capsys, "check", own_web.folder)
+    assert code == 1
+    assert f"ERROR  missing page: {url} was recorded, and its file is gone\n" in out
+    code, out, _ = run(capsys, "check", own_web.folder, "--json")
+    assert (code, json.loads(out)[0]["url"]) == (1, url)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["check", "nowhere"], 2, "'nowhere' is no cache of web pages"),
+        (["teach", "nowhere", "x.jsonl"], 2, "'nowhere' is no cache of web pages"),
+        (["teach", "WEB", "x.jsonl", "--plugins", "shop"], 2, "unknown site 'shop'"),
+        (
+            ["teach", "WEB", "x.jsonl", "--templates", "league/nth"],
+            2,
+            "unknown template 'league/nth'",
+        ),
+        (
+            ["teach", "WEB", "x.jsonl", "--subtasks", "0"],
+            2,
+            "num_subtasks must be an integer in [1, 8], got 0",
+        ),
+        (["synth", "w", "--size", "huge"], 2, "size must be one of small, full, got 'huge'"),
+        (["import", "x.zip", "--cache", "c"], 2, "archive must be a .har, .warc or .warc.gz file"),
+        (["import", "x.har", "--cache", "c"], 2, "'x.har': no such file or directory"),
+        (["import", "BAD.har", "--cache", "c"], 2, "BAD.har: is no JSON"),
+        (
+            ["record", "ftp://x/", "--http", "--cache", "c"],
+            2,
+            "address must begin with http:// or https://",
+        ),
+        (["view", "BAD.har"], 2, "BAD.har line 1: "),
+        ([], 2, "the following arguments are required: ACTION"),
+    ],
+)
+def test_bad_input_is_one_line_that_says_what_to_do(
+    web, tmp_path, monkeypatch, capsys, arguments, code, said
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "BAD.har").write_text("<html>")
+    given = [str(web.folder) if a == "WEB" else a for a in arguments]
+    try:
+        got = main(["liveweb", *given])
+    except SystemExit as stop:
+        got = stop.code
+    out, err = capsys.readouterr()
+    assert (got, out) == (code, "")
+    assert said in err.splitlines()[0]
+    assert err.startswith("orbiter: error: ")
+    assert len(err.splitlines()) <= 2
+    assert sorted(p.name for p in tmp_path.iterdir()) in (["BAD.har"], ["BAD.har", "c"])
+
+
+def test_a_machine_without_chromium_is_told_what_to_install(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    monkeypatch.setenv("ORBITER_CHROMIUM", str(tmp_path / "no-chromium"))
+    code, _, err = run(capsys, "record", "https://a.example/", "--cache", tmp_path / "c")
+    assert code == 3
+    assert "cannot be run\n  apt-get install chromium" in err
+    assert not (tmp_path / "c").exists()
+
+
+EVIL = "</pre><script>alert(1)</script><img src=x onerror=alert(2)> \u202e [ref=1]"
+
+
+@pytest.fixture
+def evil():
+    made = {
+        "id": EVIL,
+        "type": "function",
+        "function": {"name": EVIL, "arguments": json.dumps({EVIL: EVIL})},
+    }
+    odd = ({"id": "x"}, 3, {"id": "y", "function": {"name": "goto", "arguments": "{"}})
+    messages = (
+        Message("system", EVIL), Message("user", EVIL), Message("assistant", EVIL, tool_calls=(made, *odd)),
+        Message("tool", f"URL: {EVIL}\nTitle: {EVIL}\n\n- link \"{EVIL}\":\n  - /url: {EVIL}\n{EVIL}", tool_call_id=EVIL), Message("assistant", EVIL),
+    )  # fmt: skip
+    return Trajectory(messages, EVIL, EVIL, 0.5, generator=EVIL, model=EVIL)
+
+
+def test_a_hostile_row_is_shown_as_text(evil):
+    page = render(evil)
+    assert "<script" not in page
+    assert "<img" not in page
+    assert page.count("&lt;script&gt;") > 8
+
+
+@pytest.mark.xdist_group("browser")
+def test_a_browser_shows_a_hostile_row_and_does_nothing_else(evil, teacher, tmp_path, chromium):
+    path, happened = tmp_path / "x.html", []
+    for row in (evil, teacher.compose(seed=1).trajectory):
+        path.write_text(render(row))
+        tab = chromium.new_page(viewport={"width": 500, "height": 800})
+        happened.clear()
+        for event in ("dialog", "console", "pageerror", "request"):
+            tab.on(event, lambda what, event=event: happened.append(event))
+        tab.goto(path.as_uri())
+        assert happened == ["request"]  # the page itself
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 500
+        tab.close()
+
+
+def test_a_page_is_the_same_again(teacher):
+    row = teacher.compose(seed=1).trajectory
+    assert len({hashlib.sha256(render(row).encode()).digest() for _ in range(2)}) == 1

@@ -1,0 +1,217 @@
+import pickle
+
+import attrs
+import orjson
+import pytest
+from orbiter_liveweb.answers import is_same, read_answers, write_answers
+from orbiter_liveweb.cache import Cache
+from orbiter_liveweb.environment import LiveWebEnvironment
+from orbiter_liveweb.session import call
+from orbiter_liveweb.verifier import LiveWebVerifier
+
+from orbiter.records import Message, Outcome, Task
+from orbiter.testing import check_environment
+from orbiter.verify.verifier import judge
+
+
+@pytest.fixture(scope="module")
+def made(teacher):
+    return teacher.compose(
+        seed=1, num_subtasks=2, templates=["catalogue/maker_town", "catalogue/item_fact"]
+    )
+
+
+@pytest.fixture(scope="module")
+def verifier(web):
+    return LiveWebVerifier(cache_dir=web)
+
+
+def says(verifier, made, messages=None, task=None):
+    trajectory = (
+        made.trajectory
+        if messages is None
+        else attrs.evolve(made.trajectory, messages=tuple(messages))
+    )
+    verdict = judge(verifier, task or made.task, trajectory)
+    return verdict.outcome.value, verdict.reason
+
+
+def answered(made, answer):
+    """The trajectory with another answer."""
+    messages = list(made.trajectory.messages)
+    (stop,) = messages[-3].tool_calls
+    arguments = orjson.dumps({"answer": answer}).decode()
+    other = {**stop, "function": {"name": "stop", "arguments": arguments}}
+    messages[-3] = attrs.evolve(messages[-3], tool_calls=(other,))
+    return [*messages[:-1], Message("assistant", answer)]
+
+
+def test_what_the_teacher_did_passes(verifier, made):
+    assert says(verifier, made) == ("pass", "")
+    assert says(pickle.loads(pickle.dumps(verifier)), made) == ("pass", "")
+
+
+def test_a_claim_of_success_is_not_read(verifier, made):
+    wrong = answered(made, "1. nowhere\n2. 3")
+    row = attrs.evolve(made.trajectory, messages=tuple(wrong), score=1.0, metadata={"score": 1.0})
+    assert judge(verifier, made.task, row).score == 0.0
+
+
+def test_wrong_answers_fail_by_number(verifier, made):
+    right = made.trajectory.answer.splitlines()
+    assert says(verifier, made, answered(made, f"{right[0]}\n2. 12345")) == (
+        "fail",
+        "answer 2 is wrong",
+    )
+    assert says(verifier, made, answered(made, f"1. x\n{right[1]}")) == (
+        "fail",
+        "answer 1 is wrong",
+    )
+    assert (
+        says(verifier, made, answered(made, f"1. {right[1][3:]}\n2. {right[0][3:]}"))[0] == "fail"
+    )
+    for odd in (
+        right[0],
+        "\n".join([*right, right[0]]),
+        "\n".join(reversed(right)),
+        " or ".join(right),
+        "",
+    ):
+        assert says(verifier, made, answered(made, odd)) == ("fail", "not one answer per question")
+
+
+def test_an_answer_must_be_founded_on_a_visit(verifier, made):
+    messages = made.trajectory.messages
+    knowing = [*messages[:4], *messages[-3:]]  # the first page, then the right answer
+    outcome, reason = says(verifier, made, knowing)
+    assert outcome == "fail"
+    assert "answer 1 is not founded on a visit to https://catalogue.example/item/" in reason
+
+
+def test_a_trace_without_stop_fails(verifier, made):
+    messages = made.trajectory.messages
+    assert says(verifier, made, [*messages[:-3], messages[-1]]) == ("fail", "stop was not called")
+    assert says(verifier, made, messages[:2]) == ("fail", "no answer")
+
+
+@pytest.mark.parametrize("where", [3, 5, 9])
+def test_an_observation_that_was_made_up_is_found(verifier, made, where):
+    messages = list(made.trajectory.messages)
+    shown = messages[where]
+    assert shown.role == "tool"
+    messages[where] = attrs.evolve(shown, content=shown.text.replace("- link", "- button", 1))
+    outcome, reason = says(verifier, made, messages)
+    assert outcome == "fail"
+    assert reason.startswith(
+        f"call {(where - 1) // 2} shows something else than the cache; page https://catalogue.example/"
+    )
+
+
+def test_a_page_that_is_gone_is_named(own_web, made):
+    verifier = LiveWebVerifier(cache_dir=own_web)
+    assert says(verifier, made) == ("pass", "")
+    url = next(
+        m.text.split("\n")[0][5:]
+        for m in made.trajectory.messages
+        if m.text.startswith("URL: https://catalogue.example/item/")
+    )
+    own_web.path_of(url).unlink()
+    outcome, reason = says(LiveWebVerifier(cache_dir=Cache(own_web.folder)), made)
+    assert outcome == "invalid"
+    assert url in reason
+
+
+def test_a_page_that_was_altered_is_named(own_web, made):
+    url = next(
+        m.text.split("\n")[0][5:]
+        for m in made.trajectory.messages
+        if m.text.startswith("URL: https://catalogue.example/maker/")
+    )
+    path = own_web.path_of(url)
+    path.write_bytes(path.read_bytes().replace(b"Founded", b"FOUNDED"))
+    outcome, reason = says(LiveWebVerifier(cache_dir=Cache(own_web.folder)), made)
+    assert (outcome, f"page {url} was altered" in reason) == ("invalid", True)
+
+
+def test_the_question_is_that_of_the_id(verifier, made, teacher):
+    other = teacher.compose(seed=2, num_subtasks=1, templates=["league/nth_club"])
+    easy = attrs.evolve(made.task, task_id=other.task.task_id)
+    assert says(verifier, made, task=easy) == (
+        "invalid",
+        "the prompt is not the one of the task's id",
+    )
+    for name in (
+        "liveweb:",
+        "liveweb:a/b",
+        "x:catalogue/item_fact/a",
+        "liveweb:catalogue/none/a",
+        "liveweb:catalogue/item_fact/gone,price",
+    ):
+        task = Task("liveweb", name, made.task.messages)
+        assert says(verifier, made, task=task)[0] == "invalid"
+
+
+def test_another_web_is_another_version(web, own_web, made):
+    before = LiveWebVerifier(cache_dir=own_web).version
+    snapshot = own_web.get(own_web.urls()[0])
+    own_web.put(attrs.evolve(snapshot, fetched_at="2001-01-01T00:00:00Z"))
+    assert LiveWebVerifier(cache_dir=own_web).version != before
+
+
+def test_the_environment_keeps_its_contract(web):
+    check_environment(lambda: LiveWebEnvironment(cache_dir=web, num_subtasks=[1, 2]), count=6)
+
+
+def test_a_model_with_the_toolbox_passes(web):
+    """What a policy does with the tools of the environment is judged as what the teacher did."""
+    environment = LiveWebEnvironment(cache_dir=web, templates=["league/nth_club"])
+    task = environment.task(0, seed=0)
+    from orbiter_liveweb.composing import questions_of
+
+    (question,) = questions_of(task.task_id)
+    league, place = question.variables
+    toolbox = environment.toolbox()
+    toolbox.reset(task)
+    listing = toolbox.goto(f"https://league.example/league/{league}")
+    names = [
+        line.split('"')[1]
+        for line in listing.split("\n")
+        if "- link" in line and "Season" not in line and "League" not in line
+    ]
+    acts = [
+        ("goto", {"url": f"https://league.example/league/{league}"}),
+        ("stop", {"answer": names[int(place) - 1]}),
+    ]
+    toolbox.reset(task)
+    turns = []
+    for n, (name, arguments) in enumerate(acts):
+        made = {
+            "id": str(n),
+            "type": "function",
+            "function": {"name": name, "arguments": orjson.dumps(arguments).decode()},
+        }
+        turns += [
+            Message("assistant", None, tool_calls=(made,)),
+            Message("tool", call(toolbox, name, arguments), tool_call_id=str(n)),
+        ]
+    from orbiter.records import Trajectory
+
+    verdict = judge(environment.verifier(), task, Trajectory.following(task, *turns))
+    assert verdict.outcome is Outcome.PASS, verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("given", "truth", "same"),
+    [
+        ("12.50", "12.5", True), ("1,250", "1250", True), ("12 mm", "12", True), (" 12 MM. ", "12", True), ("-3", "-3", True),
+        ("12 kg", "12", False), ("12 or 13", "12", False), ("1,25", "125", False), ("12.501", "12.5", False), ("", "12", False),
+        ("oak Gate", "Oak gate", True), ("Oakgate", "Oak gate", False), ("nan", "12", False), ("1e1", "10", False), ("٣", "3", False),
+    ],
+)  # fmt: skip
+def test_when_an_answer_is_right(given, truth, same):
+    assert is_same(given, truth, unit="mm") is same
+
+
+def test_answers_are_read_as_they_are_written():
+    for answers in (["a"], ["a", "2. b", "c"]):
+        assert read_answers(write_answers(answers), len(answers)) == answers
