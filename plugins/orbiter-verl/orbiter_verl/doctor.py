@@ -99,24 +99,21 @@ def _torch() -> Finding:
     found = _version("torch")
     if found is None:
         return Finding(what="torch", good=False, said="not installed", hint="pip install torch")
+    if not has_gpu():
+        said = f"none: verl runs on the CPU, for small models (torch {found})"
+        return Finding(what="GPU", good=None, said=said)
+    # Only here, since it takes longer than all the rest.
     import torch
 
     if torch.cuda.is_available():
         name, count = torch.cuda.get_device_name(0), torch.cuda.device_count()
-        return Finding(
-            what="GPU",
-            good=True,
-            said=f"{count} x {name}, torch {found}, CUDA {torch.version.cuda}",
-        )
-    if has_gpu():
-        return Finding(
-            what="GPU",
-            good=False,
-            said=f"there is one, and torch {found} does not see it",
-            hint="install a torch with CUDA that fits the driver (nvidia-smi names its CUDA version)",
-        )
+        said = f"{count} x {name}, torch {found}, CUDA {torch.version.cuda}"
+        return Finding(what="GPU", good=True, said=said)
     return Finding(
-        what="GPU", good=None, said=f"none: verl runs on the CPU, for small models (torch {found})"
+        what="GPU",
+        good=False,
+        said=f"there is one, and torch {found} does not see it",
+        hint="install a torch with CUDA that fits the driver (nvidia-smi names its CUDA version)",
     )
 
 
