@@ -11,7 +11,7 @@ from orbiter_liveweb.cache import Cache
 from orbiter_liveweb.dom import Element, parse
 from orbiter_liveweb.forms import default_button, form_of, is_get, is_submit, request_of
 from orbiter_liveweb.inspection import Inspection
-from orbiter_liveweb.screen import Screen, Target
+from orbiter_liveweb.screen import CLICKABLE, TYPABLE, Screen, Target
 from orbiter_liveweb.snapshot import Snapshot
 from orbiter_liveweb.urls import fragment_of, normalise, resolve
 
@@ -189,24 +189,32 @@ class CacheBrowser(Browser):
 
     def _page(self) -> Inspection:
         if self._root is None:
-            self._root = parse(self._page_html())
+            # Another session may hold the same; nobody changes it.
+            self._root = self.cache.root(self._shown().url) or parse(self._page_html())
         return Inspection(self._root, self._values)
 
     def _element(self, target: Target) -> Element:
         """Return the element of a target: the one of its role that has as many before it."""
-        page = self._page()
-        tree = aria_tree(page.root, self._values)
-        nodes = (node for _, node in aria_lines(tree) if node and node.role == target.role)
-        for nth, node in enumerate(nodes):
-            if nth == target.nth and node.element is not None:
-                return node.element
-        raise BrowserError(f"there is no {target.role} {target.name!r}")
+        found = _acted_on(self._page().root).get(target.role, ())
+        if target.nth >= len(found):
+            raise BrowserError(f"there is no {target.role} {target.name!r}")
+        return found[target.nth]
 
     def _set(self, field: Element, text: str) -> None:
         screen = self._shown()
         self._values[field] = text
         lines = aria_lines(aria_tree(self._page().root, self._values))
         self.screen = Screen(screen.url, screen.title, "\n".join(line for line, _ in lines))
+
+
+@lru_cache(maxsize=256)
+def _acted_on(root: Element) -> dict[str, list[Element]]:
+    """Return the elements of a page that can be acted on, by role, in the order of the tree, which no typing changes."""
+    found: dict[str, list[Element]] = {}
+    for _, node in aria_lines(aria_tree(root)):
+        if node is not None and node.element is not None and node.role in (*CLICKABLE, *TYPABLE):
+            found.setdefault(node.role, []).append(node.element)
+    return found
 
 
 @lru_cache(maxsize=256)

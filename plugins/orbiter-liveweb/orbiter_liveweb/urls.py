@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from urllib.parse import (
     parse_qsl,
     quote,
@@ -23,6 +24,7 @@ _PORTS = {"http": 80, "https": 443}
 _PATH_SAFE = "/!$&'()*+,;=:@-._~%"
 
 
+@lru_cache(maxsize=16_384)
 def normalise(url: str) -> str:
     """Return the one spelling of a web address.
 
@@ -54,6 +56,7 @@ def normalise(url: str) -> str:
     return urlunsplit((scheme, netloc, _path(parts.path), _query(parts.query), ""))
 
 
+@lru_cache(maxsize=16_384)
 def resolve(base: str, href: str) -> str | None:
     """Return the normalised address that a link on page ``base`` leads to, or None where it leads to no web page."""
     try:
