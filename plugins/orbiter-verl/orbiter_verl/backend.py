@@ -53,7 +53,7 @@ class VerlBackend(Backend):
     absent: ClassVar[Mapping[str, str]] = {
         "sft": "it is an algorithm of the backend 'trl' (orbiter-trl)",
         "dpo": "verl has no DPO; it is an algorithm of the backend 'trl' (orbiter-trl)",
-        "rloo": "it is grpo with the option overrides ['algorithm.adv_estimator=rloo'], or an algorithm of the backend 'trl'",
+        "rloo": "it is an algorithm of the backend 'trl' (orbiter-trl)",
     }
 
     def check(self, job: TrainJob) -> None:

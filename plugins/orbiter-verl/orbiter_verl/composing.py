@@ -94,9 +94,10 @@ def _literal(value: Any) -> str:
     if isinstance(value, Reference):
         return f"${{{value.key}}}"
     if isinstance(value, str):
-        # An interpolation would be looked up.
-        text = value.replace("\\", "\\\\").replace("'", "\\'").replace("${", "\\${")
-        return f"'{text}'"
+        # An interpolation would be looked up; backslashes escape only before it, before a quote and at the end.
+        text = re.sub(r"(\\*)('|\$\{)", r"\1\1\\\2", value)
+        tail = value[len(value.rstrip("\\")) :]
+        return f"'{text}{tail}'"
     return repr(value)
 
 
@@ -112,6 +113,11 @@ def _check_own(override: str) -> None:
         raise ConfigError(
             f"override {key!r} must be left to the backend, got {override!r}",
             hint="it follows from the job: its config, options, data and output_dir",
+        )
+    if held := next((own for own in OWN if own.startswith(f"{key}.")), None):
+        raise ConfigError(
+            f"override {key!r} would replace {held!r}, which must be left to the backend, got {override!r}",
+            hint=f"set what is in it one by one: {key}.name=value",
         )
 
 

@@ -168,7 +168,8 @@ def _start(order: Order, *, log: Any, environment: Mapping[str, str]) -> subproc
     Path(order.folder, "error.json").unlink(missing_ok=True)
     try:
         process = subprocess.Popen(  # noqa: S603  # the user's own interpreter
-            [python, "-m", "orbiter_verl.driver"],
+            # -P: what lies in the present folder under the name of a library is not that library.
+            [python, "-P", "-m", "orbiter_verl.driver"],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT if log is not subprocess.DEVNULL else log,

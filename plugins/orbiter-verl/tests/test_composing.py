@@ -2,7 +2,11 @@
 
 import attrs
 import pytest
-from orbiter_verl.composing import OWN, compose
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import given
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+from orbiter_verl.composing import OWN, _literal, compose
 from orbiter_verl.driver import decide
 from orbiter_verl.keys import Files, Request
 from orbiter_verl.settings import read_settings
@@ -235,6 +239,24 @@ def test_an_override_that_is_wrong_is_named(override, message):
 def test_what_follows_from_the_job_is_left_to_the_backend(own, form):
     with pytest.raises(ConfigError, match="must be left to the backend"):
         made(overrides=[form.format(own)])
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["trainer={total_training_steps:9}", "+reward={reward_manager:{name:naive}}", "++trainer.v1={sampler:{}}", "data={}", "~trainer.v1"],
+)  # fmt: skip
+def test_nor_is_it_reached_through_what_holds_it(override):
+    with pytest.raises(ConfigError, match="which must be left to the backend") as caught:
+        made(overrides=[override])
+    assert "one by one" in caught.value.hint
+
+
+@given(st.text(alphabet="a\\'${}=,: \n"))
+def test_a_text_reaches_verl_as_it_is(text):
+    (override,) = OverridesParser.create().parse_overrides([f"key={_literal(text)}"])
+    config = OmegaConf.create({"key": None})
+    OmegaConf.update(config, "key", override.value())
+    assert config.key == text
 
 
 def test_composing_leaves_nothing_behind(capfd):

@@ -96,6 +96,13 @@ class TestProcess:
         with pytest.raises(ConfigError, match=r"did you mean 'algorithm\.gamma'"):
             compose_elsewhere(Order(request=request, folder=str(tmp_path)))
 
+    def test_nothing_in_the_present_folder_is_taken_for_a_library(self, tmp_path, monkeypatch):
+        (tmp_path / "omegaconf.py").write_text("raise ImportError('not the library')")
+        monkeypatch.chdir(tmp_path)
+        settings = read_settings("grpo", {})
+        request = Request(algorithm="grpo", model="m", config=TrainConfig(), settings=settings)
+        assert "adv_estimator" in compose_elsewhere(Order(request=request, folder=str(tmp_path)))
+
     def test_a_folder_of_somebody_elses_cluster_stays(self, tmp_path, monkeypatch):
         theirs, ours = tmp_path / "theirs", tmp_path / "ours"
         for folder in (theirs, ours):
