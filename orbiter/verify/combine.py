@@ -30,7 +30,6 @@ from orbiter.errors import ConfigError
 from orbiter.records import Outcome, Task, Trajectory, Verdict
 from orbiter.tasks.component import Spec
 from orbiter.verify.component import make_verifier
-from orbiter.verify.judges.judge import Judge
 from orbiter.verify.verifier import Verifier, judge_batch, parts_of, version_of
 
 
@@ -249,12 +248,12 @@ def _made(given: Sequence[Verifier | Spec]) -> tuple[Verifier, ...]:
 
 
 def _asks_a_judge(verifier: Verifier) -> bool:
-    return any(isinstance(part, Judge) for part in parts_of(verifier))
+    return any(part.opinion for part in parts_of(verifier))
 
 
 def _holds_a_program(verifier: Verifier) -> bool:
     """Return whether a verifier that asks nobody is among the parts: one that has no parts of its own, and is no judge."""
-    return any(not isinstance(p, Judge) and len(list(parts_of(p))) == 1 for p in parts_of(verifier))
+    return any(not p.opinion and len(list(parts_of(p))) == 1 for p in parts_of(verifier))
 
 
 def _refuse_outvoting(name: str, verifiers: Sequence[Verifier]) -> None:

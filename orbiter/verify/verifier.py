@@ -51,6 +51,9 @@ class Verifier(ABC):
     batch_size: int = 1
     """How many answers ``verify_batch`` is best given at once: more than 1 where verdicts wait for something outside, such as a model."""
 
+    opinion: bool = False
+    """Whether its verdict is a model's opinion: combinators never let one outvote a verifier that can tell."""
+
     @abstractmethod
     def verify(self, task: Task, trajectory: Trajectory) -> Verdict:
         """Return the verdict on ``trajectory``."""

@@ -115,6 +115,7 @@ class Judge(Verifier):
         seed: Selects the seeds of the samples.
     """
 
+    opinion = True
     model: JudgeModel = field(converter=_model)
     samples: int = 1
     margin: float = 1.0

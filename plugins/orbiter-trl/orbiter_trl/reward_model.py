@@ -104,6 +104,8 @@ class RewardModel(_Scoring):
 class _ModelVerifier(Verifier, _Scoring):
     """What the verifiers share: a model, and the least score that passes."""
 
+    opinion = True
+
     def __init__(
         self,
         model: str | Path,

@@ -61,6 +61,7 @@ def test_a_reward_model_is_a_verifier(reward_model):
     assert [v.outcome for v in found] == [Outcome.PASS, Outcome.FAIL, Outcome.INVALID]
     assert found[0].score == pytest.approx(1 / (1 + 2.718281828 ** (-spread / 2)), abs=1e-4)
     assert found[0].version != good.version
+    assert centred.opinion
     assert pickle.loads(pickle.dumps(centred)).verify(
         task(), answered(task(), "77")
     ).score == pytest.approx(found[0].score)

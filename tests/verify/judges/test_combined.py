@@ -109,3 +109,20 @@ def test_a_judge_behind_a_pool_is_a_judge(judging):
     with pytest.raises(ConfigError, match="any_of must hold judges alone or none"):
         AnyOf([remote, Program(FAIL)])
     assert AnyOf([remote, judging(PASS)[0]])
+
+
+class LearnedScore(Program):
+    """A model that scores, and asks nobody."""
+
+    name, opinion = "learned_score", True
+
+
+@pytest.mark.parametrize(
+    "combine",
+    [AnyOf, Majority, lambda parts: Weighted(parts, weights=[1.0] * len(parts), threshold=0.5)],
+    ids=["any_of", "majority", "weighted"],
+)
+def test_a_model_that_scores_outvotes_no_program_either(combine):
+    with pytest.raises(ConfigError, match="a judge must not outvote a verifier that can tell"):
+        combine([LearnedScore(PASS), Program(FAIL)])
+    combine([LearnedScore(PASS), LearnedScore(FAIL)])
