@@ -119,9 +119,7 @@ class Arena:
     async def play(self, indices: Iterable[int]) -> list[PlayedGame]:
         """Play games side by side and return them in the order of their numbers."""
         done: list[PlayedGame] = []
-        waiting = [
-            turn for index in indices if (turn := _advance(self._play(index), None, done))
-        ]
+        waiting = [turn for index in indices if (turn := _advance(self._play(index), None, done))]
         while waiting:
             waiting = await self._answered(waiting, done)
         return sorted(done, key=lambda played: played.index)

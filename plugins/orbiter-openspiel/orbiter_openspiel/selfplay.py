@@ -110,7 +110,9 @@ class SelfPlaySynthesiser(DataSynthesiser):
             ("instructions", instructions, (True, False)),
         ):
             if value not in known or type(value) is int:
-                raise ConfigError(f"{name} must be one of {', '.join(map(str, known))}, got {value!r}")
+                raise ConfigError(
+                    f"{name} must be one of {', '.join(map(str, known))}, got {value!r}"
+                )
         if seats == 1 and keep not in ("graded", "returns"):
             raise ConfigError(
                 f"keep must be 'graded' or 'returns' in a game for one player, got {keep!r}"

@@ -191,7 +191,10 @@ def check_solvable(game: Game, algorithm: str) -> None:
 
 @functools.lru_cache(maxsize=32)
 def information_states(
-    game: Game, *, max_histories: int = MAX_HISTORIES, purpose: str = "a list of what players can know"
+    game: Game,
+    *,
+    max_histories: int = MAX_HISTORIES,
+    purpose: str = "a list of what players can know",
 ) -> Mapping[str, Any]:
     """Return one state for each information state, by its text, in a fixed order.
 
@@ -210,7 +213,8 @@ def information_states(
         if count > max_histories:
             raise ConfigError(
                 f"game must have at most {max_histories} histories for {purpose}, got {game.name!r}",
-                hint="name smaller parameters" + (", or use mccfr" if purpose.startswith("cfr") else ""),
+                hint="name smaller parameters"
+                + (", or use mccfr" if purpose.startswith("cfr") else ""),
             )
         if not state.is_chance_node() and not state.is_terminal():
             found.setdefault(state.information_state_string(), state)

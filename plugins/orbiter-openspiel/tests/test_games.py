@@ -86,6 +86,15 @@ def test_a_position_is_rebuilt_from_its_history(name, seed):
         ("leduc_poker", [1, 2, 1, 2], "leduc Q cr:", ["f", "c", "r"]),
         ("leduc_poker", [1, 2, 1, 2, 1, 0], "leduc Q crc J:", ["c", "r"]),
         ("leduc_poker", [1, 2, 1, 2, 1, 0, 1, 2], "leduc Q crc J cr:", ["f", "c", "r"]),
+        ("breakthrough(rows=4,columns=3)", [16, 126], "breakthrough b.b/..b/w../w.w b:", ["a4a3", "a4b3", "c4b3", "c3b2", "c3c2"]),
+        ("hex(board_size=3)", [4, 6, 8], "hex .../.x./o.x o:", ["a1", "b1", "c1", "a2", "c2", "b3"]),
+        ("othello", [37, 45, 44], f"othello {'/'.join(['.' * 8] * 3)}/...ox.../...xxx../....xo../{'.' * 8}/{'.' * 8} o:", ["f4", "d6"]),
+        ("clobber(rows=3,columns=4)", [23, 25], "clobber oxox/o..x/oxox o:", ["a3b3", "c3d3", "c3b3", "a1b1", "c1d1", "c1b1"]),
+        ("2048", [16, 25, 1, 27], "2048 . . . ./. . . ./. . . 2/. 4 . 4:", ["up", "right", "left"]),
+        ("liars_dice", [3, 1], "dice 4:", ["1-1", "1-2", "1-3", "1-4", "2-1", "2-2", "2-3", "2-4"]),
+        ("liars_dice", [3, 1, 2, 5], "dice 4 1-3 2-2:", ["2-3", "2-4", "liar"]),
+        ("goofspiel", [], "goof p0 cards 4 bid won hand 1 2 3 4:", ["1", "2", "3", "4"]),
+        ("goofspiel", [0, 1, 3, 3], "goof p0 cards 4 3 2 bid 1 4 won 1 = hand 2 3:", ["2", "3"]),
         ("pig", [], "pig\nScores: 0 0, Turn total: 0\nCurrent player: 0\nplayer 0\nmoves: roll, stop\nmove:", ["roll", "stop"]),
     ],
 )  # fmt: skip
@@ -122,7 +131,15 @@ def test_nim_names_pile_and_count():
 
 
 @pytest.mark.parametrize(
-    "name", ["kuhn_poker", "leduc_poker", "liars_dice(numdice=1,dice_sides=3)"]
+    "name",
+    [
+        "kuhn_poker",
+        "leduc_poker",
+        "liars_dice(numdice=1,dice_sides=3)",
+        "liars_dice(numdice=2,dice_sides=2)",
+        "goofspiel",
+        "goofspiel(num_cards=3,points_order=random)",
+    ],
 )
 def test_a_prompt_hides_what_the_player_cannot_see(name):
     # All deals that look alike to the player who moves give one prompt.
@@ -168,3 +185,52 @@ def test_a_history_with_an_illegal_action_is_refused(history):
 def test_a_history_past_the_end_is_refused():
     with pytest.raises(ConfigError, match=r"history\[5\]"):
         load_game("tic_tac_toe").rebuild([0, 3, 1, 4, 2, 5])
+
+
+def test_the_registry_holds_games_of_every_kind():
+    games = [load_game(name) for name in KNOWN]
+    assert len(games) >= 12
+    assert all(game.notation.chars and game.solver for game in games)
+    assert {g.spiel.get_type().information.name for g in games} == {"PERFECT_INFORMATION", "IMPERFECT_INFORMATION"}  # fmt: skip
+    assert {g.has_chance for g in games} == {True, False}
+    assert {g.seat_count for g in games} == {1, 2}
+
+
+@pytest.mark.parametrize("name", sorted(KNOWN))
+def test_the_rules_name_a_move_as_it_is_written(name):
+    # A reader of the rules alone is told where to put which kind of answer.
+    game = load_game(name)
+    assert "Answer with" in game.notation.rules
+    assert "prompt is" in game.notation.rules
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    name=st.sampled_from(["breakthrough", "hex", "othello", "clobber", "2048", "tic_tac_toe"]),
+    seed=st.integers(0, 2**32),
+)
+def test_a_prompt_tells_the_whole_board(name, seed):
+    # Within a game no two positions look alike, and the board that is shown is OpenSpiel's.
+    seen = {}
+    for game, state in walk(name, seed):
+        shown = game.prompt(state)
+        assert seen.setdefault(shown, str(state)) == str(state)
+        for letter in "xobw2":
+            board = shown.split(" ", 1)[1].rsplit(" " if name != "2048" else ":", 1)[0]
+            marks = str(state).partition(":")[2] if name == "othello" else str(state)
+            if name in ("breakthrough", "clobber"):
+                marks = marks.rsplit("\n", 2)[0].translate(str.maketrans("", "", "0123456789"))
+            assert board.count(letter) == marks.count(letter) or name == "othello"
+
+
+def test_othello_passes_in_words():
+    game = load_game("othello")
+    stream = random.Random(1)
+    for _ in range(40):
+        state = game.start()
+        while not state.is_terminal():
+            if "pass" in game.notation.moves(state).values():
+                assert game.parse(state, "pass") == state.legal_actions()[0]
+                return
+            state.apply_action(stream.choice(state.legal_actions()))
+    pytest.fail("no game in forty came to a pass")

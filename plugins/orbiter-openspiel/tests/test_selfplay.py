@@ -93,7 +93,9 @@ def test_a_row_of_poker_shows_a_seat_its_own_card_only():
 def test_the_better_teacher_wins_from_either_seat():
     for teachers in (["alpha_beta", "uniform"], ["uniform", "alpha_beta"]):
         rows = generate(30, game="tic_tac_toe", players=teachers, keep="all", rows="games")
-        scores = Counter(row.score for row in rows if teachers[row.metadata["seat"]] == "alpha_beta")
+        scores = Counter(
+            row.score for row in rows if teachers[row.metadata["seat"]] == "alpha_beta"
+        )
         assert scores[0.0] == 0
         assert scores[1.0] >= 8
 
@@ -147,7 +149,10 @@ def test_a_row_is_plain_json():
         ({"game": "tic_tac_toe", "rows": "turns"}, "rows must be one of"),
         ({"game": "tic_tac_toe", "simulations": 1}, "simulations must be an integer"),
         ({"game": "tic_tac_toe", "seed": "0"}, "seed must be an integer"),
-        ({"game": "2048", "keep": "winners"}, "keep must be 'graded' or 'returns' in a game for one player"),
+        (
+            {"game": "2048", "keep": "winners"},
+            "keep must be 'graded' or 'returns' in a game for one player",
+        ),
     ],
 )
 def test_wrong_options_are_refused(options, problem):

@@ -181,7 +181,14 @@ def test_a_teacher_that_cannot_play_the_game_is_refused(name, game, problem):
 
 @pytest.mark.parametrize(
     ("name", "game"),
-    [("mcts", "tic_tac_toe"), ("alpha_beta", "tic_tac_toe"), ("cfr", "kuhn_poker"), ("uniform", "pig"), ("cfr+", "kuhn_poker"), ("mccfr", "kuhn_poker")],
+    [
+        ("mcts", "tic_tac_toe"),
+        ("alpha_beta", "tic_tac_toe"),
+        ("cfr", "kuhn_poker"),
+        ("uniform", "pig"),
+        ("cfr+", "kuhn_poker"),
+        ("mccfr", "kuhn_poker"),
+    ],
 )
 def test_a_teacher_plays_the_same_game_for_the_same_seed(name, game):
     game = load_game(game)
