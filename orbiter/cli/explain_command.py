@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,7 +62,8 @@ def _run_of(wanted: str, *, runs_dir: Path) -> tuple[Path, str]:
     Raises:
         UnknownNameError: There is none, or several runs have it.
     """
-    from orbiter.errors import UnknownNameError
+    from orbiter.cli.text import one_line
+    from orbiter.errors import DamagedRunError, UnknownNameError
     from orbiter.ledger import RunIndex
 
     path = Path(wanted)
@@ -71,9 +73,12 @@ def _run_of(wanted: str, *, runs_dir: Path) -> tuple[Path, str]:
     runs = sorted(file.parent for file in runs_dir.glob("*/rounds.jsonl"))
     found = []
     for run in runs:
-        with RunIndex(run) as index:
-            if _checkpoint(index, wanted) or index.find(id=wanted, limit=1):
-                found.append(run)
+        try:
+            with RunIndex(run) as index:
+                if _checkpoint(index, wanted) or index.find(id=wanted, limit=1):
+                    found.append(run)
+        except DamagedRunError as error:
+            print(f"run {run.name!r} is left out: {one_line(error.message)}", file=sys.stderr)
     if len(found) == 1:
         return found[0], wanted
     names = ", ".join(run.name for run in found or runs)

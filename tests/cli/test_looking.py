@@ -136,5 +136,10 @@ def test_a_row_and_a_checkpoint_are_found_without_their_run(orbiter, finished, t
     assert said.code == 2
     assert f"several runs have {row.id!r}" in said.err
     assert "one, other" in said.err
+    (tmp_path / "two/other/attempts.jsonl").write_bytes(b"not json\n")
+    (tmp_path / "two/other/index.sqlite").unlink(missing_ok=True)
+    said = orbiter("explain", row.id, "--runs", tmp_path / "two")
+    assert (said.code, said.out) == (0, named.out)
+    assert said.err.startswith("run 'other' is left out: ")
     said = orbiter("explain", "nothing", "--runs", finished)
     assert "no run has a checkpoint or row 'nothing'" in said.err
