@@ -215,38 +215,44 @@ def check_graph(recipe: Recipe) -> None:
             field="rounds",
             hint="set stages.NAME.rounds",
         )
+    models, datasets = list(known), known[1:]
     for name, stage in recipe.stages.items():
-        _check_stage(recipe, name, stage, known)
-        known.append(name)
+        _check_stage(recipe, name, stage, models=models, datasets=[*datasets, name])
+        datasets.append(name)
+        if stage.train is not None:
+            models.append(name)
 
 
-def _check_stage(recipe: Recipe, name: str, stage: Stage, known: list[str]) -> None:
+def _check_stage(
+    recipe: Recipe, name: str, stage: Stage, *, models: list[str], datasets: list[str]
+) -> None:
     place = f"stages.{name}"
     if not _STAGE_NAME.fullmatch(name) or name in (BASE, TEACH, PREVIOUS, TASK):
         raise RecordError(
             f"must be named with letters, digits, '_' and '-', and not {BASE}, {TEACH}, {PREVIOUS} or {TASK}",
             field=place,
         )
-    if stage.model is not None and stage.model not in known:
-        raise _unknown(stage.model, f"{place}.model", known)
+    if stage.model is not None and stage.model not in models:
+        raise _unknown(stage.model, f"{place}.model", models)
     if stage.train is not None:
         if recipe.model is None:
             raise RecordError(f"must be given, since stage {name!r} trains", field="model")
-        if stage.train.start not in (PREVIOUS, *known):
-            raise _unknown(stage.train.start, f"{place}.train.start", [PREVIOUS, *known])
+        if stage.train.start not in (PREVIOUS, *models):
+            raise _unknown(stage.train.start, f"{place}.train.start", [PREVIOUS, *models])
     for source in stage.data:
-        if not source.endswith(".jsonl") and source not in (*known[1:], name):
-            raise _unknown(source, f"{place}.data", [*known[1:], name, "a .jsonl file"])
+        if not source.endswith(".jsonl") and source not in datasets:
+            raise _unknown(source, f"{place}.data", [*datasets, "a .jsonl file"])
     if isinstance(stage.data, Mapping):
         for source, share in stage.data.items():
             if not share > 0:
                 raise RecordError(f"must be above 0, got {share!r}", field=f"{place}.data.{source}")
     if stage.generate is None and stage.demonstrate is None and stage.train is None:
         raise RecordError("must have a section generate, demonstrate or train", field=place)
-    for section in ("revise", "verifier"):
-        if getattr(stage, section) is not None and stage.generate is None:
+    without = {"revise": "generate", "verifier": "generate", "data": "train", "rewards": "train"}
+    for section, needed in without.items():
+        if getattr(stage, section) and getattr(stage, needed) is None:
             raise RecordError(
-                "must not be given without a section generate", field=f"{place}.{section}"
+                f"must not be given without a section {needed}", field=f"{place}.{section}"
             )
 
 

@@ -37,8 +37,20 @@ def check_stages(wheel: Flywheel) -> None:
                 wheel.check("synthesiser", component)
         _check_revise(wheel, name, stage)
         _check_gates(wheel, place, stage)
+        if stage.model is not None:
+            _check_answers(wheel, f"{place}.model", stage.model)
         if stage.train is not None:
             _check_training(wheel, name, stage, stage.train)
+
+
+def _check_answers(wheel: Flywheel, place: str, name: str) -> None:
+    """See that a stage's model answers, and does not score."""
+    other = wheel.recipe.graph.get(name)
+    if other is not None and other.train is not None and scores(wheel, other.train):
+        raise ConfigError(
+            f"{place} must be a model that answers, and that of the stage {name!r} scores answers",
+            hint="name it in the rewards of a stage instead",
+        )
 
 
 def _check_revise(wheel: Flywheel, name: str, stage: Stage) -> None:
@@ -75,6 +87,8 @@ def _check_training(wheel: Flywheel, name: str, stage: Stage, train: Train) -> N
     place, recipe = f"stages.{name}", wheel.recipe
     backend = make_backend(wheel, train)
     record = backend.record_of(train.algorithm)
+    if train.algorithm not in backend.scoring:
+        _check_answers(wheel, f"{place}.train.start", train.start)
     if record is not Task and stage.rewards:
         raise ConfigError(
             f"{place}.rewards are for algorithms that sample for themselves, and {train.algorithm!r} trains on {record.__name__}"
@@ -108,9 +122,10 @@ def _check_source(wheel: Flywheel, place: str, source: str, record: type, algori
         return
     if record in PREFERENCES and other.generate is not None:
         return
+    needed = "generate or demonstrate" if record is Trajectory else "generate"
     raise ConfigError(
         f"{place}.data names the stage {source!r}, which makes no {record.__name__} for {algorithm!r}",
-        hint="preferences come from a stage with a section generate",
+        hint=f"name a stage with a section {needed}",
     )
 
 
