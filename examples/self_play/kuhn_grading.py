@@ -55,8 +55,7 @@ def teach(folder: Path, rows: list[Trajectory], *, steps: int, seed: int) -> Pat
     )
     trainer = ModelTrainer(model, data=rows, config=config, output_dir=folder / "taught")
     asyncio.run(trainer.run())
-    assert trainer.result is not None
-    return trainer.result.checkpoint
+    return folder / "taught" / "checkpoint"
 
 
 async def examine(checkpoint: Path) -> dict[str, Any]:

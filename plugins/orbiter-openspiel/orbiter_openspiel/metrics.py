@@ -181,7 +181,7 @@ async def move_accuracy(
             env=t.env,
             task_id=t.task_id,
             seed=item_seed("accuracy", seed, t.task_id),
-        )  # fmt: skip
+        )
         for t in tasks
     ]
     verifier, verdicts = environment.verifier(), []

@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from orbiter.records import Verdict
 from orbiter_openspiel.arena import PlayedGame
 from orbiter_openspiel.games import Game
+from orbiter_openspiel.positions import Position, Positions
 from orbiter_openspiel.solvers import Solver
-from orbiter_openspiel.verifier import GameMoveVerifier, judge_move
+from orbiter_openspiel.verifier import GameMoveVerifier
 
 KEEP = ("graded", "duplicate", "returns", "all", "winners")
 ROWS = ("moves", "games")
 
-_ILLEGAL = Verdict.failed("illegal move")
+
+class _Turn(NamedTuple):
+    """One answer: how many actions came before, the position, the message, and the verdict if moves are graded."""
+
+    ply: int
+    position: Position
+    message: dict[str, str]
+    verdict: Verdict | None
 
 
-class _Seat:
-    """What one seat did: its messages, user and assistant in turn, and for each turn the actions before it and its verdict."""
+class _Seat(NamedTuple):
+    """Who played what: the game, the seat, and the names of the players by seat."""
 
-    __slots__ = ("illegal", "messages", "plies", "verdicts")
-
-    def __init__(self) -> None:
-        self.messages: list[dict[str, str]] = []
-        self.plies: list[int] = []
-        self.verdicts: list[Verdict] = []
-        self.illegal: list[int] = []
+    played: PlayedGame
+    seat: int
+    labels: list[str]
 
 
 class RowWriter:
@@ -54,116 +58,45 @@ class RowWriter:
         instructions: bool,
     ) -> None:
         self.game, self.keep, self.rows_are, self.seed = game, keep, rows, seed
-        self.solver, self.labels = solver, list(labels)
+        self.labels = list(labels)
+        self._positions = Positions(game, solver)
         self._system = [{"role": "system", "content": game.notation.rules}] if instructions else []
 
     def rows(self, group: Sequence[PlayedGame]) -> Iterator[dict[str, Any]]:
         """Yield the kept rows of games that share a deal, or of one game."""
         if self.keep == "duplicate" and any(played.error is not None for played in group):
             return
+        winners = self.keep == "winners"
+        write = self._move_rows if self.rows_are == "moves" else self._game_rows
         for turned, played in enumerate(group):
-            if played.error is not None or (self.keep == "winners" and max(played.outcomes) < 1.0):
+            if played.error is not None or (winners and max(played.outcomes) < 1.0):
                 continue
             labels = self.labels[turned:] + self.labels[:turned] if turned else self.labels
             scores = self._scores(group, played)
-            for seat, done in enumerate(self._write_down(played)):
-                if not done.messages or (self.keep == "winners" and scores[seat] < 1.0):
-                    continue
-                shared = (played, seat, labels)
-                if self.rows_are == "moves":
-                    yield from self._move_rows(shared, done, scores[seat])
-                elif self.keep != "winners" or not done.illegal:
-                    yield self._game_row(shared, done, scores[seat])
+            for seat, turns in enumerate(self._turns(played)):
+                if turns and not (winners and scores[seat] < 1.0):
+                    yield from write(_Seat(played, seat, labels), turns, scores[seat])
 
-    def _move_rows(
-        self, shared: tuple[PlayedGame, int, list[str]], done: _Seat, score: float
-    ) -> Iterator[dict[str, Any]]:
-        key_of, history = self.game.notation.key, shared[0].history
-        for turn, ply in enumerate(done.plies):
-            pair = done.messages[2 * turn : 2 * turn + 2]
-            own: float | None = score
-            if done.verdicts:
-                own = done.verdicts[turn].score
-            elif ply in done.illegal:
-                if self.keep == "winners":
-                    continue
-                own = 0.0
-            row = self._row(shared, key_of(pair[0]["content"]), pair, own, history[:ply])
-            if done.verdicts and (details := done.verdicts[turn].details):
-                row["metadata"]["regret"] = details["regret"]
-            if ply in done.illegal:
-                row["metadata"]["illegal"] = True
-            yield row
-
-    def _game_row(
-        self, shared: tuple[PlayedGame, int, list[str]], done: _Seat, score: float
-    ) -> dict[str, Any]:
-        played, seat, _ = shared
-        own: float | None = 0.0 if done.illegal else score
-        steps = [verdict.score for verdict in done.verdicts]
-        if steps:
-            known = [step for step in steps if step is not None]
-            own = None if len(known) < len(steps) else max(0.0, 1 - sum(1 - s for s in known))
-        key = f"selfplay-{self.seed}-{played.index}-{seat}"
-        row = self._row(shared, key, done.messages, own, played.history)
-        if steps:
-            row["verdict"] = self._verdict_on_all(own, steps)
-        if done.illegal:
-            row["metadata"]["illegal"] = done.illegal
-        return row
-
-    def _verdict_on_all(self, own: float | None, steps: list[float | None]) -> dict[str, Any]:
-        """Return the verdict on a seat's whole game, with a score per move."""
-        more: dict[str, Any] = {
-            "verifier": GameMoveVerifier.name,
-            "version": GameMoveVerifier.version,
-            "step_scores": tuple(steps),
-        }
-        if own is None:
-            verdict = Verdict.invalid("search cannot tell", **more)
-        elif own == 1.0:
-            verdict = Verdict.passed(**more)
-        else:
-            verdict = Verdict.failed("loses value", score=own, **more)
-        return verdict.to_row()
-
-    def _write_down(self, played: PlayedGame) -> list[_Seat]:
-        """Return what each seat was asked, answered and, if moves are graded, what that was worth."""
-        done = [_Seat() for _ in played.returns]
-        state, notation, solver = self.game.start(), self.game.notation, self.solver
-        prompt, move, illegal = notation.prompt, notation.move, played.illegal
-        for ply, (seat, action) in enumerate(zip(played.seats, played.history)):
-            if seat >= 0:
-                own = done[seat]
-                said = move(state, action) if ply not in illegal else illegal[ply]
-                own.messages += (
-                    {"role": "user", "content": prompt(state)},
-                    {"role": "assistant", "content": said},
-                )
-                own.plies.append(ply)
+    def _turns(self, played: PlayedGame) -> list[list[_Turn]]:
+        """Return what each seat was asked and answered."""
+        turns: list[list[_Turn]] = [[] for _ in played.returns]
+        positions, illegal = self._positions, played.illegal
+        position = positions.start()
+        for ply, action in enumerate(played.history):
+            if position.seat >= 0:
                 if ply in illegal:
-                    own.illegal.append(ply)
-                if solver is not None:
-                    own.verdicts.append(
-                        _ILLEGAL
-                        if ply in illegal
-                        else judge_move(self.game, solver, state, action, graded=True)
-                    )
-            state.apply_action(action)
-        last = len(played.history)
-        if last in illegal:
-            own = done[state.current_player()]
-            own.messages += (
-                {"role": "user", "content": prompt(state)},
-                {"role": "assistant", "content": illegal[last]},
-            )
-            own.plies.append(last)
-            own.illegal.append(last)
-            if solver is not None:
-                own.verdicts.append(_ILLEGAL)
-        return done
+                    message, verdict = positions.illegal(illegal[ply])
+                else:
+                    message, verdict = positions.move(position, action)
+                turns[position.seat].append(_Turn(ply, position, message, verdict))
+            position = positions.after(position, action)
+        if (last := len(played.history)) in illegal:
+            message, verdict = positions.illegal(illegal[last])
+            turns[position.seat].append(_Turn(last, position, message, verdict))
+        return turns
 
     def _scores(self, group: Sequence[PlayedGame], played: PlayedGame) -> Sequence[float]:
+        """Return the score of each seat, where its moves have none of their own."""
         if self.keep == "returns":
             lowest, scale = self.game.spiel.min_utility(), self.game.utility_range
             return [(own - lowest) / scale for own in played.returns]
@@ -176,17 +109,52 @@ class RowWriter:
             for seat, own in enumerate(played.returns)
         ]
 
+    def _move_rows(self, of: _Seat, turns: list[_Turn], score: float) -> Iterator[dict[str, Any]]:
+        illegal, history = of.played.illegal, of.played.history
+        for ply, position, message, verdict in turns:
+            own: float | None = score if verdict is None else verdict.score
+            if ply in illegal:
+                if self.keep == "winners":
+                    continue
+                own = 0.0
+            pair = [position.asked, message]
+            row = self._row(of, position.key, pair, own, history[:ply])
+            if verdict is not None and verdict.details:
+                row["metadata"]["regret"] = verdict.details["regret"]
+            if ply in illegal:
+                row["metadata"]["illegal"] = True
+            yield row
+
+    def _game_rows(self, of: _Seat, turns: list[_Turn], score: float) -> Iterator[dict[str, Any]]:
+        played = of.played
+        wrong = [turn.ply for turn in turns if turn.ply in played.illegal] if played.illegal else []
+        if wrong and self.keep == "winners":
+            return
+        own: float | None = 0.0 if wrong else score
+        verdicts = [turn.verdict for turn in turns if turn.verdict is not None]
+        verdict = _verdict_on_all(verdicts) if verdicts else None
+        if verdict is not None:
+            own = verdict.score
+        messages = [message for turn in turns for message in (turn.position.asked, turn.message)]
+        key = f"selfplay-{self.seed}-{played.index}-{of.seat}"
+        row = self._row(of, key, messages, own, played.history)
+        if verdict is not None:
+            row["verdict"] = verdict.to_row()
+        if wrong:
+            row["metadata"]["illegal"] = wrong
+        yield row
+
     def _row(
         self,
-        shared: tuple[PlayedGame, int, list[str]],
+        of: _Seat,
         key: str,
         messages: list[dict[str, str]],
         score: float | None,
         history: list[int],
     ) -> dict[str, Any]:
-        played, seat, labels = shared
+        played, seat, labels = of
         return {
-            "messages": self._system + messages,
+            "messages": self._system + messages if self._system else messages,
             "env": "openspiel",
             "task_id": f"openspiel:{self.game.name}:{key}",
             "score": score,
@@ -201,3 +169,22 @@ class RowWriter:
             "generator": "selfplay",
             "seed": self.seed,
         }
+
+
+def _verdict_on_all(verdicts: Sequence[Verdict]) -> Verdict:
+    """Return the verdict on all moves of a seat: by all the value that was lost, unknown where one move's is."""
+    steps = tuple(verdict.score for verdict in verdicts)
+    known = [step for step in steps if step is not None]
+    named: dict[str, Any] = {
+        "verifier": GameMoveVerifier.name,
+        "version": GameMoveVerifier.version,
+        "step_scores": steps,
+    }
+    if len(known) < len(steps):
+        return Verdict.invalid("search cannot tell", **named)
+    if all(step == 1.0 for step in known):
+        return Verdict.passed(**named)
+    reasons = [verdict.reason for verdict in verdicts if verdict.reason]
+    reason = "illegal move" if "illegal move" in reasons else "loses value"
+    score = max(0.0, 1 - sum(1 - step for step in known))
+    return Verdict.failed(reason, score=0.0 if reason == "illegal move" else score, **named)

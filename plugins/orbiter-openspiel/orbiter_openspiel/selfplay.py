@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import orjson
 from attrs import frozen
 
-from orbiter import jsonl
 from orbiter.checks import check_whole_number
 from orbiter.errors import ConfigError, OrbiterWarning
 from orbiter.generate.synthesiser import DataSynthesiser
+from orbiter.jsonl.writing import replace_file
 from orbiter.records import Trajectory
 from orbiter_openspiel.arena import Arena, PlayedGame
 from orbiter_openspiel.games import load_game
@@ -182,7 +183,7 @@ class SelfPlaySynthesiser(DataSynthesiser):
         Raises:
             ConfigError: A player is a policy, which ``generate`` waits for.
         """
-        from orbiter_openspiel.workers import written_in_parallel
+        from orbiter_openspiel.workers import write_in_parallel
 
         check_whole_number("games", games, low=0)
         check_whole_number("workers", workers, low=1, high=1024)
@@ -194,27 +195,32 @@ class SelfPlaySynthesiser(DataSynthesiser):
             raise ConfigError("write plays teachers alone", hint="await generate(count), and write its rows")  # fmt: skip
         counts: Counter[str] = Counter()
         if workers == 1:
-            row_count = jsonl.write(path, self.rows_of(range(0, games), counts))
+            with replace_file(path) as file:
+                for line in self.lines_of(range(games), counts):
+                    file.write(line)
         else:
-            row_count = written_in_parallel(self, path, games=games, workers=workers, counts=counts)
+            write_in_parallel(self, path, games=games, workers=workers, counts=counts)
         wins = [counts[f"won by {number}"] for number in range(len(self.labels))]
         return SelfPlayReport(
-            games, row_count, tuple(wins), counts["draw"], counts["illegal"], counts["broken"]
+            games, counts["rows"], tuple(wins), counts["draw"], counts["illegal"], counts["broken"]
         )
 
-    def rows_of(self, games: range, counts: Counter[str]) -> Iterator[dict[str, Any]]:
-        """Yield the kept rows of games between teachers one by one, and count how the games end."""
+    def lines_of(self, games: range, counts: Counter[str]) -> Iterator[bytes]:
+        """Yield the kept rows of games between teachers as lines, and count them and how the games end."""
         start = games.start
         while start < games.stop:
             block = self._block(start, min(start + BLOCK_SIZE, games.stop))
             played = self.arena.play_at_once(block)
-            self.count(played, counts)
+            self._count(played, counts)
             for group in self._groups(played):
-                yield from self._writer.rows(group)
+                for row in self._writer.rows(group):
+                    counts["rows"] += 1
+                    # Teachers' rows are plain text and finite numbers: what jsonl looks for is not in them.
+                    yield orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
             start = block.stop
 
-    def count(self, played: Iterable[PlayedGame], counts: Counter[str]) -> None:
-        """Add to ``counts`` how games ended."""
+    def _count(self, played: Iterable[PlayedGame], counts: Counter[str]) -> None:
+        """Add to ``counts`` how games ended, and their illegal answers."""
         for one in played:
             counts["illegal"] += len(one.illegal)
             if one.error is not None:

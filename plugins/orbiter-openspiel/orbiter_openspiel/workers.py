@@ -19,7 +19,6 @@ from typing import IO, TYPE_CHECKING, Any
 
 import orjson
 
-from orbiter import jsonl
 from orbiter.errors import ConfigError, OrbiterError
 from orbiter.jsonl.writing import replace_file
 
@@ -30,22 +29,22 @@ GAMES_PER_CALL = 64
 """Games that a worker plays before it hands over their lines; more where a deal is mirrored for more seats."""
 
 
-def written_in_parallel(
+def write_in_parallel(
     synthesiser: SelfPlaySynthesiser,
     path: Path,
     *,
     games: int,
     workers: int,
     counts: Counter[str],
-) -> int:
-    """Write the rows that ``synthesiser`` would write alone, in the same order, and return how many.
+) -> None:
+    """Write the rows that ``synthesiser`` would write alone, in the same order.
 
     Args:
         synthesiser: Between teachers that are named; an object would have to be sent to other processes.
         path: The file; it appears when it is complete.
         games: How many games to play.
         workers: Processes that play.
-        counts: Is given how the games ended.
+        counts: Is given how many rows there are and how the games ended.
     """
     if any(not isinstance(spec, str | dict) for spec in synthesiser.options["players"]):
         raise ConfigError("players must be names, with or without options, for several workers")
@@ -53,7 +52,6 @@ def written_in_parallel(
     step = max(size, GAMES_PER_CALL // size * size)
     blocks = (range(start, min(start + step, games)) for start in range(0, games, step))
     idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
-    row_count = 0
     with ExitStack() as stack:
         for _ in range(workers):
             idle.put(stack.enter_context(_worker(synthesiser.options)))
@@ -72,9 +70,7 @@ def written_in_parallel(
             lines, head = under_way.popleft().result()
             under_way.extend(threads.submit(play, block) for block in islice(blocks, 1))
             file.write(lines)
-            row_count += head["rows"]
             counts.update(head["counts"])
-    return row_count
 
 
 class _Worker:
@@ -84,7 +80,7 @@ class _Worker:
         self.process = process
 
     def play(self, block: range) -> tuple[bytes, dict[str, Any]]:
-        """Return the lines of these games, and how many they are and how the games ended."""
+        """Return the lines of these games, and and how many they are and how the games ended."""
         self.tell([block.start, block.stop])
         answers = self.process.stdout
         assert answers is not None  # noqa: S101  # it was opened as a pipe
@@ -133,9 +129,8 @@ def serve(questions: IO[bytes], answers: IO[bytes]) -> None:
     for question in questions:
         counts: Counter[str] = Counter()
         games = range(*orjson.loads(question))
-        lines = [jsonl.dumps(row) + b"\n" for row in synthesiser.rows_of(games, counts)]
-        data = b"".join(lines)
-        head = {"bytes": len(data), "rows": len(lines), "counts": counts}
+        data = b"".join(synthesiser.lines_of(games, counts))
+        head = {"bytes": len(data), "counts": counts}
         answers.write(orjson.dumps(head) + b"\n" + data)
         answers.flush()
 

@@ -215,12 +215,11 @@ def test_a_prompt_tells_the_whole_board(name, seed):
     for game, state in walk(name, seed):
         shown = game.prompt(state)
         assert seen.setdefault(shown, str(state)) == str(state)
-        for letter in "xobw2":
-            board = shown.split(" ", 1)[1].rsplit(" " if name != "2048" else ":", 1)[0]
-            marks = str(state).partition(":")[2] if name == "othello" else str(state)
-            if name in ("breakthrough", "clobber"):
-                marks = marks.rsplit("\n", 2)[0].translate(str.maketrans("", "", "0123456789"))
-            assert board.count(letter) == marks.count(letter) or name == "othello"
+        # A square of 2048 may hold two digits, and othello's text names the sides besides.
+        if name not in ("2048", "othello"):
+            board = shown.split()[1]
+            text = str(state).rpartition("\n ")[0] if name in ("breakthrough", "clobber") else str(state)  # fmt: skip
+            assert [board.count(side) for side in "xobw"] == [text.count(side) for side in "xobw"]
 
 
 def test_othello_passes_in_words():

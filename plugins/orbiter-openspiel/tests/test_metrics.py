@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import math
 import random
 
@@ -146,7 +145,7 @@ def test_a_student_that_does_not_answer_is_not_measured():
         async def complete(self, requests, sampling):
             return [Completion.failed("timeout") for _ in requests]
 
-    with pytest.raises(PolicyError, match="at every information state of 'kuhn_poker'.*timeout"):
+    with pytest.raises(PolicyError, match=r"at every information state of 'kuhn_poker'.*timeout"):
         asyncio.run(student_policy(Silent(), game="kuhn_poker", samples=1))
     with pytest.raises(ConfigError, match="cannot tell the log-probability"):
         asyncio.run(student_policy(Silent(), game="kuhn_poker"))
@@ -261,14 +260,15 @@ def test_alpha_beta_agrees_with_plain_enumeration():
         return max(values) if state.current_player() == player else min(values)
 
     solver = solver_for(game, "alpha_beta")
-    stack = [game.start()]
-    for state in itertools.islice(iter(lambda: stack.pop() if stack else None, None), 60):
-        if state.is_terminal():
-            continue
-        player = state.current_player()
-        exact = {a: value(state.child(a), player) for a in state.legal_actions()}
-        assert solver.evaluate(state).values == exact
-        stack += [state.child(a) for a in exact]
+    layer = [game.start()]
+    for _ in range(4):
+        for state in layer:
+            player = state.current_player()
+            exact = {a: value(state.child(a), player) for a in state.legal_actions()}
+            assert solver.evaluate(state).values == exact
+        children = [state.child(action) for state in layer for action in state.legal_actions()]
+        layer = [child for child in children if not child.is_terminal()][:20]
+    assert layer
 
 
 def test_uniform_play_is_openspiels():
