@@ -62,7 +62,7 @@ def main(options: argparse.Namespace) -> int:
     check_number("--target", options.target, "(0, 1]")
     for name in ("samples", "tokens", "seconds"):
         if (most := getattr(options, name)) is not None:
-            check_number(f"--{name}", most, "(0, inf)")
+            check_number(f"--{name}", most, "(0, inf)" if name == "seconds" else "[1, inf)")
     budget = Budget(samples=options.samples, tokens=options.tokens, seconds=options.seconds)
     recipes = [load_recipe(path, options.overrides, start=options.task) for path in options.recipes]
 
@@ -77,9 +77,7 @@ def main(options: argparse.Namespace) -> int:
         seeds=range(1, options.seeds + 1),
         budget=budget,
         runs_dir=options.runs,
-        base_dirs=[path.parent for path in options.recipes]
-        if options.task is None
-        else [options.task.parent] * len(recipes),
+        base_dirs=[path.parent for path in options.recipes],
         on_course=tell,
     )
     found = standings(courses, target=options.target)
@@ -88,7 +86,7 @@ def main(options: argparse.Namespace) -> int:
     else:
         print(table(found, target=options.target))
     if options.svg is not None:
-        title = f"Held-out pass rate on {recipes[0].environment.name}, {options.seeds} seeds"
+        title = f"Held-out pass rate on {recipes[0].environment.name}, {options.seeds} seed{'s' * (options.seeds > 1)}"
         with replace_file(options.svg) as file:
             file.write(comparison_chart(found, target=options.target, title=title).encode())
     return 0

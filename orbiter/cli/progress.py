@@ -253,6 +253,6 @@ def print_ending(
     train, teach = recipe.train, recipe.teach
     # Only what the cold start does with the demonstrations can be done again.
     repeats = train is not None and teach is not None and train.algorithm == teach.algorithm
-    if repeats and recipe.curate.keep != "none":
+    if repeats and recipe.curate.keep != "none" and not recipe.stages:
         control = again(f"name={recipe.name}-control", "curate.keep=none")
         say(f"  {control}   # the control: the demonstrations again")

@@ -35,7 +35,7 @@ def _legend(found: Sequence[Standing]) -> Iterator[str]:
     for place, standing in enumerate(found):
         y = _TOP + 20 + 22 * place
         yield f'<rect x="{_WIDTH - _RIGHT + 20}" y="{y - 9}" width="14" height="10" fill="{_colour(place)}"/>'
-        yield f'<text x="{_WIDTH - _RIGHT + 42}" y="{y}">{show(standing.recipe, limit=22)}</text>'
+        yield f'<text x="{_WIDTH - _RIGHT + 42}" y="{y}">{show(standing.recipe, limit=16)}</text>'
 
 
 def _panel(found: Sequence[Standing], cost: str, *, top: int, target: float) -> Iterator[str]:
@@ -60,6 +60,7 @@ def _panel(found: Sequence[Standing], cost: str, *, top: int, target: float) -> 
         f'<text x="{x(end / 2):.1f}" y="{top + _PANEL + 38}" class="m">{cost} after the cold start</text>'
         f'<line x1="{_LEFT}" y1="{y(target):.1f}" x2="{x(end):.1f}" y2="{y(target):.1f}" '
         'stroke="#111827" stroke-dasharray="5 4"/>'
+        f'<text x="{x(end) + 6:.1f}" y="{y(target) + 4:.1f}" class="s">target</text>'
     )
     for place, course in courses:
         points = " ".join(f"{x(m.spent[cost]):.1f},{y(m.rate):.1f}" for m in course.marks)

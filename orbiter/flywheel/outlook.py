@@ -187,6 +187,11 @@ def told(found: Outlook) -> list[str]:
         "least": "its least g (95 %)",
         "forecast": "the audit's least g",
     }
+    if found.rate == 0:
+        lines.append(
+            f"to a held-out pass rate of {found.target:g}: no answer passed, and odds of 0 grow by no factor"
+        )
+        names = {}
     for name, what in names.items():
         way: Way | None = getattr(found, name)
         if way is None or way.rounds == 0:

@@ -66,7 +66,8 @@ def load_recipe(
     if start is not None:
         _, other = _read(Path(start))
         data = {key: value for key, value in data.items() if key not in START}
-        data |= {key: other[key] for key in START if key in other}
+        folder = Path(start).parent.resolve()
+        data |= {key: _placed(other[key], folder) for key in START if key in other}
     try:
         overlay = data.pop(SCALE, None)
         if scale:
@@ -110,6 +111,18 @@ def _read(path: Path) -> tuple[yaml.Node | None, dict[str, Any]]:
     if not isinstance(data, dict):
         raise RecordError(f"must be a mapping of fields, got {show(data)}", source=str(path))
     return root, data
+
+
+def _placed(value: Any, folder: Path) -> Any:
+    """Return plain data whose parts by file name their files wherever the recipe is that takes them over."""
+    if isinstance(value, dict):
+        return {key: _placed(item, folder) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_placed(item, folder) for item in value]
+    by_file = (
+        isinstance(value, str) and ".py:" in value and (folder / value.rpartition(":")[0]).is_file()
+    )
+    return str(folder / value) if by_file else value
 
 
 _NO_SCALE = "the recipe says there what changes for a real model; this one has no such section"

@@ -182,6 +182,7 @@ def _log2_odds(passed: int, valid: int) -> float:
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     columns: list[tuple[str, Any]] = [
         ("round", lambda r: str(r["round"])),
+        ("stage", lambda r: show(str(r.get("name", "")))),
         ("yield", lambda r: _rate(r, "yield")),
         ("kept / sampled", lambda r: _made(r, f"{r.get('kept', 0):,} / {r.get('sampled', 0):,}")),
         ("duplicates", lambda r: _made(r, f"{(r.get('decisions') or {}).get('duplicate', 0):,}")),

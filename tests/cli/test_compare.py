@@ -54,11 +54,12 @@ def test_a_table_a_plot_and_json(orbiter, tmp_path):
 
 def test_the_start_of_one_recipe_for_all(orbiter, tmp_path):
     write(tmp_path, two=2, three=3)
-    (tmp_path / "start.yaml").write_text(
+    (tmp_path / "away").mkdir()
+    (tmp_path / "away/start.yaml").write_text(
         RECIPES.replace("length: 4", "length: 3").replace("SAMPLES", "9")
     )
     said = orbiter(
-        "compare", "two.yaml", "three.yaml", "--seeds", 1, "--task", "start.yaml", "--json"
+        "compare", "two.yaml", "three.yaml", "--seeds", 1, "--task", "away/start.yaml", "--json"
     )
     assert said.code == 0
     recipe = (tmp_path / "runs/two-1/recipe.yaml").read_text()
@@ -72,6 +73,7 @@ def test_wrong_arguments_are_one_line(orbiter, tmp_path):
         (["--seeds", 0], "--seeds must be an integer >= 1, got 0"),
         (["--target", 2], "--target must be a number in (0, 1], got 2.0"),
         (["--samples", -1], "--samples must be"),
+        (["--samples", 0.5], "--samples must be a number >= 1, got 0.5"),
         (["--task", "none.yaml"], "recipe 'none.yaml' does not exist"),
     ):
         said = orbiter("compare", "two.yaml", *arguments)

@@ -230,6 +230,9 @@ def test_a_recipe_that_learns_from_a_cold_start_has_a_control(recipe, capsys):
     assert "curate.keep=none   # the control" in ending(recipe, capsys, *learning)
     assert "control" not in ending(recipe, capsys, *learning, "curate.keep=none")
     assert "control" not in ending(recipe, capsys)
+    # A stage may name the rows that it trains on, whatever is kept.
+    graph = ("rounds=1", "stages.one.generate.tasks=3", "stages.one.train.max_steps=3")
+    assert "control" not in ending(recipe, capsys, *learning, *graph)
 
 
 def test_a_finished_run_says_only_that(recipe, capsys):

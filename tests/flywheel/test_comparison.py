@@ -112,6 +112,20 @@ def test_different_starts_are_refused_and_one_may_be_given_to_all(files):
     assert courses[0].marks[0] == courses[1].marks[0]
 
 
+def test_a_start_from_another_folder_brings_its_own_files(files):
+    away = files / "away"
+    away.mkdir()
+    (files / "mine.py").rename(away / "theirs.py")
+    start = (files / "fast.yaml").read_text().replace("mine.py", "theirs.py")
+    (away / "start.yaml").write_text(start)
+    (files / "mine.py").write_text(PARTS.replace('"rising"', '"own"'))
+    (course,) = run(files, start=away / "start.yaml", seeds=[1], names=["slow"])
+    assert len(course.marks) == 5
+    recipe = (files / "runs/slow-1/recipe.yaml").read_text()
+    assert f"{away}/theirs.py:Rising" in recipe
+    assert "backend: mine.py:Rising" in recipe
+
+
 def test_two_recipes_of_one_name_are_refused(files):
     with pytest.raises(
         ConfigError, match="names of compared recipes must differ, got 'fast' twice"
@@ -157,5 +171,6 @@ def test_the_plot_is_xml_with_a_line_per_run_in_each_panel_and_escapes_names():
     root = ET.fromstring(svg)
     space = "{http://www.w3.org/2000/svg}"
     assert len(root.findall(f"{space}polyline")) == 2 * 3
+    assert [text.text for text in root.iter(f"{space}text")].count("target") == 2
     assert "<b>" not in svg
     assert json.dumps("&lt;b&gt;, seed 2")[1:-1] in svg

@@ -50,6 +50,12 @@ def test_a_run_that_falls_never_gets_there_and_one_that_is_there_needs_no_way():
     assert told(there) == ["the held-out pass rate of 0.950 has reached 0.9"]
 
 
+def test_from_no_pass_at_all_no_multiplier_leads_anywhere():
+    assert told(outlook(rounds(0, 0), AUDIT)) == [
+        "to a held-out pass rate of 0.9: no answer passed, and odds of 0 grow by no factor"
+    ]
+
+
 def test_nothing_measured_is_no_outlook():
     assert told(outlook([summarise_round(0, {}, before=None, audit={})], {})) == []
 

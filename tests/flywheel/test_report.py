@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from orbiter.errors import LedgerError
 from orbiter.flywheel import Flywheel, load_recipe
 from orbiter.flywheel.page import page, show
-from orbiter.flywheel.report import write_report
+from orbiter.flywheel.report import _table, write_report
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -234,6 +234,18 @@ def test_a_round_that_sampled_nothing_has_blanks_and_not_zeros(small):
     rows = small.read_text().split("<tbody>")[1].split("</tr>")
     assert rows[0].startswith("<tr><td>0</td><td></td><td></td><td></td><td></td><td>")
     assert rows[1].startswith("<tr><td>1</td><td>0.")
+
+
+def test_a_round_of_a_graph_names_its_stage():
+    rows = [{"round": 0}, {"round": 1, "name": "<first>"}]
+    rows = [
+        {**row, "seconds": 1, "generate_s": 0, "verify_s": 0, "train_s": 0, "own_s": 1}
+        for row in rows
+    ]
+    table = _table(rows)
+    assert '<th scope="col">stage</th>' in table
+    assert "<td>&lt;first&gt;</td>" in table
+    assert "stage" not in _table(rows[:1])
 
 
 def test_a_folder_without_a_run_has_no_report(tmp_path):
