@@ -18,7 +18,7 @@ ILLEGAL = Verdict.failed("illegal move")
 class Position:
     """One position, reached by one history: what was asked, and what each move was called and worth."""
 
-    __slots__ = ("asked", "children", "key", "moves", "seat", "state")
+    __slots__ = ("after", "asked", "key", "moves", "seat", "state")
 
     def __init__(self, game: Game, state: Any) -> None:
         self.state = state
@@ -26,7 +26,7 @@ class Position:
         self.asked: dict[str, str] = {}
         self.key = ""
         self.moves: dict[int, tuple[dict[str, str], Verdict | None]] = {}
-        self.children: dict[int, Position] = {}
+        self.after: dict[int, Position] = {}
         if self.seat >= 0:
             prompt = game.prompt(state)
             self.asked = {"role": "user", "content": prompt}
@@ -53,9 +53,9 @@ class Positions:
 
     def after(self, position: Position, action: int) -> Position:
         """Return the position that an action leads to."""
-        child = position.children.get(action)
+        child = position.after.get(action)
         if child is None:
-            child = position.children[action] = Position(self.game, position.state.child(action))
+            child = position.after[action] = Position(self.game, position.state.child(action))
             self._count += 1
         return child
 

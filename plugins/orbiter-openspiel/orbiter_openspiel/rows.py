@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from orbiter.records import Verdict
 from orbiter_openspiel.arena import PlayedGame
@@ -16,21 +16,11 @@ KEEP = ("graded", "duplicate", "returns", "all", "winners")
 ROWS = ("moves", "games")
 
 
-class _Turn(NamedTuple):
-    """One answer: how many actions came before, the position, the message, and the verdict if moves are graded."""
+_Turn = tuple[int, Position, dict[str, str], Verdict | None]
+"""One answer: how many actions came before, the position, the message, and the verdict if moves are graded."""
 
-    ply: int
-    position: Position
-    message: dict[str, str]
-    verdict: Verdict | None
-
-
-class _Seat(NamedTuple):
-    """Who played what: the game, the seat, and the names of the players by seat."""
-
-    played: PlayedGame
-    seat: int
-    labels: list[str]
+_Seat = tuple[PlayedGame, int, list[str]]
+"""Who played what: the game, the seat, and the names of the players by seat."""
 
 
 class RowWriter:
@@ -75,7 +65,7 @@ class RowWriter:
             scores = self._scores(group, played)
             for seat, turns in enumerate(self._turns(played)):
                 if turns and not (winners and scores[seat] < 1.0):
-                    yield from write(_Seat(played, seat, labels), turns, scores[seat])
+                    yield from write((played, seat, labels), turns, scores[seat])
 
     def _turns(self, played: PlayedGame) -> list[list[_Turn]]:
         """Return what each seat was asked and answered."""
@@ -88,11 +78,11 @@ class RowWriter:
                     message, verdict = positions.illegal(illegal[ply])
                 else:
                     message, verdict = positions.move(position, action)
-                turns[position.seat].append(_Turn(ply, position, message, verdict))
+                turns[position.seat].append((ply, position, message, verdict))
             position = positions.after(position, action)
         if (last := len(played.history)) in illegal:
             message, verdict = positions.illegal(illegal[last])
-            turns[position.seat].append(_Turn(last, position, message, verdict))
+            turns[position.seat].append((last, position, message, verdict))
         return turns
 
     def _scores(self, group: Sequence[PlayedGame], played: PlayedGame) -> Sequence[float]:
@@ -110,7 +100,7 @@ class RowWriter:
         ]
 
     def _move_rows(self, of: _Seat, turns: list[_Turn], score: float) -> Iterator[dict[str, Any]]:
-        illegal, history = of.played.illegal, of.played.history
+        illegal, history = of[0].illegal, of[0].history
         for ply, position, message, verdict in turns:
             own: float | None = score if verdict is None else verdict.score
             if ply in illegal:
@@ -126,17 +116,17 @@ class RowWriter:
             yield row
 
     def _game_rows(self, of: _Seat, turns: list[_Turn], score: float) -> Iterator[dict[str, Any]]:
-        played = of.played
-        wrong = [turn.ply for turn in turns if turn.ply in played.illegal] if played.illegal else []
+        played, seat, _ = of
+        wrong = [ply for ply, *_ in turns if ply in played.illegal] if played.illegal else []
         if wrong and self.keep == "winners":
             return
         own: float | None = 0.0 if wrong else score
-        verdicts = [turn.verdict for turn in turns if turn.verdict is not None]
+        verdicts = [verdict for *_, verdict in turns if verdict is not None]
         verdict = _verdict_on_all(verdicts) if verdicts else None
         if verdict is not None:
             own = verdict.score
-        messages = [message for turn in turns for message in (turn.position.asked, turn.message)]
-        key = f"selfplay-{self.seed}-{played.index}-{of.seat}"
+        messages = [one for _, position, said, _ in turns for one in (position.asked, said)]
+        key = f"selfplay-{self.seed}-{played.index}-{seat}"
         row = self._row(of, key, messages, own, played.history)
         if verdict is not None:
             row["verdict"] = verdict.to_row()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -195,7 +197,7 @@ class SelfPlaySynthesiser(DataSynthesiser):
             raise ConfigError("write plays teachers alone", hint="await generate(count), and write its rows")  # fmt: skip
         counts: Counter[str] = Counter()
         if workers == 1:
-            with replace_file(path) as file:
+            with replace_file(path) as file, _no_collection():
                 for line in self.lines_of(range(games), counts):
                     file.write(line)
         else:
@@ -242,3 +244,15 @@ class SelfPlaySynthesiser(DataSynthesiser):
         size = self.arena.group_size
         for start in range(0, len(played), size):
             yield played[start : start + size]
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keep the garbage collector from looking through the remembered positions again and again; nothing here is a cycle."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

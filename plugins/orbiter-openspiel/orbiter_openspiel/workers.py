@@ -6,6 +6,7 @@ and does not import the caller's script. Options and answers are JSON, and lines
 
 from __future__ import annotations
 
+import gc
 import queue
 import subprocess
 import sys
@@ -125,6 +126,7 @@ def serve(questions: IO[bytes], answers: IO[bytes]) -> None:
     """Play the games that are asked for until there are no more questions: the worker's end."""
     from orbiter_openspiel.selfplay import SelfPlaySynthesiser
 
+    gc.disable()  # as where one process plays: nothing here is a cycle
     synthesiser = SelfPlaySynthesiser(**orjson.loads(questions.readline()))
     for question in questions:
         counts: Counter[str] = Counter()
