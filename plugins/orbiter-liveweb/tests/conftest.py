@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from orbiter_liveweb.cache import Cache
+from orbiter_liveweb.record import redirect
+from orbiter_liveweb.snapshot import Snapshot
 from orbiter_liveweb.synthetic import build
 from orbiter_liveweb.teacher import TeacherGenerator
+
+from orbiter.records import Message, Trajectory
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +38,7 @@ def own_web(web, tmp_path) -> Cache:
 
 @pytest.fixture(scope="module")
 def chromium():
-    """A headless Chromium."""
+    """A headless Chromium. Only test_browser.py asks for it: while it is open, its thread can run no other event loop."""
     pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     from orbiter_liveweb.chromium import chromium_path, launched
 
@@ -43,3 +50,91 @@ def chromium():
         pytest.skip(error.message)
     with launched() as browser:
         yield browser
+
+
+HOME = "https://a.example/"
+PAGES = {
+    "": """<title>Home</title><a href="/long#there">Long</a><a href="/long#there">Long</a><a href="mailto:x@y">Mail</a><a href="/gone">Gone</a>
+        <a href="#low">Low</a><a href="moved">Moved</a>
+        <form action="/find"><label>Word <input name=q></label><input type=hidden name=k value="v w"><input type=checkbox name=c checked>
+        <select name=s><option value=1>one<option value=2 selected>two</select><button name=b value=go>Find</button></form>
+        <form action="/find" method=post><input aria-label="Secret" name=p><button>Send</button></form><button type=button>Idle</button>
+        <textarea aria-label="Area"></textarea><input aria-label="Fixed" readonly><input aria-label="Off" disabled><h2 id=low>Low</h2>""",
+    "long": "<title>Long</title>" + "".join(f"<p id=p{n}>line {n}</p>" for n in range(100)) + "<h2 id=there>there</h2><p>end",
+    "find?q=x+y&k=v+w&c=on&s=2&b=go": "<title>Found</title><p>found",
+    "find?q=x&k=v+w&c=on&s=2&b=go": "<title>Found less</title><p>found",
+    "slow": '<title>Slow</title><meta http-equiv="refresh" content="5; url=/done"><p>wait',
+    "done": "<title>Done</title><p>done",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def forms(tmp_path_factory) -> Cache:
+    """Pages with every kind of form, link and refresh; the first is https://a.example/."""
+    made = Cache(tmp_path_factory.mktemp("pages"), create=True)
+    when = {"fetched_at": "2024-05-01T12:00:00Z", "source": "http"}
+    made.put_all(Snapshot.of_page(HOME + path, html, **when) for path, html in PAGES.items())
+    made.put(redirect(f"{HOME}moved", f"{HOME}done", **when))
+    return made
+
+
+HTML = "text/html; charset=utf-8"
+SERVED = {
+    "/": (200, HTML, b"<title>Home</title><p>home <a href='/b?utm_source=x'>b</a> <a href='/c'>c</a> <a href='/private/d'>d</a> <a href='http://other.example/'>o</a>"),
+    "/b": (200, HTML, b"<title>B</title><p>b <a href='/'>home</a><p id=x></p><script>document.getElementById('x').textContent = 'made by a script'</script>"),
+    "/c": (200, HTML, b"<title>Just a moment...</title><p>Checking"),
+    "/file": (200, "application/pdf", b"%PDF"),
+    "/gone": (404, HTML, b"<p>not here"),
+    "/robots.txt": (200, "text/plain", b"User-agent: *\nDisallow: /private/\n"),
+    "/private/d": (200, HTML, b"<p>private"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def server():
+    """A site on loopback: its address, and its pages by path, each a status, a type and a body."""
+    pages = dict(SERVED)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            if self.path == "/moved":
+                self.send_response(301)
+                self.send_header("Location", "/b")
+                self.end_headers()
+                return
+            status, kind, body = pages.get(self.path.split("?")[0], pages["/gone"])
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", pages
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+EVIL = "</pre><script>alert(1)</script><img src=x onerror=alert(2)> \u202e [ref=1]"
+
+
+@pytest.fixture
+def evil() -> Trajectory:
+    """A row each text of which tries to be markup."""
+    made = {
+        "id": EVIL,
+        "type": "function",
+        "function": {"name": EVIL, "arguments": json.dumps({EVIL: EVIL})},
+    }
+    odd = ({"id": "x"}, 3, {"id": "y", "function": {"name": "goto", "arguments": "{"}})
+    messages = (
+        Message("system", EVIL), Message("user", EVIL), Message("assistant", EVIL, tool_calls=(made, *odd)),
+        Message("tool", f"URL: {EVIL}\nTitle: {EVIL}\n\n- link \"{EVIL}\":\n  - /url: {EVIL}\n{EVIL}", tool_call_id=EVIL), Message("assistant", EVIL),
+    )  # fmt: skip
+    return Trajectory(messages, EVIL, EVIL, 0.5, generator=EVIL, model=EVIL)

@@ -1,12 +1,14 @@
 import hashlib
 import json
+import shutil
 
 import pytest
+from orbiter_liveweb.cache import Cache
 from orbiter_liveweb.rendering import render
 
 from orbiter import jsonl
 from orbiter.cli import main
-from orbiter.records import Message, Trajectory
+from orbiter.records import Trajectory
 
 
 def run(capsys, *arguments):
@@ -28,16 +30,14 @@ def test_a_web_is_made_checked_and_taught_from(tmp_path, capsys):
     code, out, _ = run(capsys, "view", tmp_path / "rows.jsonl", "-n", 59)
     assert (code, out) == (0, f"{tmp_path / 'rows.59.html'}\n")
     assert rows[59].task_id in (tmp_path / "rows.59.html").read_text()
-    assert run(capsys, "export", tmp_path / "web", tmp_path / "web.har")[0] == 0
-    assert run(capsys, "import", tmp_path / "web.har", "--cache", tmp_path / "again")[0] == 0
-    assert run(capsys, "check", tmp_path / "again") == (0, "0 errors and 0 notes\n", "")
-    assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "again",
-        "rows.59.html",
-        "rows.jsonl",
-        "web",
-        "web.har",
-    ]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["rows.59.html", "rows.jsonl", "web"]
+
+
+def test_a_cache_goes_out_and_comes_in(forms, tmp_path, capsys):
+    assert run(capsys, "export", forms.folder, tmp_path / "x.har")[0] == 0
+    code, out, _ = run(capsys, "import", tmp_path / "x.har", "--cache", tmp_path / "again")
+    assert (code, out.split(",")[0]) == (0, f"{len(forms.urls())} pages imported")
+    assert run(capsys, "check", tmp_path / "again")[0] == 0
 
 
 def test_a_corpus_of_poor_coverage_is_not_written(web, tmp_path, capsys):
@@ -57,7 +57,8 @@ def test_a_corpus_of_poor_coverage_is_not_written(web, tmp_path, capsys):
     assert run(capsys, *options, "--no-gate")[0] == 0
 
 
-def test_a_fault_of_a_cache_is_named(own_web, capsys):
+def test_a_fault_of_a_cache_is_named(forms, tmp_path, capsys):
+    own_web = Cache(shutil.copytree(forms.folder, tmp_path / "web"))
     url = own_web.urls()[3]
     own_web.path_of(url).unlink()
     code, out, _ = run(capsys, "check", own_web.folder)
@@ -123,44 +124,11 @@ def test_a_machine_without_chromium_is_told_what_to_install(tmp_path, monkeypatc
     assert not (tmp_path / "c").exists()
 
 
-EVIL = "</pre><script>alert(1)</script><img src=x onerror=alert(2)> \u202e [ref=1]"
-
-
-@pytest.fixture
-def evil():
-    made = {
-        "id": EVIL,
-        "type": "function",
-        "function": {"name": EVIL, "arguments": json.dumps({EVIL: EVIL})},
-    }
-    odd = ({"id": "x"}, 3, {"id": "y", "function": {"name": "goto", "arguments": "{"}})
-    messages = (
-        Message("system", EVIL), Message("user", EVIL), Message("assistant", EVIL, tool_calls=(made, *odd)),
-        Message("tool", f"URL: {EVIL}\nTitle: {EVIL}\n\n- link \"{EVIL}\":\n  - /url: {EVIL}\n{EVIL}", tool_call_id=EVIL), Message("assistant", EVIL),
-    )  # fmt: skip
-    return Trajectory(messages, EVIL, EVIL, 0.5, generator=EVIL, model=EVIL)
-
-
 def test_a_hostile_row_is_shown_as_text(evil):
     page = render(evil)
     assert "<script" not in page
     assert "<img" not in page
     assert page.count("&lt;script&gt;") > 8
-
-
-@pytest.mark.xdist_group("browser")
-def test_a_browser_shows_a_hostile_row_and_does_nothing_else(evil, teacher, tmp_path, chromium):
-    path, happened = tmp_path / "x.html", []
-    for row in (evil, teacher.compose(seed=1).trajectory):
-        path.write_text(render(row))
-        tab = chromium.new_page(viewport={"width": 500, "height": 800})
-        happened.clear()
-        for event in ("dialog", "console", "pageerror", "request"):
-            tab.on(event, lambda what, event=event: happened.append(event))
-        tab.goto(path.as_uri())
-        assert happened == ["request"]  # the page itself
-        assert tab.evaluate("document.documentElement.scrollWidth") <= 500
-        tab.close()
 
 
 def test_a_page_is_the_same_again(teacher):

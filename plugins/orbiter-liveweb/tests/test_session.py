@@ -3,41 +3,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from orbiter_liveweb.browser import CacheBrowser
-from orbiter_liveweb.cache import Cache
-from orbiter_liveweb.record import redirect
 from orbiter_liveweb.session import ACTIONS, Session, call, tool_schemas
-from orbiter_liveweb.snapshot import Snapshot
 
 from orbiter.tasks.toolbox import tools_of
 
 HOME = "https://a.example/"
-PAGES = {
-    "": """<title>Home</title><a href="/long#there">Long</a><a href="/long#there">Long</a><a href="mailto:x@y">Mail</a><a href="/gone">Gone</a>
-        <a href="#low">Low</a><a href="moved">Moved</a>
-        <form action="/find"><label>Word <input name=q></label><input type=hidden name=k value="v w"><input type=checkbox name=c checked>
-        <select name=s><option value=1>one<option value=2 selected>two</select><button name=b value=go>Find</button></form>
-        <form action="/find" method=post><input aria-label="Secret" name=p><button>Send</button></form><button type=button>Idle</button>
-        <textarea aria-label="Area"></textarea><input aria-label="Fixed" readonly><input aria-label="Off" disabled><h2 id=low>Low</h2>""",
-    "long": "<title>Long</title>" + "".join(f"<p id=p{n}>line {n}</p>" for n in range(100)) + "<h2 id=there>there</h2><p>end",
-    "find?q=x+y&k=v+w&c=on&s=2&b=go": "<title>Found</title><p>found",
-    "find?q=x&k=v+w&c=on&s=2&b=go": "<title>Found less</title><p>found",
-    "slow": '<title>Slow</title><meta http-equiv="refresh" content="5; url=/done"><p>wait',
-    "done": "<title>Done</title><p>done",
-}  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    made = Cache(tmp_path_factory.mktemp("pages"), create=True)
-    when = {"fetched_at": "2024-05-01T12:00:00Z", "source": "http"}
-    made.put_all(Snapshot.of_page(HOME + path, html, **when) for path, html in PAGES.items())
-    made.put(redirect(f"{HOME}moved", f"{HOME}done", **when))
-    return made
 
 
 @pytest.fixture
-def session(cache):
-    made = Session(lambda: CacheBrowser(cache))
+def session(forms):
+    made = Session(lambda: CacheBrowser(forms))
     assert made.goto(HOME).startswith("URL: https://a.example/\nTitle: Home\n\n- link")
     return made
 
@@ -170,31 +145,9 @@ _CALLS = st.one_of(
 
 @settings(max_examples=40)
 @given(st.lists(_CALLS, max_size=8))
-def test_a_session_depends_on_its_calls_alone_and_never_raises(cache, calls):
+def test_a_session_depends_on_its_calls_alone_and_never_raises(forms, calls):
     shown = []
     for _ in range(2):
-        session = Session(lambda: CacheBrowser(cache))
+        session = Session(lambda: CacheBrowser(forms))
         shown.append([call(session, name, arguments) for name, arguments in calls])
     assert shown[0] == shown[1]
-
-
-@pytest.mark.xdist_group("browser")
-def test_chromium_shows_the_same_after_every_action(cache, chromium):
-    from orbiter_liveweb.chromium import ChromiumBrowser
-
-    ours = Session(lambda: CacheBrowser(cache))
-    theirs = Session(lambda: ChromiumBrowser(cache, chromium))
-    calls = [
-        ("goto", {"url": "https://gone.example/"}), ("view_more", {}), ("goto", {"url": HOME}), ("click", {"ref": 4}), ("click", {"ref": 3}),
-        ("click_role", {"role": "button", "name": "Idle"}), ("type_role", {"role": "textbox", "name": "Secret", "text": "p"}),
-        ("press", {"key": "Enter"}), ("click", {"ref": 5}), ("type", {"ref": 7, "text": "x yz"}), ("press", {"key": "Backspace"}),
-        ("press", {"key": "Enter"}), ("goto", {"url": HOME}), ("type", {"ref": 7, "text": "x"}),
-        ("click_role", {"role": "button", "name": "Find"}), ("goto", {"url": f"{HOME}long#there"}), ("scroll", {"direction": "up"}),
-        ("goto", {"url": HOME}), ("click", {"ref": 1}), ("goto", {"url": HOME}), ("click_role", {"role": "link", "name": "Moved"}),
-        ("type_role", {"role": "textbox", "name": "Fixed", "text": "x"}), ("goto", {"url": f"{HOME}slow"}), ("wait", {"seconds": 1}),
-        ("wait", {"seconds": 5}), ("stop", {"answer": "x"}),
-    ]  # fmt: skip
-    try:
-        assert [call(theirs, *one) for one in calls] == [call(ours, *one) for one in calls]
-    finally:
-        theirs.reset(None)
