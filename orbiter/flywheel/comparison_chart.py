@@ -35,7 +35,12 @@ def _legend(found: Sequence[Standing]) -> Iterator[str]:
     for place, standing in enumerate(found):
         y = _TOP + 20 + 22 * place
         yield f'<rect x="{_WIDTH - _RIGHT + 20}" y="{y - 9}" width="14" height="10" fill="{_colour(place)}"/>'
-        yield f'<text x="{_WIDTH - _RIGHT + 42}" y="{y}">{show(standing.recipe, limit=16)}</text>'
+        yield f'<text x="{_WIDTH - _RIGHT + 42}" y="{y}">{show(_short(standing.recipe))}</text>'
+
+
+def _short(name: str, size: int = 20) -> str:
+    """Return a name that fits beside the plot."""
+    return name if len(name) <= size else f"{name[: size - 1]}…"
 
 
 def _panel(found: Sequence[Standing], cost: str, *, top: int, target: float) -> Iterator[str]:

@@ -390,6 +390,7 @@ def test_a_graph_that_cannot_be_walked_is_refused_where_it_is_read(wheel, stages
         ("  a: {data: [none.jsonl], train: {algorithm: dpo}}\n", "stages.a.data names the file 'none.jsonl', which does not exist"),
         ("  a: {train: {algorithm: ppo}}\n", "must be one of sft, grpo, dpo, kto, reward, got 'ppo'"),
         ("  a: {generate: {}, gates: {max_fpr: 0.1}}\n", "stages.a.gates.max_fpr needs an audit of the verifier"),
+        ("  a: {generate: {}, verifier: {name: exact}, gates: {max_fpr: 0.1}}\n", "stages.a.gates.max_fpr bounds the errors of the run's verifier"),
         ("  a: {train: {algorithm: sft}, gates: {max_kl: 1}}\n", "stages.a.gates.max_kl needs a policy that tells log-probabilities"),
         ("  a: {generate: {}, revise: {constitution: none.yaml}}\n", "none.yaml' cannot be read"),
         ("  a: {train: {algorithm: grpo}, rewards: [{name: lenght}]}\n", "unknown verifier 'lenght'"),

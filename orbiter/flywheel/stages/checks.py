@@ -64,6 +64,11 @@ def _check_revise(wheel: Flywheel, name: str, stage: Stage) -> None:
 
 def _check_gates(wheel: Flywheel, place: str, stage: Stage) -> None:
     gates = stage.gates
+    if gates.max_fpr is not None and stage.verifier is not None:
+        raise ConfigError(
+            f"{place}.gates.max_fpr bounds the errors of the run's verifier, and the stage has one of its own",
+            hint="audit that one with orbiter audit, and set gates: {max_fpr: null} in the stage",
+        )
     if gates.max_fpr is not None and wheel.recipe.evaluate.audit == 0:
         raise ConfigError(
             f"{place}.gates.max_fpr needs an audit of the verifier, got evaluate.audit=0",

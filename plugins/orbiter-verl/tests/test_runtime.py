@@ -331,6 +331,15 @@ class TestServer:
         with pytest.raises(KeyError, match="rollout model has no weight 'x'"):
             await server.load_weights({"x": torch.zeros(1)})
 
+    async def test_who_waits_no_longer_holds_nobody_up(self, server, nano):
+        await self.load(server, nano, 1)
+        asked = [asyncio.create_task(self.ask(server, sample=(n, 0))) for n in range(2)]
+        await asyncio.sleep(0)
+        asked[0].cancel()
+        async with asyncio.timeout(30):
+            assert (await asked[1]).token_ids
+            assert (await self.ask(server)).token_ids
+
     async def test_an_error_reaches_those_who_wait(self, server, nano):
         await self.load(server, nano, 1)
         with pytest.raises(IndexError):

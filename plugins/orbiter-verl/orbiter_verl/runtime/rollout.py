@@ -116,11 +116,13 @@ class Server:
         try:
             outputs = await asyncio.to_thread(self._generate, items)
         except Exception as error:  # goes to those who wait for it
-            for item in items:
-                item[-1].set_exception(error)
+            for *_, answer in items:
+                if not answer.done():  # who asked may have been cancelled
+                    answer.set_exception(error)
             return
-        for item, output in zip(items, outputs):
-            item[-1].set_result(output)
+        for (*_, answer), output in zip(items, outputs):
+            if not answer.done():
+                answer.set_result(output)
 
     @torch.inference_mode()
     def _generate(self, items: Sequence[tuple[Any, ...]]) -> list[TokenOutput]:
