@@ -11,6 +11,7 @@ repeats. Bars: 0.95 on one core and 1.85 on two, from searches of a few hundred 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import platform
 import statistics
@@ -100,7 +101,7 @@ def measure(setting: Setting, *, repeats: int, seconds: float) -> bool:
             clocks.append((time.process_time(), time.perf_counter()))
             bare_twice(setting, games)
             clocks.append((time.process_time(), time.perf_counter()))
-            cpu, wall = ([b[i] - a[i] for a, b in zip(clocks, clocks[1:])] for i in (0, 1))
+            cpu, wall = ([b[i] - a[i] for a, b in itertools.pairwise(clocks)] for i in (0, 1))
             one.append(cpu[0] / cpu[1])
             two.append(wall[0] / wall[2])
             ceiling.append(wall[0] / wall[3])

@@ -139,3 +139,20 @@ def test_ones_own_parts_keep_their_contracts(parts):
     check_verifier(make, probes(environment, make(), count=5, seed=0, families=NEAR_MISSES))
     tasks = [environment.task(index, seed=0) for index in range(5)]
     check_policy(parts["MyPolicy"], [Request(messages=task.messages, seed=3) for task in tasks])
+
+
+@pytest.mark.slow
+def test_the_example_of_self_play_teaches_and_measures(tmp_path):
+    script = EXAMPLES / "self_play" / "kuhn_grading.py"
+    sizes = ["--seeds", "1", "--games", "100", "--steps", "4"]
+    done = subprocess.run(
+        [sys.executable, str(script), *sizes], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    table = [line.split() for line in done.stdout.splitlines()]
+    assert [row[1] for row in table[1:3]] == ["winners", "graded"]
+    assert all(0 < float(row[3]) < 3 and 0 <= float(row[7]) <= 1 for row in table[1:3])
+    assert table[5:7] == [
+        ["winners,", "imitated", "exactly:", "0.755"],
+        ["graded,", "imitated", "exactly:", "0.167"],
+    ]
