@@ -105,6 +105,14 @@ class TestRewarding:
         assert "ValueError: boom" in first
         assert second is None
 
+    async def test_one_that_is_no_longer_waited_for_holds_no_other_up(self, manager):
+        found = manager(RewardSpec(name="len", fn=len))
+        asked = [asyncio.create_task(found.run_single(self.asked(found, "a"))) for _ in range(2)]
+        await asyncio.sleep(0)
+        asked[0].cancel()
+        async with asyncio.timeout(10):
+            assert (await asked[1])["reward_score"] == 1.0
+
     async def test_answers_that_come_together_are_scored_together_and_by_one_thread(self, manager):
         busy, calls = [0], []
 

@@ -99,11 +99,14 @@ class OrbiterRewardManager(RewardManagerBase):
                 )
             except Exception as error:  # goes to those who wait for it
                 for *_, answer in batch:
-                    answer.set_exception(error)
+                    if not answer.done():  # who asked may have been cancelled
+                        answer.set_exception(error)
                 continue
             traces = self._take_tracebacks()
             for i, (*_, answer) in enumerate(batch):
-                answer.set_result((*_outcome(rewards, i), traces if i == 0 else None))
+                if not answer.done():
+                    answer.set_result((*_outcome(rewards, i), traces))
+                    traces = None
 
     def _take_tracebacks(self) -> str | None:
         """Return the tracebacks that no sample carries yet."""
