@@ -114,9 +114,8 @@ class Composer:
             if first is not None and not found and attempt < _PATIENCE:
                 name = first
             else:
-                name = max(
-                    names, key=lambda one, slot=slot: item_seed(ENV, "template", seed, *slot, one)
-                )
+                draws = {one: item_seed(ENV, "template", seed, *slot, one) for one in names}
+                name = max(names, key=draws.__getitem__)
             question = self.topology.draw(name, item_stream(ENV, "question", seed, *slot, name))
             if question is not None and self.fits(self.topology.entities(question)):
                 found.setdefault(question.id, question)

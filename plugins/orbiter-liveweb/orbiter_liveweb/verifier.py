@@ -13,7 +13,7 @@ from attrs import frozen
 from orbiter.errors import ConfigError
 from orbiter.records import Message, Task, Trajectory, Verdict
 from orbiter.verify.calls import Call, TraceError, after_prompt, read_calls
-from orbiter.verify.verifier import Verifier, version_of
+from orbiter.verify.verifier import Verifier
 from orbiter_liveweb.answers import is_same, read_answers
 from orbiter_liveweb.browser import Browser, CacheBrowser
 from orbiter_liveweb.cache import Cache
@@ -89,7 +89,12 @@ class LiveWebVerifier(Verifier):
         self.cache = cache_dir if isinstance(cache_dir, Cache) else Cache(cache_dir)
         self.include_plugins = include_plugins
         self.cache_dir = str(self.cache.folder)
-        self.version = version_of(self, f"1;pages={_digest(self.cache)}")
+        # What the cache holds, not where it lies.
+        self.version = f"1;pages={_digest(self.cache)}"
+        if include_plugins is not None:
+            self.version += (
+                f";include_plugins={[str(getattr(p, 'name', p)) for p in include_plugins]}"
+            )
 
     def __getstate__(self) -> dict[str, Any]:
         # What is remembered of pages is made again where verdicts are made.

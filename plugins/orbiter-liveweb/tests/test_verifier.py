@@ -153,6 +153,7 @@ def test_the_question_is_that_of_the_id(verifier, made, teacher):
 
 def test_another_web_is_another_version(web, own_web, made):
     before = LiveWebVerifier(cache_dir=own_web).version
+    assert before == LiveWebVerifier(cache_dir=web).version  # a copy is no other web
     snapshot = own_web.get(own_web.urls()[0])
     own_web.put(attrs.evolve(snapshot, fetched_at="2001-01-01T00:00:00Z"))
     assert LiveWebVerifier(cache_dir=own_web).version != before

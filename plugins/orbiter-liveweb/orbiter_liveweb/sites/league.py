@@ -207,7 +207,7 @@ class NthClub(Template):
                 r'- link "([^"]+)" \[ref=[0-9]+\]:\n *- /url: /club/', "\n".join(guide.lines)
             )
             if len(names) >= int(place) or not guide.more():
-                return names[int(place) - 1]
+                return str(names[int(place) - 1])
 
     def truth(self, pages: Visited, variables: tuple[str, ...]) -> str | None:
         clubs = _clubs(pages, variables[0])
