@@ -219,9 +219,13 @@ def _mean_rate(courses: Sequence[Course]) -> Estimate:
 
 def _take_over(taught: Path, run: Path) -> None:
     """Give a run that has not begun the cold start of another; what is not the same job its backend refuses to take for it."""
-    source, target = taught / "checkpoints" / "round-0", run / "checkpoints" / "round-0"
-    if source.is_dir() and not run.exists():
-        shutil.copytree(source, target)
+    place = Path("checkpoints", "round-0")
+    if (taught / place).is_dir() and not run.exists():
+        # Beside it first: half a copy would be taken for a job that is done.
+        draft = run.with_name(f".{run.name}.tmp")
+        shutil.rmtree(draft, ignore_errors=True)
+        shutil.copytree(taught / place, draft / place)
+        draft.rename(run)
 
 
 def _course(name: str, seed: int, wheel: Flywheel, budget: Budget) -> Course:

@@ -126,6 +126,25 @@ def test_a_start_from_another_folder_brings_its_own_files(files):
     assert "backend: mine.py:Rising" in recipe
 
 
+def test_a_start_that_was_half_taken_over_is_taken_over_again(files, monkeypatch):
+    import shutil
+
+    copy = shutil.copytree
+
+    def broken(source, target):
+        copy(source, target)
+        (target / "scripted.json").write_text("{")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("shutil.copytree", broken)
+    with pytest.raises(KeyboardInterrupt):
+        run(files, seeds=[1])
+    monkeypatch.undo()
+    fast, slow = run(files, seeds=[1])
+    assert fast.marks[0] == slow.marks[0]
+    assert not list((files / "runs").glob(".*"))
+
+
 def test_two_recipes_of_one_name_are_refused(files):
     with pytest.raises(
         ConfigError, match="names of compared recipes must differ, got 'fast' twice"
