@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from orbiter.cli.yield_command import add_runs_argument
 
 if TYPE_CHECKING:
     from orbiter.ledger import RunIndex
+    from orbiter.ledger.index import Checkpoint
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -102,6 +104,10 @@ def _print_checkpoint(index: RunIndex, path: str) -> None:
         print(f"  goes on from {ancestor.path}")
     for dataset in lineage.datasets:
         print(f"  trained on   {dataset.path}  hash {dataset.hash}")
+    for tasks, scored_by in _sampled_for(index, [lineage.checkpoint, *lineage.ancestors]):
+        print(f"  sampled for  {printable(tasks)}")
+        for model in scored_by:
+            print(f"  rewarded by  {printable(model)}")
     models: dict[tuple[int, str], int] = {}
     for attempt in lineage.attempts:
         key = (attempt.key.round, attempt.model or "")
@@ -131,6 +137,19 @@ def _print_row(index: RunIndex, row: str) -> None:
             print(f"  in           {dataset.path}")
         for checkpoint in lineage.checkpoints:
             print(f"  taught       {checkpoint.path}")
+
+
+def _sampled_for(
+    index: RunIndex, line: Sequence[Checkpoint]
+) -> Iterator[tuple[str, Sequence[str]]]:
+    """Yield the tasks of each training that sampled for itself, and the run's own models that rewarded it."""
+    from orbiter.ledger import History
+
+    with History.open(index.path) as ledger:
+        for checkpoint in line:
+            written = ledger.last_event("checkpoint_written", path=checkpoint.path) or {}
+            if written.get("tasks"):
+                yield str(written["tasks"]), list(map(str, written.get("reward_models") or ()))
 
 
 def _stage_of(index: RunIndex, number: int) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import attrs
 import pytest
 
+from orbiter.cli import main
 from orbiter.flywheel import load_recipe
 from orbiter.flywheel.account import read_account
 from orbiter.ledger import RunIndex
@@ -103,7 +104,7 @@ def test_every_recipe_is_run_here():
 
 
 @pytest.mark.parametrize("name", sorted(STAGED))
-def test_a_recipe_runs_and_leads_back(run, name):
+def test_a_recipe_runs_and_leads_back(run, name, capsys):
     result = run(name, *INSTEAD.get(name, ()))
     assert result.stopped is None
     turns = load_recipe(result.path / "recipe.yaml").turns
@@ -122,6 +123,9 @@ def test_a_recipe_runs_and_leads_back(run, name):
                 checkpoint.path for checkpoint in index.checkpoints()
             ]
     assert result.rounds[-1]["held_out_valid"] == 16
+    if name == "rlhf":
+        assert main(["explain", str(result.path), "checkpoints/round-2"]) == 0
+        assert "  rewarded by  checkpoints/round-1/checkpoint\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", sorted(STAGED))

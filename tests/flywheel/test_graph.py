@@ -5,6 +5,7 @@ import json
 import pytest
 
 from orbiter import jsonl
+from orbiter.cli import main
 from orbiter.errors import ConfigError, OrbiterError, RecordError
 from orbiter.flywheel import Flywheel, load_recipe
 from orbiter.flywheel.account import read_account
@@ -166,6 +167,12 @@ def test_the_account_of_a_graph_adds_up_and_leads_back(wheel):
     with RunIndex(result.path) as index:
         found = {a.key.round for a in index.find(checkpoint="checkpoints/round-4")}
     assert found == {1, 4}
+
+
+def test_a_training_that_samples_leads_back_to_its_tasks(wheel, capsys):
+    result = wheel(RANKED).run()
+    assert main(["explain", str(result.path), "checkpoints/round-5"]) == 0
+    assert "  sampled for  data/round-5-tasks.jsonl\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("calls", [0, 2, 4, 6, 8])

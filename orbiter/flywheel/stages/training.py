@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -96,7 +97,10 @@ def train(wheel: Flywheel, number: int) -> dict[str, Any]:
         return _train(wheel, number, spec, curated["dataset"])
     tasks = f"data/round-{number}-tasks.jsonl"
     jsonl.write(wheel.place(tasks), round_tasks(wheel, number))
-    return _train(wheel, number, spec, tasks, rewards=rewards_of(wheel, turn))
+    scored_by = [wheel.models[r.name] for r in turn.stage.rewards if r.name in wheel.models]
+    return _train(
+        wheel, number, spec, tasks, rewards=rewards_of(wheel, turn), reward_models=scored_by
+    )
 
 
 def rewards_of(wheel: Flywheel, turn: Turn) -> tuple[RewardSpec, ...]:
@@ -130,12 +134,14 @@ def _train(
     dataset: str,
     *,
     rewards: tuple[RewardSpec, ...] = (),
+    reward_models: Sequence[str] = (),
 ) -> dict[str, Any]:
     backend = make_backend(wheel, spec)
     start = _start_model(wheel, spec)
-    data, trained_on = wheel.place(dataset), {"dataset": dataset, "tasks": None}
+    data = wheel.place(dataset)
+    trained_on: dict[str, Any] = {"dataset": dataset, "tasks": None}
     if rewards:
-        trained_on = {"dataset": None, "tasks": dataset}
+        trained_on = {"dataset": None, "tasks": dataset, "reward_models": list(reward_models)}
     job = TrainJob(
         algorithm=spec.algorithm,
         model=start,
