@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
 import pytest
 from orbiter_openspiel.arena import Arena
@@ -11,6 +12,7 @@ from orbiter_openspiel.players import PolicyPlayer, label_of, make_player
 from orbiter_openspiel.selfplay import SelfPlaySynthesiser
 from orbiter_openspiel.teachers import make_teacher
 
+from orbiter import jsonl
 from orbiter.errors import ConfigError, OrbiterError
 from orbiter.generate.policy import Completion, Policy, Sampling
 from orbiter.plugin import registry
@@ -236,6 +238,22 @@ def test_several_workers_write_the_same_file(tmp_path):
     assert alone == together
     assert (tmp_path / "1.jsonl").read_bytes() == (tmp_path / "2.jsonl").read_bytes()
     assert alone.row_count == len((tmp_path / "1.jsonl").read_bytes().splitlines()) > 600
+
+
+def test_a_report_counts_wins_per_player_where_seats_turn(tmp_path):
+    options = {
+        "game": "kuhn_poker",
+        "players": ["cfr+", "uniform"],
+        "keep": "winners",
+        "rows": "games",
+    }
+    report = SelfPlaySynthesiser(**options).write(tmp_path / "rows.jsonl", games=100)
+    won = Counter(
+        row.metadata["players"][row.metadata["seat"]] for row in jsonl.read(tmp_path / "rows.jsonl")
+    )
+    assert report.win_counts == (won["cfr+"], won["uniform"])
+    assert sum(report.win_counts) == 100
+    assert report.draw_count == report.illegal_count == report.broken_count == 0
 
 
 def test_a_worker_that_fails_is_reported_and_leaves_no_file(tmp_path, monkeypatch):

@@ -86,6 +86,8 @@ def test_a_position_is_rebuilt_from_its_history(name, seed):
         ("leduc_poker", [1, 2, 1, 2], "leduc Q cr:", ["f", "c", "r"]),
         ("leduc_poker", [1, 2, 1, 2, 1, 0], "leduc Q crc J:", ["c", "r"]),
         ("leduc_poker", [1, 2, 1, 2, 1, 0, 1, 2], "leduc Q crc J cr:", ["f", "c", "r"]),
+        # c3b2 takes a piece
+        ("breakthrough(rows=4,columns=3)", [26, 128], "breakthrough bb./..b/.w./w.w b:", ["a4a3", "a4b3", "b4a3", "b4b3", "c3b2", "c3c2"]),
         ("breakthrough(rows=4,columns=3)", [16, 126], "breakthrough b.b/..b/w../w.w b:", ["a4a3", "a4b3", "c4b3", "c3b2", "c3c2"]),
         ("hex(board_size=3)", [4, 6, 8], "hex .../.x./o.x o:", ["a1", "b1", "c1", "a2", "c2", "b3"]),
         ("othello", [37, 45, 44], f"othello {'/'.join(['.' * 8] * 3)}/...ox.../...xxx../....xo../{'.' * 8}/{'.' * 8} o:", ["f4", "d6"]),
