@@ -64,12 +64,22 @@ def _compare(path: Path, recipe: Recipe, started: Mapping[str, Any]) -> None:
     now = _unchangeable(unstructure(recipe))
     differing = sorted(key for key in now.keys() | before.keys() if now.get(key) != before.get(key))
     if differing:
-        key = differing[0]
+        place, was, wanted = _first_difference(before, now, "")
         raise ConfigError(
             f"run {str(path)!r} was made by another recipe: {', '.join(differing)} differs; "
-            f"{key} was {before.get(key)!r}, now {now.get(key)!r}",
+            f"{place} was {was!r}, now {wanted!r}",
             hint="choose another name with name=..., or restore the recipe",
         )
+
+
+def _first_difference(before: Any, now: Any, place: str) -> tuple[str, Any, Any]:
+    """Return the field in which two recipes first differ, and both values of it."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        for key in sorted(before.keys() | now.keys()):
+            was, wanted = before.get(key), now.get(key)
+            if was != wanted:
+                return _first_difference(was, wanted, f"{place}.{key}" if place else key)
+    return place, before, now
 
 
 def _unchangeable(recipe: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,5 +91,6 @@ def _unchangeable(recipe: Mapping[str, Any]) -> dict[str, Any]:
     }
     if stages:
         stages[list(stages)[-1]].pop("rounds", None)
-        kept["stages"] = stages
+        # Two mappings are equal in any order, and two graphs are not.
+        kept |= {"stages": stages, "stage order": list(stages)}
     return kept

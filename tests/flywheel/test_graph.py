@@ -233,8 +233,20 @@ def test_a_graph_that_changed_is_another_recipe_but_for_its_gates(wheel):
     stages = "  one: {generate: {}, train: {algorithm: sft}}\n"
     wheel(stages).run()
     assert wheel(stages, "stages.one.gates.stop_at=0.99").run().was_finished
-    with pytest.raises(ConfigError, match="made by another recipe: stages differs"):
+    with pytest.raises(ConfigError) as error:
         wheel(stages, "stages.one.generate.samples=3").run()
+    assert error.value.message.endswith(
+        "made by another recipe: stages differs; stages.one.generate.samples was 4, now 3"
+    )
+
+
+def test_stages_in_another_order_are_another_recipe(wheel):
+    one, two = "  one: {generate: {}}\n", "  two: {generate: {samples: 2}}\n"
+    wheel(one + two).run()
+    with pytest.raises(
+        ConfigError, match=r"stage order was \['one', 'two'\], now \['two', 'one'\]"
+    ):
+        wheel(two + one).run()
 
 
 def test_a_stage_that_is_done_early_makes_room_for_the_next(wheel):
