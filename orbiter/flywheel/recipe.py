@@ -242,6 +242,10 @@ def _check_stage(
     for source in stage.data:
         if not source.endswith(".jsonl") and source not in datasets:
             raise _unknown(source, f"{place}.data", [*datasets, "a .jsonl file"])
+    if twice := {source for source in stage.data if list(stage.data).count(source) > 1}:
+        raise RecordError(
+            f"must name a dataset once, got {min(twice)!r} twice", field=f"{place}.data"
+        )
     if isinstance(stage.data, Mapping):
         for source, share in stage.data.items():
             if not share > 0:

@@ -377,6 +377,7 @@ def test_a_stage_may_have_a_judge_of_its_own(wheel):
         ("  a: {generate: {}}\n  b: {train: {start: a}}\n", "'stages.b.train.start' must be one of previous, base, teach, got 'a'"),
         ("  a: {generate: {}, data: [teach]}\n", "'stages.a.data' must not be given without a section train"),
         ("  a: {generate: {}, rewards: [{name: task}]}\n", "'stages.a.rewards' must not be given without a section train"),
+        ("  a: {data: [teach, teach], train: {}}\n", "'stages.a.data' must name a dataset once, got 'teach' twice"),
         ("  a: {data: {teach: 0}, train: {}}\n", "'stages.a.data.teach' must be above 0, got 0"),
         ("  a: {curate: {}}\n", "'stages.a' must have a section generate, demonstrate or train"),
         ("  a: {train: {}, verifier: {name: exact}}\n", "'stages.a.verifier' must not be given without a section generate"),
