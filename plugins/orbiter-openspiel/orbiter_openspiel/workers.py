@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from orbiter_openspiel.selfplay import SelfPlaySynthesiser
 
 GAMES_PER_CALL = 64
-"""Games that a worker plays before it hands over their lines; more where a deal is mirrored for more seats."""
+"""Most games that a worker plays before it hands over their lines; more where a deal is mirrored for more seats."""
 
 
 def write_in_parallel(
@@ -50,7 +50,8 @@ def write_in_parallel(
     if any(not isinstance(spec, str | dict) for spec in synthesiser.options["players"]):
         raise ConfigError("players must be names, with or without options, for several workers")
     size = synthesiser.arena.group_size
-    step = max(size, GAMES_PER_CALL // size * size)
+    # A few games are shared out finely, so that no worker is left alone with the last of them.
+    step = max(size, min(GAMES_PER_CALL, games // (8 * workers)) // size * size)
     blocks = (range(start, min(start + step, games)) for start in range(0, games, step))
     idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
     with ExitStack() as stack:
