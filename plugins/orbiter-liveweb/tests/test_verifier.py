@@ -10,7 +10,6 @@ from orbiter_liveweb.session import call
 from orbiter_liveweb.verifier import LiveWebVerifier
 
 from orbiter.records import Message, Outcome, Task
-from orbiter.testing import check_environment
 from orbiter.verify.verifier import judge
 
 
@@ -157,10 +156,6 @@ def test_another_web_is_another_version(web, own_web, made):
     snapshot = own_web.get(own_web.urls()[0])
     own_web.put(attrs.evolve(snapshot, fetched_at="2001-01-01T00:00:00Z"))
     assert LiveWebVerifier(cache_dir=own_web).version != before
-
-
-def test_the_environment_keeps_its_contract(web):
-    check_environment(lambda: LiveWebEnvironment(cache_dir=web, num_subtasks=[1, 2]), count=6)
 
 
 def test_a_model_with_the_toolbox_passes(web):
