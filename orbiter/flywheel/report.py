@@ -234,7 +234,10 @@ def _audit(audit: Mapping[str, Any]) -> str:
 
 
 def _outlook(rows: Sequence[Mapping[str, Any]], audit: Mapping[str, Any]) -> str:
-    lines = "".join(f"<li>{show(line)}</li>" for line in told(outlook(rows, audit)))
+    # Sentences of ours, none of which may lose its end: it says what to do.
+    lines = "".join(
+        f"<li>{show(line, limit=len(line))}</li>" for line in told(outlook(rows, audit))
+    )
     return f"<h3>Outlook</h3><ul>{lines}</ul>" if lines else ""
 
 

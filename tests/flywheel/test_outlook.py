@@ -3,6 +3,8 @@
 import pytest
 
 from orbiter.flywheel.outlook import Way, outlook, told, why_slower
+from orbiter.flywheel.page import show
+from orbiter.flywheel.report import _outlook
 from orbiter.flywheel.summary import summarise_round
 
 AUDIT = {"tpr": 1.0, "fpr": 0.0, "fpr_high": 0.02, "g_low": 45.0, "g": None}
@@ -101,3 +103,13 @@ def test_a_gamed_verifier_is_told():
     assert "the visible pass rate rose" in found.goodhart
     assert told(found)[-1].startswith("the verifier may be gamed: the visible pass rate rose")
     assert outlook(rounds(200, 500, 800, audited=(200, 500, 800)), AUDIT).goodhart is None
+
+
+def test_the_report_cuts_no_sentence_short():
+    rows = rounds(
+        100, 800, 900, tasks=[0, 50, 50], solved_tasks=[0, 5, 30], duplicates=[0, 10, 700], losses=[0, 0.1, 0.2]
+    )  # fmt: skip
+    sentence = max(told(outlook(rows, AUDIT)), key=len)
+    assert len(sentence) > 300
+    assert show(sentence, limit=len(sentence)) in _outlook(rows, AUDIT)
+    assert " characters)" not in _outlook(rows, AUDIT)
