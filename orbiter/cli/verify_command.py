@@ -122,7 +122,7 @@ def _pool(options: argparse.Namespace, verifier: Verifier) -> VerifierPool:
 def _verify(options: argparse.Namespace) -> int:
     from orbiter import jsonl
     from orbiter.cli.verify_table import print_summary, summary_row
-    from orbiter.verify.scoring import Tally, check_rows, judge_rows, scored
+    from orbiter.verify.scoring import Tally, check_rows, judge_rows, own_task, scored
 
     task_of, default = _tasks(options)
     verifier = default if options.verifier is None else _made_verifier(options)
@@ -152,7 +152,14 @@ def _verify(options: argparse.Namespace) -> int:
         print_summary(summary, verifier)
     if code:
         return code
-    return 1 if summary.total.pass_rate.value is None else 0
+    if summary.total.pass_rate.value is not None:
+        return 0
+    if task_of is own_task:
+        print(
+            "nothing could be judged; where the rows bring no references, --tasks, --environment or --run names the tasks",
+            file=sys.stderr,
+        )
+    return 1
 
 
 def _tasks(options: argparse.Namespace) -> tuple[TaskOf, Verifier | None]:

@@ -26,7 +26,13 @@ def print_summary(summary: Summary, verifier: Verifier) -> None:
     table = Table(box=None, pad_edge=False)
     for column in ("env", "model", "rows", "passed", "failed", "invalid", "pass rate [95% CI]"):
         is_text = column in ("env", "model")
-        table.add_column(column, justify="left" if is_text else "right", no_wrap=True)
+        # Where there is no room for all, names go on in the next line, so that no number is cut.
+        table.add_column(
+            column,
+            justify="left" if is_text else "right",
+            no_wrap=not is_text,
+            overflow="fold" if is_text else "ellipsis",
+        )
     rows = [(env, model, count) for (env, model), count in summary.counts.items()]
     if len(rows) > 1:
         rows.append(("all", "", summary.total))

@@ -137,6 +137,23 @@ def test_not_one_valid_verdict_is_a_failure(orbiter, rows):
     assert said.out.splitlines()[-2].split() == "e 1 0 0 1 -".split()
 
 
+def test_rows_without_references_are_told_where_to_take_them_from(orbiter, rows):
+    file = rows(row("a"))
+    said = orbiter("verify", file, "--verifier", "gsm8k")
+    assert said.code == 1
+    assert "--tasks, --environment or --run names the tasks" in said.err
+    assert orbiter("verify", rows(own("7", "7")), "--verifier", "gsm8k").err == ""
+
+
+def test_long_names_leave_the_numbers_whole(orbiter, rows, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    file = rows(*(own("a", env="e" * 40, model=name * 20) for name in "mn"))
+    said = orbiter("verify", file, "--verifier", "exact")
+    assert said.out.count("1.000 [0.207, 1.000]") == 2
+    heads = said.out.splitlines()[1]
+    assert heads.split() == "env model rows passed failed invalid pass rate [95% CI]".split()
+
+
 def test_answers_that_harm_the_verifier_cost_their_rows_alone(orbiter, rows, tmp_path):
     (tmp_path / "mine.py").write_text(VERIFIER)
     file = rows(own("a"), own("hang"), own("b"), own("crash"), own("a"))
