@@ -18,10 +18,10 @@ class KuhnNotation(Notation):
         "Answer with p or b alone."
     )
 
-    def prompt(self, state: Any) -> str:
-        """Return the text that the player to move is asked."""
+    def view(self, state: Any) -> str:
+        """Return what the player to move may know."""
         known = state.information_state_string()
-        return f"kuhn {_CARDS[int(known[0])]} {known[1:]}".rstrip() + ":"
+        return f"{_CARDS[int(known[0])]} {known[1:]}".rstrip()
 
     def move(self, state: Any, action: int) -> str:  # noqa: ARG002
         """Return the text of an action."""
@@ -37,17 +37,17 @@ class LeducNotation(Notation):
         "one, then the public card and the moves of round two: f fold, c call or check, r raise. Answer with f, c or r alone."
     )
 
-    def prompt(self, state: Any) -> str:
-        """Return the text that the player to move is asked."""
+    def view(self, state: Any) -> str:
+        """Return what the player to move may know."""
         # '[Observer: 0][Private: 1][Round 2][Player: 0][Pot: 10][Money: 95 95][Public: 0][Round1: 1 2][Round2: ]'
         known = {}
         for part in state.information_state_string()[1:-1].split("]["):
             name, _, value = part.partition(":")
             known[name] = value.strip()
-        text = f"leduc {_CARDS[int(known['Private'])]} {self._bets(known['Round1'])}"
+        text = f"{_CARDS[int(known['Private'])]} {self._bets(known['Round1'])}"
         if "Public" in known:
             text += f" {_CARDS[int(known['Public'])]} {self._bets(known['Round2'])}"
-        return text.rstrip() + ":"
+        return text.rstrip()
 
     def move(self, state: Any, action: int) -> str:  # noqa: ARG002
         """Return the text of an action."""
@@ -67,9 +67,9 @@ class LiarsDiceNotation(Notation):
         "highest face counts as any. Answer with a higher bid (more dice, or as many of a higher face), or with liar, to call the last bid."
     )
 
-    def prompt(self, state: Any) -> str:
-        """Return the text that the player to move is asked."""
-        return f"dice {state.information_state_string().lower()}:"
+    def view(self, state: Any) -> str:
+        """Return what the player to move may know."""
+        return str(state.information_state_string()).lower()
 
     def move(self, state: Any, action: int) -> str:
         """Return the text of an action."""
@@ -87,8 +87,8 @@ class GoofspielNotation(Notation):
         "'theirs' is the other's hand where it is known. Answer with a card of your hand alone."
     )
 
-    def prompt(self, state: Any) -> str:
-        """Return the text that the player to move is asked."""
+    def view(self, state: Any) -> str:
+        """Return what the player to move may know."""
         me = state.current_player()
         known = {}
         for line in state.information_state_string().splitlines():
@@ -96,11 +96,11 @@ class GoofspielNotation(Notation):
             known[name] = value.split()
         bids = [str(int(action) + 1) for action in known.get(f"P{me} action sequence", ())]
         won = ["=" if int(seat) < 0 else seat for seat in known["Win sequence"]]
-        parts = ["goof", f"p{me}", "cards", *known["Point card sequence"]]
+        parts = [f"p{me}", "cards", *known["Point card sequence"]]
         parts += ["bid", *bids, "won", *won, "hand", *known[f"P{me} hand"]]
         if f"P{1 - me} hand" in known:
             parts += ["theirs", *known[f"P{1 - me} hand"]]
-        return " ".join(parts) + ":"
+        return " ".join(parts)
 
     def move(self, state: Any, action: int) -> str:  # noqa: ARG002
         """Return the text of an action."""

@@ -11,14 +11,14 @@ from attrs import field, frozen
 
 from orbiter.errors import ConfigError, did_you_mean
 from orbiter_openspiel.boards import (
+    BreakthroughNotation,
+    ClobberNotation,
     ConnectFourNotation,
+    HexNotation,
     NimNotation,
+    OthelloNotation,
     TicTacToeNotation,
     TwentyFortyEightNotation,
-    breakthrough_notation,
-    clobber_notation,
-    hex_notation,
-    othello_notation,
 )
 from orbiter_openspiel.cards import (
     GoofspielNotation,
@@ -54,10 +54,10 @@ KNOWN: Mapping[str, Known] = {
     "tic_tac_toe": Known(TicTacToeNotation, "alpha_beta"),
     "nim": Known(NimNotation, "alpha_beta"),
     "connect_four": Known(ConnectFourNotation, "mcts"),
-    "breakthrough": Known(breakthrough_notation, "mcts"),
-    "hex": Known(hex_notation, "mcts"),
-    "othello": Known(othello_notation, "mcts"),
-    "clobber": Known(clobber_notation, "mcts"),
+    "breakthrough": Known(BreakthroughNotation, "mcts"),
+    "hex": Known(HexNotation, "mcts"),
+    "othello": Known(OthelloNotation, "mcts"),
+    "clobber": Known(ClobberNotation, "mcts"),
     "2048": Known(TwentyFortyEightNotation, "mcts"),
     "kuhn_poker": Known(KuhnNotation, "cfr+", epsilon=0.01),
     # Two cards of one rank play alike: without suits the same game is a quarter of the size.

@@ -25,12 +25,16 @@ class Notation(ABC):
     """What a reader who has never seen this notation must know."""
 
     @abstractmethod
-    def prompt(self, state: Any) -> str:
-        """Return the text that the player to move is asked."""
+    def view(self, state: Any) -> str:
+        """Return what the player to move may know."""
 
     @abstractmethod
     def move(self, state: Any, action: int) -> str:
         """Return the text of an action; no two legal actions of a position share one."""
+
+    def prompt(self, state: Any) -> str:
+        """Return the text that the player to move is asked."""
+        return f"{self.prefix} {self.view(state)}:"
 
     def moves(self, state: Any) -> dict[int, str]:
         """Return the text of every legal action."""
@@ -59,16 +63,19 @@ class PlainNotation(Notation):
                 hint="choose a game of perfect information, or one that provides information states",
             )
 
-    def prompt(self, state: Any) -> str:
-        """Return the text that the player to move is asked."""
+    def view(self, state: Any) -> str:
+        """Return what the player to move may know."""
         player = state.current_player()
         if self._hidden:
-            view = str(state.information_state_string(player)).strip()
-        else:
-            # A board game's own text may leave out who moves, which an answer depends on.
-            board = state.observation_string(player) if self._sees else str(state)
-            view = f"{board.rstrip()}\nplayer {player}"
-        return f"{self.prefix}\n{view}\nmoves: {', '.join(self.moves(state).values())}\nmove:"
+            return str(state.information_state_string(player)).strip()
+        # A board game's own text may leave out who moves, which an answer depends on.
+        board = state.observation_string(player) if self._sees else str(state)
+        return f"{board.rstrip()}\nplayer {player}"
+
+    def prompt(self, state: Any) -> str:
+        """Return the text that the player to move is asked."""
+        moves = ", ".join(self.moves(state).values())
+        return f"{self.prefix}\n{self.view(state)}\nmoves: {moves}\nmove:"
 
     def move(self, state: Any, action: int) -> str:
         """Return the text of an action."""

@@ -82,7 +82,7 @@ class _Worker:
         self.process = process
 
     def play(self, block: range) -> tuple[bytes, dict[str, Any]]:
-        """Return the lines of these games, and and how many they are and how the games ended."""
+        """Return the lines of these games, and how many they are and how the games ended."""
         self.tell([block.start, block.stop])
         answers = self.process.stdout
         assert answers is not None  # noqa: S101  # it was opened as a pipe

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from orbiter.errors import ConfigError, RecordError
 from orbiter.records import Pair
 from orbiter.train.backend import TrainJob
 from orbiter.train.tally import Tally
+from orbiter_trl.offline import make_config, make_offline_trainer, pair_table
 from orbiter_trl.preferences import PairBatch, Tokeniser, pad_id_of, read_pairs
-from orbiter_trl.settings import check_choices, check_reference, refuse_rewards, trl_arguments
+from orbiter_trl.settings import check_choices, check_reference, refuse_rewards
 from orbiter_trl.weighing import WeighingTrainer
 
 CONFIG = DPOConfig
@@ -99,11 +101,7 @@ def check_weights(job: TrainJob, path: Path, pairs: list[Pair]) -> None:
 
 def make_arguments(job: TrainJob, folder: Path) -> DPOConfig:
     """Return TRL's arguments for the job; ``folder`` gets the resumable checkpoints."""
-    return DPOConfig(
-        **trl_arguments(job.config, job.options, folder=folder, evaluate=job.eval_data is not None),
-        max_length=None,  # the rows come cut to length
-        remove_unused_columns=False,
-    )
+    return make_config(DPOConfig, job, folder)
 
 
 def make_trainer(
@@ -116,42 +114,32 @@ def make_trainer(
     tally: Tally,
 ) -> tuple[PairDPOTrainer, list[str]]:
     """Return the trainer, ready to train, and the alarms about its data."""
-    held_out = None if job.eval_data is None else read_pairs(job.eval_data)
     return pair_trainer(
-        args,
-        model,
-        tokenizer,
-        read_pairs(job.data),
-        held_out,
-        job,
-        peft_config=peft_config,
-        tally=tally,
+        job, args, model, tokenizer, table=pair_table, peft_config=peft_config, tally=tally
     )
 
 
 def pair_trainer(
+    job: TrainJob,
     args: DPOConfig,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    pairs: list[Pair],
-    held_out: list[Pair] | None,
-    job: TrainJob,
     *,
+    table: Callable[[Tokeniser, Path], Dataset],
     peft_config: Any,
     tally: Tally,
 ) -> tuple[PairDPOTrainer, list[str]]:
-    """Return the trainer on these pairs, and the alarms about them."""
-    tokens = Tokeniser(model, tokenizer, job.config.max_length)
-    trainer = PairDPOTrainer(
-        model=model,
-        args=args,
+    """Return the trainer on the pairs of a table, and the alarms about them."""
+    return make_offline_trainer(
+        PairDPOTrainer,
+        job,
+        args,
+        model,
+        tokenizer,
+        table=table,
         data_collator=PairBatch(
             pad_id_of(tokenizer), columns=("weight", "ref_chosen_logps", "ref_rejected_logps")
         ),
-        train_dataset=tokens.pairs(pairs),
-        eval_dataset=None if held_out is None else tokens.pairs(held_out),
-        processing_class=tokenizer,
         peft_config=peft_config,
+        tally=tally,
     )
-    trainer.tally = tally
-    return trainer, tokens.alarms

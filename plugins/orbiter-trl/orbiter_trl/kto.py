@@ -19,9 +19,10 @@ from orbiter.errors import ConfigError
 from orbiter.tasks.streams import item_stream
 from orbiter.train.backend import TrainJob
 from orbiter.train.tally import Tally
+from orbiter_trl.offline import make_config
 from orbiter_trl.preferences import Tokeniser, pad_id_of, pad_tokens, read_unpaired
 from orbiter_trl.rows import TokenRow
-from orbiter_trl.settings import check_choices, check_reference, refuse_rewards, trl_arguments
+from orbiter_trl.settings import check_choices, check_reference, refuse_rewards
 
 
 @dataclass
@@ -85,11 +86,7 @@ def check(job: TrainJob) -> None:
 
 def make_arguments(job: TrainJob, folder: Path) -> BalancedKTOConfig:
     """Return TRL's arguments for the job; ``folder`` gets the resumable checkpoints."""
-    return BalancedKTOConfig(
-        **trl_arguments(job.config, job.options, folder=folder, evaluate=job.eval_data is not None),
-        max_length=None,  # the rows come cut to length
-        remove_unused_columns=False,
-    )
+    return make_config(BalancedKTOConfig, job, folder)
 
 
 def make_trainer(

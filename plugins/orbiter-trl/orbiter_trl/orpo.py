@@ -11,9 +11,10 @@ from orbiter.checks import check_number
 from orbiter.train.backend import TrainJob
 from orbiter.train.tally import Tally
 from orbiter_trl.experimental import experimental
+from orbiter_trl.offline import make_config
 from orbiter_trl.preferences import read_pairs
 from orbiter_trl.reference_free import IDLE as IDLE
-from orbiter_trl.reference_free import ReferenceFreeTrainer, make_config, make_pair_trainer
+from orbiter_trl.reference_free import LONGEST, ReferenceFreeTrainer, make_pair_trainer
 from orbiter_trl.settings import refuse_rewards
 
 ORPOConfig, ORPOTrainer = experimental("orpo", "ORPOConfig", "ORPOTrainer")
@@ -36,7 +37,7 @@ def check(job: TrainJob) -> None:
 
 def make_arguments(job: TrainJob, folder: Path) -> Any:
     """Return TRL's arguments for the job; ``folder`` gets the resumable checkpoints."""
-    return make_config(ORPOConfig, job, folder)
+    return make_config(ORPOConfig, job, folder, max_length=LONGEST)
 
 
 def make_trainer(

@@ -274,16 +274,15 @@ class PairBatch:
         return batch
 
 
+def padded(rows: Sequence[list[int]], value: int) -> torch.Tensor:
+    """Return rows as one tensor (B, T), filled up on the right."""
+    return pad_sequence([torch.tensor(row) for row in rows], batch_first=True, padding_value=value)
+
+
 def pad_tokens(
     ids: Sequence[list[int]], masks: Sequence[list[int]], *, pad_id: int
 ) -> dict[str, torch.Tensor]:
     """Return ``input_ids``, ``attention_mask`` and ``completion_mask``, each (B, T)."""
-
-    def padded(rows: Sequence[list[int]], value: int) -> torch.Tensor:
-        return pad_sequence(
-            [torch.tensor(row) for row in rows], batch_first=True, padding_value=value
-        )
-
     return {
         "input_ids": padded(ids, pad_id),
         "attention_mask": padded([[1] * len(row) for row in ids], 0),

@@ -14,16 +14,16 @@ import torch
 from attrs import frozen
 from datasets import Dataset
 from torch.nn.functional import binary_cross_entropy_with_logits
-from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import RewardConfig, RewardTrainer
 
 from orbiter.train.backend import TrainJob
 from orbiter.train.tally import Tally
 from orbiter_trl.bucketing import BucketingTrainer
-from orbiter_trl.preferences import Tokeniser, pad_id_of, read_unpaired
+from orbiter_trl.offline import make_config, make_offline_trainer
+from orbiter_trl.preferences import Tokeniser, pad_id_of, padded, read_unpaired
 from orbiter_trl.rows import IGNORED, TokenRow
-from orbiter_trl.settings import refuse_rewards, trl_arguments
+from orbiter_trl.settings import refuse_rewards
 
 CONFIG = RewardConfig
 """The class whose arguments a job's options are."""
@@ -74,11 +74,7 @@ def check(job: TrainJob) -> None:
 
 def make_arguments(job: TrainJob, folder: Path) -> RewardConfig:
     """Return TRL's arguments for the job; ``folder`` gets the resumable checkpoints."""
-    return RewardConfig(
-        **trl_arguments(job.config, job.options, folder=folder, evaluate=job.eval_data is not None),
-        max_length=None,  # what is too long is left out before
-        remove_unused_columns=False,
-    )
+    return make_config(RewardConfig, job, folder)
 
 
 def make_trainer(
@@ -91,22 +87,21 @@ def make_trainer(
     tally: Tally,
 ) -> tuple[StepRewardTrainer, list[str]]:
     """Return the trainer, ready to train, and the alarms about its data."""
-    tokens = Tokeniser(model, tokenizer, job.config.max_length)
 
-    def table(path: Path) -> Dataset:
+    def table(tokens: Tokeniser, path: Path) -> Dataset:
         return step_table(tokens.unpaired(read_unpaired(path), whole=True))
 
-    trainer = StepRewardTrainer(
-        model=model,
-        args=args,
+    return make_offline_trainer(
+        StepRewardTrainer,
+        job,
+        args,
+        model,
+        tokenizer,
+        table=table,
         data_collator=StepBatch(pad_id_of(tokenizer)),
-        train_dataset=table(job.data),
-        eval_dataset=None if job.eval_data is None else table(job.eval_data),
-        processing_class=tokenizer,
         peft_config=peft_config,
+        tally=tally,
     )
-    trainer.tally = tally
-    return trainer, tokens.alarms
 
 
 def step_table(steps: Sequence[tuple[TokenRow, bool]]) -> Dataset:
@@ -135,10 +130,6 @@ class StepBatch:
 
     def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
         """Return the batch."""
-
-        def padded(values: Sequence[list[int]], value: int) -> torch.Tensor:
-            return pad_sequence([torch.tensor(v) for v in values], True, value)
-
         ids = [row["input_ids"] for row in rows]
         return {
             "input_ids": padded(ids, self.pad_id),

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, TypeVar
 
-from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from orbiter.train.backend import TrainJob
 from orbiter.train.tally import Tally
-from orbiter_trl.preferences import PairBatch, Tokeniser, pad_id_of, read_pairs
+from orbiter_trl.offline import make_offline_trainer, pair_table
+from orbiter_trl.preferences import PairBatch, pad_id_of
 from orbiter_trl.rows import IGNORED
-from orbiter_trl.settings import trl_arguments
 from orbiter_trl.weighing import WeighingTrainer
 
 IDLE = frozenset(
@@ -24,7 +22,6 @@ IDLE = frozenset(
 LONGEST = 2**31
 """A bound on length that cuts nothing; without one, TRL warns and takes 512."""
 
-C = TypeVar("C")
 T = TypeVar("T", bound="ReferenceFreeTrainer")
 
 
@@ -44,15 +41,6 @@ class ReferenceFreeTrainer(WeighingTrainer):
         )
 
 
-def make_config(config_class: type[C], job: TrainJob, folder: Path) -> C:
-    """Return TRL's arguments for the job; ``folder`` gets the resumable checkpoints."""
-    return config_class(
-        **trl_arguments(job.config, job.options, folder=folder, evaluate=job.eval_data is not None),
-        max_length=LONGEST,  # the rows come cut to length
-        remove_unused_columns=False,
-    )
-
-
 def make_pair_trainer(
     trainer_class: type[T],
     job: TrainJob,
@@ -64,19 +52,14 @@ def make_pair_trainer(
     tally: Tally,
 ) -> tuple[T, list[str]]:
     """Return the trainer, ready to train, and the alarms about its data."""
-    tokens = Tokeniser(model, tokenizer, job.config.max_length)
-
-    def table(path: Path) -> Dataset:
-        return tokens.pairs(read_pairs(path))
-
-    trainer: Any = trainer_class(
-        model=model,
-        args=args,
+    return make_offline_trainer(
+        trainer_class,
+        job,
+        args,
+        model,
+        tokenizer,
+        table=pair_table,
         data_collator=PairBatch(pad_id_of(tokenizer), apart=True),
-        train_dataset=table(job.data),
-        eval_dataset=None if job.eval_data is None else table(job.eval_data),
-        processing_class=tokenizer,
         peft_config=peft_config,
+        tally=tally,
     )
-    trainer.tally = tally
-    return trainer, tokens.alarms

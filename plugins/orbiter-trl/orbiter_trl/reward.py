@@ -15,8 +15,9 @@ from orbiter.errors import RecordError
 from orbiter.records import Pair
 from orbiter.train.backend import TrainJob
 from orbiter.train.tally import Tally
+from orbiter_trl.offline import make_config, make_offline_trainer
 from orbiter_trl.preferences import PairBatch, Tokeniser, pad_id_of, read_pairs
-from orbiter_trl.settings import refuse_rewards, trl_arguments
+from orbiter_trl.settings import refuse_rewards
 from orbiter_trl.weighing import WeighingTrainer
 
 
@@ -80,11 +81,7 @@ def _check_margins(path: Path) -> None:
 
 def make_arguments(job: TrainJob, folder: Path) -> MarginConfig:
     """Return TRL's arguments for the job; ``folder`` gets the resumable checkpoints."""
-    return MarginConfig(
-        **trl_arguments(job.config, job.options, folder=folder, evaluate=job.eval_data is not None),
-        max_length=None,  # what is too long is left out before
-        remove_unused_columns=False,
-    )
+    return make_config(MarginConfig, job, folder)
 
 
 def make_trainer(
@@ -97,21 +94,19 @@ def make_trainer(
     tally: Tally,
 ) -> tuple[PairRewardTrainer, list[str]]:
     """Return the trainer, ready to train, and the alarms about its data."""
-    tokens = Tokeniser(model, tokenizer, job.config.max_length)
 
-    def table(path: Path) -> Dataset:
+    def table(tokens: Tokeniser, path: Path) -> Dataset:
         return tokens.pairs(read_pairs(path), whole=True)
 
-    trainer = PairRewardTrainer(
-        model=model,
-        args=args,
-        data_collator=ScoreBatch(
-            pad_id_of(tokenizer), columns=("weight", "margin") if args.use_margin else ("weight",)
-        ),
-        train_dataset=table(job.data),
-        eval_dataset=None if job.eval_data is None else table(job.eval_data),
-        processing_class=tokenizer,
+    columns = ("weight", "margin") if args.use_margin else ("weight",)
+    return make_offline_trainer(
+        PairRewardTrainer,
+        job,
+        args,
+        model,
+        tokenizer,
+        table=table,
+        data_collator=ScoreBatch(pad_id_of(tokenizer), columns=columns),
         peft_config=peft_config,
+        tally=tally,
     )
-    trainer.tally = tally
-    return trainer, tokens.alarms

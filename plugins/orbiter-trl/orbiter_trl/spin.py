@@ -25,7 +25,8 @@ from orbiter.train.backend import TrainJob
 from orbiter.train.tally import Tally
 from orbiter_trl import dpo
 from orbiter_trl.answering import Answerer
-from orbiter_trl.settings import check_reference, refuse_rewards, trl_arguments
+from orbiter_trl.offline import make_config
+from orbiter_trl.settings import check_reference, refuse_rewards
 
 
 @dataclass
@@ -82,11 +83,7 @@ def read_demonstrations(path: Path) -> list[Trajectory]:
 
 def make_arguments(job: TrainJob, folder: Path) -> SpinConfig:
     """Return TRL's arguments for the job; ``folder`` gets the resumable checkpoints."""
-    return SpinConfig(
-        **trl_arguments(job.config, job.options, folder=folder, evaluate=False),
-        max_length=None,
-        remove_unused_columns=False,
-    )
+    return make_config(SpinConfig, job, folder)
 
 
 def make_trainer(
@@ -102,7 +99,13 @@ def make_trainer(
     rows = read_demonstrations(job.data)
     pairs, alarms = own_pairs(rows, job, args)
     trainer, more = dpo.pair_trainer(
-        args, model, tokenizer, pairs, None, job, peft_config=peft_config, tally=tally
+        job,
+        args,
+        model,
+        tokenizer,
+        table=lambda tokens, _: tokens.pairs(pairs),  # of its one file
+        peft_config=peft_config,
+        tally=tally,
     )
     return trainer, alarms + more
 
