@@ -35,6 +35,8 @@ class Browser(ABC):
     screen: Screen | None = None
     anchor: int = 0
 
+    _snapshot: Snapshot | None = None
+
     @abstractmethod
     def open(self, url: str) -> None:
         """Show the page of an address."""
@@ -51,12 +53,21 @@ class Browser(ABC):
     def press(self, key: str) -> None:
         """Press ``Enter`` or ``Backspace`` in the field that has the cursor."""
 
-    @abstractmethod
     def wait(self, seconds: float) -> bool:
-        """Let time pass; return whether another page came, as it does where a page refreshes itself."""
+        """Let time pass; return whether another page came: one that refreshes itself within ``seconds`` does."""
+        refresh = None if self._snapshot is None else refresh_of(self._snapshot)
+        if refresh is None or seconds < refresh[0]:
+            return False
+        self.open(refresh[1])
+        return True
 
     def close(self) -> None:  # noqa: B027  # optional: most hold nothing open
         """Release what it holds."""
+
+    def _shown(self) -> Screen:
+        if self.screen is None:
+            raise BrowserError("no page is open: go to one first")
+        return self.screen
 
 
 def missing(url: str) -> BrowserError:
@@ -89,7 +100,6 @@ class CacheBrowser(Browser):
 
     def __init__(self, cache: Cache) -> None:
         self.cache = cache
-        self._snapshot: Snapshot | None = None
         self._root: Element | None = None
         self._values: dict[Element, str] = {}
         self._focus: Element | None = None
@@ -137,14 +147,6 @@ class CacheBrowser(Browser):
             button = None if form is None else default_button(form, self._page().root)
             self._submit(form, button)
 
-    def wait(self, seconds: float) -> bool:
-        """Let time pass; a page that refreshes itself within ``seconds`` does."""
-        refresh = None if self._snapshot is None else refresh_of(self._snapshot)
-        if refresh is None or seconds < refresh[0]:
-            return False
-        self.open(refresh[1])
-        return True
-
     def _follow(self, target: Target) -> None:
         screen = self._shown()
         href = target.url or ""
@@ -181,11 +183,6 @@ class CacheBrowser(Browser):
         if self._snapshot is None:
             raise BrowserError("no page is open: go to one first")
         return self._snapshot.html
-
-    def _shown(self) -> Screen:
-        if self.screen is None:
-            raise BrowserError("no page is open: go to one first")
-        return self.screen
 
     def _page(self) -> Inspection:
         if self._root is None:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from orbiter.errors import MissingPluginError
-from orbiter_liveweb.browser import MARK, Browser, BrowserError, line_of_mark, refresh_of, served
+from orbiter_liveweb.browser import MARK, Browser, BrowserError, line_of_mark, served
 from orbiter_liveweb.cache import Cache
 from orbiter_liveweb.screen import Screen, Target
 from orbiter_liveweb.snapshot import Snapshot
@@ -86,7 +86,6 @@ class ChromiumBrowser(Browser):
         self._context.set_default_timeout(TIMEOUT_MS)
         self._context.route("**/*", self._serve)
         self._tab = self._context.new_page()
-        self._snapshot: Snapshot | None = None
         self._focus: Any = None
         self._tab.on("framenavigated", self._arrive)
         self._expecting = self._arrived = False
@@ -157,9 +156,6 @@ class ChromiumBrowser(Browser):
 
     def open(self, url: str) -> None:
         """Show the page of an address."""
-        self._go(url)
-
-    def _go(self, url: str) -> None:
         # An address that differs by its fragment alone would not be asked for again.
         wanted = served(self.cache, normalise(url))
         self._tab.goto("about:blank")
@@ -217,14 +213,6 @@ class ChromiumBrowser(Browser):
         self._navigate(lambda: field.press(key, no_wait_after=True))
         self._look("")
 
-    def wait(self, seconds: float) -> bool:
-        """Let time pass: a page that would have refreshed itself by then does."""
-        refresh = None if self._snapshot is None else refresh_of(self._snapshot)
-        if refresh is None or seconds < refresh[0]:
-            return False
-        self._go(refresh[1])
-        return True
-
     def _look(self, fragment: str) -> None:
         """Take in the page that the tab shows."""
         self._look_again()
@@ -260,11 +248,6 @@ class ChromiumBrowser(Browser):
         }"""
         self._tab.evaluate(undo, [fragment, *old])
         return line
-
-    def _shown(self) -> Screen:
-        if self.screen is None:
-            raise BrowserError("no page is open: go to one first")
-        return self.screen
 
     def _locate(self, target: Target) -> Any:
         """Return the element of a target: the one of its role that has as many before it."""

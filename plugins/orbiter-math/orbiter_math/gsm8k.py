@@ -123,5 +123,6 @@ def _value(text: str, *, percent: bool) -> Fraction | None:
     if match is None or _HEDGE.search(match[2]) or re.match(r"[\w/^²³]", match[2]):
         return None
     value = parse_number(match[1])
-    is_share = not percent and value is not None and _PERCENT.match(match[2])
-    return value / 100 if value is not None and is_share else value
+    if value is None or percent or not _PERCENT.match(match[2]):
+        return value
+    return value / 100

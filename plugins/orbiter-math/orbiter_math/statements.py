@@ -105,12 +105,9 @@ def _on_lines(mark: re.Pattern[str], text: str) -> list[Statement]:
 def prose(text: str) -> list[Statement]:
     """Return what follows "the answer is" or "answer:", up to the end of the sentence, and what ``<answer>`` holds."""
     found = [Statement(match[1].strip(), prose=True) for match in _TAG.finditer(text)]
-    place = 0
-    while match := _PROSE.search(text, place):
-        end = _SENTENCE_END.search(text, match.end())
-        place = end.start() if end else len(text)
-        said = text[match.end() : place].strip()
-        if said and (end is None or end[0] != "?"):  # a question states nothing
+    for _, inner, end in _prose_spans(text):
+        said = text[inner:end].strip()
+        if said and text[end : end + 1] != "?":  # a question states nothing
             found.append(Statement(said, prose=True))
     return found
 
@@ -160,15 +157,19 @@ def takes_back(text: str) -> bool:
 
 def places(text: str) -> Iterator[tuple[int, int]]:
     """Yield where each statement starts and ends."""
-    for start, _, end in _spans(text):
+    for start, _, end in (*_spans(text), *_prose_spans(text)):
         yield start, end
     for match in _LINE.finditer(text):
         yield match.span()
+
+
+def _prose_spans(text: str) -> Iterator[tuple[int, int, int]]:
+    """Yield start, start of what is said, and end of each sentence that says what the answer is."""
     place = 0
     while match := _PROSE.search(text, place):
-        stop = _SENTENCE_END.search(text, match.end())
-        place = stop.start() if stop else len(text)
-        yield match.start(), place
+        end = _SENTENCE_END.search(text, match.end())
+        place = end.start() if end else len(text)
+        yield match.start(), match.end(), place
 
 
 def _spans(text: str) -> Iterator[tuple[int, int, int]]:

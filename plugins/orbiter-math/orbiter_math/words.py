@@ -15,14 +15,9 @@ _WORD = re.compile(r"[A-Za-z]+(?:['-][A-Za-z]+)*[.,]?|[0-9]+,?")
 def words_of(text: str) -> Words | None:
     """Return an answer in words; a few letters alone are a product of symbols."""
     words = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text).split()
-    if len(words) > 1 or text.startswith("\\text"):
-        words[-1:] = [word.rstrip(".") for word in words[-1:]]
-    if (
-        not words
-        or not words[0]
-        or not words[0][0].isalpha()
-        or not all(map(_WORD.fullmatch, words))
-    ):
+    if words and (len(words) > 1 or text.startswith("\\text")):
+        words[-1] = words[-1].rstrip(".")
+    if not words or not words[0][:1].isalpha() or not all(map(_WORD.fullmatch, words)):
         return None
     if not _JOINING.isdisjoint(words):
         return None
