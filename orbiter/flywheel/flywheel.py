@@ -14,9 +14,7 @@ from attrs import frozen
 
 from orbiter import jsonl
 from orbiter.convert import unstructure
-from orbiter.errors import (
-    user_code,
-)
+from orbiter.errors import user_code
 from orbiter.flywheel import stages
 from orbiter.flywheel.claim import claim_folder
 from orbiter.flywheel.engines import HINTED, POLICY
@@ -172,8 +170,8 @@ class Flywheel(Parts):
     def _round(self, turn: Turn) -> str | None:
         """Do what is still to be done of a round, and return why the run stops in the middle of it, or None."""
         number, stage = turn.number, turn.stage
-        if turn.stage.model is not None and number == turn.first:
-            self._answer_with(turn.stage.model)
+        if stage.model is not None and number == turn.first:
+            self._answer_with(stage.model)
         if stage.demonstrate is not None:
             self.stage(number, "demonstrate", stages.demonstrate)
         if stage.generate is not None:

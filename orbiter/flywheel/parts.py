@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from orbiter.curate.contamination import HeldOutIndex
 from orbiter.errors import OrbiterError, UserCodeLoadError
@@ -24,6 +23,8 @@ from orbiter.verify.component import make_verifier
 from orbiter.verify.pool import VerdictCache, VerifierPool
 from orbiter.verify.verifier import Verifier
 
+T = TypeVar("T")
+
 
 class Parts:
     """What a recipe names, each made once; what holds processes or memory is made when it is first needed, and let go at the end of a with block.
@@ -37,7 +38,11 @@ class Parts:
         self.recipe = recipe
         self.base_dir = base_dir
         self.environment: Environment = self.make("environment", recipe.environment)
-        self.verifier: Verifier = self._make_verifier()
+        self.verifier: Verifier = (
+            self.make("verifier", recipe.verifier)
+            if recipe.verifier
+            else self.verifier_for(self.environment)
+        )
         self.audit_verifier: Verifier | None = (
             self.make("verifier", recipe.audit_verifier) if recipe.audit_verifier else None
         )
@@ -56,11 +61,6 @@ class Parts:
     def check(self, kind: str, component: Component) -> None:
         """See that a component of the recipe exists and takes its options, without making it."""
         registry().check(kind, component.name, component.extra, base_dir=self.base_dir)
-
-    def _make_verifier(self) -> Verifier:
-        if self.recipe.verifier is not None:
-            return self.make("verifier", self.recipe.verifier)  # type: ignore[no-any-return]
-        return self.verifier_for(self.environment)
 
     def verifier_for(self, environment: Environment) -> Verifier:
         """Return the verifier that an environment has of its own."""
@@ -127,7 +127,8 @@ class Parts:
             factory = registry().get("policy", spec.name, base_dir=self.base_dir)
             if "model" in (parameters_of(factory) or ()):
                 options["model"] = model.id
-        return registry().create("policy", spec.name, options, base_dir=self.base_dir)  # type: ignore[no-any-return]
+        policy: Policy = self.make("policy", Component(name=spec.name, extra=options))
+        return policy
 
     def stream(self, split: str) -> TaskStream:
         """Return the run's tasks of a split: ``train`` or ``held_out``."""
@@ -159,7 +160,7 @@ class Parts:
             self.wait_for(self._policy.aclose())
             self._policy = None
 
-    def wait_for(self, coroutine: Any) -> Any:
+    def wait_for(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine to its end; an interrupt cancels it and is raised here."""
         if self._runner is None:
             self._runner = asyncio.Runner()
@@ -168,12 +169,7 @@ class Parts:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         try:
             for pool in self._pools.values():
                 pool.close()

@@ -233,7 +233,7 @@ def _roll_out(
     rollout = Rollout(plan, policy=policy, pool=pool, ledger=wheel.ledger)
     rollout.result.generate_s += loading_s
     rollout.result.work_s += loading_s
-    return wheel.wait_for(rollout.run())  # type: ignore[no-any-return]
+    return wheel.wait_for(rollout.run())
 
 
 def _rollout_facts(result: RolloutResult) -> dict[str, Any]:
