@@ -1,9 +1,9 @@
 """What recipes reach, and at what cost, from one cold start; and what TRL's GRPO takes alone.
 
-    OMP_NUM_THREADS=1 python benchmarks/recipes.py [--seeds 5]
+    OMP_NUM_THREADS=1 python benchmarks/recipes.py [--task addition] [--seeds 5]
     python benchmarks/recipes.py --table
 
-Runs ``raft.yaml`` on sorting until it passes 90 % of the held-out tasks, and then TRL's own trainer, nothing of orbiter but the tasks and
+Runs ``raft.yaml`` on sorting, or from the start of another task's recipe, until it passes 90 % of the held-out tasks, and then TRL's own trainer, nothing of orbiter but the tasks and
 the comparison of answers, from the very checkpoint that raft began with, on the same prompts, until it does as well, or for ``--steps``. Both are
 measured on the same held-out tasks, greedily; neither the cold start nor a measurement is counted. A seed that is in the results file is
 not run again. ``orbiter compare`` makes the table of recipes.
@@ -48,6 +48,7 @@ GRPO = {
 def main() -> None:
     """Do the runs that the results file lacks, and print what it says."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--task", choices=("sorting", "addition"), default="sorting")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--learning-rate", type=float, default=GRPO["learning_rate"])
     parser.add_argument("--steps", type=int, default=1_000, help="bound on the steps of GRPO")
@@ -56,13 +57,13 @@ def main() -> None:
     options = parser.parse_args()
     if not options.table:
         for seed in range(1, options.seeds + 1):
-            measure(options.results, seed, options.learning_rate, options.steps)
+            measure(options.results, options.task, seed, options.learning_rate, options.steps)
     print(table(read_rows(options.results)))
 
 
-def measure(results: Path, seed: int, learning_rate: float, steps: int) -> None:
+def measure(results: Path, task: str, seed: int, learning_rate: float, steps: int) -> None:
     """Make the runs of one seed and append a line each, unless the results have them."""
-    known = {(row["method"], row["seed"]) for row in read_rows(results)}
+    known = {(row["method"], row["seed"]) for row in read_rows(results) if row["task"] == task}
     bare = f"TRL GRPO, lr {learning_rate:g}"
     if {("raft", seed), (bare, seed)} <= known:
         return
@@ -70,16 +71,17 @@ def measure(results: Path, seed: int, learning_rate: float, steps: int) -> None:
         recipe = load_recipe(
             RECIPES / "raft.yaml",
             [f"seed={seed}", "stages.raft.rounds=10", f"gates.stop_at={TARGET}"],
+            start=RECIPES / f"{task}.yaml",
         )
         wheel = Flywheel(recipe, runs_dir=Path(folder), base_dir=RECIPES)
         before = time.process_time()
         rows = wheel.run().rounds
         if ("raft", seed) not in known:
-            append(results, "raft", seed, _course(rows), time.process_time() - before)
+            append(results, task, "raft", seed, _course(rows), time.process_time() - before)
         if (bare, seed) not in known:
             before = time.process_time()
             course = bare_grpo(recipe, wheel, learning_rate=learning_rate, steps=steps)
-            append(results, bare, seed, course, time.process_time() - before)
+            append(results, task, bare, seed, course, time.process_time() - before)
 
 
 def _course(rows: Sequence[Any]) -> list[dict[str, float]]:
@@ -206,10 +208,10 @@ class Clock:
 
 
 def append(
-    results: Path, method: str, seed: int, course: list[dict[str, float]], cpu_s: float
+    results: Path, task: str, method: str, seed: int, course: list[dict[str, float]], cpu_s: float
 ) -> None:
     """Add the line of a run to the results."""
-    row = {"method": method, "seed": seed, "course": course, "cpu_s": round(cpu_s, 1)}
+    row = {"task": task, "method": method, "seed": seed, "course": course, "cpu_s": round(cpu_s, 1)}
     row |= {
         "load": round(os.getloadavg()[0], 1),
         "cores": os.cpu_count(),
@@ -221,7 +223,7 @@ def append(
         file.write(json.dumps(row) + "\n")
     last = course[-1]
     print(
-        f"{method} seed {seed}: {last['rate']:.3f} after {last['samples']:,.0f} samples, {last['seconds']:.0f} s "
+        f"{task}: {method} seed {seed}: {last['rate']:.3f} after {last['samples']:,.0f} samples, {last['seconds']:.0f} s "
         f"({cpu_s:.0f} s CPU, load {row['load']})",
         flush=True,
     )
@@ -235,13 +237,13 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Return a Markdown table: median samples and seconds to the target, by method."""
+    """Return a Markdown table: median rate, and samples and seconds to the target, by task and method."""
     lines = [
-        f"| method | seeds | reached {TARGET:g} | samples | seconds |",
-        "|---|---|---|---|---|",
+        f"| task | method | seeds | held-out at the end | reached {TARGET:g} | samples | seconds |",
+        "|---|---|---|---|---|---|---|",
     ]
-    for method in dict.fromkeys(row["method"] for row in rows):
-        members = [row["course"] for row in rows if row["method"] == method]
+    for task, method in dict.fromkeys((row["task"], row["method"]) for row in rows):
+        members = [r["course"] for r in rows if (r["task"], r["method"]) == (task, method)]
         found = [next((m for m in course if m["rate"] >= TARGET), None) for course in members]
         shown = []
         for name in ("samples", "seconds"):
@@ -249,7 +251,10 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
             least = min(course[-1][name] for course in members)
             shown.append(f"more than {least:,.0f}" if value == math.inf else f"{value:,.0f}")
         reached = sum(mark is not None for mark in found)
-        lines.append(f"| {method} | {len(members)} | {reached} | {' | '.join(shown)} |")
+        rate = statistics.median(course[-1]["rate"] for course in members)
+        lines.append(
+            f"| {task} | {method} | {len(members)} | {rate:.3f} | {reached} | {' | '.join(shown)} |"
+        )
     return "\n".join(lines)
 
 
