@@ -207,6 +207,7 @@ def check_graph(recipe: Recipe) -> None:
     if not recipe.stages:
         if recipe.train is not None and recipe.train.start not in (PREVIOUS, *known):
             raise _unknown(recipe.train.start, "train.start", [PREVIOUS, *known])
+        _check_gates("gates", recipe.graph[LOOP])
         return
     total = sum(stage.rounds for stage in recipe.stages.values())
     if recipe.rounds != total:
@@ -257,6 +258,18 @@ def _check_stage(
         if getattr(stage, section) and getattr(stage, needed) is None:
             raise RecordError(
                 f"must not be given without a section {needed}", field=f"{place}.{section}"
+            )
+    _check_gates(f"{place}.gates", stage)
+
+
+def _check_gates(place: str, stage: Stage) -> None:
+    """Raise RecordError for a gate that could never close, since the stage does not do what it bounds."""
+    for gate, needed in (("min_yield", "generate"), ("max_kl", "train")):
+        if getattr(stage.gates, gate) is not None and getattr(stage, needed) is None:
+            raise RecordError(
+                f"must not be given without a section {needed}, which it bounds",
+                field=f"{place}.{gate}",
+                hint=f"leave it out; where it is in the recipe's own gates, set gates: {{{gate}: null}} in the stage",
             )
 
 

@@ -22,6 +22,11 @@ FILES = ("rounds", "attempts", "verdicts", "decisions")
 """The files of a run, in the order in which they lean on each other: a line names only what stands to its left."""
 
 
+def paths_of(path: Path) -> dict[str, str]:
+    """Return the path of each file of a run by its name, as messages say it."""
+    return {name: str(path / f"{name}.jsonl") for name in FILES}
+
+
 class History:
     """What happened in a run so far; made by :meth:`open`, which takes no lock, so that a run may be going on.
 
@@ -32,7 +37,8 @@ class History:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._journals: dict[str, Journal] = {}
-        self._state = State()
+        self._files = paths_of(path)
+        self._state = State(self._files)
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
@@ -206,13 +212,15 @@ class History:
         try:
             row: dict[str, Any] = orjson.loads(self._journals[name].line(number))
         except orjson.JSONDecodeError as error:
-            raise damaged(f"{name}.jsonl", number, error) from None
+            raise damaged(self._files[name], number, error) from None
         return row
 
     def _attempt(self, number: int) -> Attempt:
-        return Attempt.from_row(self._row("attempts", number), source="attempts.jsonl", line=number)
+        return Attempt.from_row(
+            self._row("attempts", number), source=self._files["attempts"], line=number
+        )
 
     def _verdict(self, number: int) -> Verdict:
         row = self._row("verdicts", number)
         rest = {name: item for name, item in row.items() if name not in KEY_FIELDS}
-        return Verdict.from_row(rest, source="verdicts.jsonl", line=number)
+        return Verdict.from_row(rest, source=self._files["verdicts"], line=number)

@@ -18,6 +18,7 @@ from attrs import frozen
 
 from orbiter.errors import ConfigError, DamagedRunError, LedgerError, did_you_mean
 from orbiter.ledger.attempt import AttemptKey
+from orbiter.ledger.history import paths_of
 from orbiter.ledger.lines import DecisionLine, EventLine, IndexedLine, VerdictLine, decode
 from orbiter.records import Outcome, Verdict
 
@@ -116,6 +117,7 @@ class RunIndex:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._files = paths_of(self.path)
         if not (self.path / "rounds.jsonl").exists():
             raise LedgerError(f"folder {str(self.path)!r} holds no run")
         file = self.path / "index.sqlite"
@@ -204,7 +206,7 @@ class RunIndex:
             )
 
     def _insert_attempts(self, line: bytes, number: int) -> None:
-        row = decode(line, IndexedLine, source="attempts.jsonl", number=number)
+        row = decode(line, IndexedLine, source=self._files["attempts"], number=number)
         outcome, reason = (
             ("pending", None) if row.error is None else ("invalid", f"no answer: {row.error}")
         )
@@ -218,7 +220,7 @@ class RunIndex:
         )  # fmt: skip
 
     def _insert_verdicts(self, line: bytes, number: int) -> None:
-        row = decode(line, VerdictLine, source="verdicts.jsonl", number=number)
+        row = decode(line, VerdictLine, source=self._files["verdicts"], number=number)
         attempt = self._line_of(row.key)
         said = (row.outcome.value, row.score, row.reason, row.verifier, row.version)
         self._db.execute(
@@ -231,14 +233,14 @@ class RunIndex:
         )
 
     def _insert_decisions(self, line: bytes, number: int) -> None:
-        row = decode(line, DecisionLine, source="decisions.jsonl", number=number)
+        row = decode(line, DecisionLine, source=self._files["decisions"], number=number)
         self._db.execute(
             "UPDATE attempts SET decision = ?, decision_reason = ? WHERE line = ?",
             (row.decision, row.reason, self._line_of(row.key)),
         )
 
     def _insert_rounds(self, line: bytes, number: int) -> None:
-        event = decode(line, EventLine, source="rounds.jsonl", number=number).event
+        event = decode(line, EventLine, source=self._files["rounds"], number=number).event
         if event not in ("dataset_rows", "dataset_written", "checkpoint_written"):
             return
         row: dict[str, Any] = msgspec.json.decode(line)

@@ -144,7 +144,7 @@ class Journal:
             data += more
         if len(data) != end - start or data[-1:] != b"\n":
             raise LedgerError(
-                f"{self.path.name} line {number} is no longer where it was",
+                f"{self.path} line {number} is no longer where it was",
                 hint="the file was changed while the run was open; nothing but orbiter may write to it",
             )
         return data[:-1]
@@ -157,7 +157,7 @@ class Journal:
         """
         if self._broken:
             raise LedgerError(
-                f"{self.path.name} takes no more lines, since {self._broken}",
+                f"{self.path} takes no more lines, since {self._broken}",
                 hint="free the cause, then open the run again: it goes on from the last committed line",
             )
         first = len(self) + 1
@@ -167,7 +167,7 @@ class Journal:
         except OSError as error:
             self._cut_back()
             raise LedgerError(
-                f"{self.path.name} cannot be written: {error.strerror or error} "
+                f"{self.path} cannot be written: {error.strerror or error} "
                 f"({len(lines)} lines, {len(data)} bytes); the {len(self)} lines committed before are safe",
                 hint="free disk space or raise the limit, then run again: it goes on from there",
             ) from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -28,12 +28,16 @@ FORMAT = 1
 class State:
     """The plan of a run and the whereabouts of its lines, made by loading every committed line once.
 
+    Args:
+        files: The path of each file by its name, for messages.
+
     Raises:
         DamagedRunError: While loading, for a damaged line, a second line of one thing, or a line about an attempt that
             was never planned or made.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, files: Mapping[str, str]) -> None:
+        self._files = files
         self._sections: dict[tuple[int, str, str], Section] = {}
         self._order: dict[tuple[int, str], list[tuple[str, str]]] = {}
         self.events: dict[str, list[int]] = {}
@@ -49,39 +53,39 @@ class State:
         self._loaders[name](line, number)
 
     def _load_event(self, line: bytes, number: int) -> None:
-        event = decode(line, EventLine, source="rounds.jsonl", number=number).event
+        event = decode(line, EventLine, source=self._files["rounds"], number=number).event
         self.add_event(event, number)
         if event == "planned":
-            plan = decode(line, PlanLine, source="rounds.jsonl", number=number)
+            plan = decode(line, PlanLine, source=self._files["rounds"], number=number)
             self.plan(plan.round, plan.engine, plan.tasks, plan.samples)
         elif event == "ledger_created" and (found := orjson.loads(line).get("format")) != FORMAT:
             raise DamagedRunError(
-                f"format of a ledger must be {FORMAT}, got {found!r}",
+                f"{self._files['rounds']} line {number}: format of a ledger must be {FORMAT}, got {found!r}",
                 hint="open it with the version of orbiter that wrote it",
             )
 
     def _load_attempt(self, line: bytes, number: int) -> None:
-        row = decode(line, AttemptLine, source="attempts.jsonl", number=number)
-        section, slot = self._loaded(row, "attempts.jsonl", number)
-        _once(section.attempt_lines[slot], "attempts.jsonl", number)
+        row = decode(line, AttemptLine, source=self._files["attempts"], number=number)
+        section, slot = self._loaded(row, self._files["attempts"], number)
+        _once(section.attempt_lines[slot], self._files["attempts"], number)
         section.add_attempt(slot, number, error=row.error, token_count=row.token_count)
 
     def _load_verdict(self, line: bytes, number: int) -> None:
-        row = decode(line, VerdictLine, source="verdicts.jsonl", number=number)
-        section, slot = self._loaded(row, "verdicts.jsonl", number)
+        row = decode(line, VerdictLine, source=self._files["verdicts"], number=number)
+        section, slot = self._loaded(row, self._files["verdicts"], number)
         verifier = (row.verifier, row.version)
-        _once(section.verdict_line(slot, verifier), "verdicts.jsonl", number)
+        _once(section.verdict_line(slot, verifier), self._files["verdicts"], number)
         section.add_verdict(slot, number, verifier=verifier, outcome=row.outcome, reason=row.reason)
 
     def _load_decision(self, line: bytes, number: int) -> None:
-        row = decode(line, DecisionLine, source="decisions.jsonl", number=number)
-        section, slot = self._loaded(row, "decisions.jsonl", number)
-        _once(section.decision_lines[slot], "decisions.jsonl", number)
+        row = decode(line, DecisionLine, source=self._files["decisions"], number=number)
+        section, slot = self._loaded(row, self._files["decisions"], number)
+        _once(section.decision_lines[slot], self._files["decisions"], number)
         section.add_decision(slot, number, decision=row.decision, reason=row.reason)
 
     def _loaded(self, row: KeyLine, source: str, number: int) -> tuple[Section, int]:
         found = self.find(row)
-        made = source == "attempts.jsonl" or (found and found[0].attempt_lines[found[1]])
+        made = source == self._files["attempts"] or (found and found[0].attempt_lines[found[1]])
         if found is None or not made:
             raise DamagedRunError(
                 f"{source} line {number} names an attempt that was never "

@@ -386,6 +386,9 @@ def test_a_stage_may_have_a_judge_of_its_own(wheel):
         ("  a: {generate: {hint: nothing}}\n", "'stages.a.generate.hint' must have {answer} in it"),
         ("  a: {generat: {}}\n", "'stages.a.generat' is unknown; did you mean 'generate'?"),
         ("  a: [generate]\n", "'stages.a' must be a mapping of fields, got ['generate']"),
+        ("  a: {train: {algorithm: grpo}, gates: {min_yield: 0.1}}\n", "'stages.a.gates.min_yield' must not be given without a section generate, which it bounds"),
+        ("  a: {generate: {}, gates: {max_kl: 1}}\n", "'stages.a.gates.max_kl' must not be given without a section train, which it bounds"),
+        ("  a: {demonstrate: {count: 3}}\ngates: {min_yield: 0.1}\n", "set gates: {min_yield: null} in the stage"),
         ("  a: {generate: {}, gates: {max_length_ratio: 1}}\n", "'stages.a.gates.max_length_ratio' must be above 1, got 1"),
     ],
 )  # fmt: skip
@@ -412,6 +415,7 @@ def test_a_graph_that_cannot_be_walked_is_refused_where_it_is_read(wheel, stages
         ("  a: {generate: {}, gates: {max_fpr: 0.1}}\n", "stages.a.gates.max_fpr needs an audit of the verifier"),
         ("  a: {generate: {}, verifier: {name: exact}, gates: {max_fpr: 0.1}}\n", "stages.a.gates.max_fpr bounds the errors of the run's verifier"),
         ("  a: {train: {algorithm: sft}, gates: {max_kl: 1}}\n", "stages.a.gates.max_kl needs a policy that tells log-probabilities"),
+        ("  a: {generate: {}, train: {algorithm: reward}, gates: {max_kl: 1}}\n", "stages.a.gates.max_kl bounds how far a model that answers moves, and that of 'reward' scores"),
         ("  a: {generate: {}, revise: {constitution: none.yaml}}\n", "none.yaml' cannot be read"),
         ("  a: {train: {algorithm: grpo}, rewards: [{name: lenght}]}\n", "unknown verifier 'lenght'"),
     ],

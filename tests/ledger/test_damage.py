@@ -3,7 +3,7 @@
 import pytest
 
 from orbiter.errors import LedgerError, LedgerWarning
-from orbiter.ledger import Decision, History, Ledger
+from orbiter.ledger import Decision, History, Ledger, RunIndex
 from orbiter.records import Verdict
 
 PASS = Verdict.passed(verifier="exact", version="1")
@@ -62,7 +62,7 @@ def test_a_torn_line_of_each_file_is_cut_and_named(run_dir, make_attempt, planne
         ("attempts", lambda text: text + text.splitlines(True)[0], "attempts.jsonl line 3 records again what line 1 records"),
         ("attempts", lambda text: text.splitlines(True)[1], "verdicts.jsonl line 1 names an attempt that was never made: round 1"),
         ("rounds", lambda text: text.splitlines(True)[0], "attempts.jsonl line 1 names an attempt that was never planned: round 1"),
-        ("rounds", lambda text: text.replace(b'"format":1', b'"format":2'), "format of a ledger must be 1, got 2"),
+        ("rounds", lambda text: text.replace(b'"format":1', b'"format":2'), "rounds.jsonl line 1: format of a ledger must be 1, got 2"),
         ("verdicts", lambda text: text.replace(b'"pass"', b'"maybe"', 1), "verdicts.jsonl line 1 is damaged"),
         ("decisions", lambda text: text * 2, "decisions.jsonl line 2 records again what line 1 records"),
     ],
@@ -80,10 +80,27 @@ def test_a_damaged_file_is_an_error_never_a_silent_loss(
     before = file.read_bytes()
     with pytest.raises(LedgerError) as caught:
         Ledger.open(run_dir)
-    assert caught.value.message.startswith(message)
+    assert caught.value.message.startswith(f"{run_dir}/{message}")
     assert file.read_bytes() == before
-    with pytest.raises(LedgerError):
+    with pytest.raises(LedgerError) as caught:
         History.open(run_dir)
+    assert caught.value.message.startswith(f"{run_dir}/{message}")
+
+
+@pytest.mark.parametrize("name", ["rounds", "attempts", "verdicts", "decisions"])
+def test_the_index_names_a_damaged_line_by_run_file_and_number(
+    run_dir, make_attempt, planned, name
+):
+    with Ledger.open(run_dir) as ledger:
+        keys = planned(ledger)
+        ledger.add_attempts([make_attempt(keys[0])])
+        ledger.add_verdicts([(keys[0], PASS)])
+        ledger.add_decisions([(keys[0], Decision("accepted"))])
+    file = run_dir / f"{name}.jsonl"
+    file.write_bytes(b"\0" + file.read_bytes()[1:])
+    with pytest.raises(LedgerError) as caught:
+        RunIndex(run_dir)
+    assert caught.value.message.startswith(f"{run_dir}/{name}.jsonl line 1 is damaged")
 
 
 def test_damage_in_a_text_is_noticed_when_it_is_read(run_dir, make_attempt, planned):
@@ -95,8 +112,9 @@ def test_damage_in_a_text_is_noticed_when_it_is_read(run_dir, make_attempt, plan
         file.write_bytes(b"".join([first, rest[0].replace(b"answer", b"answ\xff\xff"), *rest[1:]]))
         attempts = ledger.attempts()
         assert next(attempts).key == keys[0]
-        with pytest.raises(LedgerError, match=r"attempts\.jsonl line 2 is damaged"):
+        with pytest.raises(LedgerError) as caught:
             next(attempts)
+    assert caught.value.message.startswith(f"{run_dir}/attempts.jsonl line 2 is damaged")
 
 
 def test_a_missing_file_is_an_error(run_dir):

@@ -243,7 +243,7 @@ def test_a_full_disk_by_file_size_limit_cuts_back_and_goes_on_when_there_is_spac
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert caught.value.message == (
-        "a.jsonl cannot be written: File too large (1 lines, 100 bytes); the 1 lines committed before are safe"
+        f"{tmp_path}/a.jsonl cannot be written: File too large (1 lines, 100 bytes); the 1 lines committed before are safe"
     )
     assert (tmp_path / "a.jsonl").read_bytes() == b"x" * 99 + b"\n"
     journal.append([b"z"])

@@ -80,6 +80,11 @@ def _check_gates(wheel: Flywheel, place: str, stage: Stage) -> None:
             f"gates of {place} need held-out tasks to measure, got evaluate.tasks=0",
             hint="measure with evaluate.tasks=200",
         )
+    if gates.max_kl is not None and stage.train is not None and scores(wheel, stage.train):
+        raise ConfigError(
+            f"{place}.gates.max_kl bounds how far a model that answers moves, and that of {stage.train.algorithm!r} scores",
+            hint="leave it out; where it is in the recipe's own gates, set gates: {max_kl: null} in the stage",
+        )
     if gates.max_kl is not None and type(wheel.policy).logps is Policy.logps:
         raise ConfigError(
             f"{place}.gates.max_kl needs a policy that tells log-probabilities, got {wheel.policy.name!r}",
