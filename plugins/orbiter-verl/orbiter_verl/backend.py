@@ -64,8 +64,7 @@ class VerlBackend(Backend):
             RecordError: A row is no task, or has what verl cannot be given; names file, line and field.
             MissingPluginError: The interpreter lacks verl.
         """
-        tasks = self._check(job)
-        self._config_text(job, row_count=len(tasks["train"]))
+        self._checked_tasks(job)
 
     def native_config(self, job: TrainJob) -> str:
         """Return verl's whole configuration for a job, as YAML; the data need not be there."""
@@ -85,12 +84,11 @@ class VerlBackend(Backend):
             BackendError: The folder holds another job, or verl failed; the cause is the worker's own traceback.
             UserCodeError: A reward raises at every answer.
         """
-        self.check(job)
+        tasks = self._checked_tasks(job)
         folder = JobFolder(job.output_dir)
         folder.claim(job)
         if done := folder.result():
             return done
-        tasks = self._check(job)
         request = self._request(job, row_count=len(tasks["train"]))
         step, checkpoint = newest_checkpoint(folder.resume)
         watch = self._watch(job, folder, request, step)
@@ -105,8 +103,8 @@ class VerlBackend(Backend):
             )
         return self._finish(folder, watch, checkpoint, notes, lora=job.config.lora)
 
-    def _check(self, job: TrainJob) -> dict[str, list[Task]]:
-        """Check all that needs no other process, and return the tasks of each split."""
+    def _checked_tasks(self, job: TrainJob) -> dict[str, list[Task]]:
+        """Return the tasks of each split, of a job that can work."""
         self.record_of(job.algorithm)
         request = self._request(job, row_count=None)
         check_config(job.config, request.settings)
@@ -137,6 +135,7 @@ class VerlBackend(Backend):
             raise ConfigError(
                 f"kl_horizon must be > {answers // 5}, a fifth of the answers of a step, got {settings.kl_horizon}"
             )
+        self._config_text(job, row_count=len(found["train"]))
         return found
 
     def _request(self, job: TrainJob, *, row_count: int | None) -> Request:

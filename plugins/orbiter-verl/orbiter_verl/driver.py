@@ -61,7 +61,7 @@ def main() -> int:
         _carry_out(order, folder)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BaseException as error:
+    except BaseException as error:  # a library that calls sys.exit(0) has not done what was asked
         failure = {**describe(error), "traceback": _traceback(error)}
         (folder / "error.json").write_bytes(orjson.dumps(failure))
         return 1

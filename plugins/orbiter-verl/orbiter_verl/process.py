@@ -172,7 +172,7 @@ def _start(order: Order, *, log: Any, environment: Mapping[str, str]) -> subproc
             [python, "-P", "-m", "orbiter_verl.driver"],
             stdin=subprocess.PIPE,
             stdout=log,
-            stderr=subprocess.STDOUT if log is not subprocess.DEVNULL else log,
+            stderr=subprocess.STDOUT,
             env=dict(environment),
             start_new_session=True,
         )

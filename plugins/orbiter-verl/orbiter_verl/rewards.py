@@ -53,7 +53,6 @@ def seal_rewards(specs: Sequence[RewardSpec], path: Path) -> SealedRewards:
     Raises:
         ConfigError: A reward cannot be pickled; names it.
     """
-    parts = []
     with _by_value():
         for spec in specs:
             try:
@@ -63,8 +62,7 @@ def seal_rewards(specs: Sequence[RewardSpec], path: Path) -> SealedRewards:
                     f"reward {spec.name!r} must be a function that other processes can be given, got {spec.fn!r}: {error}",
                     hint="a reward may not hold open files, locks or connections; make them when it is first called",
                 ) from error
-            parts.append(spec)
-        data = cloudpickle.dumps(tuple(parts))
+        data = cloudpickle.dumps(tuple(specs))
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)

@@ -1,6 +1,4 @@
-"""The backend keeps its contract, and a planted bad one does not."""
-
-import functools
+"""A planted bad backend breaks the contract; the real one keeps it in test_runs, where it trains."""
 
 import pytest
 from orbiter_verl.backend import VerlBackend
@@ -13,16 +11,6 @@ CHECKED = {("backend", "verl")}
 
 def test_every_name_is_checked():
     assert {(e.kind, e.name) for e in registry().entries() if e.owner == "verl"} == CHECKED
-
-
-# Of the algorithms one alone, since each is two trainings on Ray; what is PPO's own is checked where it is trained.
-@pytest.mark.slow
-@pytest.mark.timeout(1200)
-@pytest.mark.xdist_group("verl-grpo")
-def test_the_backend_keeps_its_contract(make_job):
-    job = make_job("grpo")
-    job.output_dir.mkdir()
-    check_backend(functools.partial(registry().create, "backend", "verl"), job)
 
 
 class WritingBackend(VerlBackend):

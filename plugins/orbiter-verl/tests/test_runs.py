@@ -1,4 +1,4 @@
-"""verl itself, on Ray: a GRPO training, and a PPO training whose reward breaks on the way and which then goes on."""
+"""verl itself, on Ray: a GRPO training that keeps the contract, and a PPO training that breaks and then goes on."""
 
 import asyncio
 import itertools
@@ -26,6 +26,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from orbiter.errors import BackendError, UserCodeError
 from orbiter.records import Message, Task
+from orbiter.testing import check_backend
 from orbiter.train import RewardSpec, TrainResult, VeRLConfig, VeRLTrainer
 from orbiter.train import objectives as o
 from orbiter.train.backend import TrainJob
@@ -86,19 +87,34 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def grpo(nano, data, tmp_path_factory) -> Run:
-    seen = []
+    """Return the first of the two trainings by which the backend is held to its contract."""
     job = TrainJob(
         algorithm="grpo",
         model=str(nano),
         data=data,
         eval_data=data,
-        output_dir=tmp_path_factory.mktemp("grpo") / "out",
+        output_dir=tmp_path_factory.mktemp("grpo"),
         config=TrainConfig(max_steps=12, batch_size=4, learning_rate=2e-2, log_every=1, eval_every=6, seed=1),
         rewards=(RewardSpec(name="a", fn=share_of_a), RewardSpec(name="picky", weight=0.5, fn=picky)),
         options={"group_size": GROUP, "max_prompt_length": 16, "max_response_length": 8, "device": "cpu"},
-        on_metrics=lambda step, metrics: seen.append(step),
     )  # fmt: skip
-    return Run(job, VerlBackend().train(job), seen)
+    runs = []
+
+    class Watched(VerlBackend):
+        def train(self, job):
+            seen = []
+
+            def on_metrics(step, metrics):
+                seen.append(step)
+                if job.on_metrics is not None:
+                    job.on_metrics(step, metrics)
+
+            result = super().train(attrs.evolve(job, on_metrics=on_metrics))
+            runs.append(Run(job, result, seen))
+            return result
+
+    check_backend(Watched, job)
+    return runs[0]
 
 
 @pytest.mark.slow
