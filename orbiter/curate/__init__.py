@@ -63,7 +63,6 @@ from orbiter.curate.quality import (
 from orbiter.curate.refusals import (
     RefusalRates,
     balanced_refusals,
-    is_refusal,
     refusal_pairs,
     refusal_rates,
 )
@@ -72,6 +71,7 @@ from orbiter.curate.revisions import revision_pairs
 from orbiter.curate.splits import Splits, split_rows
 from orbiter.curate.survivors import Survivors, survivors
 from orbiter.curate.unary import UnaryWeights, step_preferences, unary_weights
+from orbiter.verify.refusals import is_refusal
 
 __all__ = [
     "Calibration",

@@ -15,9 +15,9 @@ import attrs
 
 from orbiter.checks import check_number
 from orbiter.curate.lengths import characters
-from orbiter.curate.refusals import is_refusal
 from orbiter.errors import ConfigError
 from orbiter.records import Message, Pair
+from orbiter.verify.refusals import is_refusal
 
 _WORD = re.compile(r"\w+")
 

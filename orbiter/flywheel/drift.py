@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
-from orbiter.curate.refusals import is_refusal
 from orbiter.intervals import Interval
+from orbiter.verify.refusals import is_refusal
 
 if TYPE_CHECKING:
     from orbiter.flywheel.rollout import RolloutResult

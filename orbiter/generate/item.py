@@ -15,7 +15,7 @@ import orjson
 from orbiter.checks import is_number
 from orbiter.convert import unstructure
 from orbiter.errors import RecordError
-from orbiter.records import Pair, Task, Trajectory, TrajectoryItem
+from orbiter.records import Message, Pair, Task, Trajectory, TrajectoryItem, content_hash
 
 T = TypeVar("T")
 
@@ -90,6 +90,28 @@ def text_of(item: Any) -> str:
             if key in item:
                 return _said(item[key])
     raise unknown_item(item)
+
+
+def task_of(item: Any) -> Task:
+    """Return the task that an item poses: a Task itself; a Trajectory's prompt, with its answer as the reference; a dict's input, with its output.
+
+    A text or a dict poses a task of the environment ``instructions``, whose id is a hash of it.
+
+    Raises:
+        RecordError: The item poses none.
+    """
+    if isinstance(item, Task):
+        return item
+    if isinstance(item, Trajectory):
+        return Task(
+            item.env, item.task_id, item.prompt, answer=item.answer or None, tools=item.tools
+        )
+    pair = pair_of(item) if isinstance(item, Mapping) else None
+    asked, answer = (item[pair[0]], item[pair[1]]) if pair else (item, None)
+    if not isinstance(asked, str) or not asked.strip():
+        raise unknown_item(item)
+    name = content_hash([asked, answer])
+    return Task("instructions", f"instructions:{name}", (Message("user", asked),), answer=answer)
 
 
 def at_item(index: int, ask: Callable[[Any], T], item: Any) -> T:

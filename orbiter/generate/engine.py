@@ -1,0 +1,251 @@
+"""PolicySynthesiser: an engine that makes rows with a policy, and keeps none that something else than the policy has not confirmed."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import warnings
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import attrs
+from attrs import field
+
+from orbiter.checks import check_whole_number
+from orbiter.errors import ConfigError, OrbiterWarning, user_code
+from orbiter.generate.item import at_item, task_of
+from orbiter.generate.policy import Completion, Policy, Request, Sampling, ask
+from orbiter.generate.proposals import EngineReport, Proposal, Proposed, sorted_out
+from orbiter.generate.synthesiser import DataSynthesiser
+from orbiter.records import Message, Task, Trajectory, Verdict
+from orbiter.tasks.component import make_component, make_environment
+from orbiter.tasks.environment import Environment
+from orbiter.tasks.streams import item_seed
+from orbiter.verify.component import make_verifier
+from orbiter.verify.verifier import Verifier, judge_batch
+
+if TYPE_CHECKING:
+    from orbiter.generate.pipeline import SynthesisConfig
+
+
+def make_policy(given: object) -> Policy | None:
+    """Return ``given`` if it is a policy or None, or the policy that it names."""
+    return None if given is None else make_component("policy", given, Policy)  # type: ignore[type-abstract]
+
+
+def _optional_environment(given: object) -> Environment | None:
+    return None if given is None else make_environment(given)
+
+
+def _optional_verifier(given: object) -> Verifier | None:
+    return None if given is None else make_verifier(given)
+
+
+@attrs.define(kw_only=True, eq=False, slots=False, repr=False)
+class PolicySynthesiser(DataSynthesiser):
+    """Make rows of tasks with a policy; a verifier says which of them are kept.
+
+    A small complete subclass:
+
+        @attrs.define(kw_only=True, eq=False, slots=False, repr=False)
+        class Twice(PolicySynthesiser):
+            name = "twice"
+
+            async def propose(self, tasks):
+                asked = [self.request(task, number=n) for task in tasks for n in range(2)]
+                answers = await self.ask(asked)
+                return Proposed(proposals=tuple(map(Proposal, [t for t in tasks for _ in range(2)], answers)))
+
+    ``generate`` takes tasks of the environment, ``synthesise`` those that it is given: tasks, trajectories, dicts with an input and an
+    output, or texts. Both return judged trajectories: those that passed, and of engines that set answers against each other the
+    rejected ones too, which must have failed; :func:`orbiter.curate.best_of_n_pairs` makes pairs of them. ``report`` says what became of
+    the rest. In a recipe a stage names the engine in its section ``synthesise`` and gives it the run's policy and environment; there the
+    run's verifier judges, and the ledger has every attempt.
+
+    Contract: ``propose`` depends on the tasks, the options and what the policies answer alone; it draws from streams that the seed and the
+    task's id select.
+
+    Args:
+        policy: What answers, or its name, or its name with options beside it.
+        environment: Where ``generate`` takes tasks from, and who knows right answers.
+        verifier: What judges; default: the environment's own.
+        seed: Every random choice derives from it.
+        temperature: That of the policy's answers.
+        max_new_tokens: Bound on each of them.
+        report: (attribute) The account of the last call.
+    """
+
+    policy: Policy | None = field(default=None, converter=make_policy)
+    environment: Environment | None = field(default=None, converter=_optional_environment)
+    verifier: Verifier | None = field(default=None, converter=_optional_verifier)
+    seed: int = 0
+    temperature: float = 1.0
+    max_new_tokens: int = 512
+    report: EngineReport = field(factory=EngineReport, init=False)
+
+    name: ClassVar[str]
+    """Name of the engine, written into every row as its generator."""
+
+    def __attrs_post_init__(self) -> None:
+        check_whole_number("seed", self.seed, low=0)
+        self.sampling = Sampling(temperature=self.temperature, max_new_tokens=self.max_new_tokens)
+
+    @property
+    def per_task(self) -> int:
+        """How many rows a task gives at most."""
+        return 1
+
+    @abstractmethod
+    async def propose(self, tasks: Sequence[Task]) -> Proposed:
+        """Return what is made of the tasks, unjudged."""
+
+    async def generate(self, count: int) -> list[Any]:
+        """Return up to ``count`` rows made of the environment's first tasks, as many as give that many rows if all are kept.
+
+        Raises:
+            ConfigError: There is no environment.
+        """
+        check_whole_number("count", count, low=0)
+        if self.environment is None:
+            raise ConfigError(
+                f"{self.name} must have an environment to take tasks from, got none",
+                hint="give it one, or source data: synthesise(source, config)",
+            )
+        size = math.ceil(count / self.per_task)
+        if self.environment.size is not None:
+            size = min(size, self.environment.size)
+        with user_code(f"environment {self.environment.name!r}", "task"):
+            tasks = [self.environment.task(index, seed=self.seed) for index in range(size)]
+        # An environment may ask the same twice.
+        rows = (await self._rows(list({(t.env, t.task_id): t for t in tasks}.values())))[:count]
+        if len(rows) < count:
+            warnings.warn(
+                f"{self.name} made {len(rows)} rows of {len(tasks)} tasks, fewer than the {count} asked for: "
+                f"{dict(self.report.dropped.most_common(5))}",
+                OrbiterWarning,
+                stacklevel=2,
+            )
+        return rows
+
+    async def synthesise(self, source: Sequence[Any], config: SynthesisConfig) -> list[Any]:  # noqa: ARG002
+        """Return the rows made of the source.
+
+        Raises:
+            RecordError: An item of the source is no task; names it.
+        """
+        return await self._rows([at_item(n, task_of, item) for n, item in enumerate(source)])
+
+    async def aclose(self) -> None:
+        """Release what the policies hold that were made for this engine: all but the one that answers."""
+        for value in list(vars(self).values()):
+            if isinstance(value, Policy) and value is not self.policy:
+                await value.aclose()
+
+    # --- for subclasses
+
+    def request(self, task: Task, *more: Message, number: int = 0, step: str = "answer") -> Request:
+        """Return the request of a task's prompt and what follows it; ``number`` and ``step`` select its seed."""
+        return Request(
+            messages=(*task.messages, *more),
+            env=task.env,
+            task_id=task.task_id,
+            attempt=number,
+            seed=item_seed(self.name, self.seed, task.env, task.task_id, step, number),
+            tools=task.tools,
+        )
+
+    def order(self, task: Task, text: str, *, number: int = 0, step: str) -> Request:
+        """Return a request that shows a text alone, for a task that it is about."""
+        return attrs.evolve(
+            self.request(task, number=number, step=step),
+            messages=(Message("user", text),),
+            tools=(),
+        )
+
+    async def ask(
+        self, requests: Sequence[Request], *, who: Policy | None = None
+    ) -> list[Completion]:
+        """Return what a policy answers, in batches that it bears; default: the one that answers."""
+        policy = who or self.policy
+        if policy is None:
+            if not requests:
+                return []
+            raise ConfigError(f"{self.name} must have a policy, got none", hint="policy=...")
+        size, gate = max(1, policy.batch_size), asyncio.Semaphore(max(1, policy.concurrency))
+
+        async def one(batch: Sequence[Request]) -> Sequence[Completion]:
+            async with gate:
+                return await ask(policy, batch, self.sampling)
+
+        batches = [
+            asyncio.ensure_future(one(requests[start : start + size]))
+            for start in range(0, len(requests), size)
+        ]
+        try:
+            return [answer for batch in await asyncio.gather(*batches) for answer in batch]
+        finally:
+            for batch in batches:
+                batch.cancel()
+
+    def right_answer(self, task: Task) -> str | None:
+        """Return the answer that the environment demonstrates, or the task's own reference if that is text, or None."""
+        if isinstance(task.answer, str) and self.environment is None:
+            return task.answer
+        if self.environment is None:
+            return None
+        with user_code(f"environment {self.environment.name!r}", "demonstrate"):
+            return self.environment.demonstrate(task)
+
+    # --- verdicts
+
+    async def _rows(self, tasks: Sequence[Task]) -> list[Trajectory]:
+        proposed = await self.propose(tasks)
+        verifier = self._verifier()
+        rows = [self._row(proposal) for proposal in proposed.proposals]
+        asked = [n for n, p in enumerate(proposed.proposals) if p.completion.error is None]
+        verdicts = judge_batches(verifier, [(proposed.proposals[n].task, rows[n]) for n in asked])
+        for n, verdict in zip(asked, verdicts):
+            rows[n] = attrs.evolve(rows[n], score=verdict.score, verdict=verdict)
+        kept, reasons = sorted_out(rows)
+        dropped = Counter(item.reason for item in proposed.dropped) + reasons
+        self.report = EngineReport(
+            tried=len(rows) + len(proposed.dropped), kept=len(kept), dropped=dropped
+        )
+        return kept
+
+    def _verifier(self) -> Verifier:
+        if self.verifier is None:
+            if self.environment is None:
+                raise ConfigError(
+                    f"{self.name} must have a verifier, got none",
+                    hint="nothing is kept without a verdict: give it verifier=..., or an environment that has one",
+                )
+            self.verifier = make_verifier(self.environment.verifier())
+        return self.verifier
+
+    def _row(self, proposal: Proposal) -> Trajectory:
+        said = proposal.completion
+        extra = {"finish_reason": said.finish_reason}
+        return Trajectory.following(
+            proposal.task,
+            *said.messages,
+            metadata=said.metadata,
+            generator=self.name,
+            model=said.model or (self.policy.model if self.policy is not None else None),
+            seed=self.seed,
+            extra=extra if said.error is None else extra | {"error": said.error},
+        )
+
+
+BATCH = 64
+"""Verdicts made at once by a verifier that takes several."""
+
+
+def judge_batches(
+    verifier: Verifier, pairs: Sequence[tuple[Task, Trajectory]]
+) -> Iterable[Verdict]:
+    """Yield the verdict of each pair, in this process: no bound on time or memory holds, which a recipe's workers have."""
+    for start in range(0, len(pairs), BATCH):
+        yield from judge_batch(verifier, pairs[start : start + BATCH])
