@@ -11,7 +11,7 @@ import orjson
 
 from orbiter.errors import OrbiterError
 from orbiter.records import Message
-from orbiter_liveweb.screen import Target, unquoted
+from orbiter_liveweb.screen import Target
 from orbiter_liveweb.session import Session, call
 from orbiter_liveweb.urls import normalise, resolve
 
@@ -19,7 +19,6 @@ _WINDOW = re.compile(r"Lines ([0-9]+)-([0-9]+) of ([0-9]+)")
 _CELL = re.compile(
     r"""( *)- '?(row|cell|gridcell|columnheader|rowheader)\b(?: ("(?:[^"\\]|\\.)*"))?"""
 )
-_TEXT = re.compile(r" *- (?:text|[a-z]+)(?: \[[^\]]*\])*: (.*)")
 
 
 class TeacherError(OrbiterError, RuntimeError):
@@ -213,14 +212,6 @@ class Guide:
                     json.loads(name.replace("''", "'") if "- '" in line else name) if name else ""
                 )
         return found
-
-    def text_after(self, pattern: str) -> str:
-        """Return the text of the first line that a pattern matches, as the page has it."""
-        line = self.find(pattern).string
-        match = _TEXT.fullmatch(line)
-        if match is None:
-            raise TeacherError(f"line {line!r} of {self.url} holds no text")
-        return unquoted(match[1])
 
     def _targets(self) -> list[Target]:
         """Return what can be acted on among the lines that were shown."""

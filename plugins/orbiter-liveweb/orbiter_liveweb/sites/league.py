@@ -28,13 +28,6 @@ def find_season(guide: Guide, league: str, year: str) -> None:
     guide.follow(name=f"Season {year}")
 
 
-def find_club(guide: Guide, league: str, slug: str) -> None:
-    """Go to the page of a club by its league."""
-    guide.open(f"{LEAGUE}/")
-    guide.follow(name=f"{league.capitalize()} League")
-    guide.follow(ends=f"/club/{slug}")
-
-
 def league_of(web: Web, slug: str) -> str:
     """Return the league of a club."""
     said = fact(web.root(club_url(slug)), "League") or ""
