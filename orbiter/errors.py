@@ -162,7 +162,7 @@ class SandboxError(OrbiterError, RuntimeError):
 
 
 class BudgetExceededError(OrbiterError, RuntimeError):
-    """A bound that the recipe sets was passed: too many invalid verdicts, say."""
+    """A bound was passed: too many invalid verdicts, say."""
 
 
 class UserCodeError(OrbiterError, RuntimeError):

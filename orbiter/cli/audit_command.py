@@ -70,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace) -> int:
-    """Judge, print the tables, write the files; 1 if a stated bound is missed."""
+    """Judge, print the tables, write the files; 1 if a stated bound is missed, or most answers could not be judged."""
     from orbiter.cli.audit_table import print_audit
     from orbiter.cli.component import component_spec
     from orbiter.flywheel.audit_report import examine
@@ -106,7 +106,7 @@ def main(options: argparse.Namespace) -> int:
         )
     print_audit(report)
     _write(report, options)
-    return 0 if report.kept else 1
+    return 0 if report.kept and report.measured else 1
 
 
 def _check(options: argparse.Namespace) -> None:

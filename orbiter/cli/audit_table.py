@@ -93,6 +93,8 @@ def _lines(report: AuditReport) -> Iterator[str]:
     for source, bounds in report.bounds.items():
         for bound in bounds:
             yield from _bound(source, bound)
+    if not report.measured:
+        yield "the audit FAILED: most answers could not be judged, and the rates are those of the others alone"
 
 
 def _invalid(audit: Audit, source: str) -> Iterator[str]:

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -14,11 +14,15 @@ from orbiter.cli.pool_options import add_pool_arguments
 from orbiter.cli.stopping import stop_code, terminable
 from orbiter.cli.yield_command import add_runs_argument
 
+GIVE_UP_AFTER = 10
+"""Verdicts in a row that a verifier may be lost over before it is given up."""
+
 _BLOCK = 1 << 16
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from orbiter.errors import BudgetExceededError
     from orbiter.records import Trajectory
     from orbiter.verify.pool import VerifierPool
     from orbiter.verify.scoring import TaskOf
@@ -56,6 +60,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write the judged rows, or the flipped labels, here",
     )
     add_pool_arguments(parser, timeout_s=30)
+    parser.add_argument(
+        "--give-up-after",
+        type=int,
+        default=GIVE_UP_AFTER,
+        metavar="N",
+        help=f"stop when N verdicts in a row hung, crashed or took too much memory (default: {GIVE_UP_AFTER}; 0: never)",
+    )
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        metavar="FILE",
+        help="remember passes and fails here, so that the same command goes on where it stopped",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     add_runs_argument(parser)
 
@@ -93,6 +110,8 @@ def _check(options: argparse.Namespace) -> None:
             f"{str(options.file)!r} must be a file that can be read twice, got a pipe or device",
             hint="save the rows first",
         )
+    if options.give_up_after < 0:
+        raise ConfigError(f"--give-up-after must be >= 0, got {options.give_up_after}")
     if options.out is not None and options.out.is_dir():
         raise ConfigError(f"--out must be a file, got the folder {str(options.out)!r}")
     if options.out is not None and not options.out.parent.is_dir():
@@ -108,26 +127,37 @@ def _made_verifier(options: argparse.Namespace) -> Verifier:
     return make_verifier(spec)
 
 
-def _pool(options: argparse.Namespace, verifier: Verifier) -> VerifierPool:
-    from orbiter.verify.pool import VerifierPool
+@contextmanager
+def _pool(options: argparse.Namespace, verifier: Verifier) -> Iterator[VerifierPool]:
+    from orbiter.verify.pool import VerdictCache, VerifierPool
 
-    return VerifierPool(
-        verifier,
-        workers=options.workers,
-        timeout_s=options.timeout_s,
-        memory_mb=options.memory_mb,
-    )
+    with ExitStack() as open_ones:
+        cache = None
+        if options.cache is not None:
+            cache = open_ones.enter_context(closing(VerdictCache(path=options.cache)))
+        yield open_ones.enter_context(
+            VerifierPool(
+                verifier,
+                workers=options.workers,
+                timeout_s=options.timeout_s,
+                memory_mb=options.memory_mb,
+                cache=cache,
+                give_up_after=options.give_up_after or None,
+            )
+        )
 
 
 def _verify(options: argparse.Namespace) -> int:
     from orbiter import jsonl
     from orbiter.cli.verify_table import print_summary, summary_row
+    from orbiter.errors import BudgetExceededError
     from orbiter.verify.scoring import Tally, check_rows, judge_rows, own_task, scored
 
     task_of, default = _tasks(options)
     verifier = default if options.verifier is None else _made_verifier(options)
     assert verifier is not None  # noqa: S101  # _check saw to it
-    count, tally, code = check_rows(options.file, task_of), Tally(), 0
+    count, tally = check_rows(options.file, task_of), Tally()
+    stopped: KeyboardInterrupt | BudgetExceededError | None = None
     try:
         with _pool(options, verifier) as pool, _writing(options.out) as write, _progress() as tell:
             judged = judge_rows(jsonl.read(options.file), pool, task_of=task_of)
@@ -135,8 +165,8 @@ def _verify(options: argparse.Namespace) -> int:
                 write(scored(row, verdict))
                 tally.add(row, verdict)
                 tell(done, count)
-    except KeyboardInterrupt as stop:
-        code, where = stop_code(stop), ""
+    except (KeyboardInterrupt, BudgetExceededError) as stop:
+        stopped, where = stop, ""
         if options.out is not None and _draft(options.out).exists():
             # What is in the file is what is said: the interrupt may have come between the two.
             where, tally = f"; these are in {_draft(options.out)}", Tally()
@@ -150,8 +180,10 @@ def _verify(options: argparse.Namespace) -> int:
         print(json.dumps(summary_row(summary, verifier), indent=2))
     else:
         print_summary(summary, verifier)
-    if code:
-        return code
+    if isinstance(stopped, BudgetExceededError):
+        raise _given_up(stopped)
+    if stopped is not None:
+        return stop_code(stopped)
     if summary.total.pass_rate.value is not None:
         return 0
     if task_of is own_task:
@@ -160,6 +192,15 @@ def _verify(options: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     return 1
+
+
+def _given_up(error: BudgetExceededError) -> BudgetExceededError:
+    """Return the error of a verifier that was given up, with what to do about it."""
+    error.hint = (
+        "mend it, or give it more with --timeout-s, --memory-mb and --give-up-after (0: never); "
+        "the same command goes on from there with --rescore or --cache FILE"
+    )
+    return error
 
 
 def _tasks(options: argparse.Namespace) -> tuple[TaskOf, Verifier | None]:
@@ -266,6 +307,7 @@ def _progress() -> Iterator[Callable[[int, int], None]]:
 
 def _rescore(options: argparse.Namespace) -> int:
     from orbiter.cli.verify_table import flip_rows, print_rescored, rescored_row
+    from orbiter.errors import BudgetExceededError
     from orbiter.flywheel.account import find_run
     from orbiter.flywheel.rescore import open_run, rescore
 
@@ -278,6 +320,8 @@ def _rescore(options: argparse.Namespace) -> int:
     except KeyboardInterrupt as stop:
         print("\nstopped; the same command goes on from there", file=sys.stderr)
         return stop_code(stop)
+    except BudgetExceededError as error:
+        raise _given_up(error) from None
     if options.out is not None:
         from orbiter import jsonl
 

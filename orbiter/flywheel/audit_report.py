@@ -67,6 +67,14 @@ class AuditReport:
         """Whether every stated bound is kept by every source."""
         return all(bound.kept for bounds in self.bounds.values() for bound in bounds)
 
+    @property
+    def measured(self) -> bool:
+        """Whether at least half of the answers of every source were validly judged, so that the rates are not those of a few that are easy."""
+        return all(
+            2 * (audit.invalid_right + audit.invalid_wrong) <= audit.count
+            for audit in self.audits.values()
+        )
+
     def to_row(self) -> dict[str, Any]:
         """Return the report as JSON data; what is unknown or infinite is None."""
         return {
@@ -75,6 +83,7 @@ class AuditReport:
             "confidence": self.audit.confidence,
             "source": self.source,
             "kept": self.kept,
+            "measured": self.measured,
             "bounds": [
                 {"source": source, **_bound_row(bound)}
                 for source, bounds in self.bounds.items()

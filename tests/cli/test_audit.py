@@ -67,7 +67,7 @@ def test_faults_are_counted_apart_by_reason_and_enter_no_rate(orbiter, tmp_path)
     said = orbiter(
         "audit", f"{CHECKERS}:Faulty", "--labelled", "labelled.jsonl", "--json", "audit.json"
     )
-    assert (said.code, said.err) == (0, "")
+    assert (said.code, said.err) == (1, "")  # 10 of 18 are most of them
     for kind in (
         "error: ValueError: cannot read '????????'",
         "error: RecordError: field 'score' must be a finite number, got nan",
@@ -80,6 +80,23 @@ def test_faults_are_counted_apart_by_reason_and_enter_no_rate(orbiter, tmp_path)
     assert (audit["invalid_wrong"], audit["invalid_right"], audit["true_negatives"]) == (10, 0, 6)
     assert (audit["fpr"], audit["fnr"]) == (0, 1)  # 0 is not given
     assert "error: ValueError: cannot read '????????'" in audit["reasons"]
+
+
+@pytest.mark.parametrize(("valid", "code"), [(10, 0), (9, 1)])
+def test_an_audit_that_judged_less_than_half_has_failed_though_no_bound_was_asked(
+    orbiter, tmp_path, valid, code
+):
+    """Answers of eight characters cannot be judged, ten in all."""
+    said_texts = ["?" * 8] * 10 + ["?" * 7] * valid
+    text = "".join(f"{json.dumps(labelled(said, False))}\n" for said in said_texts)
+    (tmp_path / "labelled.jsonl").write_text(text)
+    arguments = ("--labelled", "labelled.jsonl", "--json", "audit.json")
+    said = orbiter("audit", f"{CHECKERS}:Faulty", *arguments)
+    assert (said.code, said.err) == (code, "")
+    assert (
+        "\nthe audit FAILED: most answers could not be judged, and the rates" in said.out
+    ) == code
+    assert json.loads((tmp_path / "audit.json").read_text())["measured"] is not bool(code)
 
 
 def test_what_cannot_be_judged_is_told_and_shows_no_bound(orbiter):

@@ -233,6 +233,19 @@ def test_a_run_judged_again_lists_what_flipped(orbiter, tmp_path):
     assert orbiter("yield", "small").code == 0
 
 
+def test_a_run_whose_new_verifier_never_answers_is_given_up_and_gone_on_with(orbiter, tmp_path):
+    assert orbiter("run", "small.yaml", "--plain", "--no-report").code == 0
+    lost = VERIFIER.replace('trajectory.answer == "crash"', "True")
+    (tmp_path / "mine.py").write_text(lost)
+    again = ("verify", "--rescore", "small", "--verifier", "mine.py:Mine", "--json")
+    said = orbiter(*again, "--give-up-after", "3")
+    assert (said.code, said.out) == (1, "")
+    assert "verifier 'mine' was given up: its process was lost 3 times in a row" in said.err
+    assert "the same command goes on from there with --rescore" in said.err
+    (tmp_path / "mine.py").write_text(VERIFIER)
+    assert json.loads(orbiter(*again).out)["judged"] == 12
+
+
 # A shell's background jobs inherit that the signal is ignored.
 INTERRUPTIBLE = """
 import signal, sys
@@ -287,6 +300,27 @@ def test_stopping_keeps_what_is_judged_and_says_where(rows, tmp_path, signum, co
     assert err.strip() == f"stopped after {len(kept)} of 2000 rows; these are in out.jsonl.partial"
     assert f" {len(kept)} " in out
     assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_a_verifier_that_never_answers_is_given_up_and_the_same_command_goes_on(
+    orbiter, rows, tmp_path
+):
+    (tmp_path / "mine.py").write_text(VERIFIER)
+    file = rows(*(own("a", n=n) for n in range(40)), *(own("crash", n=n) for n in range(40, 100)))
+    arguments = ("verify", file, "--verifier", "mine.py:Mine", "--cache", "known.sqlite", "--out", "out.jsonl", "--workers", "1")  # fmt: skip
+    said = orbiter(*arguments, "--give-up-after", "3")
+    assert said.code == 1
+    kept = list(jsonl.read(tmp_path / "out.jsonl.partial"))
+    assert len(kept) == 32  # whole groups
+    assert f"stopped after {len(kept)} of 100 rows; these are in out.jsonl.partial" in said.err
+    assert "orbiter: error: verifier 'mine' was given up: its process was lost 3 times in a row, the last time with: crash: " in said.err  # fmt: skip
+    assert "--give-up-after (0: never); the same command goes on from there with" in said.err
+    assert " 32 " in said.out
+    (tmp_path / "mine.py").write_text(VERIFIER.replace("os._exit(1)", "return Verdict.failed('')").replace("time.sleep(self.wait_s)", "assert task.task_id >= 'e:4'"))  # fmt: skip
+    again = orbiter(*arguments, "--json")
+    assert (again.code, again.err) == (0, "")
+    total = json.loads(again.out)
+    assert (total["passed"], total["failed"], total["invalid"]) == (40, 60, 0)
 
 
 @pytest.mark.parametrize("lines", [0, 1, 3])

@@ -67,7 +67,9 @@ class Batch:
             self._finish()
 
     def end(self, error: Exception | None = None) -> None:
-        """Give up: cancel the future, or give it an exception, unless it has a result."""
+        """Give up: cancel the future, or give it an exception, unless it has a result. What is judged is remembered."""
+        if not self.future.done():
+            self._remember()
         if error is None:
             self.future.cancel()
         else:
@@ -76,10 +78,14 @@ class Batch:
 
     def _finish(self) -> None:
         verdicts = [verdict for verdict in self._verdicts if verdict is not None]
-        if self._cache is not None:
-            self._cache.put((self._keys[place], verdicts[place]) for place in self._asked)
+        self._remember()
         with suppress(InvalidStateError):  # it was cancelled
             self.future.set_result(verdicts)
+
+    def _remember(self) -> None:
+        if self._cache is not None:
+            judged = ((self._keys[place], self._verdicts[place]) for place in self._asked)
+            self._cache.put((key, verdict) for key, verdict in judged if verdict is not None)
 
 
 @frozen(eq=False)

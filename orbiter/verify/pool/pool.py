@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Self
 
-from orbiter.errors import ConfigError, OrbiterError
+from orbiter.errors import BudgetExceededError, ConfigError, OrbiterError
 from orbiter.records import Task, Trajectory, Verdict
 from orbiter.verify.pool.batch import Batch, Item, Pair
 from orbiter.verify.pool.cache import VerdictCache
@@ -59,6 +59,8 @@ class VerifierPool:
         timeout_s: Seconds that one verdict, or one batch of a verifier that judges several at once, may take.
         memory_mb: Bound on the private memory of a worker, and of each process that it starts, in MiB (RLIMIT_DATA); None for none.
         cache: Where verdicts are remembered; None to judge every pair.
+        give_up_after: When so many workers in a row were lost over a pair, without a verdict between, the futures of what is not
+            judged yet raise BudgetExceededError; None goes on for ever.
 
     Raises:
         ConfigError: An argument is out of range, or the verifier cannot be sent to a worker.
@@ -72,11 +74,13 @@ class VerifierPool:
         timeout_s: float = 30.0,
         memory_mb: int | None = 2048,
         cache: VerdictCache | None = None,
+        give_up_after: int | None = None,
     ) -> None:
         self.verifier, self.cache = verifier, cache
+        self.give_up_after = give_up_after
         self.workers = _default_workers() if workers is None else workers
         self.timeout_s, self.memory_mb = timeout_s, memory_mb
-        _check(self.workers, timeout_s, memory_mb)
+        _check(self.workers, timeout_s, memory_mb, give_up_after)
         self._closed = False
         self._begin()
         if self.workers:
@@ -96,10 +100,13 @@ class VerifierPool:
         self._queue: deque[Item] = deque()
         self._slots: list[Slot] = []
         self._idle_count = 0
+        self._losses = 0
+        self._given_up: BudgetExceededError | None = None
 
     def __reduce__(self) -> tuple[Callable[..., VerifierPool], tuple[object, ...]]:
         """In another process, be a pool of the same kind that has workers of its own and remembers nothing."""
-        return _same, (self.verifier, self.workers, self.timeout_s, self.memory_mb)
+        made = (self.verifier, self.workers, self.timeout_s, self.memory_mb, self.give_up_after)
+        return _same, made
 
     def __enter__(self) -> Self:
         return self
@@ -120,7 +127,7 @@ class VerifierPool:
     def submit(self, pairs: Sequence[Pair]) -> Future[list[Verdict]]:
         """Begin to judge, and return the future of the verdicts, in the order of the pairs.
 
-        The future raises an OrbiterError when the verifier cannot be made in a worker.
+        The future raises an OrbiterError when the verifier cannot be made in a worker, or is given up.
         """
         if self._pid != os.getpid():
             # A fork has neither the threads nor the workers, nor may it use the same file.
@@ -175,6 +182,10 @@ class VerifierPool:
     def _enqueue(self, items: Sequence[Item]) -> None:
         with self._changed:
             self._check_open()
+            if self._given_up is not None:
+                for item in items:
+                    item.batch.end(self._given_up)
+                return
             self._queue.extend(items)
             wanted = len(self._slots) + len(self._queue) - self._idle_count
             while len(self._slots) < min(self.workers, wanted):
@@ -204,6 +215,20 @@ class VerifierPool:
         with self._changed:
             self._queue.extendleft(reversed(items))
             self._changed.notify_all()
+
+    def count_loss(self, reason: str | None) -> None:
+        """Count the workers that were lost in a row, and judge nothing more when they are too many."""
+        with self._changed:
+            self._losses = 0 if reason is None else self._losses + 1
+            if self.give_up_after is None or self._losses < self.give_up_after:
+                return
+            self._given_up = BudgetExceededError(
+                f"verifier {self.verifier.name!r} was given up: its process was lost {self._losses} times in a row, the last time with: {reason}"
+            )
+            waiting, self._queue = self._queue, deque()
+        for item in waiting:
+            item.batch.end(self._given_up)
+        raise self._given_up
 
     def _make_worker(self) -> Worker:
         return Worker(
@@ -243,9 +268,19 @@ def _copied(pair: Pair) -> Pair:
 
 
 def _same(
-    verifier: Verifier, workers: int, timeout_s: float, memory_mb: int | None
+    verifier: Verifier,
+    workers: int,
+    timeout_s: float,
+    memory_mb: int | None,
+    give_up_after: int | None,
 ) -> VerifierPool:
-    return VerifierPool(verifier, workers=workers, timeout_s=timeout_s, memory_mb=memory_mb)
+    return VerifierPool(
+        verifier,
+        workers=workers,
+        timeout_s=timeout_s,
+        memory_mb=memory_mb,
+        give_up_after=give_up_after,
+    )
 
 
 def _default_workers() -> int:
@@ -253,7 +288,7 @@ def _default_workers() -> int:
     return max(1, (cores or 1) // 2)
 
 
-def _check(workers: object, timeout_s: object, memory_mb: object) -> None:
+def _check(workers: object, timeout_s: object, memory_mb: object, give_up_after: object) -> None:
     if type(workers) is not int or workers < 0:
         raise ConfigError(f"workers must be an integer >= 0, got {workers!r}")
     if type(timeout_s) not in (int, float) or not 0 < timeout_s < math.inf:  # type: ignore[operator]
@@ -262,3 +297,5 @@ def _check(workers: object, timeout_s: object, memory_mb: object) -> None:
         raise ConfigError(
             f"memory_mb must be an integer >= {MIN_MEMORY_MB} or None, got {memory_mb!r}"
         )
+    if give_up_after is not None and (type(give_up_after) is not int or give_up_after < 1):
+        raise ConfigError(f"give_up_after must be an integer >= 1 or None, got {give_up_after!r}")

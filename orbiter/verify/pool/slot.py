@@ -27,6 +27,13 @@ class Queue(Protocol):
     def give_back(self, items: Sequence[Item]) -> None:
         """Put pairs before all others."""
 
+    def count_loss(self, reason: str | None) -> None:
+        """Note that a worker was lost over a pair, and why, or with None that one gave a verdict.
+
+        Raises:
+            BudgetExceededError: So many were lost in a row that nothing more is to be judged.
+        """
+
 
 class Slot(threading.Thread):
     """Judges what a queue gives, in one worker at a time, until it gives no more.
@@ -82,6 +89,7 @@ class Slot(threading.Thread):
                 items[done].give(verdict)
                 done += 1
             self._lost_in_a_row = 0
+            self._queue.count_loss(None)
         except WorkerLost as lost:
             words = self._drop(kill=True)
             if self._stopped:
@@ -125,9 +133,18 @@ class Slot(threading.Thread):
         blamed = [items[i] for i in lost.items if done <= i < len(items)]
         for item in blamed:
             item.blame(lost.reason)
+        if done:
+            self._queue.count_loss(None)
         if done or blamed:
             self._lost_in_a_row = 0
-            self._queue.give_back([item for item in items[done:] if item not in blamed])
+            first = items.index(blamed[0]) if blamed else done
+            self._queue.give_back([item for item in items[first:] if item not in blamed])
+            if unsent := items[
+                done:first
+            ]:  # their verdicts were lost on the way; now they come before the next loss
+                self._judge(unsent)
+            if blamed:
+                self._queue.count_loss(lost.reason)
             return
         self._lost_in_a_row += 1
         if self._lost_in_a_row == TRIES:
@@ -138,5 +155,6 @@ class Slot(threading.Thread):
         # The first time it may have been lost before, when it was idle, which no pair is to blame for.
         if len(items) == 1 and self._lost_in_a_row > 1:
             items[0].blame(lost.reason)
+            self._queue.count_loss(lost.reason)
         else:
             self._judge_apart(items)

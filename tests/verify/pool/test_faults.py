@@ -3,12 +3,15 @@
 import os
 import signal
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from orbiter.errors import BudgetExceededError
 from orbiter.records import Outcome
-from orbiter.verify.pool import VerifierPool
+from orbiter.verify.pool import VerdictCache, VerifierPool
+from orbiter.verify.pool.cache import verdict_keys
 from orbiter.verify.pool.worker import REAP_S
 from orbiter.verify.verifier import OUT_OF_MEMORY
 
@@ -209,3 +212,40 @@ def test_what_is_judged_together_is_lost_together_and_nothing_else(together, ask
     for number, (answer, verdict) in enumerate(zip(answers, verdicts, strict=True)):
         assert verdict.reason == (reason if 4 <= number < 8 else answer)
         assert verdict.verifier == "together"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_verifier_that_is_lost_again_and_again_is_given_up(misbehaving, asked, workers):
+    with VerifierPool(misbehaving(), workers=workers, give_up_after=3) as pool:
+        fine = pool.submit([asked("a"), asked("b")])
+        assert [v.outcome for v in fine.result()] == [Outcome.PASS] * 2
+        bad = pool.submit([asked("exits")] * 50)
+        later = pool.submit([asked("c")])
+        with pytest.raises(BudgetExceededError) as error:
+            bad.result()
+        assert error.value.message == (
+            "verifier 'misbehaving' was given up: its process was lost 3 times in a row, "
+            "the last time with: crash: the worker left with exit code 3"
+        )
+        for future in (later, pool.submit([asked("d")])):
+            with pytest.raises(BudgetExceededError):
+                future.result()
+
+
+def test_losses_with_verdicts_between_are_not_in_a_row(misbehaving, asked):
+    with VerifierPool(misbehaving(), workers=1, give_up_after=2) as pool:
+        verdicts = pool.judge_all([asked(a) for a in ("exits", "a", "exits", "b", "exits", "c")])
+    assert [v.outcome for v in verdicts] == [Outcome.INVALID, Outcome.PASS] * 3
+
+
+def test_what_was_judged_before_giving_up_is_remembered(misbehaving, asked, tmp_path):
+    path, pairs = tmp_path / "verdicts.sqlite", [asked("a"), asked("b")]
+    with (
+        closing(VerdictCache(path=path)) as cache,
+        VerifierPool(misbehaving(), workers=1, give_up_after=2, cache=cache) as pool,
+        pytest.raises(BudgetExceededError),
+    ):
+        pool.judge_all([*pairs, *(asked("exits", f"e:{n}") for n in range(4))])
+    with closing(VerdictCache(path=path)) as cache:
+        known = cache.get(misbehaving(), verdict_keys(misbehaving(), pairs))
+    assert sorted(v.reason for v in known.values()) == ["a", "b"]
