@@ -34,6 +34,7 @@ NAMES: dict[str, dict[str, str]] = {
         "section": "orbiter.verify.format:SectionVerifier",
         "static": "orbiter.verify.static:StaticTraceVerifier",
         "tool_call": "orbiter.verify.tool_call:ToolCallVerifier",
+        "turns": "orbiter.verify.turns:TurnsVerifier",
         "weighted": "orbiter.verify.combine:Weighted",
     },
     "policy": {
@@ -42,6 +43,12 @@ NAMES: dict[str, dict[str, str]] = {
         "scripted": "orbiter.generate.scripted:ScriptedPolicy",
     },
     "synthesiser": {
+        "back_translation": "orbiter.generate.back_translation:BackTranslation",
+        "evol": "orbiter.generate.evol:Evol",
+        "hard_negatives": "orbiter.generate.hard_negatives:HardNegatives",
+        "multi_turn": "orbiter.generate.multi_turn:MultiTurn",
+        "self_instruct": "orbiter.generate.self_instruct:SelfInstruct",
+        "spin": "orbiter.generate.spin:SpinRows",
         "template": "orbiter.generate.templates:TemplateSynthesiser",
     },
     "strategy": {

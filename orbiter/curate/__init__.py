@@ -45,7 +45,7 @@ from orbiter.curate.judged import JudgedPairs, judged_pairs, voted
 from orbiter.curate.lengths import LengthReport, length_matched, length_report
 from orbiter.curate.mixing import MixedBatches, mixed_batches
 from orbiter.curate.near_dedup import Deduplicated, near_dedup
-from orbiter.curate.negatives import NegativeKind, count_negatives, tagged_negatives
+from orbiter.curate.negatives import count_negatives, tagged_negatives
 from orbiter.curate.pairs import (
     UnpairedPreference,
     best_of_n_pairs,
@@ -71,6 +71,7 @@ from orbiter.curate.revisions import revision_pairs
 from orbiter.curate.splits import Splits, split_rows
 from orbiter.curate.survivors import Survivors, survivors
 from orbiter.curate.unary import UnaryWeights, step_preferences, unary_weights
+from orbiter.generate.corruptions import NegativeKind
 from orbiter.verify.refusals import is_refusal
 
 __all__ = [

@@ -6,7 +6,6 @@ or an author may say the kind outright, and rules find the obvious ones otherwis
 
 from __future__ import annotations
 
-import enum
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -16,27 +15,11 @@ import attrs
 from orbiter.checks import check_number
 from orbiter.curate.lengths import characters
 from orbiter.errors import ConfigError
+from orbiter.generate.corruptions import NegativeKind
 from orbiter.records import Message, Pair
 from orbiter.verify.refusals import is_refusal
 
 _WORD = re.compile(r"\w+")
-
-
-class NegativeKind(enum.StrEnum):
-    """What is wrong with a rejected answer."""
-
-    REFUSAL = "refusal"
-    """It declines what the chosen answer does."""
-    WRONG = "wrong"
-    """It states what is not so."""
-    OFF_TOPIC = "off_topic"
-    """It answers another question."""
-    FORMAT = "format"
-    """It is not in the form that was asked for."""
-    VERBOSE = "verbose"
-    """It says much more than the chosen answer needs."""
-    TERSE = "terse"
-    """It leaves out most of what the chosen answer explains."""
 
 
 _MIN_WORDS = 8

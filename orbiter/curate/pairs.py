@@ -187,13 +187,15 @@ def make_pair(
 ) -> Pair:
     """Return the pair of two attempts at one prompt, with what is known of them in its metadata.
 
-    ``round`` is that of the older attempt, if both have one.
+    ``round`` is that of the older attempt, if both have one; ``negative`` the kind of the rejected one, if it was made to be of one.
     """
     known: dict[str, Any] = {
         "chosen_id": chosen.id,
         "rejected_id": rejected.id,
         "reason": _reason(rejected),
     }
+    if "negative" in rejected.metadata:
+        known["negative"] = rejected.metadata["negative"]
     if chosen.round is not None and rejected.round is not None:
         known["round"] = min(chosen.round, rejected.round)
     return Pair(

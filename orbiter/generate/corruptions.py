@@ -1,0 +1,261 @@
+"""Wrong answers made by program from right ones, in the six kinds that people name when they compare answers."""
+
+from __future__ import annotations
+
+import enum
+import json
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from random import Random
+
+from attrs import frozen
+
+from orbiter.generate.scripted import corrupted
+
+
+class NegativeKind(enum.StrEnum):
+    """What is wrong with a rejected answer."""
+
+    REFUSAL = "refusal"
+    """It declines what the chosen answer does."""
+    WRONG = "wrong"
+    """It states what is not so."""
+    OFF_TOPIC = "off_topic"
+    """It answers another question."""
+    FORMAT = "format"
+    """It is not in the form that was asked for."""
+    VERBOSE = "verbose"
+    """It says much more than the chosen answer needs."""
+    TERSE = "terse"
+    """It leaves out most of what the chosen answer explains."""
+
+
+@frozen(kw_only=True)
+class Right:
+    """A right answer, and what is known around it.
+
+    Args:
+        prompt: What was asked.
+        answer: The right answer.
+        others: Right answers to other tasks.
+    """
+
+    prompt: str
+    answer: str
+    others: Sequence[str] = ()
+
+
+_TRIES = 8
+"""How often the ways of a kind are drawn anew for a text that is not to be avoided."""
+
+
+def corruption(
+    kind: NegativeKind, right: Right, stream: Random, *, avoid: Collection[str] = ()
+) -> tuple[str, str] | None:
+    """Return a text that is wrong in the named way and how it was made, or None where no program can make one.
+
+    It is neither the right answer nor one of ``avoid``; whether it is wrong is for a verifier to say.
+    """
+    taken = {right.answer.strip(), "", *avoid}
+    for _ in range(_TRIES):
+        ways = list(_WAYS[kind](right, stream))
+        stream.shuffle(ways)
+        for text, how in ways:
+            if text.strip() not in taken:
+                return text, how
+    return None
+
+
+_NUMBER = re.compile(r"(?<![\w.])\d+(?:[.,]\d+)*")
+_YEAR = re.compile(r"\b(?:1[5-9]|20)\d\d\b")
+_DAY = re.compile(r"\b\d{4}-(?:0\d|1[0-2])-(?:[0-2]\d|3[01])\b")
+_MONTHS = (
+    "January February March April May June July August September October November December"
+).split()
+_UNITS = (
+    ("km", "miles"), ("metres", "feet"), ("meters", "feet"), ("cm", "inches"), ("kg", "pounds"), ("grams", "ounces"),
+    ("litres", "gallons"), ("liters", "gallons"), ("hours", "minutes"), ("minutes", "seconds"), ("days", "weeks"),
+    ("weeks", "months"), ("months", "years"), ("°C", "°F"), ("dollars", "cents"), ("million", "billion"), ("percent", "per mille"),
+)  # fmt: skip
+_SWAPS = {one: other for pair in _UNITS for one, other in (pair, pair[::-1])}
+_UNIT = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, sorted(_SWAPS, key=len)[::-1]))})(?!\w)")
+_OPPOSITES = {"true": "false", "yes": "no", "always": "never", "before": "after", "more": "less"}
+_OPPOSITES |= {other: one for one, other in _OPPOSITES.items()}
+_OPPOSITE = re.compile(rf"\b(?:{'|'.join(_OPPOSITES)})\b", re.IGNORECASE)
+_CLAIM = re.compile(r"\b(?:is|are|was|were|can|will|does|did|has|have|should)\b(?! not\b)")
+_DENIAL = re.compile(r"(?<=\w) not\b|n't\b")
+_NAME = re.compile(r"(?<=[a-z,;:] )[A-Z][a-z]{2,}(?: [A-Z][a-z]{2,})*")
+_NAMES = re.compile(r"\b[A-Z][a-z]{2,}(?: [A-Z][a-z]{2,})*")
+
+
+def _wrong(right: Right, stream: Random) -> Iterator[tuple[str, str]]:
+    """Another number, date, unit or name, the opposite claim; or one character."""
+    text = right.answer
+    found = False
+    for made in _claims(right, stream):
+        found = True
+        yield made
+    if not found:
+        yield corrupted(text, stream), "another character"
+
+
+def _claims(right: Right, stream: Random) -> Iterator[tuple[str, str]]:
+    text = right.answer
+    dates = [*_DAY.finditer(text), *_YEAR.finditer(text)]
+    if numbers := [n for n in _NUMBER.finditer(text) if not any(_within(n, d) for d in dates)]:
+        last = numbers[-1]  # where there are several, the last is most often the result
+        yield _put(text, last, _other_number(last[0], stream)), "another number"
+    if dates:
+        place = stream.choice(dates)
+        yield _put(text, place, _other_number(place[0], stream, at=-1)), "another date"
+    if months := [m for m in _NAMES.finditer(text) if m[0] in _MONTHS]:
+        place = stream.choice(months)
+        month = stream.choice([m for m in _MONTHS if m != place[0]])
+        yield _put(text, place, month), "another date"
+    if units := list(_UNIT.finditer(text)):
+        place = stream.choice(units)
+        yield _put(text, place, _SWAPS[place[0]]), "another unit"
+    said = [m for m in _NAME.finditer(text) if m[0] not in _MONTHS] or [
+        m for m in _NAMES.finditer(text) if m[0] == text.strip(" .")
+    ]
+    known = sorted({name for other in right.others for name in _NAMES.findall(other)})
+    if said and (others := [n for n in known if n not in text and n not in _MONTHS]):
+        yield _put(text, stream.choice(said), stream.choice(others)), "another name"
+    if words := list(_OPPOSITE.finditer(text)):
+        place = stream.choice(words)
+        other = _OPPOSITES[place[0].casefold()]
+        yield _put(text, place, other.capitalize() if place[0][0].isupper() else other), "opposite"
+    if denials := list(_DENIAL.finditer(text)):
+        yield _put(text, stream.choice(denials), ""), "negated claim"
+    elif claims := list(_CLAIM.finditer(text)):
+        place = stream.choice(claims)
+        yield _put(text, place, f"{place[0]} not"), "negated claim"
+
+
+def _within(inner: re.Match[str], outer: re.Match[str]) -> bool:
+    return outer.start() <= inner.start() and inner.end() <= outer.end()
+
+
+def _put(text: str, place: re.Match[str], new: str) -> str:
+    return text[: place.start()] + new + text[place.end() :]
+
+
+def _other_number(number: str, stream: Random, at: int | None = None) -> str:
+    """Return the number with another digit in one place, or with two neighbours in each other's place."""
+    places = [i for i, char in enumerate(number) if char.isdigit()]
+    swaps = [i for i in places if i + 1 in places and number[i] != number[i + 1]]
+    if at is None and swaps and stream.random() < 0.5:
+        i = stream.choice(swaps)
+        return number[:i] + number[i + 1] + number[i] + number[i + 2 :]
+    i = stream.choice(places) if at is None else places[at]
+    digit = stream.choice([d for d in "123456789" if d != number[i]])
+    return number[:i] + digit + number[i + 1 :]
+
+
+_OPENINGS = (
+    "I'm sorry, but I can't", "I cannot", "Unfortunately, I am not able to", "As an AI language model, I am unable to",
+    "I'm afraid I can't", "I must decline to", "I won't", "Sorry, I can't", "I apologize, but I am not able to",
+    "We are not able to",
+)  # fmt: skip
+_DECLINED = (
+    "help with that.", "help with this request.", "answer this question.", "provide an answer to that.", "assist with this.",
+    "help with this kind of task.",
+)  # fmt: skip
+_EXCUSES = (
+    "", " It may be harmful if I am wrong.", " Please consult a professional instead.", " I hope you understand.",
+    " Is there anything else you would like to talk about?", " There are many opinions about this, and none is mine to give.",
+)  # fmt: skip
+
+
+def _refusal(right: Right, stream: Random) -> Iterator[tuple[str, str]]:  # noqa: ARG001
+    """A refusal of what is harmless, in one of several hundred wordings."""
+    words = (stream.choice(_OPENINGS), stream.choice(_DECLINED))
+    yield " ".join(words) + stream.choice(_EXCUSES), "refusal"
+
+
+def _off_topic(right: Right, stream: Random) -> Iterator[tuple[str, str]]:
+    """The right answer to another task."""
+    others = [text for text in right.others if text.casefold() != right.answer.casefold()]
+    if others:
+        yield stream.choice(others), "another task's answer"
+
+
+_MARKS = (
+    (re.compile(r"^#### *", re.MULTILINE), ""),
+    (re.compile(r"\\boxed\{([^{}]*)\}"), r"\1"),
+    (re.compile(r"</(?:answer|think|final)>"), ""),
+    (re.compile(r"^```\w*\n|^```$", re.MULTILINE), ""),
+    (re.compile(r"^(?:\d+[.)]|[-*]) +", re.MULTILINE), ""),
+)
+"""Marks that tasks ask for, and what is left without them."""
+
+
+def _format(right: Right, stream: Random) -> Iterator[tuple[str, str]]:  # noqa: ARG001
+    """The same content in broken JSON, without the marks of the task, or in a form that nobody asked for."""
+    text = right.answer
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = None
+    if isinstance(value, dict | list):
+        yield text.rstrip()[:-1], "JSON that is not closed"
+        yield text.replace('"', "'"), "JSON with single quotes"
+        if isinstance(value, dict) and value:
+            renamed = {f"{key}_": item for key, item in value.items()}
+            yield json.dumps(renamed, ensure_ascii=False), "JSON with other keys"
+        yield f"Here is the JSON:\n{text}", "JSON inside prose"
+        return
+    unmarked = [pattern.sub(left, text) for pattern, left in _MARKS if pattern.search(text)]
+    for made in unmarked:
+        yield made, "without the marks of the format"
+    if not unmarked:
+        yield json.dumps({"answer": text}, ensure_ascii=False), "JSON that nobody asked for"
+        yield f"<response>{text}</response>", "markup that nobody asked for"
+        yield f"| answer |\n|---|\n| {' '.join(text.split())} |", "a table that nobody asked for"
+
+
+_FILLERS = (
+    "That is a great question, and there is a lot to say about it.",
+    "Before we come to it, let us look at what is being asked.",
+    "To put it in other words, and to be as clear as possible:",
+    "It is worth saying this once more, since it matters.",
+    "There are several ways to look at this, all of which lead to the same place.",
+    "In short, and to sum up what was said above:",
+    "As I have already mentioned, the following holds.",
+    "I hope that this explanation, long as it is, has been useful.",
+)
+
+
+def _verbose(right: Right, stream: Random) -> Iterator[tuple[str, str]]:
+    """The right answer among repetitions of itself and of the question, at least three times as long."""
+    asked = f'The question was: "{" ".join(right.prompt.split())}"'
+    parts = [stream.choice(_FILLERS[:3]), asked, right.answer]
+    while len(" ".join(parts)) < max(3 * len(right.answer), 240):
+        parts += [stream.choice(_FILLERS), right.answer]
+    parts.append(_FILLERS[-1])
+    yield "\n".join(parts), "padded with repetition"
+
+
+def _terse(right: Right, stream: Random) -> Iterator[tuple[str, str]]:  # noqa: ARG001
+    """The result without the explanation, or a first part alone."""
+    text = right.answer.strip()
+    lines = [line for line in text.splitlines() if line.strip()]
+    if len(lines) > 1 and len(lines[-1]) * 2 <= len(text):
+        yield lines[-1], "the last line alone"
+    sentences = re.split(r"(?<=[.!?])\s+", text)
+    if len(sentences) > 1 and len(sentences[0]) * 2 <= len(text):
+        yield sentences[0], "the first sentence alone"
+    if len(words := text.split()) >= 4:
+        yield " ".join(words[: len(words) // 3]), "cut short"
+    elif len(text) > 1:
+        yield text[: len(text) // 2], "cut short"
+
+
+_WAYS: Mapping[NegativeKind, Callable[[Right, Random], Iterator[tuple[str, str]]]] = {
+    NegativeKind.REFUSAL: _refusal,
+    NegativeKind.WRONG: _wrong,
+    NegativeKind.OFF_TOPIC: _off_topic,
+    NegativeKind.FORMAT: _format,
+    NegativeKind.VERBOSE: _verbose,
+    NegativeKind.TERSE: _terse,
+}

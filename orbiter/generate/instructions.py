@@ -1,0 +1,80 @@
+"""Instructions that a policy wrote: which of them are none, which are new, and the tasks that they pose."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from orbiter.records import Message, Task, content_hash
+from orbiter.similarity import near_duplicates
+from orbiter.verify.refusals import is_refusal
+
+_LEAKED = re.compile(
+    r"\b(?:(?:given|rewritten|created|original) (?:prompt|instruction)s?|rewritten version|below (?:is|are) (?:an?|some) (?:instruction|text|task)s?"
+    r"|reply with the (?:instruction|task|request) alone)\b",
+    re.IGNORECASE,
+)
+"""Words of the orders that ask for an instruction, which stand in a failed one (Xu et al. 2024, section 3.2, case 4)."""
+
+_LABEL = re.compile(
+    r"^\W*(?:(?:new |rewritten )?(?:instruction|prompt|task)(?: \d+)?)\W*:\W*", re.I
+)
+
+
+def bare(text: str) -> str:
+    """Return an instruction without a label before it and without the quotation marks around it."""
+    text = _LABEL.sub("", text.strip()).strip()
+    if len(text) > 1 and (text[0], text[-1]) in (('"', '"'), ("'", "'"), ("“", "”")):
+        text = text[1:-1].strip()
+    return text
+
+
+def fault(text: str, *, source: str, max_words: int) -> str | None:
+    """Return why a text is no instruction made from another, or None.
+
+    These are the eliminations of Evol-Instruct (Xu et al. 2024, section 3.2) that a program can see: nothing but signs, a refusal, a copy of
+    the source, words of the order that asked for it; and one that is too long.
+    """
+    if not any(char.isalnum() for char in text):
+        return "empty"
+    if is_refusal(text):
+        return "refusal"
+    if _plain(text) == _plain(source):
+        return "copy of its source"
+    if _LEAKED.search(text) and not _LEAKED.search(source):
+        return "words of the order"
+    return "too long" if len(text.split()) > max_words else None
+
+
+def _plain(text: str) -> str:
+    return " ".join(re.findall(r"\w+", text.casefold()))
+
+
+def novel(texts: Sequence[str], *, pool: Sequence[str], threshold: float) -> list[bool]:
+    """Return of each text whether it is nearly the same as none of the pool and as none before it that is new.
+
+    Similarity is Jaccard's on character 5-grams (:mod:`orbiter.similarity`), which finds its candidates without comparing every two texts;
+    self-instruct compares by ROUGE-L at 0.7 (Wang et al. 2023, section 2.2).
+    """
+    twins = near_duplicates([*pool, *texts], threshold=threshold)
+    return [twin is None for twin in twins[len(pool) :]]
+
+
+def posed(source: Task, text: str, *, engine: str, answer: Any = None, **lineage: Any) -> Task:
+    """Return the task that an instruction poses: the source's prompt with this as its last user message.
+
+    It has no reference answer but ``answer``: the source's is not its own. Its id is the source's environment and a hash of the prompt, so that one
+    instruction is one task; where it comes from stands in ``metadata["lineage"]``.
+    """
+    users = (n for n, message in enumerate(source.messages) if message.role == "user")
+    place = max(users, default=len(source.messages))
+    messages = (*source.messages[:place], Message("user", text))
+    return Task(
+        source.env,
+        f"{source.env}:{engine}-{content_hash(messages)}",
+        messages,
+        answer=answer,
+        tools=source.tools,
+        metadata={"lineage": {"parent": source.task_id, **lineage}},
+    )

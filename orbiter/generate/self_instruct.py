@@ -1,0 +1,133 @@
+"""Self-instruct: new instructions after the pattern of those that there are (Wang et al. 2023)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import attrs
+from attrs import define, field
+
+from orbiter.checks import check_number, check_whole_number
+from orbiter.generate.engine import PolicySynthesiser, make_policy
+from orbiter.generate.instructions import bare, fault, novel, posed
+from orbiter.generate.policy import Completion, Policy
+from orbiter.generate.proposals import Dropped, Proposal, Proposed, said, why_nothing
+from orbiter.records import Task
+from orbiter.tasks.streams import item_stream
+
+PROMPT = """\
+Below are some tasks. Write one more: of the same kind, but different from all of them.
+Reply with the task alone.
+
+{tasks}
+
+Task {number}:"""
+
+
+@define(kw_only=True, eq=False, slots=False, repr=False)
+class SelfInstruct(PolicySynthesiser):
+    """Write new instructions from examples, and answer them.
+
+        SelfInstruct(policy=policy, environment=environment, verifier=judge, examples=8)
+
+    Each source task asks for one new instruction a wave, beside ``examples`` drawn from the pool: ``seeds`` in four of the source tasks, the rest of what
+    earlier waves made. What nearly repeats anything in the pool is dropped, as are copies, refusals and what is too short or too long.
+    The new ones are answered, and the verifier judges the answers: they have no reference, so it is one that goes by the prompt, or a judge.
+
+    Args:
+        writer: What writes instructions; default: the policy that answers.
+        examples: Tasks that are shown, >= 1.
+        waves: How often the source is gone through, >= 1; a later wave is shown what earlier ones made.
+        samples: Answers to each new instruction, >= 1.
+        novelty: Similarity in (0, 1] from which an instruction repeats another.
+        min_words: Shortest instruction, in words; self-instruct has 3.
+        max_words: Longest instruction, in words; self-instruct has 150.
+    """
+
+    writer: Policy | None = field(default=None, converter=make_policy)
+    examples: int = 8
+    waves: int = 1
+    samples: int = 1
+    novelty: float = 0.7
+    min_words: int = 3
+    max_words: int = 150
+
+    name: ClassVar[str] = "self_instruct"
+
+    def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
+        for option in ("examples", "waves", "samples", "min_words", "max_words"):
+            check_whole_number(option, getattr(self, option), low=1)
+        check_number("novelty", self.novelty, "(0, 1]")
+
+    @property
+    def per_task(self) -> int:
+        """A new instruction for each wave, with its answers."""
+        return self.waves * self.samples
+
+    async def propose(self, tasks: Sequence[Task]) -> Proposed:
+        """Return the answers to new instructions, as many as there are tasks in each wave."""
+        made: list[Task] = []
+        dropped: list[Dropped] = []
+        for wave in range(self.waves):
+            made += await self._written(tasks, made, wave, dropped)
+        asked = [(task, n) for task in made for n in range(self.samples)]
+        answers = await self.ask([self.request(task, number=n) for task, n in asked])
+        proposals = tuple(
+            Proposal(task, attrs.evolve(answer, metadata={**answer.metadata, **task.metadata}))
+            for (task, _), answer in zip(asked, answers)
+        )
+        return Proposed(proposals=proposals, dropped=tuple(dropped))
+
+    async def _written(
+        self, tasks: Sequence[Task], made: Sequence[Task], wave: int, dropped: list[Dropped]
+    ) -> list[Task]:
+        """Return the new tasks of a wave; what became of the others is noted in ``dropped``."""
+        shown = [self._shown(task, tasks, made, wave) for task in tasks]
+        orders = [
+            self.order(task, _prompt(examples), number=wave, step="write")
+            for task, examples in zip(tasks, shown)
+        ]
+        replies = await self.ask(orders, who=self.writer)
+        texts = [bare(said(reply) or "") for reply in replies]
+        faults = [
+            self._fault(reply, text, task) for reply, text, task in zip(replies, texts, tasks)
+        ]
+        sound = [n for n, reason in enumerate(faults) if reason is None]
+        pool = [task.prompt for task in (*tasks, *made)]
+        fresh = novel([texts[n] for n in sound], pool=pool, threshold=self.novelty)
+        for n, is_new in zip(sound, fresh):
+            faults[n] = None if is_new else "nearly repeats another instruction"
+        found = []
+        for task, text, reason, examples in zip(tasks, texts, faults, shown):
+            about = {"operation": "write", "wave": wave, "examples": [e.task_id for e in examples]}
+            if reason is None:
+                found.append(posed(task, text, engine=self.name, **about))
+            else:
+                dropped.append(Dropped(reason, task.task_id, text, about))
+        return found
+
+    def _shown(
+        self, task: Task, tasks: Sequence[Task], made: Sequence[Task], wave: int
+    ) -> list[Task]:
+        """Return the examples of an order: the task itself, others of the source, and a quarter of what was made."""
+        stream = item_stream(self.name, self.seed, task.task_id, wave)
+        size = min(len(made), self.examples // 4)
+        others = [other for other in tasks if other is not task]
+        own = stream.sample(others, min(len(others), self.examples - size - 1))
+        shown = [task, *own, *stream.sample(list(made), size)]
+        stream.shuffle(shown)
+        return shown
+
+    def _fault(self, reply: Completion, text: str, task: Task) -> str | None:
+        if said(reply) is None:
+            return why_nothing(reply)
+        if len(text.split()) < self.min_words:
+            return "too short"
+        return fault(text, source=task.prompt, max_words=self.max_words)
+
+
+def _prompt(shown: Sequence[Task]) -> str:
+    listed = "\n\n".join(f"Task {n}: {task.prompt}" for n, task in enumerate(shown, start=1))
+    return PROMPT.format(tasks=listed, number=len(shown) + 1)
