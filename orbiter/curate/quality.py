@@ -102,11 +102,11 @@ def filter_file(
     """
     before = _state(source)
     places, report = _choose(
-        scan(source), lambda head: (head.offset, len(head.raw)), min_score=min_score, dedup=dedup
+        scan(source), lambda head: (head.offset, len(head.text)), min_score=min_score, dedup=dedup
     )
     with replace_file(target) as out, open(source, "rb") as file:
         for offset, size in places:
-            line = os.pread(file.fileno(), size + 1, offset)
+            line = os.pread(file.fileno(), size, offset)
             out.write(line if line[-1:] == b"\n" else line + b"\n")
         if _state(source) != before:
             raise RecordError("must not change while it is filtered", source=str(source))

@@ -23,7 +23,7 @@ class Head(msgspec.Struct, frozen=True, gc=False):
         env: Name of the environment.
         task_id: Name of the task.
         score: The verifier's number, or None when unscored.
-        raw: The line, without its newline.
+        text: The line with its newline; where the last line of the file lacks it, that is added.
     """
 
     line: int
@@ -31,7 +31,12 @@ class Head(msgspec.Struct, frozen=True, gc=False):
     env: str
     task_id: str
     score: float | None
-    raw: bytes
+    text: bytes
+
+    @property
+    def raw(self) -> bytes:
+        """The line as it stands in the file, without its newline."""
+        return self.text[:-1]
 
 
 def scan(path: str | Path, *, max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[Head]:

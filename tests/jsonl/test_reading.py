@@ -66,13 +66,13 @@ def test_blocks_hold_every_line_wherever_they_are_cut(tmp_path_factory, rows, si
         patch.setattr(reading, "_BLOCK_SIZE", size)
         blocks = list(reading.blocks(path, max_line_bytes=10**6))
         read = list(jsonl.read_objects(path))
-    assert [line for block in blocks for line in block.lines] == texts
+    assert [line for block in blocks for line in block.lines] == [text + b"\n" for text in texts]
     assert read == [(number, row) for number, (row, _) in enumerate(rows, start=1)]
     content = path.read_bytes()
     for block in blocks:
         assert block.number == 1 + content[: block.offsets[0]].count(b"\n")
         for offset, line in zip(block.offsets, block.lines, strict=True):
-            assert (content + b"\n")[offset : offset + len(line) + 1] == line + b"\n"
+            assert (content + b"\n")[offset : offset + len(line)] == line
 
 
 def marks_of(line):
@@ -137,6 +137,17 @@ def test_a_line_of_the_greatest_length_is_taken(tmp_path):
     assert len(list(jsonl.read_objects(path, max_line_bytes=1000))) == 2
     with pytest.raises(RecordError, match="line 1: line must be at most 999 bytes long"):
         list(jsonl.read_objects(path, max_line_bytes=999))
+
+
+def test_a_line_that_ends_inside_a_text_is_said_to_end_too_early(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    for ending in (b"", b"\n"):
+        path.write_bytes(orjson.dumps(ROW) + b'\n{"a":"b' + ending)
+        with pytest.raises(
+            RecordError, match="line 2: line must be JSON, got: unterminated string"
+        ) as e:
+            list(jsonl.read_objects(path))
+        assert "ends too early" in e.value.hint
 
 
 def test_an_endless_line_is_refused_before_it_is_read_whole(monkeypatch):
