@@ -1,166 +1,20 @@
 """kill -9 at random points of a real writing process: nothing committed is lost, nothing is there twice."""
 
-import mmap
-import os
-import random
-import select
-import signal
-import struct
-import warnings
+import json
+import subprocess
+import sys
 from pathlib import Path
 
-import orjson
-import pytest
-
-from orbiter.errors import LedgerWarning
-from orbiter.ledger import Decision, Ledger
-from orbiter.ledger.journal import DiskFile
-from orbiter.records import Outcome, Verdict
-
-ROUNDS, TASKS, SAMPLES, GROUP = 2, 6, 3, 4
 KILLS = 200
 
 
-def verdict_on(key) -> Verdict:
-    kind = random.Random(str(key)).choice(["pass", "fail", "invalid"])
-    if kind == "invalid":
-        return Verdict.invalid("timeout", verifier="v", version="1")
-    return (Verdict.passed if kind == "pass" else Verdict.failed)(verifier="v", version="1")
-
-
-def groups(items):
-    items = list(items)
-    return [items[i : i + GROUP] for i in range(0, len(items), GROUP)]
-
-
-def turn(path: Path, make_attempt, acknowledge=lambda name, count: None) -> None:
-    """Do what is still to be done, as a flywheel would: plan, generate, verify, decide."""
-    with Ledger.open(path) as ledger:
-        for number in range(ROUNDS):
-            tasks = [("sorting", f"sorting:{n}") for n in range(TASKS)]
-            ledger.plan(number, "policy", tasks, samples=SAMPLES)
-            # Arrival order differs from identity order, and from one start to the next.
-            for keys in reversed(groups(ledger.pending(number))):
-                ledger.add_attempts([make_attempt(key) for key in keys])
-                acknowledge("attempts", len(keys))
-            for attempts in groups(ledger.unverified(number)):
-                ledger.add_verdicts([(a.key, verdict_on(a.key)) for a in attempts])
-                acknowledge("verdicts", len(attempts))
-            open_ = [a.key for a in ledger.attempts(number) if ledger.decision_of(a.key) is None]
-            for keys in groups(open_):
-                ledger.add_decisions([(key, decide(ledger, key)) for key in keys])
-                acknowledge("decisions", len(keys))
-            if ledger.last_event("round_done", round=number) is None:
-                ledger.add_event("round_done", round=number)
-                acknowledge("rounds", 1)
-
-
-def decide(ledger: Ledger, key) -> Decision:
-    outcome = ledger.verdict_of(key).outcome
-    return Decision({Outcome.PASS: "accepted", Outcome.FAIL: "rejected"}.get(outcome, "invalid"))
-
-
-def content(path: Path) -> bytes:
-    """Return everything that the ledger says of the run, in its own order."""
-    with Ledger.open(path) as ledger:
-        rows = [
-            [a.to_row(), ledger.verdict_of(a.key).to_row(), str(ledger.decision_of(a.key))]
-            for a in ledger.attempts()
-        ]
-        account = str(ledger.account())
-    return orjson.dumps([rows, account])
-
-
-def counts(path: Path) -> dict[str, int]:
-    with Ledger.open(path) as ledger:
-        account = ledger.account()
-        return {
-            "attempts": account.generated,
-            "verdicts": account.generated - account.unverified,
-            "decisions": account.generated - account.undecided,
-            "rounds": sum(1 for _ in ledger.events("round_done")),
-        }
-
-
-class Tally:
-    """Counts in memory that a killed process leaves behind."""
-
-    NAMES = ("attempts", "verdicts", "decisions", "rounds")
-
-    def __init__(self) -> None:
-        self._map = mmap.mmap(-1, 32)
-
-    def add(self, name: str, count: int) -> None:
-        at = 8 * self.NAMES.index(name)
-        (before,) = struct.unpack_from("q", self._map, at)
-        struct.pack_into("q", self._map, at, before + count)
-
-    def read(self) -> dict[str, int]:
-        return dict(zip(self.NAMES, struct.unpack("4q", self._map[:])))
-
-
-class SlicedWriting:
-    """A disk that takes few bytes at a time; with ``last``, the process is killed right after that many slices."""
-
-    def __init__(self, last: int | None) -> None:
-        self.last, self.count = last, 0
-
-    def __call__(self, file: DiskFile, data: memoryview) -> int:
-        taken = os.write(file._fd, data[:37])
-        self.count += 1
-        if self.count == self.last:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return taken
-
-
-def start(path: Path, make_attempt, tally: Tally, done: int, last: int | None) -> int:
-    child = os.fork()
-    if child:
-        return child
-    status = 1
-    try:
-        warnings.simplefilter("ignore", LedgerWarning)
-        writing = SlicedWriting(last)
-        DiskFile.append = lambda self, data: writing(self, data)
-        turn(path, make_attempt, tally.add)
-        os.write(done, b"x")
-        status = 0
-    finally:
-        os._exit(status)
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::orbiter.errors.LedgerWarning")
-def test_killed_at_random_points_the_run_ends_as_if_it_had_never_been_killed(
-    tmp_path, make_attempt
-):
-    turn(tmp_path / "whole", make_attempt)
-    expected = content(tmp_path / "whole")
-    chance = random.Random(7)
-    kills = cuts = runs = 0
-    while kills < KILLS:
-        runs += 1
-        path, tally, finished = tmp_path / f"run-{runs}", Tally(), False
-        path.mkdir()
-        while not finished:
-            done, write = os.pipe()
-            # Half of the kills come from outside at any time, half in the middle of a write.
-            last = chance.choice([None, chance.randrange(1, 300)])
-            child = start(path, make_attempt, tally, write, last)
-            os.close(write)
-            wait = chance.uniform(0.0, 0.05) if last is None else 30
-            ready, _, _ = select.select([done], [], [], wait)
-            finished = bool(ready) and os.read(done, 1) == b"x"
-            os.close(done)
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            kills += not finished
-            if (
-                finished or chance.random() < 0.2
-            ):  # else the next process repairs what this one left
-                acknowledged = tally.read()
-                assert all(n >= acknowledged[name] for name, n in counts(path).items())
-        assert content(path) == expected
-        with Ledger.open(path) as ledger:
-            cuts += sum(1 for _ in ledger.events("tail_cut"))
-    assert cuts > KILLS / 4, "hardly a kill fell into the middle of a line: the test did not test"
+def test_killed_at_random_points_the_run_ends_as_if_it_had_never_been_killed(tmp_path):
+    script = Path(__file__).with_name("kill_ledger.py")
+    command = [sys.executable, script, tmp_path, str(KILLS)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["kills"] >= KILLS
+    assert found["cuts"] > KILLS / 4, (
+        "hardly a kill fell into the middle of a line: the test did not test"
+    )
