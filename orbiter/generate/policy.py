@@ -78,6 +78,8 @@ class Completion:
         prompt_token_count: Number of prompt tokens; 0 if unknown.
         model: The model that answered, if it is not the policy's own.
         error: Why there is no answer, when finish_reason is ``error``.
+        metadata: Anything else to be kept with the row.
+        cost: What it cost, in the currency of the policy's prices; None if unknown.
     """
 
     messages: tuple[Message, ...] = ()
@@ -87,6 +89,7 @@ class Completion:
     model: str | None = None
     error: str | None = None
     metadata: dict[str, Any] = field(factory=dict)
+    cost: float | None = None
 
     @classmethod
     def of(cls, text: str, **more: Any) -> Completion:

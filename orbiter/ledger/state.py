@@ -102,7 +102,9 @@ class State:
         """Plan ``samples`` attempts of every task (env, task_id)."""
         order = self._order.setdefault((round, engine), [])
         for env, task_id in tasks:
-            section = self._sections.setdefault((round, engine, env), Section())
+            section = self._sections.get((round, engine, env))
+            if section is None:
+                section = self._sections[round, engine, env] = Section()
             if task_id not in section.slots:
                 order.append((env, task_id))
             section.plan(task_id, samples)

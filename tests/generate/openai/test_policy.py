@@ -1,16 +1,13 @@
 """The policy against a real server on loopback that misbehaves in every way a server can."""
 
 import asyncio
-import json
-import logging
 from email.utils import formatdate
-from time import time
 
 import pytest
 from aiohttp import web
 
-from orbiter.errors import ConfigError, PolicyError
-from orbiter.generate.openai import MAX_RETRY_AFTER_S, OpenAIPolicy, _pause, _Retry, _retry_after
+from orbiter.errors import PolicyError
+from orbiter.generate.openai import OpenAIPolicy
 from orbiter.generate.policy import Completion, Request, Sampling
 from orbiter.records import Message
 
@@ -58,54 +55,6 @@ async def reset(request):
 
 async def never(_):
     await asyncio.Event().wait()
-
-
-class Server:
-    """Answers the n-th request by the n-th of its responses, and further ones by the last."""
-
-    def __init__(self):
-        self.responses, self.seen = [], []
-        self.under_way = self.most_under_way = 0
-
-    async def handle(self, request):
-        body = await request.read()
-        self.seen.append((request.headers.copy(), json.loads(body)))
-        self.under_way += 1
-        self.most_under_way = max(self.most_under_way, self.under_way)
-        try:
-            return await self.responses[min(len(self.seen), len(self.responses)) - 1](request)
-        finally:
-            self.under_way -= 1
-
-
-@pytest.fixture
-async def server():
-    server = Server()
-    app = web.Application()
-    app.router.add_post("/v1/chat/completions", server.handle)
-    runner = web.AppRunner(app, shutdown_timeout=0.01)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    server.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-    yield server
-    await runner.cleanup()
-
-
-@pytest.fixture
-def ask(server, monkeypatch):
-    monkeypatch.setenv("THE_KEY", SECRET)
-
-    async def ask(*responses, requests=(REQUEST,), sampling=None, **options):
-        server.responses = list(responses)
-        settings = {"api_key_env": "THE_KEY", "retries": 2, "retry_wait_s": 0.001, "timeout_s": 5.0}
-        policy = OpenAIPolicy(base_url=server.url, model="small", **{**settings, **options})
-        try:
-            return await policy.complete(requests, sampling or Sampling())
-        finally:
-            await policy.aclose()
-
-    return ask
 
 
 async def test_an_answer(ask):
@@ -190,7 +139,9 @@ async def test_an_empty_answer_is_an_answer(ask):
 @pytest.mark.parametrize("finish", ["content_filter", None, "strange", ["stop"], 7])
 async def test_an_answer_that_is_not_whole_is_none(ask, finish):
     [completion] = await ask(json_of(chat("hel", finish)))
-    assert completion == Completion.failed(f"server finished with {finish!r}")
+    assert (completion.messages, completion.finish_reason) == ((), "error")
+    assert completion.error == f"server finished with {finish!r}"
+    assert completion.token_count == 5  # they were generated, and paid for
 
 
 PASSING_FAULTS = {
@@ -239,7 +190,11 @@ async def test_a_fault_that_stays_fails_this_request_alone(ask, server, fault):
         (json_of({"error": "slow"}, 429), 'HTTP 429: \'{"error": "slow"}\''),
         (text_of("<html>  a\n b"), "answer is no chat completion: '<html> a b'"),
         (text_of("x" * 900), f"answer is no chat completion: '{'x' * 197}...'"),
-        (json_of(chat(role="user")), "answer is no chat completion: its role is 'user'"),
+        (
+            json_of({"choices": [{"message": {"role": "user"}}]}),
+            "answer is no chat completion: its role is 'user': "
+            '\'{"choices": [{"message": {"role": "user"}}]}\'',
+        ),
         (never, "timeout: no answer within 0.05 s"),
     ],
 )
@@ -326,143 +281,8 @@ async def test_a_policy_can_be_used_again_after_it_was_closed(server):
     await policy.aclose()
 
 
-@pytest.mark.parametrize(
-    ("header", "wait_s"),
-    [
-        (None, None),
-        ("3", 3.0),
-        (" 3 ", 3.0),
-        ("0", 0.0),
-        ("99999", MAX_RETRY_AFTER_S),
-        ("9" * 500, MAX_RETRY_AFTER_S),
-        ("soon", None),
-        ("-1", None),
-        ("1.5", None),
-        ("", None),
-        (formatdate(0, usegmt=True), 0.0),
-        ("Wed, 21 Oct 9999 07:28:00 GMT", MAX_RETRY_AFTER_S),
-    ],
-)
-def test_retry_after(header, wait_s):
-    assert _retry_after(header) == wait_s
-
-
-def test_retry_after_a_date_is_the_time_until_then():
-    assert 8 < _retry_after(formatdate(time() + 10, usegmt=True)) < 11
-
-
 async def test_what_the_server_says_of_the_pause_counts(ask, server):
     busy = json_of({}, 429, **{"Retry-After": "0"})
     async with asyncio.timeout(5):
         [completion] = await ask(busy, json_of(chat()), retry_wait_s=60)
     assert completion.error is None
-
-
-def test_a_pause_is_as_long_as_the_server_said():
-    assert _pause(_Retry("x", wait_s=3.5)) == 3.5
-    assert _pause(_Retry("x")) is True
-    assert _pause(ValueError("x")) is False
-
-
-@pytest.mark.parametrize("lead", range(150, 200, 7))
-async def test_no_part_of_the_key_stays_where_a_message_is_cut(ask, lead):
-    [completion] = await ask(text_of("-" * lead + SECRET, 400))
-    assert SECRET[:3] not in completion.error
-
-
-async def test_the_key_is_in_no_error_log_or_completion(ask, caplog):
-    caplog.set_level(logging.DEBUG)
-
-    async def parrot(request):
-        return web.Response(text=f"you sent {dict(request.headers)}", status=parrot.status)
-
-    shown = []
-    for status in (200, 400, 500):
-        parrot.status = status
-        shown.append(repr(await ask(parrot)))
-    for status in (401, 404):
-        parrot.status = status
-        with pytest.raises(PolicyError) as caught:
-            await ask(parrot)
-        shown.append(f"{caught.value!r} {caught.value} {caught.value.__cause__!r}")
-    filtered = await ask(json_of(chat("x", SECRET)))
-    everything = "".join(shown) + repr(filtered) + caplog.text
-    assert "[key]" in everything
-    assert SECRET not in everything
-
-
-def test_the_key_is_not_shown_by_the_policy(monkeypatch):
-    monkeypatch.setenv("THE_KEY", SECRET)
-    policy = OpenAIPolicy(base_url="http://x/v1", model="m", api_key_env="THE_KEY")
-    assert SECRET not in repr(policy)
-
-
-@pytest.mark.parametrize(
-    ("value", "message"),
-    [
-        (None, "environment variable THE_KEY must hold the API key, got nothing"),
-        ("  ", "environment variable THE_KEY must hold the API key, got nothing"),
-        ("a\nb: c", "environment variable THE_KEY must hold a key of printable ASCII"),
-        ("schlüssel", "environment variable THE_KEY must hold a key of printable ASCII"),
-    ],
-)
-def test_the_variable_must_hold_a_key(monkeypatch, value, message):
-    monkeypatch.delenv("THE_KEY", raising=False)
-    if value is not None:
-        monkeypatch.setenv("THE_KEY", value)
-    with pytest.raises(ConfigError) as caught:
-        OpenAIPolicy(base_url="http://x/v1", model="m", api_key_env="THE_KEY")
-    assert caught.value.message == message
-
-
-@pytest.mark.parametrize("variable", [SECRET, "sk_lower", "", 7, "A B"])
-def test_a_key_in_place_of_its_variable_is_refused_and_not_shown(variable):
-    with pytest.raises(
-        ConfigError, match="api_key_env must be the name of an environment"
-    ) as caught:
-        OpenAIPolicy(base_url="http://x/v1", model="m", api_key_env=variable)
-    assert variable == "" or str(variable) not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "base_url",
-    [
-        "",
-        "x/v1",
-        "ftp://x/v1",
-        "http://",
-        "http://x:99999/v1",
-        "http://[::1/v1",
-        "file:///etc/passwd",
-        7,
-    ],
-)
-def test_base_url_must_be_an_address(base_url):
-    with pytest.raises(ConfigError, match="base_url must be an http or https address"):
-        OpenAIPolicy(base_url=base_url, model="m")
-
-
-@pytest.mark.parametrize(
-    "base_url", ["http://me:hunter2@x/v1", "http://x/v1?key=hunter2", "http://x/#hunter2"]
-)
-def test_base_url_must_hold_no_secret(base_url):
-    with pytest.raises(ConfigError, match="must have no user name, password, query") as caught:
-        OpenAIPolicy(base_url=base_url, model="m")
-    assert "hunter2" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"model": ""}, "model must be the name of a model, got ''"),
-        ({"concurrency": 0}, "concurrency must be an integer >= 1, got 0"),
-        ({"concurrency": 1.5}, "concurrency must be an integer >= 1, got 1.5"),
-        ({"retries": -1}, "retries must be an integer >= 0, got -1"),
-        ({"extra": "top_k"}, "extra must be fields of the request body, got 'top_k'"),
-        ({"timeout_s": 0}, "timeout_s and retry_wait_s must be above 0, got 0 and 0.5"),
-    ],
-)
-def test_options(options, message):
-    with pytest.raises(ConfigError) as caught:
-        OpenAIPolicy(**{"base_url": "http://x/v1", "model": "m", **options})
-    assert caught.value.message == message

@@ -1,0 +1,74 @@
+"""What a rollout asks for, and what it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from attrs import define, field, frozen
+
+from orbiter.generate.policy import Sampling
+from orbiter.ledger import AttemptKey
+from orbiter.records import Message, Outcome, Task, Trajectory
+
+
+@frozen(kw_only=True)
+class RolloutPlan:
+    """What a rollout asks for.
+
+    Args:
+        run: Name of the run.
+        round: Round that the attempts belong to.
+        engine: ``policy`` for training data, ``held_out`` for a measurement.
+        tasks: The tasks, in order.
+        samples: Attempts per task.
+        seed: Seed of the run.
+        sampling: How to sample.
+        target_survivors: See :class:`orbiter.flywheel.sections.Generate`.
+        model: Name of the model for the rows; the same wherever the run's folder lies.
+        max_invalid_rate: Share of the attempts that may be invalid before the rollout is given up.
+        hint: What is asked instead of a task's prompt; the rows follow the prompt all the same. None asks the prompt.
+    """
+
+    run: str
+    round: int
+    engine: str
+    tasks: Sequence[Task]
+    samples: int
+    seed: int
+    sampling: Sampling
+    target_survivors: int | None = None
+    model: str | None = None
+    max_invalid_rate: float = 1.0
+    hint: Callable[[Task], tuple[Message, ...]] | None = None
+
+    def key(self, task: Task, attempt: int) -> AttemptKey:
+        """Return the identity of one attempt."""
+        return AttemptKey(self.round, self.engine, task.env, task.task_id, attempt)
+
+
+@define
+class RolloutResult:
+    """What a rollout gave: the judged trajectories in identity order, and where the time went.
+
+    Args:
+        judged: Attempts with their verdicts.
+        unanswered: Attempts to which the policy gave no answer, so that nobody can judge them.
+        token_count: Generated tokens.
+        timed_token_count: Those of them that were generated in ``generate_s``, by this process.
+        generate_s: Wall time with an answer under way, in seconds.
+        verify_s: Wall time with a verdict under way, in seconds; it may overlap with generating.
+        work_s: Wall time with either under way. What a stage takes beyond that is the framework's own.
+    """
+
+    # Not shown: asyncio takes the repr of a finished task, and this one would be millions of characters.
+    judged: dict[AttemptKey, Trajectory] = field(factory=dict, repr=False)
+    unanswered: set[AttemptKey] = field(factory=set, repr=False)
+    token_count: int = 0
+    timed_token_count: int = 0
+    generate_s: float = 0.0
+    verify_s: float = 0.0
+    work_s: float = 0.0
+
+    def outcomes(self, outcome: Outcome) -> int:
+        """Return how many verdicts have this outcome."""
+        return sum(1 for t in self.judged.values() if t.verdict and t.verdict.outcome is outcome)
