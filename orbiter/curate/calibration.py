@@ -217,8 +217,8 @@ def _newton_step(
         h_slope += curve * margin * margin
         h_mixed += curve * margin
         h_intercept += curve
-    # Equal margins leave the slope undetermined; the ridge leaves it where it is.
-    h_slope, h_intercept = h_slope + 1e-12, h_intercept + 1e-12
+    # Equal margins leave the slope undetermined; the ridge, in proportion so that no number of labels swallows it, settles it.
+    h_slope, h_intercept = (h * (1 + 1e-9) + 1e-12 for h in (h_slope, h_intercept))
     determinant = h_slope * h_intercept - h_mixed * h_mixed
     return (
         -(h_intercept * g_slope - h_mixed * g_intercept) / determinant,

@@ -81,7 +81,11 @@ def mixed_batches(
         quota = _quota(wanted, taken, batch_size)
         if any(taken[name] + quota[name] > len(queues[name]) for name in queues):
             break
-        batch = [row for name in queues for row in queues[name][taken[name] :][: quota[name]]]
+        batch = [
+            row
+            for name, queue in queues.items()
+            for row in queue[taken[name] : taken[name] + quota[name]]
+        ]
         batches.append(tuple(_shuffled(batch, "mixed_batches", seed, len(batches))))
         taken = {name: taken[name] + quota[name] for name in queues}
     return MixedBatches(

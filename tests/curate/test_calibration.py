@@ -65,6 +65,12 @@ def test_equal_margins_have_the_rate_of_their_labels(fit):
     assert found.probability(2.0) == pytest.approx(0.75, abs=0.07)
 
 
+@pytest.mark.parametrize("fit", FITS)
+def test_no_number_of_equal_margins_is_too_many(fit):
+    found = fit([1.0] * 70_000, [place % 4 > 0 for place in range(70_000)])
+    assert found.probability(1.0) == pytest.approx(0.75, abs=1e-4)
+
+
 @given(labelled, st.floats(-30, 30), st.floats(-30, 30))
 def test_more_margin_is_never_less_sure(rows, one, other):
     low, high = sorted((one, other))
