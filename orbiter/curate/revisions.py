@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
 
 from orbiter.curate.pairs import passed, tools_of, unfit
 from orbiter.curate.response import response
 from orbiter.records import Message, Pair, Trajectory
 
 
-def revision_pairs(attempts: Sequence[Trajectory], *, gate: bool = True) -> list[Pair]:
+def revision_pairs(
+    attempts: Sequence[Trajectory], *, gate: bool = True, steps: bool = False
+) -> list[Pair]:
     """Return one pair per conversation in which an answer was revised: the last answer is chosen, the first rejected.
 
     Both follow the prompt directly, so the model learns the better answer and not the critique, which stays out of the pair. The
     margin is the last answer's score minus the first's, of the verdict's ``step_scores``; the last one's may be the verdict's own.
+
+    With ``steps``, a conversation of several revisions also gives a pair of each step that the verifier says was one up: the answer after a critique is
+    chosen, the one before it rejected, and ``metadata["step"]`` counts the revisions from 1. What a turn scored stands in the verdict's
+    ``step_scores``; a turn without a score, such as a critique that the assistant wrote itself, is no answer.
 
     An invalid verdict, a conversation that was cut off or did not pass, a first answer that scored as much, and equal answers give no
     pair. Nor does a conversation in which tools were called: its first turn is no answer.
@@ -22,6 +30,7 @@ def revision_pairs(attempts: Sequence[Trajectory], *, gate: bool = True) -> list
         attempts: Conversations of prompt, answer, critique, answer, with a verdict of the last answer.
         gate: The first answer's score must be known. Without it, a first answer that nobody scored may be rejected; the margin is
             then None.
+        steps: Pairs of the steps too.
     """
     pairs = []
     for row in attempts:
@@ -42,7 +51,23 @@ def revision_pairs(attempts: Sequence[Trajectory], *, gate: bool = True) -> list
         if before is not None and before >= after:
             continue
         pairs.append(_pair(row, first, last, None if before is None else after - before))
+        if steps:
+            pairs += _step_pairs(row, answers, after)
     return pairs
+
+
+def _step_pairs(row: Trajectory, turns: Sequence[Message], after: float) -> list[Pair]:
+    """Return the pairs of a conversation's single revisions; of one revision there is none beside the whole."""
+    assert row.verdict is not None  # noqa: S101  # only rows that passed come here
+    given = row.verdict.step_scores[: len(turns) - 1]
+    scored = [(turn, score) for turn, score in zip(turns, given) if score is not None]
+    scored.append((turns[-1], after))
+    whole = (turns[0].text.strip(), turns[-1].text.strip())
+    return [
+        _pair(row, before, better, high - low, step=step)
+        for step, ((before, low), (better, high)) in enumerate(pairwise(scored), start=1)
+        if high > low and (before.text.strip(), better.text.strip()) != whole
+    ]
 
 
 def _scores(row: Trajectory, count: int) -> tuple[float | None, float]:
@@ -54,8 +79,10 @@ def _scores(row: Trajectory, count: int) -> tuple[float | None, float]:
     return (steps[0] if steps else None), (row.verdict.score if last is None else last)
 
 
-def _pair(row: Trajectory, first: Message, last: Message, margin: float | None) -> Pair:
-    known = {"id": row.id, "revision": True}
+def _pair(
+    row: Trajectory, first: Message, last: Message, margin: float | None, **more: Any
+) -> Pair:
+    known = {"id": row.id, "revision": True, **more}
     return Pair(
         prompt=row.prompt,
         chosen=(last,),

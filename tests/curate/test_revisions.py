@@ -21,6 +21,27 @@ def test_last_answer_is_chosen_over_the_first_without_the_critique(attempt):
     assert pair.metadata == {"id": row.id, "revision": True}
 
 
+def test_each_step_up_is_a_pair_and_no_other(attempt):
+    turns = ("3", "?", "a critique", "!", "4", "?", "5", "?", "2")
+    row = attempt(*turns, verdict=passed(0.2, None, 0.5, 0.5, 1.0))
+    whole, *steps = revision_pairs([row], steps=True)
+    assert [whole] == revision_pairs([row])
+    assert [
+        (p.rejected[0].text, p.chosen[0].text, p.margin, p.metadata["step"]) for p in steps
+    ] == [
+        ("3", "4", 0.3, 1),
+        ("5", "2", 0.5, 3),
+    ]
+
+
+def test_a_step_that_is_the_whole_gives_no_second_pair(attempt):
+    once = attempt("3", "?", "2", verdict=passed(0.0, 1.0))
+    kept = attempt("3", "?", "2", "?", "2", verdict=passed(0.0, 1.0, 1.0))
+    worse = attempt("3", "?", "1", "?", "2", verdict=passed(0.5, 0.25, 1.0))
+    assert len(revision_pairs([once, kept], steps=True)) == 2
+    assert [p.metadata.get("step") for p in revision_pairs([worse], steps=True)] == [None, 2]
+
+
 def test_last_score_may_be_the_verdicts_own(attempt):
     row = attempt("3", "check it", "2", verdict=passed(0.25, score=0.75), round=2)
     (pair,) = revision_pairs([row])

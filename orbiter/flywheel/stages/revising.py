@@ -40,19 +40,24 @@ def revising(wheel: Flywheel, turn: Turn, policy: Policy) -> Policy:
 
 
 def before_and_after(wheel: Flywheel, turn: Turn, rows: Sequence[Trajectory]) -> list[Pair]:
-    """Return a pair of every revision that passed and its first answer, where that was judged and is worse."""
+    """Return the pairs of every revision that passed: over its first answer, and after over before each critique.
+
+    The verifier judges the answers on the way as it judges any; one that it cannot judge, or that was as good, is in no pair.
+    """
     revised = [row for row in rows if _passed(row) and row.metadata.get("revision")]
     tasks = {(task.env, task.task_id): task for task in wheel.tasks(turn.number)}
-    firsts = [
-        (task := tasks[row.env, row.task_id], answered(task, row.metadata["revision"]["initial"]))
+    on_the_way = [
+        (task := tasks[row.env, row.task_id], answered(task, text))
         for row in revised
+        for text in _answers(row)[:-1]
     ]
-    verdicts = wheel.pool_of(wheel.judge_of(turn)).judge_all(firsts)
+    verdicts = iter(wheel.pool_of(wheel.judge_of(turn)).judge_all(on_the_way))
     chains = []
-    for row, before in zip(revised, verdicts):
-        if row.verdict is None or before.outcome is Outcome.INVALID:
-            continue
+    for row in revised:
         told = row.metadata["revision"]
+        before = [next(verdicts).score for _ in told["steps"]]
+        if row.verdict is None or before[0] is None:
+            continue
         said = [Message("assistant", told["initial"])]
         for step in told["steps"]:
             said += [
@@ -61,12 +66,13 @@ def before_and_after(wheel: Flywheel, turn: Turn, rows: Sequence[Trajectory]) ->
                 Message("user", REVISE),
                 Message("assistant", step["answer"]),
             ]
-        scores = (before.score, *[None] * (2 * len(told["steps"]) - 1), row.score)
+        # A critique, which stands between two answers, is none.
+        scores = [score for one in before for score in (one, None)] + [row.score]
         chain = attrs.evolve(
             row,
             messages=(*row.prompt, *said),
             prompt_size=len(row.prompt),
-            verdict=attrs.evolve(row.verdict, step_scores=scores),
+            verdict=attrs.evolve(row.verdict, step_scores=tuple(scores)),
         )
         chains.append((row, chain))
     pairs = []
@@ -74,9 +80,15 @@ def before_and_after(wheel: Flywheel, turn: Turn, rows: Sequence[Trajectory]) ->
         # The row that the ledger knows is the one whose id says where the pair is from.
         pairs += [
             attrs.evolve(pair, metadata={**pair.metadata, "id": row.id})
-            for pair in revision_pairs([chain])
+            for pair in revision_pairs([chain], steps=True)
         ]
     return pairs
+
+
+def _answers(row: Trajectory) -> list[str]:
+    """Return the answers of a revised row, the first one and that after each critique."""
+    told = row.metadata["revision"]
+    return [told["initial"], *(step["answer"] for step in told["steps"])]
 
 
 def _passed(row: Trajectory) -> bool:
