@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +22,10 @@ from orbiter.errors import ConfigError, PolicyError
 from orbiter.generate.policy import Completion, Request, Sampling
 from orbiter.records import Message
 from orbiter_trl.chat import context_of, end_ids, fit_threads, to_chat
-from orbiter_trl.decode import Stop, decode
+from orbiter_trl.continuous import decode_continuously
+from orbiter_trl.decode import Ending, Prompt, by_length, decode
 from orbiter_trl.quiet import quiet
-
-
-@frozen
-class _Prompt:
-    """One request, rendered: its place in the batch, its tokens, and how many more it may get."""
-
-    index: int
-    ids: list[int]
-    seed: int
-    limit: int
+from orbiter_trl.slots import fits_slots
 
 
 @frozen
@@ -46,6 +38,7 @@ class Answerer:
         end_ids: Tokens that end an answer.
         context: Longest prompt and answer together, in tokens; None if the config does not say.
         template_kwargs: Passed to the chat template.
+        slots: How many requests are decoded at once; None is all that are asked at once.
     """
 
     model: PreTrainedModel
@@ -53,6 +46,7 @@ class Answerer:
     end_ids: tuple[int, ...]
     context: int | None
     template_kwargs: Mapping[str, Any]
+    slots: int | None = None
 
     @classmethod
     def open(
@@ -64,6 +58,7 @@ class Answerer:
         threads: int | None = None,
         trust_remote_code: bool = False,
         template_kwargs: Mapping[str, Any] | None = None,
+        slots: int | None = None,
     ) -> Answerer:
         """Load the model and tokenizer in ``source``.
 
@@ -103,6 +98,7 @@ class Answerer:
             end_ids=ends,
             context=context_of(model),
             template_kwargs=dict(template_kwargs or {}),
+            slots=slots,
         )
 
     def answer(
@@ -123,14 +119,12 @@ class Answerer:
                 )
             else:
                 room = sampling.max_new_tokens if self.context is None else self.context - len(ids)
-                prompts.append(
-                    _Prompt(index, ids, request.seed, min(sampling.max_new_tokens, room))
-                )
-        for bucket in _buckets(prompts):
-            for prompt, completion in zip(
-                bucket, self._decode(bucket, sampling, cancelled or threading.Event())
-            ):
-                completions[prompt.index] = completion
+                prompts.append(Prompt(index, ids, request.seed, min(sampling.max_new_tokens, room)))
+        decoded = list(self._decode(prompts, sampling, cancelled or threading.Event()))
+        for prompt, completion in zip(
+            (prompt for prompt, _ in decoded), self._read(decoded, sampling.stop)
+        ):
+            completions[prompt.index] = completion
         return [c for c in completions if c is not None]
 
     @torch.inference_mode()
@@ -195,40 +189,46 @@ class Answerer:
         return list(encoded["input_ids"]) or "the chat template made no text of the prompt"
 
     def _decode(
-        self, bucket: list[_Prompt], sampling: Sampling, cancelled: threading.Event
-    ) -> list[Completion]:
-        width = max(len(p.ids) for p in bucket)
+        self, prompts: list[Prompt], sampling: Sampling, cancelled: threading.Event
+    ) -> Iterator[tuple[Prompt, list[int]]]:
+        """Yield each prompt with its new tokens."""
+        slots = len(prompts) if self.slots is None else self.slots
+        ending = Ending(self.end_ids, sampling.stop, self.tokenizer)
+        if fits_slots(self.model):
+            yield from zip(
+                prompts,
+                decode_continuously(
+                    self.model,
+                    prompts,
+                    slots=slots,
+                    sampling=sampling,
+                    ending=ending,
+                    cancelled=cancelled,
+                ),
+            )
+            return
         pad_id = self.tokenizer.pad_token_id
-        pad_id = self.end_ids[0] if pad_id is None else pad_id
-        device = self.model.device
-        rows = decode(
-            self.model,
-            torch.tensor([[pad_id] * (width - len(p.ids)) + p.ids for p in bucket], device=device),
-            torch.tensor(
-                [[0] * (width - len(p.ids)) + [1] * len(p.ids) for p in bucket], device=device
-            ),
-            limits=[p.limit for p in bucket],
-            seeds=[p.seed for p in bucket],
-            sampling=sampling,
-            stop=Stop(
-                self.end_ids,
-                sampling.stop,
-                tokenizer=self.tokenizer,
-                prompt_length=width,
-                cancelled=cancelled,
-            ),
-            pad_id=pad_id,
-        )
-        return self._read(bucket, rows, sampling.stop)
+        in_order = sorted(prompts, key=lambda p: (len(p.ids), p.index))
+        for group in by_length(in_order, lambda p: len(p.ids)):
+            for batch in (group[n : n + slots] for n in range(0, len(group), slots)):
+                rows = decode(
+                    self.model,
+                    batch,
+                    sampling=sampling,
+                    ending=ending,
+                    cancelled=cancelled,
+                    pad_id=self.end_ids[0] if pad_id is None else pad_id,
+                )
+                yield from zip(batch, rows)
 
     def _read(
-        self, bucket: list[_Prompt], rows: list[list[int]], stops: Sequence[str]
+        self, decoded: Sequence[tuple[Prompt, list[int]]], stops: Sequence[str]
     ) -> list[Completion]:
-        ended = [row[-1] in self.end_ids for row in rows]
-        words = [row[:-1] if end else row for row, end in zip(rows, ended)]
+        ended = [row[-1:] != [] and row[-1] in self.end_ids for _, row in decoded]
+        words = [row[:-1] if end else row for (_, row), end in zip(decoded, ended)]
         texts = self.tokenizer.batch_decode(words, skip_special_tokens=True)
         completions = []
-        for prompt, row, end, ids, text in zip(bucket, rows, ended, words, texts):
+        for (prompt, row), end, ids, text in zip(decoded, ended, words, texts):
             cut = min((i for s in stops if (i := text.find(s)) >= 0), default=None)
             completions.append(
                 Completion(
@@ -254,16 +254,6 @@ class Answerer:
             )
         except Exception:  # the answer is untrusted text and the schema is the model author's
             return Message("assistant", text)
-
-
-def _buckets(prompts: list[_Prompt]) -> list[list[_Prompt]]:
-    """Group prompts of like length, so that little is padded: the longest of a bucket is at most 1.5 times its shortest + 16."""
-    buckets: list[list[_Prompt]] = []
-    for prompt in sorted(prompts, key=lambda p: (len(p.ids), p.index)):
-        if not buckets or len(prompt.ids) > 1.5 * len(buckets[-1][0].ids) + 16:
-            buckets.append([])
-        buckets[-1].append(prompt)
-    return buckets
 
 
 def device_of(name: str) -> torch.device:

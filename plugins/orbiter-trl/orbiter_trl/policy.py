@@ -30,9 +30,14 @@ class TransformersPolicy(Policy):
     token. Each request draws from the stream of its own seed, and temperature 0 is greedy. The same batch is answered
     the same; in another batch an answer can differ only where rounding decides between two tokens.
 
+    An answer that ends leaves its slot to the next request of its batch (continuous batching), and where none waits, the steps
+    grow smaller. With answers of uneven length a batch should be several times as large as its slots. Models whose cache cannot be handed on
+    (:func:`orbiter_trl.slots.fits_slots`) are answered slots by slots, each time until the longest answer ends.
+
     Args:
         model: Folder or hub id; None to wait for :meth:`load`.
-        batch_size: How many requests are decoded at once.
+        batch_size: How many requests are taken at once; their answers are recorded together.
+        slots: How many of them are decoded at once, which bounds memory; None is all of them.
         device: ``auto`` (CUDA if there is one), ``cpu``, ``cuda``, ``cuda:1``, ...
         dtype: ``auto`` (as stored, but bfloat16 rather than float32 on a GPU that has it), ``float32``, ``bfloat16`` or ``float16``.
         threads: CPU threads of torch, for the whole process; None leaves torch's setting, except that a nano model gets 1.
@@ -49,6 +54,7 @@ class TransformersPolicy(Policy):
         model: str | Path | None = None,
         *,
         batch_size: int = 256,
+        slots: int | None = None,
         device: str = "auto",
         dtype: str = "auto",
         threads: int | None = None,
@@ -59,11 +65,13 @@ class TransformersPolicy(Policy):
             raise ConfigError(f"model must be a folder that exists or a hub id, got {str(model)!r}")
         if batch_size < 1:
             raise ConfigError(f"batch_size must be >= 1, got {batch_size!r}")
+        if slots is not None and slots < 1:
+            raise ConfigError(f"slots must be >= 1 or None, got {slots!r}")
         if dtype not in DTYPES:
             raise ConfigError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
         if threads is not None and threads < 1:
             raise ConfigError(f"threads must be >= 1 or None, got {threads!r}")
-        self.batch_size = batch_size
+        self.batch_size, self._slots = batch_size, slots
         self._model = None if model is None else str(model)
         self._device, self._dtype, self._threads = device, dtype, threads
         self._trust_remote_code = trust_remote_code
@@ -140,6 +148,7 @@ class TransformersPolicy(Policy):
             threads=self._threads,
             trust_remote_code=self._trust_remote_code,
             template_kwargs=self._template_kwargs,
+            slots=self._slots,
         )
 
     async def aclose(self) -> None:

@@ -277,6 +277,7 @@ async def test_a_policy_without_a_usable_model_says_so(tmp_path):
     [
         ({"batch_size": 0}, "batch_size must be >= 1, got 0"),
         ({"dtype": "fp16"}, "dtype must be one of auto, float32, bfloat16, float16, got 'fp16'"),
+        ({"slots": 0}, "slots must be >= 1 or None, got 0"),
         ({"threads": 0}, "threads must be >= 1 or None, got 0"),
     ],
 )
