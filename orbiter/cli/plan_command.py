@@ -62,6 +62,8 @@ def _walk(recipe: Recipe) -> str:
         what = [] if stage.train is None else [stage.train.algorithm]
         if (made := stage.generate) is not None:
             what.insert(0, f"{made.tasks} tasks x {made.samples} samples")
+        if (engine := stage.synthesise) is not None:
+            what.insert(0, f"{engine.name} of {engine.tasks} tasks")
         if not recipe.stages:
             return f"{rounds} of {what[0]}"
         said.append(f"{name} ({rounds}{''.join(f', {one}' for one in what)})")

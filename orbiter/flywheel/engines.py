@@ -8,3 +8,6 @@ HINTED = "hinted"
 
 HELD_OUT = "held_out"
 """The policy, on held-out tasks, for a measurement."""
+
+SYNTHESISED = "synthesised"
+"""An engine of a stage's section ``synthesise``, for training data."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from orbiter import jsonl
 from orbiter.curate.export import Exporter, ExportReport
 from orbiter.curate.pairs import UnpairedPreference, best_of_n_pairs, unpaired_preferences
 from orbiter.errors import ConfigError
-from orbiter.flywheel.engines import POLICY
+from orbiter.flywheel.engines import POLICY, SYNTHESISED
+from orbiter.generate.proposals import PASSED
 from orbiter.ledger import History
 from orbiter.ledger.decision import Fate
 from orbiter.records import Pair, Task, Trajectory
@@ -57,10 +59,12 @@ def _kept(run: Path) -> Iterator[Trajectory]:
 def _judged(run: Path) -> list[Trajectory]:
     with History.open(run) as ledger:
         rows = []
-        for attempt in ledger.attempts(engine=POLICY):
+        for attempt in chain(*(ledger.attempts(engine=one) for one in (POLICY, SYNTHESISED))):
             verdict, decision = ledger.verdict_of(attempt.key), ledger.decision_of(attempt.key)
             # A round that is not curated yet may hold rows that repeat a held-out task.
             if verdict is None or decision is None or decision.decision == Fate.CONTAMINATED:
+                continue
+            if decision.reason == PASSED:
                 continue
             rows.append(attrs.evolve(attempt.trajectory, score=verdict.score, verdict=verdict))
     return rows

@@ -17,7 +17,7 @@ from orbiter.convert import unstructure
 from orbiter.errors import user_code
 from orbiter.flywheel import stages
 from orbiter.flywheel.claim import claim_folder
-from orbiter.flywheel.engines import HINTED, POLICY
+from orbiter.flywheel.engines import HINTED, POLICY, SYNTHESISED
 from orbiter.flywheel.parts import Parts
 from orbiter.flywheel.recipe import BASE, TEACH, Recipe, Turn
 from orbiter.flywheel.sections import Gates
@@ -95,7 +95,7 @@ class Flywheel(Parts):
         """Return a round's attempts with their verdicts, in identity order."""
         if self._judged[0] != number:
             judged = {}
-            for engine in (POLICY, HINTED):
+            for engine in (POLICY, HINTED, SYNTHESISED):
                 for attempt in self.ledger.attempts(number, engine):
                     verdict = self.ledger.verdict_of(attempt.key)
                     judged[attempt.key] = attrs.evolve(
@@ -176,7 +176,9 @@ class Flywheel(Parts):
             self.stage(number, "demonstrate", stages.demonstrate)
         if stage.generate is not None:
             self.stage(number, "generate", stages.generate)
-        if stage.generate is not None or stages.reads_rows(self, turn):
+        if stage.synthesise is not None:
+            self.stage(number, "synthesise", stages.synthesise)
+        if stage.attempts or stages.reads_rows(self, turn):
             self.stage(number, "curate", stages.curate)
         if reason := stages.reason_to_learn_nothing(self, turn):
             return reason

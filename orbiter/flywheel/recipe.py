@@ -21,6 +21,7 @@ from orbiter.flywheel.sections import (
     PolicySpec,
     Revise,
     Reward,
+    Synthesise,
     Teach,
     Train,
     Verify,
@@ -49,6 +50,7 @@ class Stage:
         model: Whose model answers, and is trained on by ``start: previous``: ``base``, ``teach`` or an earlier stage; None for the present one.
         demonstrate: Demonstrations that it has made.
         generate: What it samples; None for nothing.
+        synthesise: The engine that makes its attempts instead; None for none.
         revise: Have the answers criticised and revised first.
         verifier: What judges its samples; None for the verifier of the run.
         curate: What is kept of them.
@@ -63,6 +65,7 @@ class Stage:
     model: str | None = None
     demonstrate: Demonstrate | None = None
     generate: Generate | None = None
+    synthesise: Synthesise | None = None
     revise: Revise | None = None
     verifier: Component | None = None
     curate: Curate = field(factory=Curate)
@@ -70,6 +73,11 @@ class Stage:
     rewards: tuple[Reward, ...] = ()
     train: Train | None = None
     gates: Gates = field(factory=Gates)
+
+    @property
+    def attempts(self) -> bool:
+        """Whether it makes attempts, which are judged and decided on."""
+        return self.generate is not None or self.synthesise is not None
 
 
 @frozen(kw_only=True)
@@ -179,7 +187,7 @@ class Recipe:
 
     def _refuse_secrets(self) -> None:
         """A recipe is saved with its run and shown in errors, so what it holds is no secret."""
-        parts: dict[str, Component | PolicySpec | None] = {
+        parts: dict[str, Component | PolicySpec | Synthesise | None] = {
             "environment": self.environment,
             "policy": self.policy,
             "verifier": self.verifier,
@@ -187,6 +195,7 @@ class Recipe:
         }
         for name, stage in self.stages.items():
             parts |= {f"stages.{name}.verifier": stage.verifier}
+            parts |= {f"stages.{name}.synthesise": stage.synthesise}
             if stage.revise is not None:
                 parts |= {f"stages.{name}.revise.critic": stage.revise.critic}
         for place, part in parts.items():
@@ -251,9 +260,19 @@ def _check_stage(
         for source, share in stage.data.items():
             if not share > 0:
                 raise RecordError(f"must be above 0, got {share!r}", field=f"{place}.data.{source}")
-    if stage.generate is None and stage.demonstrate is None and stage.train is None:
-        raise RecordError("must have a section generate, demonstrate or train", field=place)
-    without = {"revise": "generate", "verifier": "generate", "data": "train", "rewards": "train"}
+    if not stage.attempts and stage.demonstrate is None and stage.train is None:
+        raise RecordError(
+            "must have a section generate, synthesise, demonstrate or train", field=place
+        )
+    if stage.generate is not None and stage.synthesise is not None:
+        raise RecordError(
+            "must not be given beside generate",
+            field=f"{place}.synthesise",
+            hint="make them two stages, and name both in the data of the one that trains",
+        )
+    without = {"revise": "generate", "data": "train", "rewards": "train"}
+    if stage.synthesise is None:
+        without["verifier"] = "generate"
     for section, needed in without.items():
         if getattr(stage, section) and getattr(stage, needed) is None:
             raise RecordError(

@@ -8,10 +8,10 @@ from pathlib import Path
 from attrs import frozen
 
 from orbiter.errors import LedgerError
-from orbiter.flywheel.engines import HELD_OUT, POLICY
+from orbiter.flywheel.engines import HELD_OUT, POLICY, SYNTHESISED
 from orbiter.flywheel.flywheel import Flywheel
 from orbiter.flywheel.recipe_file import load_recipe
-from orbiter.flywheel.stages import round_tasks
+from orbiter.flywheel.stages import proposed_tasks, round_tasks
 from orbiter.ledger import AttemptKey, History, Ledger, RunIndex, trace_taint
 from orbiter.ledger.lineage import Taint
 from orbiter.records import Task, Trajectory, Verdict
@@ -61,6 +61,8 @@ def run_tasks(wheel: Flywheel, ledger: History) -> Iterator[Task]:
     """Yield the tasks that a run asked, as its environment gives them again."""
     for number in sorted({event["round"] for event in ledger.events("planned", engine=POLICY)}):
         yield from round_tasks(wheel, number)
+    for number in sorted({e["round"] for e in ledger.events("planned", engine=SYNTHESISED)}):
+        yield from proposed_tasks(wheel, number)
     if next(ledger.events("planned", engine=HELD_OUT), None) is not None:
         yield from wheel.held_out_tasks
 

@@ -10,6 +10,7 @@ from attrs import field, frozen
 
 from orbiter.errors import RecordError
 from orbiter.generate.policy import Sampling
+from orbiter.generate.tool_using import MAX_TURNS
 from orbiter.train.config import TrainConfig
 from orbiter.verify.pool import MIN_MEMORY_MB
 
@@ -74,9 +75,16 @@ class Component:
 
 @frozen(kw_only=True)
 class PolicySpec(Sampling):
-    """The policy by name, how it samples, and its own options beside them."""
+    """The policy by name, how it samples, and its own options beside them.
+
+    Args:
+        name: Registered name.
+        max_turns: Most assistant turns of an answer in an environment with tools, each of whose calls is carried out.
+        extra: The policy's own options.
+    """
 
     name: str
+    max_turns: int = field(default=MAX_TURNS, validator=at_least(1))
     extra: Mapping[str, Any] = field(factory=dict)
 
     @property
@@ -179,6 +187,21 @@ class Revise:
     critic: Component | None = None
     temperature: float = field(default=0.3, validator=at_least(0))
     max_new_tokens: int = field(default=512, validator=at_least(1))
+
+
+@frozen(kw_only=True)
+class Synthesise:
+    """An engine makes attempts, and tasks too, of a round's tasks; they are judged, recorded and kept like answers of the policy.
+
+    Args:
+        name: A synthesiser over a policy, its registered name or ``file.py:Class``.
+        tasks: Tasks that it is given each round.
+        extra: Its options, written beside the name. Policy, environment, seed and sampling are the run's unless they are given.
+    """
+
+    name: str
+    tasks: int = field(default=100, validator=at_least(1))
+    extra: Mapping[str, Any] = field(factory=dict)
 
 
 @frozen(kw_only=True)

@@ -7,9 +7,15 @@ from typing import Any
 
 from orbiter.flywheel import odds
 from orbiter.flywheel.gates import multiplier
+from orbiter.intervals import effective_size
+from orbiter.ledger import AttemptKey
+from orbiter.records import Outcome, Verdict
 
 LOOKS = ("answers", "length_sum", "length_squares", "refusals")
 """What is told of how held-out answers look."""
+
+SYNTHESIS = ("by", "sampled", "passed", "failed", "invalid", "dropped")
+"""What is told of an engine's attempts: its name, their verdicts, and what it gave up before, by reason. They have no yield: some are made to fail."""
 
 
 def summarise_round(
@@ -40,6 +46,8 @@ def summarise_round(
     row |= _held_out(stages.get("evaluate", {}), before)
     row |= {k: v for k, v in stages.get("distance", {}).items() if k.startswith("kl")}
     row |= {k: made[k] for k in ("tasks", "solved_tasks", "hinted", "hinted_passed") if k in made}
+    if engine := stages.get("synthesise"):
+        row["synthesised"] = {k: engine[k] for k in SYNTHESIS if k in engine}
     # Without a wrong answer of known label the bound would be 1, which says nothing.
     row["g_bound"] = audit.get("g_low") if audit.get("fpr") is not None else None
     row["g_forecast"] = audit.get("g")
@@ -59,6 +67,18 @@ def fair_counts(made: Mapping[str, Any]) -> Mapping[str, Any]:
     if "first_passed" not in made:
         return made
     return {"passed": made["first_passed"], "failed": made["first_failed"]}
+
+
+def effective_answers(verdicts: Mapping[AttemptKey, Verdict]) -> float | None:
+    """Return how many independent answers these are worth, where several are to one task; None: as many as they are."""
+    tasks: dict[tuple[int, str, str], list[bool]] = {}
+    for key, verdict in verdicts.items():
+        if verdict.outcome is not Outcome.INVALID:
+            passed = tasks.setdefault((key.round, key.env, key.task_id), [])
+            passed.append(verdict.outcome is Outcome.PASS)
+    if all(len(passed) == 1 for passed in tasks.values()):
+        return None
+    return effective_size((sum(passed), len(passed)) for passed in tasks.values())
 
 
 def _rate(name: str, facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -52,14 +52,15 @@ class Strict(Verifier):
         return Verdict.passed() if good else Verdict.failed("strict")
 
 class Editor(ScriptedPolicy):
-    '''Mends nine answers of ten, and says why.'''
+    '''Mends nine answers of ten, or as many as it is told, and says why.'''
     name = "editor"
-    def __init__(self):
+    def __init__(self, of=10):
         super().__init__(answers=self.say)
+        self.of = of
     def say(self, request):
         right = "".join(sorted(request.messages[0].text.removeprefix("sort ").removesuffix(":")))
         if request.messages[-1].text.startswith("Rewrite"):
-            return right if request.seed % 10 else right[::-1]
+            return right if request.seed % self.of else right[::-1]
         return "out of order"
 """
 
@@ -355,6 +356,28 @@ def test_revisions_are_judged_and_paired_with_what_they_mend(wheel):
         assert pair.metadata["revision"] is True
 
 
+def test_each_revision_that_was_one_up_is_paired_with_what_it_revised(wheel):
+    critic = 'critic: {name: "mine.py:Editor", of: 2}'
+    stages = f"""\
+  revise: {{generate: {{tasks: 40, samples: 1}}, revise: {{rounds: 2, {critic}}}, train: {{algorithm: sft}}, data: [revise]}}
+  prefer: {{data: [revise], train: {{algorithm: dpo}}}}
+"""
+    result = wheel(stages).run()
+    rows = {row.id: row for row in trained_on(result, 1, Trajectory)}
+    found = {}
+    for pair in trained_on(result, 2, Pair):
+        if (step := pair.metadata.get("step")) is None:
+            continue
+        told = rows[pair.metadata["id"]].metadata["revision"]
+        answers = [told["initial"], *(one["answer"] for one in told["steps"])]
+        right = "".join(sorted(pair.task_id.removeprefix("sorting:")))
+        assert [pair.rejected[0].text, pair.chosen[0].text] == answers[step - 1 : step + 1]
+        assert (pair.chosen[0].text == right) > (pair.rejected[0].text == right)
+        found[step] = found.get(step, 0) + 1
+    # The first answer was wrong, and so was its first revision: only the second is one up.
+    assert found.keys() == {2}
+
+
 def test_a_stage_may_have_a_judge_of_its_own(wheel):
     result = wheel(
         '  one: {generate: {}, verifier: {name: "mine.py:Strict"}, train: {algorithm: sft}}\n'
@@ -379,7 +402,7 @@ def test_a_stage_may_have_a_judge_of_its_own(wheel):
         ("  a: {generate: {}, rewards: [{name: task}]}\n", "'stages.a.rewards' must not be given without a section train"),
         ("  a: {data: [teach, teach], train: {}}\n", "'stages.a.data' must name a dataset once, got 'teach' twice"),
         ("  a: {data: {teach: 0}, train: {}}\n", "'stages.a.data.teach' must be above 0, got 0"),
-        ("  a: {curate: {}}\n", "'stages.a' must have a section generate, demonstrate or train"),
+        ("  a: {curate: {}}\n", "'stages.a' must have a section generate, synthesise, demonstrate or train"),
         ("  a: {train: {}, verifier: {name: exact}}\n", "'stages.a.verifier' must not be given without a section generate"),
         ("  teach: {generate: {}}\n", "'stages.teach' must be named with letters"),
         ("  a: {generate: {}, rounds: 2}\nrounds: 3\n", "'rounds' must be left out or 2, the sum of the stages' rounds, got 3"),
@@ -403,7 +426,7 @@ def test_a_graph_that_cannot_be_walked_is_refused_where_it_is_read(wheel, stages
     ("stages", "message"),
     [
         ("  a: {demonstrate: {count: 3}}\n  b: {data: [a], train: {algorithm: dpo}}\n", "stages.b.data names the stage 'a', which makes no Pair for 'dpo'"),
-        ("  a: {train: {algorithm: grpo}}\n  b: {data: [a], train: {algorithm: sft}}\n", "which makes no Trajectory for 'sft'\n  name a stage with a section generate or demonstrate"),
+        ("  a: {train: {algorithm: grpo}}\n  b: {data: [a], train: {algorithm: sft}}\n", "which makes no Trajectory for 'sft'\n  name a stage with a section generate, synthesise or demonstrate"),
         ("  a: {generate: {}, train: {algorithm: reward}}\n  b: {model: a, generate: {}}\n", "stages.b.model must be a model that answers, and that of the stage 'a' scores"),
         ("  a: {generate: {}, train: {algorithm: reward}}\n  b: {generate: {}, train: {algorithm: dpo, start: a}}\n", "stages.b.train.start must be a model that answers"),
         ("  a: {train: {algorithm: grpo}, data: [teach]}\n", "stages.a.data must be empty for 'grpo', which samples for itself"),

@@ -14,6 +14,7 @@ from orbiter.flywheel.stages.run import (
     reason_to_learn_nothing,
     summarise,
 )
+from orbiter.flywheel.stages.synthesising import proposed_tasks, synthesise
 from orbiter.flywheel.stages.training import (
     demonstrate,
     make_backend,
@@ -38,6 +39,7 @@ __all__ = [
     "make_backend",
     "make_model",
     "model",
+    "proposed_tasks",
     "reached",
     "reads_rows",
     "reason_after",
@@ -47,6 +49,7 @@ __all__ = [
     "round_tasks",
     "scores",
     "summarise",
+    "synthesise",
     "teach",
     "train",
 ]

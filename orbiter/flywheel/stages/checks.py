@@ -8,6 +8,7 @@ from orbiter.errors import ConfigError
 from orbiter.flywheel.recipe import TASK, TEACH
 from orbiter.flywheel.sections import Component
 from orbiter.flywheel.stages.datasets import PREFERENCES, default_sources
+from orbiter.flywheel.stages.synthesising import make_engine
 from orbiter.flywheel.stages.training import REWARD_MODEL, make_backend, scores
 from orbiter.generate.constitution import Constitution
 from orbiter.generate.policy import Policy
@@ -36,6 +37,8 @@ def check_stages(wheel: Flywheel) -> None:
             for component in stage.demonstrate.synthesisers:
                 wheel.check("synthesiser", component)
         _check_revise(wheel, name, stage)
+        if stage.synthesise is not None:
+            wheel.wait_for(make_engine(wheel, stage.synthesise, seed=0).aclose())
         _check_gates(wheel, place, stage)
         if stage.model is not None:
             _check_answers(wheel, f"{place}.model", stage.model)
@@ -128,11 +131,13 @@ def _check_training(wheel: Flywheel, name: str, stage: Stage, train: Train) -> N
 
 def _check_source(wheel: Flywheel, place: str, source: str, record: type, algorithm: str) -> None:
     other = wheel.recipe.graph[source]
-    if record is Trajectory and (other.generate or other.demonstrate):
+    if record is Trajectory and (other.attempts or other.demonstrate):
         return
-    if record in PREFERENCES and other.generate is not None:
+    if record in PREFERENCES and other.attempts:
         return
-    needed = "generate or demonstrate" if record is Trajectory else "generate"
+    needed = "generate or synthesise"
+    if record is Trajectory:
+        needed = "generate, synthesise or demonstrate"
     raise ConfigError(
         f"{place}.data names the stage {source!r}, which makes no {record.__name__} for {algorithm!r}",
         hint=f"name a stage with a section {needed}",

@@ -21,6 +21,7 @@ from orbiter.flywheel.stages.datasets import (
 from orbiter.flywheel.stages.revising import before_and_after
 from orbiter.flywheel.stages.rollouts import round_tasks
 from orbiter.flywheel.stages.training import record_of
+from orbiter.generate.proposals import PASSED, kept_form, objection
 from orbiter.ledger.decision import Decision, Fate
 from orbiter.records import Pair, Task, Trajectory
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 def curate(wheel: Flywheel, number: int) -> dict[str, Any]:
     """Decide on every attempt of the round, and write what is kept and what the round trains on."""
     turn = wheel.turn(number)
-    facts = {} if turn.stage.generate is None else _decide(wheel, turn)
+    facts = _decide(wheel, turn) if turn.stage.attempts else {}
     trains_on = None if turn.stage.train is None else record_of(wheel, turn.stage.train)
     if trains_on is Trajectory:
         facts |= write_training_set(wheel, turn)
@@ -55,13 +56,17 @@ def _decide(wheel: Flywheel, turn: Turn) -> dict[str, Any]:
     decided = survivors(rows, max_per_task=spec.max_per_task, min_score=spec.min_score)
     decisions = _drop_unfit(wheel, spec, rows, list(decided.decisions))
     wheel.ledger.add_decisions(zip(judged, decisions, strict=True))
-    kept = [row for row, decision in zip(rows, decisions) if decision.accepted]
+    kept = [kept_form(row) for row, decision in zip(rows, decisions) if decision.accepted]
     path = kept_path(number)
     jsonl.write(wheel.place(path), kept)
     wheel.kept[number] = kept
     wheel.ledger.add_dataset(path, kept, round=number)
     facts: dict[str, Any] = {"kept": len(kept), "decisions": _tally(decisions), "dataset": path}
-    clean = [row for row, d in zip(rows, decisions) if d.decision is not Fate.CONTAMINATED]
+    clean = [
+        row
+        for row, decision in zip(rows, decisions)
+        if decision.decision is not Fate.CONTAMINATED and decision.reason != PASSED
+    ]
     if spec.gold:
         # Before the others: of equal scores the first is the best.
         clean = [*answers_to(wheel, round_tasks(wheel, number)), *clean]
@@ -91,8 +96,12 @@ def _drop_unfit(
 ) -> list[Decision]:
     """Turn rows that repeat a held-out task, and accepted ones that nearly repeat another, into what they are.
 
-    A row that failed or repeats another is no less contaminated: it may enter a preference pair.
+    A row that failed or repeats another is no less contaminated: it may enter a preference pair. One that was made to be rejected and passed
+    is neither a negative nor an answer of the model.
     """
+    for i, row in enumerate(rows):
+        if objection(row) == PASSED:
+            decisions[i] = Decision(Fate.REJECTED, PASSED)
     if wheel.held_out is not None:
         for i, row in enumerate(rows):
             if decisions[i].decision is not Fate.INVALID and (found := wheel.held_out.find(row)):

@@ -71,7 +71,7 @@ def parts_of(wheel: Flywheel, turn: Turn, record: type) -> list[Part]:
 def default_sources(recipe: Recipe, name: str) -> list[str]:
     """Return what a stage trains on that does not say it: the demonstrations, and what it makes itself."""
     stage = recipe.graph[name]
-    makes = stage.generate is not None or stage.demonstrate is not None
+    makes = stage.attempts or stage.demonstrate is not None
     own = [name] if makes and stage.curate.keep != "none" else []
     taught = recipe.teach is not None and (stage.curate.demonstrations or not own)
     return [TEACH, *own] if taught else own

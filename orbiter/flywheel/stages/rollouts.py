@@ -13,6 +13,7 @@ from orbiter.errors import ConfigError, user_code
 from orbiter.flywheel.drift import looks_of
 from orbiter.flywheel.engines import HELD_OUT, HINTED, POLICY
 from orbiter.flywheel.rollout import Rollout, RolloutPlan, RolloutResult
+from orbiter.flywheel.sections import Generate
 from orbiter.flywheel.stages.revising import revising
 from orbiter.intervals import effective_size
 from orbiter.ledger import AttemptKey
@@ -23,7 +24,6 @@ from orbiter.verify.verifier import Verifier
 if TYPE_CHECKING:
     from orbiter.flywheel.flywheel import Flywheel
     from orbiter.flywheel.recipe import Turn
-    from orbiter.flywheel.sections import Generate
     from orbiter.verify.pool import VerifierPool
 
 
@@ -34,7 +34,7 @@ def generate(wheel: Flywheel, number: int) -> dict[str, Any]:
     pool = wheel.pool_of(wheel.judge_of(turn))
     plan = _plan(wheel, turn)
     result = _roll_out(wheel, plan, pool=pool, turn=turn)
-    judged, facts = dict(result.judged), _rollout_facts(result)
+    judged, facts = dict(result.judged), rollout_facts(result)
     if spec.target_survivors is not None:
         # Hard tasks were asked more often than easy ones; the first attempts alone are a fair sample of the pass rate.
         first = [t.verdict for key, t in result.judged.items() if key.attempt == 0]
@@ -51,13 +51,16 @@ def generate(wheel: Flywheel, number: int) -> dict[str, Any]:
         )
         again = _roll_out(wheel, hinted, pool=pool, turn=turn)
         judged |= again.judged
-        facts |= _with_hinted(facts, _rollout_facts(again))
+        facts |= _with_hinted(facts, rollout_facts(again))
     wheel.remember(number, judged)
     return facts
 
 
 def _sampled(wheel: Flywheel, turn: Turn) -> Generate:
     """Return what a round asks, also for an algorithm that samples for itself."""
+    engine = turn.stage.synthesise
+    if engine is not None:
+        return Generate(tasks=engine.tasks, samples=1)
     return turn.stage.generate or wheel.recipe.generate
 
 
@@ -143,10 +146,10 @@ def round_tasks(wheel: Flywheel, number: int) -> list[Task]:
 def _taken(wheel: Flywheel, turn: Turn) -> int:
     """Return how many tasks of the stream a round uses up."""
     stage = turn.stage
-    if stage.generate is None and stage.demonstrate is not None:
+    if not stage.attempts and stage.demonstrate is not None:
         own = stage.demonstrate.environment is None and not stage.demonstrate.synthesisers
         return stage.demonstrate.count if own else 0
-    return 0 if stage.generate is None and stage.train is None else _sampled(wheel, turn).tasks
+    return 0 if not stage.attempts and stage.train is None else _sampled(wheel, turn).tasks
 
 
 def evaluate(wheel: Flywheel, number: int) -> dict[str, Any]:
@@ -166,7 +169,7 @@ def evaluate(wheel: Flywheel, number: int) -> dict[str, Any]:
         max_invalid_rate=wheel.gates(number).max_invalid_rate,
     )
     result = _roll_out(wheel, plan, pool=wheel.pool)
-    facts = _rollout_facts(result) | looks_of(result)
+    facts = rollout_facts(result) | looks_of(result)
     verdicts = {key: row.verdict for key, row in result.judged.items() if row.verdict is not None}
     if spec.samples > 1:
         facts["effective"] = _effective(verdicts)
@@ -236,7 +239,8 @@ def _roll_out(
     return wheel.wait_for(rollout.run())
 
 
-def _rollout_facts(result: RolloutResult) -> dict[str, Any]:
+def rollout_facts(result: RolloutResult) -> dict[str, Any]:
+    """Return the plain facts of a rollout: what was asked, what the verdicts were, and what it cost."""
     passed, failed = result.outcomes(Outcome.PASS), result.outcomes(Outcome.FAIL)
     reasons: dict[str, int] = {}
     for trajectory in result.judged.values():

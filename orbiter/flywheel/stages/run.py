@@ -179,6 +179,7 @@ STAGES = (
     "teach",
     "demonstrate",
     "generate",
+    "synthesise",
     "curate",
     "train",
     "evaluate",

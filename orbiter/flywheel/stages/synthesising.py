@@ -1,0 +1,242 @@
+"""The stage in which an engine makes attempts: what it proposes is written down, then judged and recorded like any answer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from attrs import field, frozen
+
+from orbiter import jsonl
+from orbiter.convert import unstructure
+from orbiter.errors import ConfigError, UserCodeError, user_code
+from orbiter.flywheel.engines import SYNTHESISED
+from orbiter.flywheel.rollout import Rollout
+from orbiter.flywheel.rollout_plan import RolloutPlan
+from orbiter.flywheel.sections import Component
+from orbiter.flywheel.stages.rollouts import rollout_facts, round_tasks
+from orbiter.generate.engine import PolicySynthesiser
+from orbiter.generate.policy import Completion, Policy, Request, Sampling
+from orbiter.generate.proposals import Dropped, Proposal, Proposed
+from orbiter.plugin import registry
+from orbiter.records import Message, Task
+from orbiter.registry import parameters_of
+from orbiter.tasks.splits import is_held_out
+from orbiter.tasks.streams import item_seed
+
+if TYPE_CHECKING:
+    from orbiter.flywheel.flywheel import Flywheel
+    from orbiter.flywheel.sections import Synthesise
+    from orbiter.ledger import Ledger
+    from orbiter.verify.pool import VerifierPool
+
+
+@frozen(kw_only=True)
+class ProposedLine:
+    """A line of the file of proposals: an attempt to be judged, or what the engine gave up.
+
+    Args:
+        task: The task, of an attempt.
+        messages: What follows its prompt.
+        finish_reason: As in :class:`orbiter.generate.policy.Completion`, like the next four.
+        token_count: Tokens generated.
+        model: What answered.
+        error: Why there is no answer.
+        metadata: The row's.
+        dropped: Why the engine gave it up; None of an attempt.
+        source: Id of the task that it was made from, of what was given up.
+        text: What was given up.
+    """
+
+    task: Task | None = None
+    messages: tuple[Message, ...] = ()
+    finish_reason: str = "stop"
+    token_count: int = 0
+    model: str | None = None
+    error: str | None = None
+    metadata: Mapping[str, Any] = field(factory=dict)
+    dropped: str | None = None
+    source: str = ""
+    text: str = ""
+
+
+def proposed_path(number: int) -> str:
+    """Return where the proposals of a round are."""
+    return f"data/round-{number}-proposed.jsonl"
+
+
+def proposed_tasks(wheel: Flywheel, number: int) -> list[Task]:
+    """Return the tasks of a round's proposals."""
+    return list(_tasks(_read(wheel.place(proposed_path(number))).proposals))
+
+
+def synthesise(wheel: Flywheel, number: int) -> dict[str, Any]:
+    """Have the engine make its attempts, and judge them."""
+    turn = wheel.turn(number)
+    spec = turn.stage.synthesise
+    if spec is None:
+        return {}
+    started = perf_counter()
+    engine = make_engine(wheel, spec, seed=item_seed(wheel.recipe.seed, "synthesise", number))
+    # What was proposed is written down before anything is recorded, so that a run that is gone on with judges the same.
+    path = wheel.place(proposed_path(number))
+    if not path.is_file():
+        _write(path, wheel.wait_for(_proposed(wheel, engine, round_tasks(wheel, number))))
+    proposed = _read(path)
+    proposing_s = perf_counter() - started
+    tasks = _tasks(proposed.proposals)
+    counts = Counter((p.task.env, p.task.task_id) for p in proposed.proposals)
+    plan = RolloutPlan(
+        run=wheel.recipe.name,
+        round=number,
+        engine=SYNTHESISED,
+        tasks=tasks,
+        samples=max(counts.values(), default=1),
+        seed=wheel.recipe.seed,
+        sampling=Sampling(temperature=engine.temperature, max_new_tokens=engine.max_new_tokens),
+        model=wheel.model_label,
+        max_invalid_rate=turn.stage.gates.max_invalid_rate,
+    )
+    pool = wheel.pool_of(wheel.judge_of(turn))
+    told = _Teller(engine.name, proposed.proposals)
+    rollout = _Told(counts, plan, policy=told, pool=pool, ledger=wheel.ledger)
+    rollout.result.generate_s += proposing_s
+    rollout.result.work_s += proposing_s
+    result = wheel.wait_for(rollout.run())
+    wheel.remember(number, dict(result.judged))
+    dropped = Counter(item.reason for item in proposed.dropped)
+    return rollout_facts(result) | {"by": engine.name, "dropped": dict(dropped.most_common())}
+
+
+def make_engine(wheel: Flywheel, spec: Synthesise, *, seed: int) -> PolicySynthesiser:
+    """Return the engine of a stage; what it does not say of policy, environment, seed and sampling is the run's.
+
+    Raises:
+        ConfigError: It is not made to propose attempts, or an option is wrong.
+    """
+    factory = registry().get("synthesiser", spec.name, base_dir=wheel.base_dir)
+    sampling = wheel.recipe.policy
+    given = {
+        "policy": wheel.ready_policy(),
+        "environment": wheel.environment,
+        "seed": seed,
+        "temperature": sampling.temperature,
+        "max_new_tokens": sampling.max_new_tokens,
+    }
+    known = parameters_of(factory) or {}
+    options = {key: value for key, value in given.items() if key in known} | dict(spec.extra)
+    engine = wheel.make("synthesiser", Component(name=spec.name, extra=options))
+    if not isinstance(engine, PolicySynthesiser):
+        raise ConfigError(
+            f"synthesiser {spec.name!r} must be a PolicySynthesiser to make attempts, got {type(engine).__name__}",
+            hint="name it in demonstrate.synthesisers, or derive it from orbiter.generate.engine.PolicySynthesiser",
+        )
+    if engine.verifier is not None:
+        raise ConfigError(
+            f"verifier must not be an option of synthesiser {spec.name!r} in a recipe",
+            hint="give the stage a section verifier",
+        )
+    return engine
+
+
+async def _proposed(wheel: Flywheel, engine: PolicySynthesiser, tasks: Sequence[Task]) -> Proposed:
+    """Return what the engine proposes, without answers to prompts that are held out."""
+    try:
+        with user_code(f"synthesiser {engine.name!r}", "propose"):
+            found = await engine.propose(tasks)
+    finally:
+        await engine.aclose()
+    if not isinstance(found, Proposed):
+        raise UserCodeError(
+            f"synthesiser {engine.name!r} must propose a Proposed, got {found!r:.200}"
+        )
+    share, own = wheel.recipe.evaluate.share, {(task.env, task.task_id) for task in tasks}
+    kept: list[Proposal] = []
+    dropped = list(found.dropped)
+    for proposal in found.proposals:
+        task = proposal.task
+        if (task.env, task.task_id) in own or share == 0 or not is_held_out(task, share=share):
+            kept.append(proposal)
+        else:
+            dropped.append(Dropped("held-out prompt", task.task_id, task.prompt))
+    return Proposed(proposals=tuple(kept), dropped=tuple(dropped))
+
+
+def _tasks(proposals: Sequence[Proposal]) -> list[Task]:
+    """Return the tasks of proposals, each once."""
+    return list({(p.task.env, p.task.task_id): p.task for p in proposals}.values())
+
+
+def _write(path: Path, proposed: Proposed) -> None:
+    lines = [
+        ProposedLine(
+            task=proposal.task,
+            **{name: getattr(proposal.completion, name) for name in _COMPLETION},
+        )
+        for proposal in proposed.proposals
+    ]
+    lines += [
+        ProposedLine(
+            dropped=item.reason, source=item.source, text=item.text, metadata=item.metadata
+        )
+        for item in proposed.dropped
+    ]
+    jsonl.write(path, map(unstructure, lines))
+
+
+_COMPLETION = ("messages", "finish_reason", "token_count", "model", "error", "metadata")
+
+
+def _read(path: Path) -> Proposed:
+    proposals, dropped = [], []
+    for line in jsonl.read(path, ProposedLine):
+        if line.task is None:
+            dropped.append(Dropped(line.dropped or "", line.source, line.text, line.metadata))
+        else:
+            told = {name: getattr(line, name) for name in _COMPLETION}
+            told["metadata"] = dict(line.metadata)
+            proposals.append(Proposal(line.task, Completion(**told)))
+    return Proposed(proposals=tuple(proposals), dropped=tuple(dropped))
+
+
+class _Teller(Policy):
+    """Answers with what an engine has proposed: the n-th proposal for a task is its n-th attempt."""
+
+    batch_size = 256
+
+    def __init__(self, name: str, proposals: Sequence[Proposal]) -> None:
+        self.name = name
+        self._answers: dict[tuple[str, str], list[Completion]] = {}
+        for proposal in proposals:
+            key = (proposal.task.env, proposal.task.task_id)
+            self._answers.setdefault(key, []).append(proposal.completion)
+
+    async def complete(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:  # noqa: ARG002
+        """Return what was proposed."""
+        return [self._answers[r.env, r.task_id][r.attempt] for r in requests]
+
+
+class _Told(Rollout):
+    """A rollout with as many attempts at each task as there are proposals for it."""
+
+    def __init__(
+        self,
+        counts: Mapping[tuple[str, str], int],
+        plan: RolloutPlan,
+        *,
+        policy: Policy,
+        pool: VerifierPool,
+        ledger: Ledger,
+    ) -> None:
+        super().__init__(plan, policy=policy, pool=pool, ledger=ledger)
+        self._counts = counts
+
+    def _waves(self) -> Iterator[list[tuple[Task, int]]]:
+        counts = self._counts
+        # The ledger gives tasks back in the order in which they were planned first.
+        yield [(task, 0) for task in self.plan.tasks]
+        if more := [(t, n) for t in self.plan.tasks for n in range(1, counts[t.env, t.task_id])]:
+            yield more
