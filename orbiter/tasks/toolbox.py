@@ -46,10 +46,12 @@ MakeToolbox = Callable[[], Toolbox]
 
 
 def tools_of(toolbox: Toolbox) -> Mapping[str, Callable[..., Any]]:
-    """Return the tools of a toolbox by name."""
-    found = inspect.getmembers(type(toolbox), inspect.isfunction)
+    """Return the tools of a toolbox by name, in the order of their definitions."""
+    defined = [name for cls in reversed(type(toolbox).__mro__) for name in vars(cls)]
     return {
         name: getattr(toolbox, name)
-        for name, _ in found
-        if not name.startswith("_") and name != "reset"
+        for name in dict.fromkeys(defined)
+        if not name.startswith("_")
+        and name != "reset"
+        and inspect.isfunction(getattr(type(toolbox), name))
     }

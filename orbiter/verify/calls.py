@@ -100,7 +100,7 @@ def read_calls(
             if message.role == "assistant":
                 turn += 1
                 for raw in message.tool_calls:
-                    calls.append(_call(raw, turn))
+                    calls.append(read_call(raw, turn=turn))
                     if calls[-1].id in used:
                         raise TraceError("a call id is used twice")
                     used.add(calls[-1].id)
@@ -119,7 +119,16 @@ def _ends_in_answer(last: Message) -> bool:
     return last.role == "assistant" and not last.tool_calls and bool(last.text.strip())
 
 
-def _call(raw: object, turn: int) -> Call:
+def read_call(raw: object, *, turn: int = 0) -> Call:
+    """Return one tool call of an assistant message.
+
+    Args:
+        raw: The call in the OpenAI shape, or with its arguments as an object.
+        turn: Assistant turn that makes it.
+
+    Raises:
+        TraceError: It is not well-formed.
+    """
     function = raw.get("function") if isinstance(raw, Mapping) else None
     if not isinstance(raw, Mapping) or not isinstance(function, Mapping):
         raise TraceError("malformed tool call")

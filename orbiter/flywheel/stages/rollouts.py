@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
@@ -15,10 +15,13 @@ from orbiter.flywheel.engines import HELD_OUT, HINTED, POLICY
 from orbiter.flywheel.rollout import Rollout, RolloutPlan, RolloutResult
 from orbiter.flywheel.sections import Generate
 from orbiter.flywheel.stages.revising import revising
-from orbiter.intervals import effective_size
+from orbiter.flywheel.summary import effective_answers
+from orbiter.generate.policy import Policy
+from orbiter.generate.tool_using import ToolUsingPolicy
 from orbiter.ledger import AttemptKey
 from orbiter.records import Message, Outcome, Task, Trajectory, Verdict
 from orbiter.tasks.environment import Environment
+from orbiter.tasks.toolbox import MakeToolbox, Toolbox
 from orbiter.verify.verifier import Verifier
 
 if TYPE_CHECKING:
@@ -40,6 +43,8 @@ def generate(wheel: Flywheel, number: int) -> dict[str, Any]:
         first = [t.verdict for key, t in result.judged.items() if key.attempt == 0]
         facts["first_passed"] = sum(v is not None and v.outcome is Outcome.PASS for v in first)
         facts["first_failed"] = sum(v is not None and v.outcome is Outcome.FAIL for v in first)
+    elif spec.samples > 1:
+        facts["effective"] = effective_answers(_verdicts_of(result))
     if spec.hint is not None and (unsolved := _unsolved(plan.tasks, result)):
         hinted = attrs.evolve(
             plan,
@@ -170,9 +175,8 @@ def evaluate(wheel: Flywheel, number: int) -> dict[str, Any]:
     )
     result = _roll_out(wheel, plan, pool=wheel.pool)
     facts = rollout_facts(result) | looks_of(result)
-    verdicts = {key: row.verdict for key, row in result.judged.items() if row.verdict is not None}
     if spec.samples > 1:
-        facts["effective"] = _effective(verdicts)
+        facts["effective"] = effective_answers(_verdicts_of(result))
     if wheel.audit_verifier is not None:
         others, spent = _second_opinion(wheel, wheel.audit_verifier, plan.tasks, result)
         facts |= {
@@ -182,17 +186,13 @@ def evaluate(wheel: Flywheel, number: int) -> dict[str, Any]:
             "work_s": round(result.work_s + spent, 4),
         }
         if spec.samples > 1:
-            facts["audited_effective"] = _effective(others)
+            facts["audited_effective"] = effective_answers(others)
     return facts
 
 
-def _effective(verdicts: Mapping[AttemptKey, Verdict]) -> float:
-    """Return how many independent answers these are worth, several of which are to one task."""
-    tasks: dict[tuple[str, str], list[bool]] = {}
-    for key, verdict in verdicts.items():
-        if verdict.outcome is not Outcome.INVALID:
-            tasks.setdefault((key.env, key.task_id), []).append(verdict.outcome is Outcome.PASS)
-    return effective_size((sum(passed), len(passed)) for passed in tasks.values())
+def _verdicts_of(result: RolloutResult) -> dict[AttemptKey, Verdict]:
+    """Return the verdicts of a rollout."""
+    return {key: row.verdict for key, row in result.judged.items() if row.verdict is not None}
 
 
 def _second_opinion(
@@ -229,7 +229,7 @@ def _roll_out(
     wheel: Flywheel, plan: RolloutPlan, *, pool: VerifierPool, turn: Turn | None = None
 ) -> RolloutResult:
     started = perf_counter()
-    policy = wheel.ready_policy()
+    policy = _with_tools(wheel, plan, wheel.ready_policy())
     if turn is not None:
         policy = revising(wheel, turn, policy)
     loading_s = perf_counter() - started  # part of generating
@@ -237,6 +237,25 @@ def _roll_out(
     rollout.result.generate_s += loading_s
     rollout.result.work_s += loading_s
     return wheel.wait_for(rollout.run())
+
+
+def _with_tools(wheel: Flywheel, plan: RolloutPlan, policy: Policy) -> Policy:
+    """Return a policy whose tool calls are carried out, where the environment has tools."""
+    environment = wheel.environment
+
+    def make() -> Toolbox | None:
+        with user_code(f"toolbox of environment {environment.name!r}"):
+            return environment.toolbox()
+
+    if make() is None:
+        return policy
+    tasks = {(task.env, task.task_id): task for task in plan.tasks}
+    return ToolUsingPolicy(
+        policy,
+        cast(MakeToolbox, make),
+        task_of=lambda request: tasks[request.env, request.task_id],
+        max_turns=wheel.recipe.policy.max_turns,
+    )
 
 
 def rollout_facts(result: RolloutResult) -> dict[str, Any]:
