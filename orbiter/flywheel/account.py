@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from attrs import frozen
 from orbiter.errors import ConfigError, did_you_mean
 from orbiter.flywheel import odds
 from orbiter.flywheel.engines import HELD_OUT, POLICY
-from orbiter.flywheel.summary import fair_counts
-from orbiter.ledger import Account, History
+from orbiter.flywheel.summary import effective_answers, fair_counts
+from orbiter.intervals import wilson
+from orbiter.ledger import Account, AttemptKey, History
+from orbiter.records import Outcome, Verdict
 
 
 @frozen(kw_only=True)
@@ -103,6 +106,8 @@ def _row(ledger: History, number: int, engine: str, audit: Mapping[str, Any]) ->
     done = ledger.last_event("stage_done", round=number, stage=stage) if stage else None
     if done is not None:
         counts = fair_counts(done)
+    elif verdicts := _verdicts(ledger, (a.key for a in ledger.attempts(number, engine))):
+        counts = {**counts, "effective": effective_answers(verdicts)}
     valid = counts["passed"] + counts["failed"]
     row: dict[str, Any] = {
         "round": number,
@@ -116,12 +121,7 @@ def _row(ledger: History, number: int, engine: str, audit: Mapping[str, Any]) ->
         "tokens": account.token_count,
     }
     if valid:
-        interval = odds.wilson(counts["passed"], valid, effective=counts.get("effective"))
-        row |= {
-            "yield": counts["passed"] / valid,
-            "yield_low": interval.low,
-            "yield_high": interval.high,
-        }
+        row |= _rate(counts["passed"], valid, counts.get("effective"))
         tpr, fpr = audit.get("tpr"), audit.get("fpr")
         if tpr is not None and fpr is not None and tpr > fpr:
             row["corrected_yield"] = odds.corrected_pass_rate(row["yield"], tpr=tpr, fpr=fpr)
@@ -134,21 +134,37 @@ def _row(ledger: History, number: int, engine: str, audit: Mapping[str, Any]) ->
 
 
 def _by_model(ledger: History) -> dict[str, dict[str, Any]]:
-    tally: dict[str, list[int]] = {}
+    generated = ledger.events("stage_done", stage="generate")
+    adaptive = {done["round"] for done in generated if "first_passed" in done}
+    attempts: dict[str, list[AttemptKey]] = {}
     for attempt in ledger.attempts(engine=POLICY):
-        verdict = ledger.verdict_of(attempt.key)
-        counts = tally.setdefault(attempt.trajectory.model or "", [0, 0, 0])
-        place = {"pass": 0, "fail": 1}.get(verdict.outcome.value if verdict else "", 2)
-        counts[place] += 1
+        attempts.setdefault(attempt.trajectory.model or "", []).append(attempt.key)
     out: dict[str, dict[str, Any]] = {}
-    for model, (passed, failed, invalid) in sorted(tally.items()):
-        row: dict[str, Any] = {"passed": passed, "failed": failed, "invalid": invalid}
+    for model, keys in sorted(attempts.items()):
+        verdicts = _verdicts(ledger, keys)
+        passed, failed = _outcomes(verdicts)
+        out[model] = {"passed": passed, "failed": failed, "invalid": len(keys) - passed - failed}
+        # As for a round: where adaptive sampling chose the others, the first attempts alone are a fair sample.
+        fair = {k: v for k, v in verdicts.items() if k.attempt == 0 or k.round not in adaptive}
+        passed, failed = _outcomes(fair)
         if passed + failed:
-            interval = odds.wilson(passed, passed + failed)
-            row |= {
-                "yield": passed / (passed + failed),
-                "yield_low": interval.low,
-                "yield_high": interval.high,
-            }
-        out[model] = row
+            out[model] |= _rate(passed, passed + failed, effective_answers(fair))
     return out
+
+
+def _verdicts(ledger: History, keys: Iterable[AttemptKey]) -> dict[AttemptKey, Verdict]:
+    """Return the verdicts of record on attempts, of those that have one."""
+    found = ((key, ledger.verdict_of(key)) for key in keys)
+    return {key: verdict for key, verdict in found if verdict is not None}
+
+
+def _outcomes(verdicts: Mapping[AttemptKey, Verdict]) -> tuple[int, int]:
+    """Return how many pass and how many fail."""
+    counts = Counter(verdict.outcome for verdict in verdicts.values())
+    return counts[Outcome.PASS], counts[Outcome.FAIL]
+
+
+def _rate(passed: int, valid: int, effective: float | None) -> dict[str, float]:
+    """Return a yield with its interval, of attempts that are worth so many independent ones; None: all."""
+    interval = wilson(passed, valid, effective=effective)
+    return {"yield": passed / valid, "yield_low": interval.low, "yield_high": interval.high}

@@ -1,10 +1,13 @@
+from collections import defaultdict
+
 import pytest
 
 from orbiter.errors import OrbiterError
 from orbiter.flywheel import odds
 from orbiter.flywheel.account import find_run, read_account
-from orbiter.ledger import Attempt, AttemptKey, Decision, Ledger
-from orbiter.records import Message, Trajectory, Verdict
+from orbiter.intervals import effective_size
+from orbiter.ledger import Attempt, AttemptKey, Decision, History, Ledger
+from orbiter.records import Message, Outcome, Trajectory, Verdict
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +65,13 @@ def test_sums_are_conserved_by_row_and_in_all(account):
 
 def test_yield_comes_with_its_interval_and_the_audit(account):
     row = account.rounds[2]
-    interval = odds.wilson(row["passed"], 120)
+    with History.open(account.path) as ledger:
+        tasks = defaultdict(list)
+        for attempt in ledger.attempts(1, "policy"):
+            passed = ledger.verdict_of(attempt.key).outcome is Outcome.PASS
+            tasks[attempt.key.task_id].append(passed)
+    size = effective_size((sum(passed), 4) for passed in tasks.values())
+    interval = odds.wilson(row["passed"], 120, effective=size)
     assert row["yield"] == row["passed"] / 120
     assert (row["yield_low"], row["yield_high"]) == (interval.low, interval.high)
     assert (account.audit["tpr"], account.audit["fpr"]) == (1.0, 0.0)
@@ -89,6 +98,34 @@ def test_invalid_and_pending_are_in_no_yield(write):
     assert row["tokens"] == 25
     model = account.by_model["m"]
     assert (model["passed"], model["failed"], model["yield"]) == (2, 1, 2 / 3)
+
+
+def test_answers_to_one_task_tell_less_than_as_many_tasks(write):
+    """Of a round that is under way too: 10 tasks, each solved by all of its 4 answers or by none."""
+    rows = {(n, k): (PASSED if n % 2 else FAILED, None) for n in range(10) for k in range(4)}
+    account = write(rows, tasks=10, samples=4)
+    wide = odds.wilson(20, 40, effective=effective_size([(4, 4)] * 5 + [(0, 4)] * 5))
+    for row in (account.rounds[0], account.by_model["m"]):
+        assert (row["yield_low"], row["yield_high"]) == (wide.low, wide.high)
+    assert wide.width > 1.5 * odds.wilson(20, 40).width
+
+
+def test_a_models_yield_is_that_of_the_first_attempts_where_others_were_chosen(tmp_path, write):
+    rows = {(0, k): (FAILED, None) for k in range(3)} | {(1, 0): (PASSED, None)}
+    assert write(rows).by_model["m"]["yield"] == 1 / 4
+    with Ledger.open(tmp_path / "run") as ledger:
+        ledger.add_event(
+            "stage_done",
+            round=1,
+            stage="generate",
+            passed=1,
+            failed=3,
+            first_passed=1,
+            first_failed=1,
+        )
+    account = read_account(tmp_path / "run")
+    assert account.by_model["m"]["failed"] == 3
+    assert account.by_model["m"]["yield"] == account.rounds[0]["yield"] == 1 / 2
 
 
 def test_nothing_valid_is_no_yield_and_never_0(write):
