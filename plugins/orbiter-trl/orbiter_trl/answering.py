@@ -17,11 +17,10 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from orbiter.convert import unstructure
 from orbiter.errors import ConfigError, PolicyError
+from orbiter.generate.chat_template import answer_message, render
 from orbiter.generate.policy import Completion, Request, Sampling
-from orbiter.records import Message
-from orbiter_trl.chat import context_of, end_ids, fit_threads, to_chat
+from orbiter_trl.chat import context_of, end_ids, fit_threads
 from orbiter_trl.continuous import decode_continuously
 from orbiter_trl.decode import Ending, Prompt, by_length, decode
 from orbiter_trl.quiet import quiet
@@ -110,7 +109,8 @@ class Answerer:
         """Answer each request once, in their order."""
         completions: list[Completion | None] = [None] * len(requests)
         prompts = []
-        for index, (request, ids) in enumerate(zip(requests, self._render(requests))):
+        rendered = render(self.tokenizer, requests, self.template_kwargs)
+        for index, (request, ids) in enumerate(zip(requests, rendered)):
             if isinstance(ids, str):
                 completions[index] = Completion.failed(ids)
             elif self.context is not None and len(ids) >= self.context:
@@ -136,7 +136,7 @@ class Answerer:
         Raises:
             PolicyError: A prompt cannot be rendered.
         """
-        prompts = self._render([request for request, _ in answered])
+        prompts = render(self.tokenizer, [request for request, _ in answered], self.template_kwargs)
         rows: list[tuple[int, list[int]]] = []
         for prompt, (_, completion) in zip(prompts, answered):
             if isinstance(prompt, str):
@@ -159,34 +159,6 @@ class Answerer:
         return [
             float(picked[i, size - 1 : len(ids) - 1].sum()) for i, (size, ids) in enumerate(rows)
         ]
-
-    def _render(self, requests: Sequence[Request]) -> list[list[int] | str]:
-        """Return the tokens of each prompt, or why there are none; a prompt that comes again is rendered once."""
-        known: dict[Any, list[int] | str] = {}
-        rendered = []
-        for request in requests:
-            # One task's samples share their messages tuple, which is kept alive by the requests.
-            key = (id(request.messages), id(request.tools))
-            if key not in known:
-                known[key] = self._render_one(request)
-            rendered.append(known[key])
-        return rendered
-
-    def _render_one(self, request: Request) -> list[int] | str:
-        try:
-            encoded = self.tokenizer.apply_chat_template(
-                to_chat(request.messages),
-                tools=[unstructure(t) for t in request.tools] or None,
-                add_generation_prompt=True,
-                tokenize=True,
-                return_dict=True,
-                **self.template_kwargs,
-            )
-        except (
-            Exception
-        ) as error:  # a template is a program of the model's author, and may refuse a conversation
-            return f"chat template refused the prompt: {type(error).__name__}: {error}"[:300]
-        return list(encoded["input_ids"]) or "the chat template made no text of the prompt"
 
     def _decode(
         self, prompts: list[Prompt], sampling: Sampling, cancelled: threading.Event
@@ -232,28 +204,15 @@ class Answerer:
             cut = min((i for s in stops if (i := text.find(s)) >= 0), default=None)
             completions.append(
                 Completion(
-                    messages=(self._message(ids, text if cut is None else text[:cut]),),
+                    messages=(
+                        answer_message(self.tokenizer, ids, text if cut is None else text[:cut]),
+                    ),
                     finish_reason="stop" if end or cut is not None else "length",
                     token_count=len(row),
                     prompt_token_count=len(prompt.ids),
                 )
             )
         return completions
-
-    def _message(self, ids: list[int], text: str) -> Message:
-        """Return the assistant's message; tool calls are parsed if the tokenizer says how, and stay text if that fails."""
-        if getattr(self.tokenizer, "response_schema", None) is None:
-            return Message("assistant", text)
-        try:
-            parsed = self.tokenizer.parse_response(ids)
-            calls = tuple(parsed.get("tool_calls") or ())
-            return (
-                Message("assistant", parsed.get("content"), tool_calls=calls)
-                if calls
-                else Message("assistant", text)
-            )
-        except Exception:  # the answer is untrusted text and the schema is the model author's
-            return Message("assistant", text)
 
 
 def device_of(name: str) -> torch.device:

@@ -2,45 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from orbiter.convert import unstructure
-from orbiter.records import Message
+from orbiter.generate.chat_template import to_chat, turn_end_id
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+__all__ = ["NANO_PARAMETERS", "context_of", "end_ids", "fit_threads", "to_chat"]
+
 NANO_PARAMETERS = 5_000_000
 """Models below this size run on one CPU thread."""
-
-
-def to_chat(messages: Sequence[Message]) -> list[dict[str, Any]]:
-    """Return the messages as chat templates expect them: arguments of tool calls as objects, not as JSON text."""
-    rows = []
-    for message in messages:
-        row = unstructure(message)
-        if message.tool_calls:
-            row["tool_calls"] = [_with_object_arguments(call) for call in row["tool_calls"]]
-        row.setdefault("content", None)
-        rows.append(row)
-    return rows
-
-
-def _with_object_arguments(call: Any) -> Any:
-    function = call.get("function") if isinstance(call, dict) else None
-    if not isinstance(function, dict) or not isinstance(function.get("arguments"), str):
-        return call
-    try:
-        arguments = json.loads(function["arguments"])
-    except ValueError:
-        return call
-    return (
-        {**call, "function": {**function, "arguments": arguments}}
-        if isinstance(arguments, dict)
-        else call
-    )
 
 
 def end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
@@ -50,18 +22,8 @@ def end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple
     configured = generation.eos_token_id if generation else model.config.eos_token_id
     for item in (configured, tokenizer.eos_token_id):
         found += item if isinstance(item, list) else [item] if item is not None else []
-    probe = "orbiter"
-    try:
-        turn = tokenizer.apply_chat_template(
-            [{"role": "user", "content": probe}, {"role": "assistant", "content": probe}],
-            tokenize=False,
-        )
-    except Exception:  # a template may refuse this conversation; then its end token is not known
-        turn = ""
-    after = tokenizer(turn.rpartition(probe)[2].lstrip(), add_special_tokens=False)["input_ids"]
-    marker = tokenizer.added_tokens_decoder.get(after[0]) if after else None
-    if marker is not None and marker.special:
-        found.append(after[0])
+    turn = turn_end_id(tokenizer)
+    found += [turn] if turn is not None else []
     return tuple(dict.fromkeys(found))
 
 

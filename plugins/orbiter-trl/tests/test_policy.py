@@ -10,6 +10,7 @@ from orbiter_trl.policy import TransformersPolicy
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
 from orbiter.errors import ConfigError, PolicyError
+from orbiter.generate.chat_template import answer_message
 from orbiter.generate.policy import Completion, Request, Sampling
 from orbiter.plugin import registry
 from orbiter.records import Message
@@ -192,13 +193,13 @@ def test_tool_calls_are_parsed_where_the_tokenizer_says_how(nano):
         },
     }
     ids = answerer.tokenizer("12:cc")["input_ids"]
-    message = answerer._message(ids, "12:cc")
+    message = answer_message(answerer.tokenizer, ids, "12:cc")
     assert message == Message("assistant", "12", tool_calls=(call,))
-    assert answerer._message(answerer.tokenizer("12")["input_ids"], "12") == Message(
-        "assistant", "12"
-    )
+    assert answer_message(
+        answerer.tokenizer, answerer.tokenizer("12")["input_ids"], "12"
+    ) == Message("assistant", "12")
     answerer.tokenizer.response_schema = {"type": "array", "x-regex": "("}
-    assert answerer._message(ids, "12:cc") == Message("assistant", "12:cc")
+    assert answer_message(answerer.tokenizer, ids, "12:cc") == Message("assistant", "12:cc")
 
 
 def test_a_template_that_refuses_a_prompt_fails_that_prompt_alone(nano):
