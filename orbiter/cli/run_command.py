@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from orbiter.cli.stopping import stop_code, terminable
 from orbiter.cli.yield_command import add_runs_argument
 
 
@@ -47,14 +48,14 @@ def main(options: argparse.Namespace) -> int:
     progress = Progress(recipe, live=not options.plain and sys.stdout.isatty())
     plugin_manager().register(progress)
     try:
-        with progress:
+        with progress, terminable():
             result = wheel.run()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print(
             f"\nstopped; what is done is in {wheel.path}. The same command goes on from there.",
             file=sys.stderr,
         )
-        return 130
+        return stop_code(stop)
     finally:
         plugin_manager().unregister(progress)
     if not options.no_report and not result.was_finished:

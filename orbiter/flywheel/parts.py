@@ -12,6 +12,7 @@ from orbiter.curate.contamination import HeldOutIndex
 from orbiter.errors import OrbiterError, UserCodeLoadError
 from orbiter.flywheel.recipe import Recipe, Turn
 from orbiter.flywheel.sections import Component
+from orbiter.flywheel.stopping import run_until_told
 from orbiter.generate.policy import Policy
 from orbiter.plugin import registry
 from orbiter.records import Task
@@ -49,6 +50,7 @@ class Parts:
         self._policy: Policy | None = None
         self._critics: dict[str, Policy] = {}
         self._verifiers: dict[str, Verifier] = {}
+        self._environments: dict[str, tuple[Environment, Verifier]] = {}
         self._pools: dict[int, VerifierPool] = {}
         self._cache: VerdictCache | None = None
         self._streams: dict[str, TaskStream] = {}
@@ -91,6 +93,13 @@ class Parts:
         if place not in self._verifiers:
             self._verifiers[place] = self.make("verifier", spec)
         return self._verifiers[place]
+
+    def environment_of(self, place: str, spec: Component) -> tuple[Environment, Verifier]:
+        """Return an environment that stands in a stage of the recipe, with the verifier that it has of its own; made once."""
+        if place not in self._environments:
+            environment: Environment = self.make("environment", spec)
+            self._environments[place] = environment, self.verifier_for(environment)
+        return self._environments[place]
 
     @property
     def pool(self) -> VerifierPool:
@@ -161,10 +170,10 @@ class Parts:
             self._policy = None
 
     def wait_for(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine to its end; an interrupt cancels it and is raised here."""
+        """Run a coroutine to its end; an interrupt cancels it and is raised here, and so is a SIGTERM that the program handles."""
         if self._runner is None:
             self._runner = asyncio.Runner()
-        return self._runner.run(coroutine)
+        return run_until_told(self._runner, coroutine)
 
     def __enter__(self) -> Self:
         return self

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import attrs
 
@@ -23,6 +25,9 @@ __all__ = ["Rollout", "RolloutPlan", "RolloutResult"]
 
 RECALLED = 256
 """How many attempts whose verdict was lost are judged at once."""
+
+COLLECTED = 50_000
+"""So many new objects make the garbage collector look at them during a rollout."""
 
 
 class Rollout:
@@ -56,10 +61,11 @@ class Rollout:
     async def run(self) -> RolloutResult:
         """Ask, judge and record until the plan is complete."""
         plan = self.plan
-        await self._recall()
-        for wave in self._waves():
-            self._plan(wave)
-            await self._run_wave(wave)
+        with _seldom_collected():
+            await self._recall()
+            for wave in self._waves():
+                self._plan(wave)
+                await self._run_wave(wave)
         self._recorder.check_budget(of=len(self.result.judged))
         self.result.generate_s += self._generating.total_s
         self.result.verify_s += self._recorder.judging.total_s
@@ -200,3 +206,18 @@ class Rollout:
                 "finish_reason": completion.finish_reason,
             },
         )
+
+
+@contextmanager
+def _seldom_collected() -> Iterator[None]:
+    """Have the garbage collector look at what is new less often: most of it is requests under way, which end by themselves.
+
+    With Python's own threshold of 700 objects, a quarter of the time of a rollout with hundreds of requests goes into looking.
+    """
+    first, *others = gc.get_threshold()
+    if 0 < first < COLLECTED:
+        gc.set_threshold(COLLECTED, *others)
+    try:
+        yield
+    finally:
+        gc.set_threshold(first, *others)

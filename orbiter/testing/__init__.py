@@ -10,6 +10,7 @@ runner will do. Hypothesis strategies for the records are in :mod:`orbiter.testi
 """
 
 from orbiter.testing.backend import check_backend
+from orbiter.testing.chat_server import ChatServer, Reply, chat
 from orbiter.testing.environment import check_environment
 from orbiter.testing.evolution import check_evolution
 from orbiter.testing.exporter import check_exporter
@@ -21,6 +22,9 @@ from orbiter.testing.trajectory_strategy import check_strategy
 from orbiter.testing.verifier import check_verifier
 
 __all__ = [
+    "ChatServer",
+    "Reply",
+    "chat",
     "check_backend",
     "check_environment",
     "check_evolution",

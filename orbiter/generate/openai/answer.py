@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
-from attrs import evolve, frozen
+from attrs import define, evolve, frozen
 
 from orbiter.checks import is_number
 from orbiter.errors import RecordError
@@ -55,15 +55,17 @@ class Reading:
                 raise TypeError
         except (ValueError, LookupError, TypeError):
             raise Fault("answer is no chat completion") from None
+        if count == 1:
+            return [self._completion(choices[0], _Usage.of(answer, choices[:1]), 0)]
         kept: dict[int, Any] = {}
         for place, choice in enumerate(choices):
-            index = _index(choice, place) if count > 1 else place
+            index = _index(choice, place)
             if index < count:
                 kept.setdefault(index, choice)
-        usage = _Usage.of(answer, [choice for _, choice in sorted(kept.items())])
+        usage = _Usage.of(answer, list(kept.values()))
         found: list[Completion | None] = [None] * count
         why = "answer has none of the choices that were asked for"
-        for share, (index, choice) in enumerate(sorted(kept.items())):
+        for share, (index, choice) in enumerate(kept.items()):
             try:
                 found[index] = self._completion(choice, usage, share)
             except Fault as fault:
@@ -116,7 +118,7 @@ class Reading:
         return message, reasoning
 
 
-@frozen
+@define
 class _Usage:
     """What an answer says of itself as a whole, and which part of it each choice has.
 
@@ -136,13 +138,13 @@ class _Usage:
         total = _count(usage, "completion_tokens")
         counts, notes = [total], {}
         if len(choices) > 1:
-            told = [_logprobs(choice.get("logprobs")) if isinstance(choice, Mapping) else None for choice in choices]  # fmt: skip
+            told = [_logprobs(choice.get("logprobs")) if type(choice) is dict else None for choice in choices]  # fmt: skip
             counts = [len(one["tokens"]) if one else 0 for one in told]
             if sum(counts) != total:
                 counts, notes = _shares(total, [_size(choice) for choice in choices]), {"token_count": "shared"}  # fmt: skip
         return cls(
             served_by if isinstance(served_by, str) else None,
-            isinstance(usage, Mapping),
+            type(usage) is dict,
             _count(usage, "prompt_tokens"),
             counts,
             notes,
@@ -157,7 +159,7 @@ class _Usage:
 
 def _index(choice: Any, place: int) -> int:
     """Return which choice this is: as the server counts, or by its place where it does not; beyond all if it is none."""
-    index = choice.get("index") if isinstance(choice, Mapping) else None
+    index = choice.get("index") if type(choice) is dict else None
     if index is None:
         return place
     return index if type(index) is int and index >= 0 else 2**62
@@ -175,13 +177,13 @@ def _reasoning(raw: dict[str, Any]) -> str | None:
 
 def _logprobs(given: Any) -> dict[str, list[Any]] | None:
     """Return the tokens of an answer and their log-probabilities in nats; None where the server does not tell them."""
-    items = given.get("content") if isinstance(given, Mapping) else None
+    items = given.get("content") if type(given) is dict else None
     if not isinstance(items, list):
         return None
     tokens, logprobs = [], []
     for item in items:
-        token = item.get("token") if isinstance(item, Mapping) else None
-        logprob = item.get("logprob") if isinstance(item, Mapping) else None
+        token = item.get("token") if type(item) is dict else None
+        logprob = item.get("logprob") if type(item) is dict else None
         if not isinstance(token, str) or not is_number(logprob):
             return None
         tokens.append(token)
@@ -191,8 +193,8 @@ def _logprobs(given: Any) -> dict[str, list[Any]] | None:
 
 def _size(choice: Any) -> int:
     """Return a number that grows with the tokens of a choice."""
-    message = choice.get("message") if isinstance(choice, Mapping) else None
-    return 1 + (len(orjson.dumps(message)) if isinstance(message, Mapping) else 0)
+    message = choice.get("message") if type(choice) is dict else None
+    return 1 + (len(orjson.dumps(message)) if type(message) is dict else 0)
 
 
 def _shares(total: int, sizes: Sequence[int]) -> list[int]:
@@ -206,5 +208,5 @@ def _shares(total: int, sizes: Sequence[int]) -> list[int]:
 
 
 def _count(usage: object, key: str) -> int:
-    value = usage.get(key) if isinstance(usage, Mapping) else None
+    value = usage.get(key) if type(usage) is dict else None
     return value if type(value) is int and value >= 0 else 0
