@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import warnings
 from collections.abc import Iterable, Sequence
@@ -14,6 +13,7 @@ from attrs import frozen
 from orbiter.errors import ConfigError, OrbiterWarning, user_code
 from orbiter.plugin import registry
 from orbiter.records import Message, Outcome, Task, Trajectory, content_hash
+from orbiter.registry import parameters_of
 from orbiter.tasks.environment import Environment
 from orbiter.tasks.splits import TaskStream, is_held_out
 from orbiter.tasks.streams import item_seed
@@ -22,7 +22,7 @@ from orbiter.verify.verifier import Verifier
 if TYPE_CHECKING:
     from orbiter.flywheel.flywheel import Flywheel
     from orbiter.flywheel.recipe import Turn
-    from orbiter.flywheel.sections import Component
+    from orbiter.flywheel.sections import Component, Demonstrate
 
 REACH = 64
 """How many rows of an engine are looked at, per demonstration wanted, before it counts as exhausted."""
@@ -49,7 +49,9 @@ def demonstrations(wheel: Flywheel, count: int) -> list[Trajectory]:
     if not engines:
         source = Source(wheel.environment, wheel.verifier)
         return _confirmed(wheel, source, wheel.stream("train").take(count))
-    return _made(wheel, engines, count, "teach.demonstrations")
+    rows = _made(wheel, engines, count, "synthesiser")
+    _tell_shortfall("teach.demonstrations", count, len(rows), SYNTHESISERS)
+    return rows
 
 
 def made_by_stage(wheel: Flywheel, turn: Turn) -> list[Trajectory]:
@@ -62,46 +64,70 @@ def made_by_stage(wheel: Flywheel, turn: Turn) -> list[Trajectory]:
     if spec is None:
         return []
     if spec.synthesisers:
-        rows = _made(wheel, spec.synthesisers, spec.count, f"stages.{turn.name}.demonstrate.count")
-    elif spec.environment is None:
-        source = Source(wheel.environment, wheel.verifier)
-        rows = _confirmed(wheel, source, wheel.tasks(turn.number)[: spec.count])
+        rows = _made(wheel, spec.synthesisers, spec.count, "synthesiser", turn.number)
+        who = SYNTHESISERS
     else:
-        environment: Environment = wheel.make("environment", spec.environment)
-        source = Source(environment, wheel.verifier_for(environment))
-        stream = TaskStream(environment, seed=item_seed(wheel.recipe.seed, "tasks"))
-        rows = _confirmed(wheel, source, stream.take(spec.count, allow_fewer=True))
+        source, tasks = _to_show(wheel, turn, spec)
+        rows = _confirmed(wheel, source, tasks)
+        who = f"environment {source.environment.name!r} has {{}} tasks that are not held out"
+    _tell_shortfall(f"stages.{turn.name}.demonstrate.count", spec.count, len(rows), who)
     return [attrs.evolve(row, round=turn.number) for row in rows]
 
 
-def answers_to(wheel: Flywheel, tasks: Sequence[Task]) -> list[Trajectory]:
-    """Return the environment's own answers to tasks, confirmed by the verifier."""
-    return _confirmed(wheel, Source(wheel.environment, wheel.verifier), tasks)
+SYNTHESISERS = (
+    "the synthesisers have {} distinct rows that pass the verifier and answer no held-out prompt"
+)
+
+
+def _tell_shortfall(place: str, wanted: int, count: int, who: str) -> None:
+    if count < wanted:
+        warnings.warn(f"{place} is {wanted}, but {who.format(count)}", OrbiterWarning, stacklevel=3)
+
+
+def _to_show(wheel: Flywheel, turn: Turn, spec: Demonstrate) -> tuple[Source, list[Task]]:
+    """Return the environment that a stage has demonstrate, and the tasks of this round."""
+    if spec.environment is None:
+        source = Source(wheel.environment, wheel.verifier)
+        return source, wheel.next_tasks(spec.count, until=turn.number)
+    source = Source(*wheel.environment_of(f"stages.{turn.name}", spec.environment))
+    stream = TaskStream(
+        source.environment,
+        seed=item_seed(wheel.recipe.seed, "tasks"),
+        share=wheel.recipe.evaluate.share,
+    )
+    before = (other.stage.demonstrate for other in wheel.recipe.turns[: turn.number - 1])
+    start = sum(
+        other.count
+        for other in before
+        if other is not None and other.environment == spec.environment and not other.synthesisers
+    )
+    return source, stream.cycle(spec.count, start=start)
+
+
+def answers_to(wheel: Flywheel, number: int) -> list[Trajectory]:
+    """Return the environment's own answers to the tasks of a round, confirmed by the verifier."""
+    source = Source(wheel.environment, wheel.verifier)
+    rows = _confirmed(wheel, source, wheel.tasks(number))
+    return [attrs.evolve(row, round=number) for row in rows]
 
 
 def _made(
-    wheel: Flywheel, engines: Sequence[Component], count: int, place: str
+    wheel: Flywheel, engines: Sequence[Component], count: int, *key: str | int
 ) -> list[Trajectory]:
+    """Return rows of several engines; ``key`` names their seeds."""
     rows: list[Trajectory] = []
     for i, engine in enumerate(engines):
         share = math.ceil((count - len(rows)) / (len(engines) - i))
-        rows += _made_by(wheel, _seeded(wheel, engine, i), share)
-    if len(rows) < count:
-        warnings.warn(
-            f"{place} is {count}, but the synthesisers have {len(rows)} distinct rows that pass the verifier "
-            "and answer no held-out prompt",
-            OrbiterWarning,
-            stacklevel=2,
-        )
+        rows += _made_by(wheel, _seeded(wheel, engine, *key, i), share)
     return rows
 
 
-def _seeded(wheel: Flywheel, engine: Component, number: int) -> Component:
+def _seeded(wheel: Flywheel, engine: Component, *key: str | int) -> Component:
     """Give an engine that takes a seed one from the run's, unless the recipe gives it one."""
     factory = registry().get("synthesiser", engine.name, base_dir=wheel.base_dir)
-    if "seed" in engine.extra or "seed" not in inspect.signature(factory).parameters:
+    if "seed" in engine.extra or "seed" not in (parameters_of(factory) or ()):
         return engine
-    seed = item_seed(wheel.recipe.seed, "synthesiser", number) % 2**31
+    seed = item_seed(wheel.recipe.seed, *key) % 2**31
     return attrs.evolve(engine, extra={**engine.extra, "seed": seed})
 
 

@@ -87,6 +87,10 @@ class Flywheel(Parts):
         """Return the tasks that a round asks."""
         return stages.round_tasks(self, number)
 
+    def next_tasks(self, count: int, *, until: int) -> list[Task]:
+        """Return the tasks that follow those of the rounds before one."""
+        return stages.next_tasks(self, count, until=until)
+
     def remember(self, number: int, judged: dict[AttemptKey, Trajectory]) -> None:
         """Keep a round's judged attempts at hand for its curation; only the newest round's are."""
         self._judged = (number, judged)

@@ -134,6 +134,25 @@ class TaskStream:
             )
         return tasks
 
+    def cycle(self, count: int, *, start: int, after: int = 0) -> list[Task]:
+        """Return tasks as :meth:`take` does, and where there are no more go on at position ``after``, as often as it takes.
+
+        Args:
+            count: How many; fewer are returned if there are not so many from ``after`` on, since no task comes twice.
+            start: Position of the first, as if the stream went on for ever; at least ``after``.
+            after: Position that follows the last one.
+
+        Raises:
+            UserCodeError: The environment raised.
+        """
+        tasks = self.take(count, start=start, allow_fewer=True)
+        size = len(self._indices) - after
+        if len(tasks) == count or size <= 0:
+            return tasks
+        first = after + (start - after) % size
+        tasks = self.take(count, start=first, allow_fewer=True)
+        return tasks + self.take(min(count, size) - len(tasks), start=after)
+
     def _advance(self) -> Task | None:
         """Find the next distinct task of the split and remember its index; None when there is none."""
         misses, size = 0, self.environment.size

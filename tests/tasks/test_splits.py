@@ -129,6 +129,14 @@ def test_an_environment_that_runs_out_says_so():
     assert "ask for fewer tasks" in caught.value.hint
 
 
+@given(st.integers(1, 12), st.integers(0, 30), st.integers(0, 5), st.integers(0, 15))
+def test_a_cycle_goes_round_what_there_is_and_gives_no_task_twice(size, start, after, count):
+    stream = TaskStream(Listed("abcdefghijkl"[:size]), seed=0, share=0)
+    ring = prompts(stream.take(size, start=after, allow_fewer=True))
+    found = prompts(stream.cycle(count, start=after + start, after=after))
+    assert found == [ring[(start + n) % len(ring)] for n in range(min(count, len(ring)))]
+
+
 def test_fewer_may_be_allowed():
     stream = TaskStream(Listed("abcab"), seed=0, share=0)
     assert prompts(stream.take(9, start=1, allow_fewer=True)) == ["b", "c"]

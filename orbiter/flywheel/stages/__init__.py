@@ -2,7 +2,7 @@
 
 from orbiter.flywheel.stages.curation import curate, reads_rows
 from orbiter.flywheel.stages.datasets import kept_path
-from orbiter.flywheel.stages.rollouts import evaluate, generate, round_tasks
+from orbiter.flywheel.stages.rollouts import evaluate, generate, next_tasks, round_tasks
 from orbiter.flywheel.stages.run import (
     audit,
     check,
@@ -39,6 +39,7 @@ __all__ = [
     "make_backend",
     "make_model",
     "model",
+    "next_tasks",
     "proposed_tasks",
     "reached",
     "reads_rows",

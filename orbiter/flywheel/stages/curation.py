@@ -19,7 +19,6 @@ from orbiter.flywheel.stages.datasets import (
     write_training_set,
 )
 from orbiter.flywheel.stages.revising import before_and_after
-from orbiter.flywheel.stages.rollouts import round_tasks
 from orbiter.flywheel.stages.training import record_of
 from orbiter.generate.proposals import PASSED, kept_form, objection
 from orbiter.ledger.decision import Decision, Fate
@@ -69,7 +68,7 @@ def _decide(wheel: Flywheel, turn: Turn) -> dict[str, Any]:
     ]
     if spec.gold:
         # Before the others: of equal scores the first is the best.
-        clean = [*answers_to(wheel, round_tasks(wheel, number)), *clean]
+        clean = [*answers_to(wheel, number), *clean]
     wanted = _wanted(wheel, turn)
     for kind, (name, make) in PREFERENCES.items():
         if kind in wanted or (kind is Pair and spec.pairs):

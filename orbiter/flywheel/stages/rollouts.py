@@ -130,17 +130,17 @@ def _plan(wheel: Flywheel, turn: Turn) -> RolloutPlan:
 
 def round_tasks(wheel: Flywheel, number: int) -> list[Task]:
     """Return the tasks of a round: the next ones of the stream, from its start again when it has no more."""
-    turn, teach = wheel.turn(number), wheel.recipe.teach
+    turn = wheel.turn(number)
     spec = _sampled(wheel, turn)
+    return next_tasks(wheel, spec.tasks, until=turn.first if spec.reuse_tasks else number)
+
+
+def next_tasks(wheel: Flywheel, count: int, *, until: int) -> list[Task]:
+    """Return the tasks of the stream that follow those of the rounds before one."""
+    teach = wheel.recipe.teach
     taught = teach.demonstrations if teach is not None and not teach.synthesisers else 0
-    until = turn.first if spec.reuse_tasks else number
     start = taught + sum(_taken(wheel, other) for other in wheel.recipe.turns[: until - 1])
-    stream = wheel.stream("train")
-    tasks = stream.take(spec.tasks, start=start, allow_fewer=True)
-    if len(tasks) < spec.tasks:
-        seen = {task.task_id for task in tasks}
-        again = stream.take(spec.tasks, start=taught, allow_fewer=True)
-        tasks += [t for t in again if t.task_id not in seen][: spec.tasks - len(tasks)]
+    tasks = wheel.stream("train").cycle(count, start=start, after=taught)
     if not tasks:
         raise ConfigError(
             f"environment {wheel.environment.name!r} has no tasks left beside the {taught} demonstrations"
@@ -150,11 +150,11 @@ def round_tasks(wheel: Flywheel, number: int) -> list[Task]:
 
 def _taken(wheel: Flywheel, turn: Turn) -> int:
     """Return how many tasks of the stream a round uses up."""
-    stage = turn.stage
-    if not stage.attempts and stage.demonstrate is not None:
-        own = stage.demonstrate.environment is None and not stage.demonstrate.synthesisers
-        return stage.demonstrate.count if own else 0
-    return 0 if not stage.attempts and stage.train is None else _sampled(wheel, turn).tasks
+    stage, shown = turn.stage, turn.stage.demonstrate
+    asked = stage.attempts or (shown is None and stage.train is not None)
+    own = shown is not None and shown.environment is None and not shown.synthesisers
+    # What a round demonstrates and what it asks begin with the same task.
+    return max(_sampled(wheel, turn).tasks if asked else 0, shown.count if own and shown else 0)
 
 
 def evaluate(wheel: Flywheel, number: int) -> dict[str, Any]:

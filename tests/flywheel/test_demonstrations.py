@@ -1,0 +1,129 @@
+"""The demonstrations that stages have made: as many as asked, no task twice, none held out."""
+
+import pytest
+
+from orbiter import jsonl
+from orbiter.errors import OrbiterWarning
+from orbiter.flywheel.demonstrations import made_by_stage
+from orbiter.records import Pair, Task
+from orbiter.tasks.splits import is_held_out
+
+PARTS = """
+from orbiter.generate.synthesiser import DataSynthesiser
+from orbiter.records import Message, Pair, Trajectory, Verdict
+from orbiter.tasks.streams import item_stream
+from orbiter.train.backend import Backend, TrainResult
+from orbiter.train.config import TrainMetrics
+from orbiter.verify import Verifier
+
+class Digits(DataSynthesiser):
+    def __init__(self, *, seed=0):
+        self.seed = seed
+    async def generate(self, count):
+        texts = ["".join(item_stream("digits", self.seed, n).choices("0123456789", k=6)) for n in range(count)]
+        return [
+            Trajectory(
+                (Message("user", f"sort {t}:"), Message("assistant", "".join(sorted(t)))), "sorting", t, None
+            )
+            for t in texts
+        ]
+
+class Sorted(Verifier):
+    name = "sorted"
+    def verify(self, task, trajectory):
+        right = "".join(sorted(task.prompt[5:-1]))
+        return Verdict.passed() if trajectory.answer == right else Verdict.failed("wrong")
+
+class Keeping(Backend):
+    '''Trains nothing.'''
+    name = "keeping"
+    algorithms = {"sft": Trajectory, "dpo": Pair}
+    def check(self, job): pass
+    def train(self, job):
+        job.output_dir.mkdir(parents=True, exist_ok=True)
+        (job.output_dir / "scripted.json").write_text('{"accuracy": 0.4}')
+        return TrainResult(checkpoint=job.output_dir, metrics=TrainMetrics(steps=1))
+"""
+
+HEAD = """\
+name: demonstrations
+seed: 3
+model: {id: some-model}
+environment: {name: sorting, length: 6}
+verifier: {name: "mine.py:Sorted"}
+policy: {name: scripted, accuracy: 0.4, environment: {name: sorting, length: 6}}
+generate: {tasks: 10, samples: 4}
+evaluate: {tasks: 6, audit: 0}
+verify: {workers: 0}
+stages:
+"""
+
+
+def made(wheel, stages, *overrides):
+    """Return the demonstrations of each round."""
+    flywheel = wheel(*overrides, text=HEAD + stages)
+    with flywheel:
+        return [made_by_stage(flywheel, turn) for turn in flywheel.recipe.turns]
+
+
+def task_ids(rows):
+    return [row.task_id for row in rows]
+
+
+def test_a_stage_has_as_many_made_as_it_asks_for_however_few_are_sampled(wheel):
+    (rows,) = made(wheel, "  show: {demonstrate: {count: 25}}\n")
+    assert len(set(task_ids(rows))) == 25
+
+
+OTHER = "environment: {name: sorting, length: 4}"
+
+
+@pytest.mark.parametrize("where", ["", OTHER, 'synthesisers: [{name: "mine.py:Digits"}]'])
+def test_no_round_demonstrates_what_an_earlier_one_did(wheel, where):
+    stages = "".join(
+        f"  {name}: {{rounds: {rounds}, demonstrate: {{count: 20, {where}}}}}\n"
+        for name, rounds in (("one", 2), ("two", 1))
+    )
+    rounds = made(wheel, stages)
+    assert [len(rows) for rows in rounds] == [20, 20, 20]
+    assert len({row.id for rows in rounds for row in rows}) == 60
+
+
+def test_what_another_environment_demonstrates_is_not_held_out(wheel):
+    stages = f"  show: {{demonstrate: {{count: 50, {OTHER}}}}}\n"
+    (rows,) = made(wheel, stages, "evaluate.share=0.5")
+    prompts = [Task(row.env, row.task_id, row.prompt) for row in rows]
+    assert not [prompt for prompt in prompts if is_held_out(prompt, share=0.5)]
+
+
+def test_a_small_environment_begins_again_and_what_is_missing_is_said(wheel, tmp_path):
+    file = tmp_path / "tasks.jsonl"
+    jsonl.write(file, [{"question": f"q{n}", "answer": f"a{n}"} for n in range(40)])
+    where = f"environment: {{name: jsonl, path: '{file}', prompt_key: question}}"
+    stages = f"  show: {{rounds: 3, demonstrate: {{count: 30, {where}}}}}\n"
+    rounds = made(wheel, stages)
+    assert [len(set(task_ids(rows))) for rows in rounds] == [30, 30, 30]
+    assert len({row.task_id for rows in rounds for row in rows}) < 41
+    assert task_ids(rounds[1])[-5:] != task_ids(rounds[0])[-5:]
+    with pytest.warns(OrbiterWarning, match=r"count is 60, but environment 'tasks' has .* tasks"):
+        (rows,) = made(wheel, f"  show: {{demonstrate: {{count: 60, {where}}}}}\n")
+    assert len(set(task_ids(rows))) == len(rows) < 41
+
+
+def test_the_verifier_of_another_environment_is_made_once(wheel):
+    flywheel = wheel(text=HEAD + f"  show: {{rounds: 4, demonstrate: {{count: 2, {OTHER}}}}}\n")
+    with flywheel:
+        for turn in flywheel.recipe.turns:
+            made_by_stage(flywheel, turn)
+        assert len(flywheel._pools) == 1
+
+
+def test_a_right_answer_of_this_round_is_as_new_as_the_models_own(wheel):
+    """In a buffer of the newest pairs it would be the first to go otherwise."""
+    stages = (
+        "  dpo: {rounds: 2, generate: {tasks: 10, samples: 1}, curate: {gold: true, capacity: 100},"
+        ' train: {backend: "mine.py:Keeping", algorithm: dpo}}\n'
+    )
+    result = wheel(text=HEAD + stages).run()
+    pairs = list(jsonl.read(result.path / "data/round-2.jsonl", Pair))
+    assert {pair.metadata["round"] for pair in pairs} == {1, 2}
