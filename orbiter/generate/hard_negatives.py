@@ -47,7 +47,7 @@ _OTHERS = 16
 def _kinds(given: object) -> tuple[NegativeKind, ...]:
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise ConfigError(f"kinds must be a list of kinds of negatives, got {given!r}")
-    known = tuple(NegativeKind)
+    known = [kind.value for kind in NegativeKind]
     found = []
     for kind in given:
         if kind not in known:

@@ -18,7 +18,7 @@ _LEAKED = re.compile(
 """Words of the orders that ask for an instruction, which stand in a failed one (Xu et al. 2024, section 3.2, case 4)."""
 
 _LABEL = re.compile(
-    r"^\W*(?:(?:new |rewritten )?(?:instruction|prompt|task)(?: \d+)?)\W*:\W*", re.I
+    r"^\W*(?:(?:new |rewritten )?(?:instruction|prompt|request|task)(?: \d+)?)\W*:\W*", re.I
 )
 
 

@@ -1,0 +1,287 @@
+"""A stage with an engine: its proposals are written down, judged, recorded and kept like answers of the policy."""
+
+import json
+import shutil
+
+import pytest
+
+from orbiter import jsonl
+from orbiter.cli import main
+from orbiter.errors import BudgetExceededError, ConfigError, RecordError
+from orbiter.flywheel import Flywheel, load_recipe
+from orbiter.flywheel.account import read_account
+from orbiter.flywheel.recipe_file import dump_recipe
+from orbiter.generate.scripted import ScriptedPolicy
+from orbiter.ledger import History, Ledger
+from orbiter.records import Pair, Trajectory
+
+PARTS = """
+import re
+from orbiter.generate.synthesiser import DataSynthesiser
+from orbiter.generate.policy import Completion, Policy
+from orbiter.records import Verdict
+from orbiter.tasks import item_stream
+from orbiter.verify import Verifier
+
+class Sorted(Verifier):
+    '''Goes by the prompt, so that tasks without a reference are judged too.'''
+    name, version = "sorted", "1"
+    def verify(self, task, trajectory):
+        right = "".join(sorted(re.sub(r"\\D", "", task.prompt)))
+        return Verdict.passed() if trajectory.answer == right else Verdict.failed("out of order")
+
+class Lax(Sorted):
+    name, version = "lax", "1"
+    def verify(self, task, trajectory):
+        return Verdict.passed()
+
+class Writer(Policy):
+    name, batch_size = "writer", 7
+    async def complete(self, requests, sampling):
+        return [Completion.of(self.say(r), token_count=2) for r in requests]
+    def say(self, request):
+        text, stream = request.messages[-1].text, item_stream(request.seed)
+        if stream.random() < 0.2:
+            return "I can't help with that."
+        if "written in reply" in text:
+            digits = list(text.split()[-1])
+            stream.shuffle(digits)
+            return f"sort {''.join(digits)}:"
+        if text.startswith("You play the user"):
+            return "DONE" if stream.random() < 0.5 else "look again"
+        return f"sort {''.join(stream.choices('0123456789', k=7))}:"
+
+class Plain(DataSynthesiser):
+    async def generate(self, count):
+        return []
+"""
+
+RECIPE = """\
+name: engines
+seed: 3
+environment: {name: sorting, length: 5}
+policy: {name: scripted, accuracy: 0.6, environment: {name: sorting, length: 5}}
+evaluate: {tasks: 6, audit: 0}
+verify: {workers: 0}
+stages:
+"""
+NEGATIVES = (
+    "  bad: {synthesise: {name: hard_negatives, tasks: 8, per_kind: 2}, curate: {pairs: true}}\n"
+)
+EVOL = """\
+  evol:
+    synthesise: {name: evol, tasks: 12, depth: 2, samples: 2, writer: {name: "mine.py:Writer"}}
+    verifier: {name: "mine.py:Sorted"}
+"""
+BACK = """\
+  back: {synthesise: {name: back_translation, tasks: 12, writer: {name: "mine.py:Writer"}}}
+"""
+TALK = """\
+  talk:
+    synthesise: {name: multi_turn, tasks: 10, simulator: {name: "mine.py:Writer"}}
+    verifier: {name: turns, verifier: "mine.py:Sorted"}
+"""
+SPIN = "  spin: {synthesise: {name: spin, tasks: 8, samples: 3}, curate: {pairs: true}}\n"
+ALL = NEGATIVES + EVOL + BACK + TALK + SPIN
+
+
+@pytest.fixture
+def wheel(tmp_path):
+    (tmp_path / "mine.py").write_text(PARTS)
+    file = tmp_path / "recipe.yaml"
+
+    def make(stages, *overrides, folder="runs"):
+        file.write_text(RECIPE + stages)
+        return Flywheel(load_recipe(file, overrides), runs_dir=tmp_path / folder, base_dir=tmp_path)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The result of a run with every engine."""
+    folder = tmp_path_factory.mktemp("engines")
+    (folder / "mine.py").write_text(PARTS)
+    (folder / "recipe.yaml").write_text(RECIPE + ALL)
+    recipe = load_recipe(folder / "recipe.yaml")
+    return Flywheel(recipe, runs_dir=folder / "runs", base_dir=folder).run()
+
+
+def lines(result, name):
+    return [row for _, row in jsonl.read_objects(result.path / "data" / name)]
+
+
+def rows(result, number):
+    return list(jsonl.read(result.path / f"data/round-{number}-kept.jsonl", Trajectory))
+
+
+def test_every_attempt_of_an_engine_is_accounted_for(whole):
+    account = read_account(whole.path)
+    assert account.total.pending == account.total.undecided - 6 == 0  # six are held-out answers
+    for row in whole.rounds[1:]:
+        told, proposed = row["synthesised"], lines(whole, f"round-{row['round']}-proposed.jsonl")
+        assert told["sampled"] == told["passed"] + told["failed"] + told["invalid"]
+        assert sum("task" in line for line in proposed) == told["sampled"] > 0
+        assert sum("dropped" in line for line in proposed) == sum(told["dropped"].values())
+        assert sum(row["decisions"].values()) == told["sampled"]
+        assert row["kept"] == row["decisions"]["accepted"] > 0
+        assert row["spent"]["samples"] == told["sampled"]
+        assert "yield" not in row  # what is made to fail is none
+    names = ["hard_negatives", "evol", "back_translation", "multi_turn", "spin"]
+    assert [row["synthesised"]["by"] for row in whole.rounds[1:]] == names
+
+
+def test_nothing_is_kept_without_a_verdict_that_passed(whole):
+    for number in range(1, 6):
+        kept = rows(whole, number)
+        assert {(row.score, row.extra["engine"], row.round) for row in kept} == {
+            (1.0, "synthesised", number)
+        }
+        with History.open(whole.path) as ledger:
+            for attempt in ledger.attempts(number, "synthesised"):
+                assert ledger.verdict_of(attempt.key) is not None
+                assert ledger.decision_of(attempt.key) is not None
+
+
+def test_pairs_of_negatives_are_tagged_and_fail(whole):
+    pairs = list(jsonl.read(whole.path / "data/round-1-pairs.jsonl", Pair))
+    kinds = {pair.metadata["negative"] for pair in pairs}
+    assert kinds == {"refusal", "wrong", "off_topic", "format", "verbose", "terse"}
+    for pair in pairs:
+        right = "".join(sorted(pair.task_id.removeprefix("sorting:")))
+        assert pair.chosen[0].text == right != pair.rejected[0].text
+    spun = list(jsonl.read(whole.path / "data/round-5-pairs.jsonl", Pair))
+    assert spun
+    assert all("negative" not in pair.metadata for pair in spun)
+
+
+def test_rows_say_where_they_come_from(whole):
+    evolved = rows(whole, 2)
+    assert {row.metadata["lineage"]["depth"] for row in evolved} == {1, 2}
+    assert {row.generator for row in evolved} == {"evol"}
+    back = rows(whole, 3)
+    assert all(row.metadata["round_trip"] == row.answer for row in back)
+    assert all("document" not in row.metadata for row in back)
+    talks = rows(whole, 4)
+    assert all(len(row.verdict.step_scores) == len(row.messages) // 2 for row in talks)
+    assert {row.metadata["end"] for row in talks} <= {"stop", "turns"}
+
+
+def test_no_answer_to_a_held_out_prompt_is_kept(wheel):
+    result = wheel(EVOL, "evaluate.share=0.5").run()
+    dropped = result.rounds[1]["synthesised"]["dropped"]
+    assert dropped["held-out prompt"] > 5
+    free = wheel(EVOL, "evaluate.share=0.01", folder="free").run()
+    assert "held-out prompt" not in free.rounds[1]["synthesised"]["dropped"]
+
+
+def test_the_same_seed_gives_the_same_bytes(whole, wheel):
+    again = wheel(ALL).run()
+    other = wheel(ALL, "seed=4", folder="other").run()
+    for path in sorted((whole.path / "data").iterdir()):
+        assert (again.path / "data" / path.name).read_bytes() == path.read_bytes()
+    assert lines(other, "round-1-proposed.jsonl") != lines(again, "round-1-proposed.jsonl")
+
+
+@pytest.mark.parametrize("place", ["add_attempts", "add_verdicts", "add_decisions"])
+def test_a_run_that_was_cut_short_ends_as_if_it_had_not_been(whole, wheel, monkeypatch, place):
+    calls, add = 0, getattr(Ledger, place)
+
+    def interrupted(self, items):
+        nonlocal calls
+        items = list(items)
+        calls += 1
+        if calls == 3:
+            add(self, items[: len(items) // 2])
+            raise KeyboardInterrupt
+        return add(self, items)
+
+    monkeypatch.setattr(Ledger, place, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        wheel(ALL).run()
+    monkeypatch.setattr(Ledger, place, add)
+    result = wheel(ALL).run()
+    for path in sorted((whole.path / "data").iterdir()):
+        assert (result.path / "data" / path.name).read_bytes() == path.read_bytes()
+    assert read_account(result.path).total == read_account(whole.path).total
+
+
+def test_what_was_proposed_is_not_asked_for_again(wheel, monkeypatch):
+    asked, complete, add = [], ScriptedPolicy.complete, Ledger.add_verdicts
+
+    async def counted(self, requests, sampling):
+        asked.extend(requests)
+        return await complete(self, requests, sampling)
+
+    def broken(self, verdicts):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ScriptedPolicy, "complete", counted)
+    monkeypatch.setattr(Ledger, "add_verdicts", broken)
+    with pytest.raises(KeyboardInterrupt):
+        wheel(SPIN, "evaluate.tasks=0").run()
+    monkeypatch.setattr(Ledger, "add_verdicts", add)
+    assert len(asked) == 24
+    row = wheel(SPIN, "evaluate.tasks=0").run().rounds[1]
+    assert len(asked) == 24
+    assert row["synthesised"]["sampled"] + sum(row["synthesised"]["dropped"].values()) == 8 + 24
+
+
+def test_a_run_with_engines_can_be_judged_again_and_exported(whole, tmp_path, capsys):
+    folder = tmp_path / "copy"
+    shutil.copytree(whole.path.parent.parent, folder)
+    run = folder / "runs" / "engines"
+    lax = f"{folder / 'mine.py'}:Lax"
+    assert main(["verify", "--rescore", str(run), "--verifier", lax, "--workers", "0"]) == 0
+    told = capsys.readouterr().out
+    judged = sum(row["synthesised"]["sampled"] for row in whole.rounds[1:]) + 6
+    assert f"{judged} attempts judged with lax 1, 0 judged before" in told
+    out = folder / "pairs.jsonl"
+    assert main(["export", str(run), "trl-preference", "--out", str(out)]) == 0
+    rejected = [json.loads(line)["rejected"][0]["content"] for line in out.read_text().splitlines()]
+    assert any("can't" in text or "not able" in text or "sorry" in text for text in rejected)
+
+
+def test_too_many_invalid_verdicts_stop_the_stage_and_say_why(wheel):
+    stages = EVOL.replace('verifier: {name: "mine.py:Sorted"}', "verifier: {name: exact}")
+    with pytest.raises(BudgetExceededError, match="task has no reference text"):
+        wheel(stages).run()
+
+
+def test_a_recipe_with_an_engine_written_out_reads_back_equal(wheel, tmp_path):
+    recipe = wheel(ALL).recipe
+    (tmp_path / "again.yaml").write_text(dump_recipe(recipe))
+    assert load_recipe(tmp_path / "again.yaml") == recipe
+
+
+@pytest.mark.parametrize(
+    ("stages", "message"),
+    [
+        ("  a: {synthesise: {name: evol}, generate: {}}\n", "field 'stages.a.synthesise' must not be given beside generate"),
+        ("  a: {synthesise: {name: evol, tasks: 0}}\n", "field 'stages.a.synthesise.tasks' must be >= 1, got 0"),
+        ("  a: {synthesise: {name: evol}, revise: {}}\n", "field 'stages.a.revise' must not be given without a section generate"),
+        ("  a: {synthesise: {name: evol, api_key: x}}\n", "must not be in a recipe"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_refused_where_it_stands(wheel, stages, message):
+    with pytest.raises(RecordError) as error:
+        wheel(stages)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("stages", "message"),
+    [
+        ("  a: {synthesise: {name: evo}}\n", "unknown synthesiser 'evo'; did you mean 'evol'?"),
+        ("  a: {synthesise: {name: evol, dept: 2}}\n", "synthesiser 'evol' has no option 'dept'; did you mean 'depth'?"),
+        ("  a: {synthesise: {name: evol, depth: 0}}\n", "synthesiser 'evol': depth must be an integer >= 1, got 0"),
+        ("  a: {synthesise: {name: evol, writer: nobody}}\n", "unknown policy 'nobody'"),
+        ('  a: {synthesise: {name: "mine.py:Plain"}}\n', "must be a PolicySynthesiser to make attempts, got Plain"),
+        ("  a: {synthesise: {name: evol, verifier: exact}}\n", "verifier must not be an option of synthesiser 'evol' in a recipe"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_leaves_nothing_behind(wheel, stages, message, tmp_path):
+    with pytest.raises((ConfigError, LookupError)) as error:
+        wheel(stages).run()
+    assert message in str(error.value)
+    assert not (tmp_path / "runs").exists()

@@ -1,0 +1,93 @@
+"""Back-translation: an instruction is kept if it leads back to the document."""
+
+import asyncio
+
+import pytest
+
+from orbiter.errors import ConfigError
+from orbiter.generate.back_translation import BackTranslation
+from orbiter.generate.pipeline import SynthesisConfig
+from orbiter.generate.policy import Completion
+from orbiter.verify.exact import ExactVerifier
+
+DOCUMENT = "The Loire is the longest river of France, with a length of about 1,006 km."
+ASK = "Which is the longest river of France, and how long is it?"
+
+
+def run(engine, *source):
+    rows = asyncio.run(engine.synthesise(source, SynthesisConfig(target_size=1)))
+    assert engine.report.tried == engine.report.kept + engine.report.dropped.total()
+    return rows
+
+
+def engine(saying, written, answer=DOCUMENT, **options):
+    return BackTranslation(
+        policy=saying(lambda _: answer),
+        writer=saying(lambda _: written),
+        verifier=ExactVerifier(),
+        **options,
+    )
+
+
+def test_the_row_is_the_instruction_with_the_document(saying, task):
+    made = engine(saying, f"Request: {ASK}", f"  {DOCUMENT}\n")
+    (row,) = run(made, task("lost", DOCUMENT))
+    assert [(m.role, m.text) for m in row.messages] == [("user", ASK), ("assistant", DOCUMENT)]
+    assert row.metadata["round_trip"] == f"  {DOCUMENT}\n"
+    assert row.metadata["lineage"] == {"parent": "quiz:lost", "operation": "write"}
+    assert (row.score, row.verdict.verifier) == (1.0, "exact")
+    (order,) = made.writer.asked
+    assert DOCUMENT in order.messages[0].text
+    assert "lost" not in order.messages[0].text
+    # The policy sees the instruction alone.
+    assert [[m.text for m in request.messages] for request in made.policy.asked] == [[ASK]]
+
+
+@pytest.mark.parametrize(
+    ("written", "reason"),
+    [
+        (f"Say that {DOCUMENT.lower()}", "gives the document away"),
+        (
+            "Say: the Loire is the longest river of France, with a length of",
+            "gives the document away",
+        ),
+        (DOCUMENT, "copy of its source"),
+        ("I'm sorry, but I can't do that.", "refusal"),
+        ("", "empty"),
+        (Completion.failed("down"), "no answer: down"),
+        ("word " * 500, "too long"),
+    ],
+)
+def test_an_instruction_that_is_none_is_not_answered(saying, task, written, reason):
+    made = engine(saying, written)
+    assert run(made, task("lost", DOCUMENT)) == []
+    assert made.report.dropped == {reason: 1}
+    assert made.policy.asked == []
+
+
+def test_what_does_not_lead_back_is_dropped_with_the_verdict(saying, task):
+    made = engine(saying, ASK, "The Seine.")
+    assert run(made, task("lost", DOCUMENT)) == []
+    assert made.report.dropped == {"failed: wrong answer": 1}
+    made = engine(saying, ASK, Completion.failed("down"))
+    assert run(made, task("lost", DOCUMENT)) == []
+    assert made.report.dropped == {"no answer: down": 1}
+
+
+def test_one_instruction_for_two_documents_and_no_document_are_counted(saying, task):
+    made = engine(saying, ASK)
+    rows = run(made, task("lost", DOCUMENT), task("other", "The Loire."), task("none"))
+    assert len(rows) == 1
+    assert made.report.dropped == {"same instruction as another document's": 1, "no document": 1}
+
+
+def test_a_short_document_is_given_away_by_its_own_words(saying, task):
+    made = engine(saying, "Is 1,006 the length of the Loire?", "1,006")
+    assert run(made, task("lost", "1,006")) == []
+    assert made.report.dropped == {"gives the document away": 1}
+
+
+@pytest.mark.parametrize(("option", "value"), [("max_shared", 0), ("max_words", 0)])
+def test_wrong_options_are_refused(option, value):
+    with pytest.raises(ConfigError, match=f"{option} must be"):
+        BackTranslation(**{option: value})
