@@ -432,6 +432,8 @@ def test_a_graph_that_cannot_be_walked_is_refused_where_it_is_read(wheel, stages
         ("  a: {train: {algorithm: grpo}, data: [teach]}\n", "stages.a.data must be empty for 'grpo', which samples for itself"),
         ("  a: {generate: {}, train: {algorithm: sft}, rewards: [{name: task}]}\n", "stages.a.rewards are for algorithms that sample"),
         ("  a: {train: {algorithm: grpo}, rewards: [{name: a}]}\n", "rewards of stage 'a' must name an earlier stage whose model scores, got 'a'"),
+        ("  a: {generate: {}, curate: {keep: none}, train: {algorithm: dpo}}\n", "stages.a.curate.keep must be 'survivors' for 'dpo'"),
+        ("  a: {generate: {}, data: {a: 1}, curate: {capacity: 9}, train: {algorithm: dpo}}\n", "stages.a.curate.capacity keeps the newest pairs, whatever shares"),
         ("  a: {train: {algorithm: dpo}}\n", "stages.a must have something to train on, got nothing for 'dpo'"),
         ("  a: {data: [none.jsonl], train: {algorithm: dpo}}\n", "stages.a.data names the file 'none.jsonl', which does not exist"),
         ("  a: {train: {algorithm: ppo}}\n", "must be one of sft, grpo, dpo, kto, reward, got 'ppo'"),
@@ -449,6 +451,11 @@ def test_a_graph_whose_parts_do_not_fit_leaves_nothing_behind(wheel, stages, mes
         made.run()
     assert message in str(error.value)
     assert not made.path.exists()
+
+
+def test_what_a_stage_keeps_is_its_own_affair(wheel):
+    stages = "  a: {generate: {}, curate: {keep: survivors}, train: {algorithm: dpo}}\n"
+    assert wheel(stages, "curate.keep=none").run().rounds[1]["rows"] > 0
 
 
 def test_a_plan_counts_the_samples_of_every_stage(wheel):

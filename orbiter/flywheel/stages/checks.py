@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from orbiter.errors import ConfigError
@@ -12,7 +13,7 @@ from orbiter.flywheel.stages.synthesising import make_engine
 from orbiter.flywheel.stages.training import REWARD_MODEL, make_backend, scores
 from orbiter.generate.constitution import Constitution
 from orbiter.generate.policy import Policy
-from orbiter.records import Task, Trajectory
+from orbiter.records import Pair, Task, Trajectory
 
 if TYPE_CHECKING:
     from orbiter.flywheel.flywheel import Flywheel
@@ -113,6 +114,16 @@ def _check_training(wheel: Flywheel, name: str, stage: Stage, train: Train) -> N
             )
         _check_rewards(wheel, name, stage)
         return
+    if record is Pair and stage.curate.capacity is not None and isinstance(stage.data, Mapping):
+        raise ConfigError(
+            f"{place}.curate.capacity keeps the newest pairs, whatever shares {place}.data gives them",
+            hint="leave one of them out: name the data in a list, or set curate: {capacity: null} in the stage",
+        )
+    if record in PREFERENCES and stage.curate.keep == "none" and not stage.data:
+        raise ConfigError(
+            f"{f'{place}.' if recipe.stages else ''}curate.keep must be 'survivors' for {train.algorithm!r}, "
+            "which trains on what a round makes, got 'none'"
+        )
     sources = list(stage.data) or default_sources(recipe, name)
     if record is not Trajectory:
         sources = [source for source in sources if source != TEACH]

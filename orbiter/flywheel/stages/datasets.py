@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,11 +105,10 @@ def write_training_set(wheel: Flywheel, turn: Turn) -> dict[str, Any]:
             f"round {turn.number} has nothing to train on: no answer survived and there are no demonstrations",
             hint="teach a cold start, sample more, or start from a stronger model",
         )
+    rows = [row for part in parts for row in _rows(wheel, part)]
     path = _join(wheel, turn, parts)
     if isinstance(turn.stage.data, Mapping):
         rows = list(jsonl.read(wheel.place(path), Trajectory))
-    else:
-        rows = [row for part in parts for row in _rows(wheel, part)]
     wheel.ledger.add_dataset(path, rows, round=turn.number)
     return {"dataset": path, "rows": len(rows)}
 
@@ -120,6 +120,9 @@ def _rows(wheel: Flywheel, part: Part) -> Iterable[Trajectory]:
 def write_preference_set(wheel: Flywheel, turn: Turn, record: type) -> dict[str, Any]:
     """Join the preferences that a round trains on, and note of which attempts they are made."""
     parts = [part for part in parts_of(wheel, turn, record) if part.source != TEACH]
+    for part in parts:
+        if part.round is None:  # what is wrong with it is said where it stands, before it is joined
+            deque(jsonl.read(part.path, record), maxlen=0)
     capacity = turn.stage.curate.capacity
     if record is Pair and capacity is not None:
         path = _replay(wheel, turn, parts, capacity=capacity)
@@ -163,17 +166,21 @@ def _join(wheel: Flywheel, turn: Turn, parts: Iterable[Part]) -> str:
             file.writelines(_in_shares(wheel, turn, parts, shares))
         else:
             for part in parts:
-                file.write(part.path.read_bytes())
+                file.write(_lines(part))
     return path
+
+
+def _lines(part: Part) -> bytes:
+    """Return the lines of a file, with a newline behind the last one too."""
+    data = part.path.read_bytes()
+    return data + b"\n" if data and not data.endswith(b"\n") else data
 
 
 def _in_shares(
     wheel: Flywheel, turn: Turn, parts: Iterable[Part], shares: Mapping[str, float]
 ) -> list[bytes]:
     """Return the lines of all sources in their shares, until one of them has no more; a small one is given again up to three times."""
-    lines = [
-        (part.source, line) for part in parts for line in part.path.read_bytes().splitlines(True)
-    ]
+    lines = [(part.source, line) for part in parts for line in _lines(part).splitlines(True)]
     batches = mixed_batches(
         lines,
         shares,

@@ -14,7 +14,7 @@ from orbiter.errors import ConfigError
 from orbiter.flywheel.demonstrations import demonstrations, made_by_stage
 from orbiter.flywheel.recipe import PREVIOUS, TASK
 from orbiter.flywheel.sections import Component, Reward
-from orbiter.flywheel.stages.datasets import PREFERENCES, kept_path
+from orbiter.flywheel.stages.datasets import kept_path
 from orbiter.flywheel.stages.rollouts import round_tasks
 from orbiter.hookspecs import MetricsEvent
 from orbiter.plugin import plugin_manager
@@ -189,10 +189,6 @@ def make_backend(wheel: Flywheel, spec: Train) -> Backend:
         raise ConfigError(
             f"algorithm of the loop must make a model that answers, and {spec.algorithm!r} makes one that scores",
             hint="train it in a stage of its own, whose name is then a reward of later ones",
-        )
-    if record in PREFERENCES and wheel.recipe.curate.keep == "none":
-        raise ConfigError(
-            f"curate.keep must be 'survivors' for {spec.algorithm!r}, which trains on what a round makes, got 'none'"
         )
     return backend
 
