@@ -15,10 +15,14 @@ from orbiter.plugin import registry
 
 RECIPES = Path(__file__).parents[2] / "examples" / "recipes"
 STAGED = {
+    "back_translation": ["documents"],
     "best_of_n_dpo": ["dpo"],
     "cai": ["revise", "prefer"],
+    "evol": ["invent", "evolve"],
     "grpo": ["grpo"],
+    "hard_negatives": ["negatives", "own"],
     "kto": ["kto"],
+    "multi_turn": ["talk"],
     "online_dpo": ["dpo"],
     "orpo": ["orpo"],
     "r1": ["reasoning", "general", "rejection", "alignment"],
@@ -68,6 +72,8 @@ def tiny(name: str) -> list[str]:
         changes.append(f"stages.{stage}.gates={{goodhart: false}}")
         if spec.demonstrate is not None:
             changes.append(f"stages.{stage}.demonstrate.count=8")
+        if spec.synthesise is not None:
+            changes.append(f"stages.{stage}.synthesise.tasks=16")
         if spec.train is not None:
             changes += [f"stages.{stage}.train.max_steps=2", f"stages.{stage}.train.batch_size=16"]
     return changes
@@ -114,6 +120,8 @@ def test_a_recipe_runs_and_leads_back(run, name, capsys):
     assert account.total.pending == 0
     for turn, row in zip(turns, result.rounds[1:], strict=True):
         assert row["name"] == turn.name
+        if turn.stage.synthesise is not None:
+            assert row["synthesised"]["sampled"] == sum(row["decisions"].values()) > 0
         if turn.stage.train is None:
             continue
         assert row["steps"] == 2
@@ -172,6 +180,7 @@ def test_the_parts_at_scale_exist_and_take_their_options(name, tmp_path):
     for spec in recipe.stages.values():
         named += [("verifier", spec.verifier)] if spec.verifier is not None else []
         known = ("task", *recipe.stages)
+        named += [("synthesiser", spec.synthesise)] if spec.synthesise is not None else []
         named += [("verifier", reward) for reward in spec.rewards if reward.name not in known]
         if spec.demonstrate is not None:
             named.append(("environment", spec.demonstrate.environment))

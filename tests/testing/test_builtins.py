@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import json
+import re
 import threading
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from orbiter.builtins import NAMES
 from orbiter.curate import UnpairedPreference
 from orbiter.errors import ConfigError
 from orbiter.generate import Request, Sampling
+from orbiter.generate.pipeline import SynthesisConfig
+from orbiter.generate.scripted import ScriptedPolicy
 from orbiter.plugin import plugin_manager, registry
 from orbiter.records import Message, Pair, Task, Trajectory, Verdict
 from orbiter.testing import (
@@ -29,6 +32,7 @@ from orbiter.testing import (
 from orbiter.train.backend import Backend, TrainResult
 from orbiter.train.config import TrainMetrics
 from orbiter.train.rewards import RewardSpec
+from orbiter.verify import Verifier
 from orbiter.verify.audit import LabelledAnswer
 from orbiter.verify.judges import JudgeModel, Reply
 
@@ -165,6 +169,7 @@ VERIFIERS = {
     "section": {"reference": "42", "right": [TAGGED], "wrong": ["42", TAGGED * 2], "verifier": "exact"},
     "static": {**TRACES, "wrong": [*TRACES["wrong"], calling("sky"), calling("sky", end=RED)]},
     "tool_call": {**TRACES, "right": [*TRACES["right"], calling("sky"), calling("sky", end=RED)]},
+    "turns": {"reference": "42", "right": ["42"], "wrong": ["42.0", "x"], "verifier": "exact"},
     "weighted": {
         "reference": "42", "right": ["42"], "wrong": ["42.0", "x"], "verifiers": BOTH, "weights": [1, 3]
     },
@@ -253,6 +258,49 @@ def templates(_):
     options = {"templates": ["{x} and {y}", "{x}?"], "variables": {"x": ["p", "q"], "y": ["r", "s", "t"]}}  # fmt: skip
     for count in (1, 5, 100):
         check_synthesiser(made("synthesiser", "template", **options), count=count, source=["seed"])
+
+
+def say_more(request):
+    """Return another sorting task for every order, a user who is done, and answers that are wrong now and then."""
+    text = request.messages[-1].text
+    digits = "".join(sorted(f"{request.seed:018d}"))
+    if text.startswith("You play the user"):
+        return "DONE" if request.seed % 2 else "look again"
+    if text.startswith("Below is a text"):
+        return f"sort {text.split()[-1][::-1]}:"
+    if text.startswith("Below"):
+        return f"sort {digits}:"
+    asked = request.messages[0].text
+    return "".join(sorted(re.findall("[0-9]+", asked)[0])) if request.seed % 3 else "?"
+
+
+class ByPrompt(Verifier):
+    name, version = "by_prompt", "1"
+
+    def verify(self, task, trajectory):
+        right = "".join(sorted(re.findall("[0-9]+", task.prompt)[0]))
+        return Verdict.passed() if trajectory.answer == right else Verdict.failed("wrong")
+
+
+ENGINES = {
+    "back_translation": {},
+    "evol": {"depth": 2},
+    "hard_negatives": {"per_kind": 2, "prompted": ["wrong"]},
+    "multi_turn": {"samples": 2},
+    "self_instruct": {"waves": 2, "min_words": 2},
+    "spin": {"samples": 2},
+}
+
+
+def engine(name, _):
+    def make():
+        given = {"policy": ScriptedPolicy(answers=say_more), "verifier": ByPrompt()}
+        return registry().create("synthesiser", name, {"environment": "sorting", **given, **ENGINES[name]})  # fmt: skip
+
+    tasks = [make().environment.task(n, seed=0) for n in range(4)]
+    check_synthesiser(make, count=9, source=tasks)
+    assert make().name == name
+    assert asyncio.run(make().synthesise(tasks, SynthesisConfig(target_size=1)))
 
 
 # --- trainers
@@ -350,7 +398,10 @@ CHECKS = {
         for name, case in VERIFIERS.items()
     },
     "policy": {"openai": asked_over_http, "replay": replayed, "scripted": scripted},
-    "synthesiser": {"template": templates},
+    "synthesiser": {
+        "template": templates,
+        **{name: functools.partial(engine, name) for name in ENGINES},
+    },
     "strategy": {"default": lambda _: check_strategy(made("strategy", "default"))},
     "trainer": {"model": model_trainer, "verl": verl_trainer},
     "exporter": {name: functools.partial(exported, name) for name in EXPORTERS},
