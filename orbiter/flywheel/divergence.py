@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from statistics import NormalDist, fmean, stdev
 
 from orbiter.errors import PolicyError
-from orbiter.generate.policy import Policy, Request, Sampling, ask
+from orbiter.generate.policy import Policy, Request, Sampling, ask_all
 from orbiter.intervals import Estimate, Interval
 from orbiter.records import Task
 from orbiter.tasks.streams import item_seed
@@ -45,15 +45,14 @@ async def divergence(
         )
         for task in tasks
     ]
+    completions = await ask_all(policy, requests, whole)
+    answered = [(r, c) for r, c in zip(requests, completions) if c.error is None]
     ratios: list[float] = []
     size = max(1, policy.batch_size)
-    for start in range(0, len(requests), size):
-        batch = requests[start : start + size]
-        completions = await ask(policy, batch, whole)
-        answered = [(r, c) for r, c in zip(batch, completions) if c.error is None]
-        own = await policy.logps(answered)
-        others = await reference.logps(answered)
-        ratios += [a - b for a, b in zip(own, others)]
+    for start in range(0, len(answered), size):
+        batch = answered[start : start + size]
+        own, others = await policy.logps(batch), await reference.logps(batch)
+        ratios += [a - b for a, b in zip(own, others, strict=True)]
     if len(ratios) < 2:
         raise PolicyError(
             f"divergence needs two answers at least, got {len(ratios)}",

@@ -19,7 +19,7 @@ from orbiter.flywheel.demonstrations import demonstrations
 from orbiter.flywheel.flywheel import Flywheel
 from orbiter.flywheel.recipe import Recipe, Turn
 from orbiter.flywheel.sections import Train
-from orbiter.generate.policy import Completion, Request, ask
+from orbiter.generate.policy import Completion, Request, ask_all
 from orbiter.ledger import History
 from orbiter.records import Outcome, Task, Trajectory, Verdict
 from orbiter.tasks.streams import item_seed
@@ -114,12 +114,8 @@ def sample(wheel: Flywheel, tasks: list[Task], *, samples: int = 1) -> tuple[lis
         for n in range(samples)
     ]
     asked = [task for task in tasks for _ in range(samples)]
-    policy, size = wheel.policy, max(1, wheel.policy.batch_size)
     started = perf_counter()
-    completions: list[Completion] = []
-    for i in range(0, len(requests), size):
-        asked_now = requests[i : i + size]
-        completions += wheel.wait_for(ask(policy, asked_now, wheel.recipe.policy.sampling))
+    completions = wheel.wait_for(ask_all(wheel.policy, requests, wheel.recipe.policy.sampling))
     verdicts = list(_verdicts(wheel, asked, completions))
     spent = perf_counter() - started
     out = [Sample(task=t, completion=c, verdict=v) for t, c, v in zip(asked, completions, verdicts)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import warnings
 from abc import abstractmethod
@@ -16,7 +15,7 @@ from attrs import field
 from orbiter.checks import check_whole_number
 from orbiter.errors import ConfigError, OrbiterWarning, user_code
 from orbiter.generate.item import at_item, task_of
-from orbiter.generate.policy import Completion, Policy, Request, Sampling, ask
+from orbiter.generate.policy import Completion, Policy, Request, Sampling, ask_all
 from orbiter.generate.proposals import EngineReport, Proposal, Proposed, sorted_out
 from orbiter.generate.synthesiser import DataSynthesiser
 from orbiter.records import Message, Task, Trajectory, Verdict
@@ -173,21 +172,7 @@ class PolicySynthesiser(DataSynthesiser):
             if not requests:
                 return []
             raise ConfigError(f"{self.name} must have a policy, got none", hint="policy=...")
-        size, gate = max(1, policy.batch_size), asyncio.Semaphore(max(1, policy.concurrency))
-
-        async def one(batch: Sequence[Request]) -> Sequence[Completion]:
-            async with gate:
-                return await ask(policy, batch, self.sampling)
-
-        batches = [
-            asyncio.ensure_future(one(requests[start : start + size]))
-            for start in range(0, len(requests), size)
-        ]
-        try:
-            return [answer for batch in await asyncio.gather(*batches) for answer in batch]
-        finally:
-            for batch in batches:
-                batch.cancel()
+        return await ask_all(policy, requests, self.sampling)
 
     def right_answer(self, task: Task) -> str | None:
         """Return the answer that the environment demonstrates, or the task's own reference if that is text, or None."""

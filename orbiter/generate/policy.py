@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -179,6 +180,27 @@ async def ask(
                 f"policy {policy.name!r} must return completions, got {show(completion)} among them"
             )
     return [_recordable(completion) for completion in completions]
+
+
+async def ask_all(
+    policy: Policy, requests: Sequence[Request], sampling: Sampling
+) -> list[Completion]:
+    """Return what a policy answers to any number of requests, in batches of which it has as many under way as it bears."""
+    size, gate = max(1, policy.batch_size), asyncio.Semaphore(max(1, policy.concurrency))
+
+    async def answers(batch: Sequence[Request]) -> Sequence[Completion]:
+        async with gate:
+            return await ask(policy, batch, sampling)
+
+    batches = [
+        asyncio.ensure_future(answers(requests[start : start + size]))
+        for start in range(0, len(requests), size)
+    ]
+    try:
+        return [answer for batch in await asyncio.gather(*batches) for answer in batch]
+    finally:
+        for batch in batches:
+            batch.cancel()
 
 
 def _recordable(completion: Completion) -> Completion:

@@ -21,7 +21,18 @@ evaluate: {tasks: 20, samples: 2}
 verify: {workers: 0}
 """
 PARTS = """
+import asyncio
 from orbiter.generate.policy import Completion, Policy
+
+class Waiting(Policy):
+    name, concurrency = "waiting", 5
+    open = most = 0
+    async def complete(self, requests, sampling):
+        self.open += 1
+        self.most = max(self.most, self.open)
+        await asyncio.sleep(0)
+        self.open -= 1
+        return [Completion.of(request.task_id) for request in requests]
 
 class Bad(Policy):
     name, batch_size = "bad", 4
@@ -111,6 +122,17 @@ def test_answers_of_the_probe_are_not_those_of_the_run(wheel):
     assert [s.task for s in samples] == [t for t in tasks for _ in range(2)]
     assert seconds >= 0
     assert {s.verdict.outcome for s in samples} <= {Outcome.PASS, Outcome.FAIL}
+
+
+def test_the_probe_asks_as_much_at_once_as_a_run_does(wheel):
+    """A server that bears many requests would seem as slow as one that bears a single one."""
+    scripted = "{name: scripted, accuracy: 0.4, environment: {name: sorting, length: 5}}"
+    made = wheel(text=RECIPE.replace(scripted, "{name: parts.py:Waiting}"))
+    with probing(made):
+        tasks = made.stream("train").take(20)
+        samples, _ = sample(made, tasks)
+        assert made.policy.most == 5
+    assert [s.completion.messages[0].text for s in samples] == [task.task_id for task in tasks]
 
 
 def test_nothing_valid_is_no_pass_rate_and_never_0(wheel):
