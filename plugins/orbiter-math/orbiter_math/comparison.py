@@ -23,6 +23,7 @@ from orbiter_math.relations import (
     difference,
     interval_of,
     is_name,
+    opened,
     pieces_of,
     steps_of,
     turned,
@@ -87,7 +88,7 @@ class Comparison:
         """
         if reference == answer:
             return True
-        reference, answer = alone(reference), alone(answer)
+        reference, answer = opened(alone(reference), alone(answer))
         if isinstance(reference, About):
             return self.equal(reference.value, _stated(answer))
         if isinstance(answer, About):

@@ -15,6 +15,7 @@ from orbiter_math.statements import MAX_LENGTH, quotes_reference, statements, ta
 from orbiter_math.writings import writings_of_number
 
 _REFERENCE = re.compile(r"(?:####|^A:)[ \t]*(.*?)\s*$", re.MULTILINE)
+_FULL_WIDTH = str.maketrans("０１２３４５６７８９．，－＋％／＄−", "0123456789.,-+%/$-")
 _LATEX = (
     (re.compile(r"\\[dt]?frac\{([^{}]*)\}\{([^{}]*)\}"), r"\1/\2"),
     (re.compile(r"\\(?:text|mathrm|mathbf)\{([^{}]*)\}"), r"\1"),
@@ -26,9 +27,12 @@ _ALONE = re.compile(rf"{NUMBER}%?")
 _NUMBER = re.compile(rf"({NUMBER}(?:\s*/\s*[0-9]+)?)(.*)", re.DOTALL)
 _PERCENT = re.compile(r"\s*(?:%|percent\b)", re.IGNORECASE)
 _HEDGE = re.compile(
-    r"\b(?:or|and|either|maybe|perhaps|possibly|to|least|most|wrong|incorrect|plus|minus|squared|cubed|dozen|hundred|thousand|[mbtr]+illion)\b|\d",
+    r"\b(?:or|and|either|maybe|perhaps|possibly|to|least|most|wrong|incorrect|plus|minus|squared|cubed|doubled|tripled|halved|factorial|grand"
+    r"|(?:dozen|hundred|thousand|[mbtr]+illion|lakh|crore)s?|k|mil|mio|mn|bn|(?-i:M|B)|mille|per thousand"
+    r"|half|halves|thirds?|fourths?|fifths?|sixths?|sevenths?|eighths?|ninths?|tenths?|hundredths?|thousandths?)\b|\d|[‰‱]",
     re.IGNORECASE,
 )
+"""What makes another number of the one before it, or a doubt."""
 
 MAX_ALONE = 100
 """Longest text that is taken for a number and nothing else, in characters."""
@@ -41,7 +45,7 @@ class Gsm8kVerifier(Verifier):
     is a number and nothing else states it. 42 % is 0.42, and 42 where the task asks for percents.
     """
 
-    name, version = "gsm8k", "3"
+    name, version = "gsm8k", "4"
 
     def writings(self, answer: str) -> list[str]:
         """Return a number, or a worked solution that ends in one, with the number in other writings and after another mark."""
@@ -111,6 +115,7 @@ def numbers(text: str, *, percent: bool = True) -> list[tuple[str, Fraction | No
 
 
 def _plain(text: str) -> str:
+    text = text.translate(_FULL_WIDTH)
     for pattern, replacement in _LATEX:
         text = pattern.sub(replacement, text)
     return text.strip()
@@ -120,7 +125,9 @@ def _value(text: str, *, percent: bool) -> Fraction | None:
     """Return the value of a number with at most a unit after it; None for anything else, such as two numbers."""
     plain = re.sub(r"^([+-])\s+", r"\1", _plain(text))
     match = _NUMBER.fullmatch(plain)
-    if match is None or _HEDGE.search(match[2]) or re.match(r"[\w/^²³]", match[2]):
+    if match is None or _HEDGE.search(match[2]) or re.match(r"[\w/^]", match[2]):
+        return None
+    if any(char.isnumeric() for char in match[2]):  # such as ½ and ²
         return None
     value = parse_number(match[1])
     if value is None or percent or not _PERCENT.match(match[2]):

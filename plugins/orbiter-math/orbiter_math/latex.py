@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from orbiter_math.scales import scaled, scaled_money
+
 _SIGNS = {
     "\u2212": "-",
     "×": "*",
@@ -100,8 +102,6 @@ _DOLLARS = re.compile(r"\\\$\s*([0-9][0-9,.]*+)(?!\s*(?:\\text\{\s*)?(?:thousand
 _MONEY = re.compile(r"\\\$|[€£¥₹]|(?<![A-Za-z])(?:USD|US\$|Rs\.?)(?=\s*[0-9])")
 _PERCENT = re.compile(r"\s*(?:\\text\{percent\}|\bpercent\b)")
 _BARE_ARGUMENT = re.compile(r"\\(frac|sqrt|binom)\s*([0-9A-Za-z])(?:\s*([0-9A-Za-z]))?")
-_SCALES = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12}
-_SCALE = re.compile(rf"(?<=[0-9])\s*(\\text\{{\s*)?({'|'.join(_SCALES)})\b\s*(\}})?")
 _DESCRIBED = re.compile(
     r"\\\{ ?[A-Za-z](?: ?\\in ?\\mathbb\{R\})? ?[:|] ?([^{}]*[<>][^{}]*?) ?\\\}"
 )
@@ -120,6 +120,8 @@ def clean(text: str) -> str:
     r"""Return ``text`` in one spelling, without delimiters, spacing commands, currency signs and closing punctuation."""
     if not text.isascii():
         text = "".join(map(_ascii, _ROOT.sub(r"\\sqrt{\1}", text)))
+    if "$" in text or not text.isascii():
+        text = scaled_money(text)
     if "\\" in text or "$" in text:
         text = _DOLLARS.sub(_dollars, _THOUSANDS.sub("", text))
         text = _MONEY.sub("", text)
@@ -132,9 +134,7 @@ def clean(text: str) -> str:
         text = _THOUSANDS.sub("", _MONEY.sub("", text))
     if "percent" in text:
         text = _PERCENT.sub("%", text)
-    if "illion" in text or "thousand" in text:
-        text = _SCALE.sub(_scaled, text)
-    text = " ".join(text.split()).lstrip(_STARTS).rstrip(_STARTS + ".")
+    text = " ".join(scaled(text).split()).lstrip(_STARTS).rstrip(_STARTS + ".")
     if "prime" in text:
         text = _PRIMED.sub(lambda match: "'" * match[0].count("prime"), text)
     if "(" in text and ("Pr" in text or "mathbb" in text):
@@ -171,11 +171,6 @@ def _ascii(char: str) -> str:
 def _dollars(match: re.Match[str]) -> str:
     amount = match[1].rstrip(",.")
     return rf"{amount}\text{{dollars}}{match[1][len(amount) :]}"
-
-
-def _scaled(match: re.Match[str]) -> str:
-    opened, name, closed = match.groups()
-    return f"*10^{{{_SCALES[name]}}} " + (r"\text{" if opened and not closed else "")
 
 
 def _facing(match: re.Match[str]) -> str:

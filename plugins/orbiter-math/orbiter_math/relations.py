@@ -116,6 +116,52 @@ def interval_of(relation: Relation) -> Group | None:
     return Group(("[" if sign == ">=" else "(") + ")", (bound, INFINITY))
 
 
+def opened(one: Tree, other: Tree) -> tuple[Tree, Tree]:
+    """Return two answers, of which one alone bounds ``|x - a|`` by a number, with what that says of x: ``-2 < x < 4`` for ``|x - 1| < 3``."""
+    found = _opened(one), _opened(other)
+    if found[0] is not None and found[1] is None and not _has_absolute(other):
+        return found[0], other
+    if found[1] is not None and found[0] is None and not _has_absolute(one):
+        return one, found[1]
+    return one, other
+
+
+def _opened(tree: Tree) -> Tree | None:
+    if not isinstance(tree, Relation) or len(tree.sides) != 2:
+        return None
+    facing = tree if _is_absolute(tree.sides[0]) else turned(tree)
+    (sign,), (left, bound) = facing.signs, facing.sides
+    if sign[0] not in "<>" or not isinstance(left, Apply) or left.name != "abs":
+        return None
+    (inside,), size = left.args, exact(bound) if isinstance(bound, Number | Apply) else None
+    terms = inside.args if isinstance(inside, Apply) and inside.name == "+" else (inside,)
+    symbols = [term for term in terms if isinstance(term, Symbol)]
+    rest = [exact(term) for term in terms if isinstance(term, Number | Apply)]
+    if size is None or size <= 0 or len(symbols) != 1 or None in rest:
+        return None
+    if 1 + len(rest) < len(terms) or not has_symbols(symbols[0]):
+        return None
+    centre = -sum(value for value in rest if value is not None)
+    low, high = Number(Fraction(centre - size)), Number(Fraction(centre + size))
+    if sign[0] == "<":
+        return Relation((sign, sign), (low, symbols[0], high))
+    below = Relation((_FLIPPED[sign],), (symbols[0], low))
+    return Group("list", (below, Relation((sign,), (symbols[0], high))))
+
+
+def _is_absolute(tree: Tree) -> bool:
+    return isinstance(tree, Apply) and tree.name == "abs"
+
+
+def _has_absolute(tree: Tree) -> bool:
+    if isinstance(tree, Apply):
+        return tree.name == "abs" or any(map(_has_absolute, tree.args))
+    parts = (
+        tree.sides if isinstance(tree, Relation) else tree.items if isinstance(tree, Group) else ()
+    )
+    return any(map(_has_absolute, parts))
+
+
 def together(items: Sequence[Tree], between: Set[str]) -> Group | None:
     """Return what inequalities of one symbol say that hold at once: an interval, or what is left of one without some points.
 

@@ -22,7 +22,8 @@ NAMES = frozenset({*FUNCTIONS, "pi", "infty", "infinity", "inf", "sqrt"})
 
 HEDGE = re.compile(
     r"\b(?:or|and|either|neither|nor|maybe|perhaps|possibly|not|to|about|between|more|less|than|if|least|most|wrong|incorrect|false"
-    r"|plus|minus|squared|cubed|dozen|hundred|factorial|approximately|roughly)\b"
+    r"|plus|minus|squared|cubed|doubled|tripled|halved|dozens?|hundreds?|factorial|approximately|roughly|mille|per thousand|per million"
+    r"|half|halves|thirds?|fourths?|fifths?|sixths?|sevenths?|eighths?|ninths?|tenths?|hundredths?|thousandths?)\b"
 )
 """Words that make something else of the number before them: another number, a range, a doubt, a denial."""
 

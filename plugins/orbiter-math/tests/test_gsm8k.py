@@ -21,6 +21,11 @@ def verdict_on(text, answer=WORKED + "#### 42", prompt="How many?"):
 
 
 RIGHT = [
+    "#### ４２",
+    "A: 4２",
+    "４２",
+    "\\boxed{＋４２}",
+    "A: ４２．０",
     WORKED + "#### 42",
     WORKED + "A: 42",
     "####42",
@@ -122,7 +127,16 @@ WRONG = [
     ("A: " + "9" * 2_000, "answer is not one number"),
     ("A: 1e999999999", "answer is not one number"),
     ("A: 42 " + "x" * MAX_LENGTH, "solution is too long"),
-]
+    ("A: ４３", "wrong answer"),
+    ("A: ４２０", "wrong answer"),
+    ("A: −42", "wrong answer"),
+    ("A: 42．５", "wrong answer"),
+    *((f"A: 42{more}", "answer is not one number") for more in (
+        "k", "K", " k", "M", " M", " bn", " mil", " lakh", " crore", " grand", " thousands", " millions", " dozens", " hundreds", "\\text{k}",
+        " half", " halves", " tenths", " thousandths", "‰", " ‰", " per thousand", "½", " ½", " ²", " ³", "①", " ①", " doubled", " factorial", " ４３", ",３",
+    )),
+    ("A: twelve", "answer is not one number"),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("text", "reason"), WRONG)
