@@ -7,7 +7,6 @@ from pathlib import Path
 import attrs
 import pytest
 
-from orbiter.cli import main
 from orbiter.flywheel import load_recipe
 from orbiter.flywheel.account import read_account
 from orbiter.ledger import RunIndex
@@ -47,13 +46,8 @@ COLD = (
     "teach.warmup_steps=5",
 )  # fmt: skip
 
-INSTEAD = {
-    "rlhf": (
-        "stages.ppo.train={algorithm: grpo, max_steps: 2, batch_size: 16,"
-        " options: {num_generations: 4, max_completion_length: 5}}",
-    )
-}
-"""PPO starts a cluster of its own, which the tests of its plugin do; here its stage learns from the same reward model otherwise."""
+ON_A_CLUSTER = ("rlhf",)
+"""Recipes that train with verl; the tests of its plugin run them, since they have to start clusters anyway."""
 
 OWN_START = ("r1", "star")
 """Recipes with an environment or letters of their own, whose cold start is no other's."""
@@ -109,9 +103,9 @@ def test_every_recipe_is_run_here():
     assert found == STAGED
 
 
-@pytest.mark.parametrize("name", sorted(STAGED))
-def test_a_recipe_runs_and_leads_back(run, name, capsys):
-    result = run(name, *INSTEAD.get(name, ()))
+@pytest.mark.parametrize("name", sorted(STAGED.keys() - ON_A_CLUSTER))
+def test_a_recipe_runs_and_leads_back(run, name):
+    result = run(name)
     assert result.stopped is None
     turns = load_recipe(result.path / "recipe.yaml").turns
     assert [row["round"] for row in result.rounds] == [0, *(turn.number for turn in turns)]
@@ -131,9 +125,6 @@ def test_a_recipe_runs_and_leads_back(run, name, capsys):
                 checkpoint.path for checkpoint in index.checkpoints()
             ]
     assert result.rounds[-1]["held_out_valid"] == 16
-    if name == "rlhf":
-        assert main(["explain", str(result.path), "checkpoints/round-2"]) == 0
-        assert "  rewarded by  checkpoints/round-1/checkpoint\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", sorted(STAGED))
@@ -182,7 +173,7 @@ def test_the_parts_at_scale_exist_and_take_their_options(name, tmp_path):
         known = ("task", *recipe.stages)
         named += [("synthesiser", spec.synthesise)] if spec.synthesise is not None else []
         named += [("verifier", reward) for reward in spec.rewards if reward.name not in known]
-        if spec.demonstrate is not None:
+        if spec.demonstrate is not None and spec.demonstrate.environment is not None:
             named.append(("environment", spec.demonstrate.environment))
     for kind, part in named:
         registry().check(kind, part.name, part.extra, base_dir=RECIPES)
