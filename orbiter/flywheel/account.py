@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +97,21 @@ def state_of(ledger: History) -> str:
     if done is None:
         return "unfinished"
     return f"stopped: {done['stopped']}" if done.get("stopped") else "finished"
+
+
+def newest_model(
+    ledger: History, *, made_by: Sequence[str] = ("model", "teach", "train")
+) -> str | None:
+    """Return the newest model of a run that answers, and does not score; None if there is none.
+
+    Args:
+        ledger: The run's history.
+        made_by: Steps whose models count.
+    """
+    for step in reversed(list(ledger.events("stage_done"))):
+        if step["stage"] in made_by and step.get("checkpoint") and not step.get("scoring"):
+            return str(step["checkpoint"])
+    return None
 
 
 def _row(ledger: History, number: int, engine: str, audit: Mapping[str, Any]) -> dict[str, Any]:

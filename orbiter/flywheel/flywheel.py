@@ -16,6 +16,7 @@ from orbiter import jsonl
 from orbiter.convert import unstructure
 from orbiter.errors import user_code
 from orbiter.flywheel import stages
+from orbiter.flywheel.account import newest_model
 from orbiter.flywheel.claim import claim_folder
 from orbiter.flywheel.engines import HINTED, POLICY, SYNTHESISED
 from orbiter.flywheel.parts import Parts
@@ -35,7 +36,7 @@ class RunResult:
     Args:
         path: Folder of the run.
         rounds: The summary of every round, as in rounds.jsonl; round 0 is the cold start.
-        checkpoint: The last model, or None if nothing was trained.
+        checkpoint: The last model that was trained to answer, or None if none was.
         stopped: Why it ended before its last round, or None.
         was_finished: The run was complete already and nothing was done.
     """
@@ -136,9 +137,12 @@ class Flywheel(Parts):
             self._done = {(event["round"], event["stage"]): event for event in events}
             exports = unstructure(self.recipe.exports)
             done = self.ledger.last_event("run_done")
-            finished = done is not None and done.get("exports") == exports
             stopped = self._rounds()
-            if finished and not self._worked:
+            if (
+                done is not None
+                and not self._worked
+                and (done.get("exports"), done.get("stopped")) == (exports, stopped)
+            ):
                 return self._result(stopped=stopped, was_finished=True)
             stages.export(self)
             self.ledger.add_event(
@@ -288,8 +292,8 @@ class Flywheel(Parts):
         rounds = tuple(
             event for event in self.ledger.events("stage_done") if event.get("stage") == "round"
         )
-        last = self.ledger.last_event("checkpoint_written")
-        checkpoint = self.place(last["path"]) if last else None
+        last = newest_model(self.ledger, made_by=("teach", "train"))
+        checkpoint = self.place(last) if last is not None else None
         return RunResult(
             path=self.path,
             rounds=rounds,

@@ -15,6 +15,7 @@ from attrs import frozen
 from orbiter import jsonl
 from orbiter.errors import ConfigError
 from orbiter.flywheel import odds, stages
+from orbiter.flywheel.account import newest_model
 from orbiter.flywheel.demonstrations import demonstrations
 from orbiter.flywheel.flywheel import Flywheel
 from orbiter.flywheel.recipe import Recipe, Turn
@@ -95,8 +96,8 @@ def _newest_checkpoint(wheel: Flywheel) -> Path | None:
     if not wheel.place("rounds.jsonl").exists():
         return None
     with History.open(wheel.path) as ledger:
-        written = ledger.last_event("checkpoint_written")
-    return wheel.place(written["path"]) if written else None
+        newest = newest_model(ledger)
+    return wheel.place(newest) if newest is not None else None
 
 
 def sample(wheel: Flywheel, tasks: list[Task], *, samples: int = 1) -> tuple[list[Sample], float]:

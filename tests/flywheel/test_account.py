@@ -1,9 +1,10 @@
 from collections import defaultdict
 
+import attrs
 import pytest
 
 from orbiter.errors import OrbiterError
-from orbiter.flywheel import odds
+from orbiter.flywheel import Flywheel, load_recipe, odds
 from orbiter.flywheel.account import find_run, read_account
 from orbiter.intervals import effective_size
 from orbiter.ledger import Attempt, AttemptKey, Decision, History, Ledger
@@ -160,6 +161,21 @@ def test_a_verifier_that_knows_nothing_corrects_nothing(write):
 )
 def test_state_of_a_run(write, done, state):
     assert write({}, done=done).state == state
+
+
+def test_a_gate_that_is_opened_after_the_last_round_is_no_reason_any_more(tmp_path, small_recipe):
+    file = tmp_path / "recipe.yaml"
+    file.write_text(small_recipe)
+
+    def run(*overrides):
+        result = Flywheel(load_recipe(file, overrides), runs_dir=tmp_path / "runs").run()
+        return result, read_account(result.path).state
+
+    result, state = run("rounds=1", "gates.stop_at=0")
+    assert state == f"stopped: {result.stopped}"
+    assert run("rounds=1") == (attrs.evolve(result, stopped=None), "finished")
+    result, _ = run("rounds=1")
+    assert (result.stopped, result.was_finished) == (None, True)
 
 
 def test_a_run_is_found_by_its_folder_and_by_its_name(write, tmp_path):

@@ -9,6 +9,7 @@ from orbiter.cli import main
 from orbiter.errors import ConfigError, OrbiterError, RecordError
 from orbiter.flywheel import Flywheel, load_recipe
 from orbiter.flywheel.account import read_account
+from orbiter.flywheel.probe import probing
 from orbiter.flywheel.recipe_file import dump_recipe
 from orbiter.generate.scripted import ScriptedPolicy
 from orbiter.ledger import History, RunIndex
@@ -130,6 +131,15 @@ def test_a_stage_reads_models_and_data_of_earlier_ones_by_name(wheel):
         "again",
         "online",
     ]
+
+
+def test_the_model_of_a_run_is_one_that_answers(wheel):
+    stages = "  raft: {generate: {}, train: {algorithm: sft}}\n  reward: {generate: {}, train: {algorithm: reward}}\n"
+    made = wheel(stages)
+    result = made.run()
+    assert result.checkpoint == result.path / "checkpoints/round-1"
+    with probing(made) as model:
+        assert model == str(result.checkpoint)
 
 
 def test_who_answers_is_the_model_that_the_stage_names(wheel):
