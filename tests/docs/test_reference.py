@@ -18,6 +18,7 @@ from orbiter.builtins import NAMES
 from orbiter.cli import COMMANDS
 from orbiter.flywheel import sections
 from orbiter.flywheel.recipe import Recipe, Stage
+from orbiter.generate.multi_turn import PERSONAS
 from orbiter.generate.policy import Sampling
 from orbiter.ledger import Fate
 from orbiter.plugin import registry
@@ -41,6 +42,7 @@ RECIPE_CLASSES = {
     "stages": Stage,
     "demonstrate": sections.Demonstrate,
     "revise": sections.Revise,
+    "synthesise": sections.Synthesise,
     "rewards": sections.Reward,
 }
 INHERITED = {
@@ -163,6 +165,19 @@ def test_every_option_of_a_verifier_is_listed(name):
             listed["refusals"] = "false"
     assert listed == {option: default_of(one) for option, one in parameters.items()}
     overview = (REFERENCE / "verifiers.md").read_text().partition("## The answer")[0]
+    assert f"[{name}](#{name})" in overview
+
+
+@pytest.mark.parametrize("name", sorted(NAMES["synthesiser"].keys() - {"template"}))
+def test_every_option_of_an_engine_is_listed(name):
+    sections = sections_of("synthesisers.md")
+    shared, own = (table_of(sections[title]) for title in ("What all take", name))
+    listed = {option: row[0].strip("`") for option, row in (shared | own).items()}
+    if name == "multi_turn":
+        listed["personas"] = json.dumps(list(PERSONAS))
+    parameters = inspect.signature(registry().get("synthesiser", name)).parameters
+    assert listed == {option: default_of(one) for option, one in parameters.items()}
+    overview = (REFERENCE / "synthesisers.md").read_text().partition("## What all take")[0]
     assert f"[{name}](#{name})" in overview
 
 
