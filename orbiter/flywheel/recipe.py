@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
 from attrs import field, frozen
 
+from orbiter.convert import join_path, unstructure
 from orbiter.errors import RecordError, did_you_mean
 from orbiter.flywheel.sections import (
     Component,
@@ -29,8 +30,7 @@ from orbiter.flywheel.sections import (
 )
 from orbiter.ledger.ledger import RUN_NAME
 
-_SECRET = re.compile(r"(?:.*_)?(?:api_key|password|secret|access_token)")
-
+_SECRET = re.compile(r"(?:.*_)?(?:api_key|password|secret|(?:access|auth|hub|hf)_token)")
 
 BASE, TEACH, PREVIOUS, LOOP, TASK = "base", "teach", "previous", "loop", "task"
 """What a recipe calls the first model, the cold start, the present model, the only stage of one without ``stages``, and the run's verifier."""
@@ -187,25 +187,25 @@ class Recipe:
 
     def _refuse_secrets(self) -> None:
         """A recipe is saved with its run and shown in errors, so what it holds is no secret."""
-        parts: dict[str, Component | PolicySpec | Synthesise | None] = {
-            "environment": self.environment,
-            "policy": self.policy,
-            "verifier": self.verifier,
-            "audit_verifier": self.audit_verifier,
-        }
-        for name, stage in self.stages.items():
-            parts |= {f"stages.{name}.verifier": stage.verifier}
-            parts |= {f"stages.{name}.synthesise": stage.synthesise}
-            if stage.revise is not None:
-                parts |= {f"stages.{name}.revise.critic": stage.revise.critic}
-        for place, part in parts.items():
-            for key in part.extra if part is not None else ():
-                if _SECRET.fullmatch(key):
-                    raise RecordError(
-                        "must not be in a recipe, which is saved with the run",
-                        field=f"{place}.{key}",
-                        hint="let the part read it from the environment, and name the variable: api_key_env",
-                    )
+        for place, key in _keys(unstructure(self), ""):
+            if _SECRET.fullmatch(key):
+                raise RecordError(
+                    "must not be in a recipe, which is saved with the run",
+                    field=place,
+                    hint="let the part read it from the environment, and name the variable: api_key_env",
+                )
+
+
+def _keys(value: Any, place: str) -> Iterator[tuple[str, str]]:
+    """Yield every key of plain data at every depth, after the path that ends in it."""
+    items: Iterable[tuple[Any, Any]] = value.items() if isinstance(value, Mapping) else ()
+    if isinstance(value, list):
+        items = enumerate(value)
+    for step, item in items:
+        path = join_path(place, step)
+        if isinstance(step, str):
+            yield path, step
+        yield from _keys(item, path)
 
 
 def check_graph(recipe: Recipe) -> None:

@@ -158,3 +158,18 @@ def test_secret_in_a_recipe_is_refused_and_not_repeated(recipe_file, key):
         load_recipe(recipe_file(SMALL), [f"policy.{key}=hunter2"])
     assert f"policy.{key}" in str(error.value)
     assert "hunter2" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "verifier={name: all_of, verifiers: [{name: judge, model: {name: openai, api_key: hunter2}}]}",
+        "inputs.api_key=hunter2",
+        "exports=[{name: trl-sft, hub_token: hunter2}]",
+    ],
+)
+def test_a_secret_is_found_wherever_it_stands(recipe_file, place):
+    with pytest.raises(RecordError) as error:
+        load_recipe(recipe_file(SMALL), [place])
+    assert "_key" in str(error.value) or "_token" in str(error.value)
+    assert "hunter2" not in str(error.value)
