@@ -6,8 +6,12 @@ import threading
 
 import pytest
 from aiohttp import web
+from orbiter_judge.openai import OpenAIJudgeModel
 
 from orbiter.records import Message, Task
+from orbiter.verify import judge
+from orbiter.verify.answer import answered
+from orbiter.verify.judges import PointwiseJudge
 
 
 def chat(content, finish="stop", **more):
@@ -95,3 +99,35 @@ def body():
 @pytest.fixture
 def task():
     return Task("e", "e:1", (Message("user", "What is 6 * 7?"),), answer="42")
+
+
+@pytest.fixture
+def secret():
+    """The key of the server."""
+    return "sk-very-secret-0123456789"
+
+
+@pytest.fixture
+def model(server, monkeypatch, secret):
+    """Return a function that makes a model of the server, given what the server says."""
+    monkeypatch.setenv("THE_KEY", secret)
+
+    def model(*responses, **options):
+        server.responses = list(responses)
+        quick = {"api_key_env": "THE_KEY", "retries": 1, "retry_wait_s": 0.001, "timeout_s": 5.0}
+        return OpenAIJudgeModel(base_url=server.url, model="small", **{**quick, **options})
+
+    return model
+
+
+@pytest.fixture
+def verdict(model, task):
+    """Return a function that gives a pointwise verdict on an answer, given what the server says."""
+
+    def verdict(*responses, answer="It is 42.", judge_options=None, **options):
+        pointwise = PointwiseJudge(
+            model=model(*responses, **options), rubric="It is right.", **(judge_options or {})
+        )
+        return judge(pointwise, task, answered(task, answer))
+
+    return verdict

@@ -1,15 +1,9 @@
 """Judges that ask a real server on loopback, which misbehaves in every way a server can."""
 
-import asyncio
-import gc
 import itertools
 import json
 import logging
-import pickle
 import re
-import subprocess
-import sys
-import threading
 
 import attrs
 import pytest
@@ -19,48 +13,20 @@ from orbiter import jsonl
 from orbiter.cli import main
 from orbiter.errors import ConfigError
 from orbiter.plugin import registry
-from orbiter.records import Message, Outcome
+from orbiter.records import Outcome
 from orbiter.verify import judge
 from orbiter.verify.answer import answered
 from orbiter.verify.audit import LabelledAnswer, audit
-from orbiter.verify.judges import ConstitutionJudge, PairwiseJudge, PointwiseJudge, Question
-from orbiter.verify.pool import VerifierPool
+from orbiter.verify.judges import ConstitutionJudge, PairwiseJudge, PointwiseJudge
 
-SECRET = "sk-very-secret-0123456789"
 PASS, FAIL, INVALID = Outcome.PASS, Outcome.FAIL, Outcome.INVALID
 YES, NO = 'It agrees. {"score": 10}', 'It does not. {"score": 0}'
 
 
-@pytest.fixture
-def model(server, monkeypatch):
-    """Return a function that makes a model of the server, given what the server says."""
-    monkeypatch.setenv("THE_KEY", SECRET)
-
-    def model(*responses, **options):
-        server.responses = list(responses)
-        quick = {"api_key_env": "THE_KEY", "retries": 1, "retry_wait_s": 0.001, "timeout_s": 5.0}
-        return OpenAIJudgeModel(base_url=server.url, model="small", **{**quick, **options})
-
-    return model
-
-
-@pytest.fixture
-def verdict(model, task):
-    """Return a function that gives a pointwise verdict on an answer, given what the server says."""
-
-    def verdict(*responses, answer="It is 42.", judge_options=None, **options):
-        pointwise = PointwiseJudge(
-            model=model(*responses, **options), rubric="It is right.", **(judge_options or {})
-        )
-        return judge(pointwise, task, answered(task, answer))
-
-    return verdict
-
-
-def test_what_the_server_is_sent(verdict, server):
+def test_what_the_server_is_sent(verdict, server, secret):
     assert verdict(YES).outcome is PASS
     [(headers, body)] = server.seen
-    assert headers["Authorization"] == f"Bearer {SECRET}"
+    assert headers["Authorization"] == f"Bearer {secret}"
     assert (body["model"], body["temperature"], body["max_tokens"]) == ("small", 0.2, 1024)
     assert [message["role"] for message in body["messages"]] == ["system", "user"]
     assert 0 <= body["seed"] < 2**63
@@ -245,129 +211,17 @@ def test_orbiter_audit_tells_an_honest_judge_from_a_gullible_one(server, capsys,
     assert "judged in another process: the same" in said
 
 
-def test_a_batch_keeps_to_the_concurrency(model, server, task):
-    server.latency_s = 0.01
-    pointwise = PointwiseJudge(model=model(YES, concurrency=4), rubric="r")
-    found = pointwise.verify_batch([(task, answered(task, f"it is {n}")) for n in range(20)])
-    assert [verdict.outcome for verdict in found] == [PASS] * 20
-    assert server.most_under_way == 4
-
-
-def test_one_failure_leaves_the_others(model, task):
-    def odd(body):
-        return (400, "no") if "| it is 3\n" in body["messages"][1]["content"] else YES
-
-    pointwise = PointwiseJudge(model=model(odd), rubric="r")
-    found = pointwise.verify_batch([(task, answered(task, f"it is {n}")) for n in range(6)])
-    assert [v.outcome for v in found] == [PASS, PASS, PASS, INVALID, PASS, PASS]
-
-
-async def test_it_can_be_asked_inside_a_running_loop(verdict):
-    assert verdict(YES).outcome is PASS
-
-
-def test_it_can_be_asked_from_several_threads(model, task):
-    pointwise = PointwiseJudge(model=model(YES), rubric="r")
-    outcomes = []
-
-    def one(n):
-        outcomes.append(pointwise.verify(task, answered(task, f"it is {n}")).outcome)
-
-    threads = [threading.Thread(target=one, args=(n,)) for n in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    assert outcomes == [PASS] * 8
-
-
-def test_connections_and_thread_end_with_the_model(model, recwarn):
-    asked = model(YES)
-    asked.ask([Question(messages=(Message("user", "?"),))])
-    names = [thread.name for thread in threading.enumerate()]
-    assert "orbiter-judge" in names
-    del asked
-    gc.collect()
-    assert "orbiter-judge" not in [thread.name for thread in threading.enumerate()]
-    assert not recwarn.list
-
-
-SCRIPT = """
-import os, sys
-from orbiter_judge.openai import OpenAIJudgeModel
-from orbiter.records import Message
-from orbiter.verify.judges import Question
-
-question = Question(messages=(Message("user", "?"),))
-model = OpenAIJudgeModel(base_url=sys.argv[1], model="small")
-print(model.ask([question])[0].text, flush=True)
-"""
-FORK = """
-child = os.fork()
-if child == 0:
-    print(model.ask([question])[0].error, flush=True)
-    os._exit(0)
-os.waitpid(child, 0)
-"""
-
-
-def run_script(code, url, *options):
-    command = [sys.executable, *options, "-c", code, url]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
-
-
-def test_a_script_that_asks_ends_cleanly(server):
-    server.responses = [YES]
-    done = run_script(SCRIPT, server.url, "-X", "dev")
-    assert (done.returncode, done.stdout, done.stderr) == (0, YES + "\n", "")
-
-
-def test_after_a_fork_it_says_that_it_cannot_ask(server):
-    server.responses = [YES]
-    done = run_script(SCRIPT + FORK, server.url, "-W", "ignore::DeprecationWarning")
-    assert done.stdout.splitlines() == [YES, "judge model was used before this process was forked"]
-
-
-def test_a_judge_travels_to_another_process_without_its_key(model, task, server):
-    pointwise = PointwiseJudge(model=model(YES), rubric="r", samples=3)
-    pointwise.verify(task, answered(task, "42"))  # the connection does not travel
-    data = pickle.dumps(pointwise)
-    assert SECRET.encode() not in data
-    again = pickle.loads(data)
-    assert again.version == pointwise.version
-    assert again.verify(task, answered(task, "42")).outcome is PASS
-    assert server.seen[-1][0]["Authorization"] == f"Bearer {SECRET}"
-
-
 def test_a_judge_says_which_variable_its_key_is_in(model):
     pointwise = PointwiseJudge(model=model(YES), rubric="r")
     assert pointwise.needs_env == ("THE_KEY",)
     assert PointwiseJudge(model=model(YES, api_key_env=None), rubric="r").needs_env == ()
 
 
-def test_in_a_worker_a_judge_has_its_key_and_asks_about_many_at_once(model, task, server):
-    server.latency_s = 0.05
-    pointwise = PointwiseJudge(model=model(YES, concurrency=8), rubric="r")
-    pairs = [(task, answered(task, text)) for text in ("it is 42", ":", *map(str, range(14)))]
-    with VerifierPool(pointwise, workers=1) as pool:
-        found = pool.judge_all(pairs)
-    assert [verdict.outcome for verdict in found] == [PASS, FAIL] + [PASS] * 14
-    assert {headers["Authorization"] for headers, _ in server.seen} == {f"Bearer {SECRET}"}
-    assert server.most_under_way == 8
-
-
-@pytest.mark.parametrize(("samples", "size"), [(1, 8), (3, 2), (20, 1)])
-def test_a_batch_is_what_can_be_under_way_at_once(model, samples, size):
-    asked = model(YES, concurrency=8)
-    assert PointwiseJudge(model=asked, rubric="r", samples=samples).batch_size == size
-    assert PairwiseJudge(model=asked, rubric="r").batch_size == 4
-
-
-def test_the_key_is_in_no_verdict_row_log_or_repr(verdict, model, task, caplog):
+def test_the_key_is_in_no_verdict_row_log_or_repr(verdict, model, task, caplog, secret):
     caplog.set_level(logging.DEBUG)
 
     def parrot(status):
-        return lambda _: (status, f"you sent Bearer {SECRET}")
+        return lambda _: (status, f"you sent Bearer {secret}")
 
     shown = [verdict(parrot(status)) for status in (200, 400, 401, 403, 404, 500)]
     rows = [
@@ -377,7 +231,7 @@ def test_the_key_is_in_no_verdict_row_log_or_repr(verdict, model, task, caplog):
     everything = "".join(rows) + repr(shown) + repr(pointwise) + repr(pointwise.model)
     everything += pointwise.version + repr(vars(pointwise)) + caplog.text
     assert "[key]" in everything
-    assert SECRET not in everything
+    assert secret not in everything
 
 
 def test_a_recipe_names_the_model_inside_the_judge(server, task):
@@ -403,12 +257,3 @@ def test_options(options, message):
     with pytest.raises(ConfigError) as caught:
         OpenAIJudgeModel(**{"base_url": "http://x/v1", "model": "m", **options})
     assert caught.value.message == message
-
-
-def test_asking_in_a_loop_does_not_block_the_loop_of_the_model(verdict):
-    """The judge's own loop runs on while the caller's waits, so retries and time limits hold there too."""
-
-    async def inside():
-        return verdict((500, ""), YES)
-
-    assert asyncio.run(inside()).outcome is PASS
