@@ -118,7 +118,7 @@ def print_rescored(found: Rescored, *, name: str) -> None:
     if len(found.taint.flips) > SHOWN:
         say(f"  and {len(found.taint.flips) - SHOWN} more; --out writes them all")
     for dataset, count in found.taint.datasets:
-        say(f"tainted dataset {dataset.path}: {count} rows whose pass was taken back")
+        say(f"tainted dataset {dataset.path}: {count} rows whose verdict was taken back")
     for checkpoint in found.taint.checkpoints:
         say(f"tainted checkpoint {checkpoint.path} (round {checkpoint.round})")
 

@@ -60,7 +60,7 @@ class Taint:
     Args:
         judged: How many attempts the later verifier has judged.
         flips: Those that it judges otherwise.
-        datasets: Datasets that contain one whose pass was taken back, with the number of such rows.
+        datasets: Datasets that contain one of these, with their number.
         checkpoints: Checkpoints trained on these, and those that were started from one of them.
     """
 
@@ -165,8 +165,8 @@ def trace_taint(index: RunIndex, *, verifier: str, version: str) -> Taint:
         for attempt, after in judged
         if attempt.outcome != after
     ]
-    taken_back = [flip.attempt.line for flip in flips if flip.before == "pass"]
-    counts = index.count_in_datasets(taken_back)
+    # A failure that passes after all taints as well: only preferences hold failures, and there it was the rejected answer.
+    counts = index.count_in_datasets(flip.attempt.line for flip in flips)
     datasets = [dataset for dataset in index.datasets() if dataset.hash in counts]
     return Taint(
         judged=len(judged),

@@ -116,8 +116,9 @@ def test_flipped_labels_taint_what_was_built_on_them(run):
             (key(2, 0), "pass", "fail"),
             (key(3, 0, attempt=1), "fail", "pass"),
         ]
-        assert [(d.path, count) for d, count in taint.datasets] == [("data-2", 1), ("data-3", 1)]
-        assert paths(taint.checkpoints) == ["ckpt-2", "ckpt-3"]
+        tainted = [("data-2", 1), ("data-3", 1), ("failed", 1)]
+        assert [(d.path, count) for d, count in taint.datasets] == tainted
+        assert paths(taint.checkpoints) == ["ckpt-2", "ckpt-3", "late"]
         with pytest.raises(LedgerError, match="verifier 'exact' version '3' has judged nothing"):
             trace_taint(index, verifier="exact", version="3")
 
