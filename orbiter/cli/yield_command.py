@@ -103,6 +103,11 @@ def main(options: argparse.Namespace) -> int:
     for sentence in told(ahead):
         console.print(f"outlook: {printable(sentence)}", markup=False)
     total = account.total
+    if total.priced:
+        console.print(
+            f"cost: {total.cost:.6g} for {total.priced} of {total.generated} attempts",
+            markup=False,
+        )
     console.print(
         f"planned {total.planned} = passed {total.passed} + failed {total.failed} + "
         f"invalid {total.invalid_count} + pending {total.pending}",

@@ -170,6 +170,7 @@ class Rollout:
                 finish_reason=completion.finish_reason,
                 token_count=completion.token_count,
                 error=completion.error,
+                cost=completion.cost,
             )
             for (key, task), request, completion in zip(batch, requests, completions)
             if key not in self.result.judged

@@ -27,6 +27,8 @@ class Account:
         decisions: Decided attempts, by decision and reason.
         undecided: Generated attempts without a decision.
         token_count: Generated tokens, where they are known.
+        cost: What the attempts cost whose cost is known.
+        priced: How many those are.
     """
 
     planned: int = 0
@@ -38,6 +40,8 @@ class Account:
     decisions: Mapping[str, Mapping[str, int]] = field(factory=dict)
     undecided: int = 0
     token_count: int = 0
+    cost: float = 0.0
+    priced: int = 0
 
     @property
     def invalid_count(self) -> int:
@@ -101,9 +105,10 @@ def total(accounts: Iterable[Account]) -> Account:
         invalid.update(account.invalid)
         for name, reasons in account.decisions.items():
             decisions.setdefault(name, Counter()).update(reasons)
-    counts = ("planned", "generated", "passed", "failed", "pending", "undecided", "token_count")
+    counts = ("planned", "generated", "passed", "failed", "pending", "undecided", "token_count", "priced")  # fmt: skip
     return Account(
         invalid=dict(invalid),
         decisions={name: dict(reasons) for name, reasons in decisions.items()},
+        cost=round(sum(account.cost for account in accounts), 9),
         **{name: sum(getattr(account, name) for account in accounts) for name in counts},
     )

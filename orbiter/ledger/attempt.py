@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 from attrs import field, frozen
 
+from orbiter.checks import is_number
 from orbiter.errors import RecordError
 from orbiter.records import Trajectory
 
@@ -15,7 +16,7 @@ KEY_FIELDS = ("round", "engine", "env", "task_id", "attempt")
 """The fields that name an attempt, in every file of the ledger."""
 
 _IN_TRAJECTORY = ("engine", "attempt", "finish_reason")
-_BESIDE_TRAJECTORY = ("token_count", "error")
+_BESIDE_TRAJECTORY = ("token_count", "error", "cost")
 
 
 def _count(_: object, attribute: attrs.Attribute[int], value: int) -> None:
@@ -31,6 +32,11 @@ def _text(_: object, attribute: attrs.Attribute[str], value: str) -> None:
 def _text_or_none(_: object, attribute: attrs.Attribute[str | None], value: str | None) -> None:
     if value is not None:
         _text(_, attribute, value)  # type: ignore[arg-type]
+
+
+def _cost(_: object, attribute: attrs.Attribute[float | None], value: float | None) -> None:
+    if value is not None and not (is_number(value) and value >= 0):
+        raise RecordError(f"must be a number >= 0, got {value!r}", field=attribute.name)
 
 
 def _named(_: object, attribute: attrs.Attribute[str], value: str) -> None:
@@ -102,6 +108,7 @@ class Attempt:
         finish_reason: ``stop``, ``length`` when the bound on tokens cut the answer off, or ``error``.
         token_count: Number of generated tokens.
         error: Why there is no answer. Such an attempt is invalid, for this reason, until a verdict says something else.
+        cost: What it cost, >= 0, in the currency of whoever answers; None if unknown.
 
     Raises:
         RecordError: The trajectory belongs to another task or round, or is scored already.
@@ -112,6 +119,7 @@ class Attempt:
     finish_reason: str = field(default="stop", validator=_named)
     token_count: int = field(default=0, validator=_count)
     error: str | None = field(default=None, validator=_text_or_none)
+    cost: float | None = field(default=None, validator=_cost)
 
     def __attrs_post_init__(self) -> None:
         given, key = self.trajectory, self.key
@@ -162,6 +170,8 @@ class Attempt:
         row["token_count"] = self.token_count
         if self.error is not None:
             row["error"] = self.error
+        if self.cost is not None:
+            row["cost"] = self.cost
         return row
 
     @classmethod

@@ -6,13 +6,14 @@ import functools
 import hashlib
 import os
 import re
+import threading
 import warnings
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import Any, Self
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from orbiter.convert import unstructure
 from orbiter.errors import ConfigError, LedgerError, LedgerWarning, RecordError, RunAccessError
@@ -31,6 +32,20 @@ RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _TASKS_PER_LINE = 1_000
 _ROWS_PER_LINE = 10_000
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _one_at_a_time(
+    method: Callable[Concatenate[Ledger, P], T],
+) -> Callable[Concatenate[Ledger, P], T]:
+    @functools.wraps(method)
+    def locked(self: Ledger, *args: P.args, **kwargs: P.kwargs) -> T:
+        with self._writing:
+            return method(self, *args, **kwargs)
+
+    return locked
+
 
 class Ledger(History):
     """The durable account of a run; made by :meth:`open`.
@@ -45,7 +60,7 @@ class Ledger(History):
     :meth:`flush` and on closing; a crash loses the rows that wait, and they are pending again.
 
     A row that is recorded already is ignored when it is the same to the byte, and a LedgerError when it differs. A group is
-    taken whole or not at all.
+    taken whole or not at all. Groups may come from several threads.
     """
 
     def __init__(self, path: Path) -> None:
@@ -55,6 +70,7 @@ class Ledger(History):
         self._commit_rows, self._commit_s = 1, 0.0
         self._waiting: dict[str, dict[Hashable, _Row]] = {name: {} for name in FILES}
         self._waiting_since = 0.0
+        self._writing = threading.RLock()
 
     @classmethod
     def open(
@@ -134,6 +150,7 @@ class Ledger(History):
             self._lock.release()
             self._lock = None
 
+    @_one_at_a_time
     def plan(
         self, round: int, engine: str, tasks: Sequence[tuple[str, str]], *, samples: int
     ) -> None:
@@ -167,6 +184,7 @@ class Ledger(History):
         self._commit_events(rows)
         self._state.plan(round, engine, grows, samples)
 
+    @_one_at_a_time
     def add_attempts(self, attempts: Iterable[Attempt]) -> None:
         """Record attempts that were planned.
 
@@ -187,10 +205,12 @@ class Ledger(History):
                     slot,
                     error=attempt.error,
                     token_count=attempt.token_count,
+                    cost=attempt.cost,
                 ),
             )
         self._add("attempts", rows)
 
+    @_one_at_a_time
     def add_verdicts(self, verdicts: Iterable[tuple[AttemptKey, Verdict]]) -> None:
         """Record verdicts on attempts.
 
@@ -228,6 +248,7 @@ class Ledger(History):
             )
         self._add("verdicts", rows)
 
+    @_one_at_a_time
     def add_decisions(self, decisions: Iterable[tuple[AttemptKey, Decision]]) -> None:
         """Record what curation decided about attempts; the verifier of record is written beside it.
 
@@ -331,6 +352,7 @@ class Ledger(History):
             return
         self.add_event("checkpoint_written", **written)
 
+    @_one_at_a_time
     def flush(self) -> None:
         """Write the rows that wait.
 
@@ -398,6 +420,7 @@ class Ledger(History):
         if count >= self._commit_rows or waited >= self._commit_s:
             self.flush()
 
+    @_one_at_a_time
     def _commit_events(self, rows: Sequence[_Row]) -> None:
         self._check_writable()
         self.flush()

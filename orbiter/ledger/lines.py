@@ -37,6 +37,7 @@ class AttemptLine(KeyLine):
 
     token_count: int = 0
     error: str | None = None
+    cost: float | None = None
 
 
 class IndexedLine(AttemptLine, kw_only=True):

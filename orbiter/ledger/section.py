@@ -34,6 +34,7 @@ class Section:
         self._unanswered: dict[int, str] = {}  # why an attempt has no answer
         self._decisions: dict[str, Counter[str]] = {}
         self._token_count = 0
+        self._cost, self._priced = 0.0, 0
 
     def plan(self, task_id: str, samples: int) -> None:
         """Plan the attempts 0 to ``samples - 1`` of a task; those that are planned already stay."""
@@ -53,10 +54,15 @@ class Section:
         slots = self.slots.get(task_id, ())
         return slots[attempt] if 0 <= attempt < len(slots) else None
 
-    def add_attempt(self, slot: int, line: int, *, error: str | None, token_count: int) -> None:
+    def add_attempt(
+        self, slot: int, line: int, *, error: str | None, token_count: int, cost: float | None
+    ) -> None:
         """Note an attempt; one without an answer is invalid until a verdict says something else."""
         self.attempt_lines[slot] = line
         self._token_count += token_count
+        if cost is not None:
+            self._cost += cost
+            self._priced += 1
         if error is not None:
             self._unanswered[slot] = f"no answer: {error}"
             self._judge(slot, Outcome.INVALID, self._unanswered[slot])
@@ -127,4 +133,6 @@ class Section:
             decisions={name: dict(reasons) for name, reasons in self._decisions.items()},
             undecided=open_decisions,
             token_count=self._token_count,
+            cost=round(self._cost, 9),
+            priced=self._priced,
         )

@@ -68,7 +68,9 @@ class State:
         row = decode(line, AttemptLine, source=self._files["attempts"], number=number)
         section, slot = self._loaded(row, self._files["attempts"], number)
         _once(section.attempt_lines[slot], self._files["attempts"], number)
-        section.add_attempt(slot, number, error=row.error, token_count=row.token_count)
+        section.add_attempt(
+            slot, number, error=row.error, token_count=row.token_count, cost=row.cost
+        )
 
     def _load_verdict(self, line: bytes, number: int) -> None:
         row = decode(line, VerdictLine, source=self._files["verdicts"], number=number)

@@ -286,3 +286,65 @@ async def test_what_the_server_says_of_the_pause_counts(ask, server):
     async with asyncio.timeout(5):
         [completion] = await ask(busy, json_of(chat()), retry_wait_s=60)
     assert completion.error is None
+
+
+def of(*texts):
+    choices = [{**chat(text)["choices"][0], "index": n} for n, text in enumerate(texts)]
+    return json_of({**chat(), "choices": choices})
+
+
+def several(count):
+    return [Request(messages=REQUEST.messages, attempt=n, seed=100 + n) for n in range(count)]
+
+
+async def test_samples_of_one_prompt_are_asked_for_together(ask, server):
+    other = Request(messages=(Message("user", "ho"),), seed=9)
+    requests = [*several(3), other]
+
+    async def answer(request):
+        asked = await request.json()
+        texts = [f"{asked['messages'][0]['content']}{n}" for n in range(asked.get("n", 1))]
+        return await of(*texts)(request)
+
+    found = await ask(answer, requests=requests, samples_per_request=3, concurrency=1)
+    assert [one.messages[0].text for one in found] == ["hi0", "hi1", "hi2", "ho0"]
+    assert [(body.get("n"), body["seed"]) for _, body in server.seen] == [(3, 100), (None, 9)]
+    assert found[2].metadata["request"] == {"choice": 2, "n": 3, "seed": 100}
+
+
+async def test_a_server_that_gives_one_at_a_time_is_asked_until_all_are_there(ask, server):
+    found = await ask(
+        *(of(text) for text in "abc"), requests=several(3), samples_per_request=3, retries=0
+    )
+    assert [one.messages[0].text for one in found] == ["a", "b", "c"]
+    assert [body["seed"] for _, body in server.seen] == [100, 101, 102]
+
+
+async def test_what_stays_missing_fails_alone(ask):
+    found = await ask(
+        of("a"), text_of("oops", 500), requests=several(2), samples_per_request=2, retries=1
+    )
+    assert found[0].messages[0].text == "a"
+    assert found[1].error == "HTTP 500: 'oops'"
+
+
+async def test_log_probabilities_are_asked_for(ask, server):
+    await ask(json_of(chat()), logprobs=True)
+    assert server.seen[0][1]["logprobs"] is True
+
+
+async def test_refusals_for_want_of_capacity_let_fewer_requests_be_open(ask, server):
+    """The server bears four requests at once, and refuses every further one."""
+
+    async def small(_):
+        if server.under_way > 4:
+            return web.Response(status=429)
+        await asyncio.sleep(0.01)
+        return web.json_response(chat())
+
+    requests = [Request(messages=REQUEST.messages, seed=n) for n in range(150)]
+    found = await ask(small, requests=requests, concurrency=50, retries=40)
+    assert all(one.error is None for one in found)
+    refused = len(server.seen) - 150
+    # With 50 open throughout, each answer would have come with ten refusals.
+    assert refused < 300
