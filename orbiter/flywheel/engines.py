@@ -11,3 +11,6 @@ HELD_OUT = "held_out"
 
 SYNTHESISED = "synthesised"
 """An engine of a stage's section ``synthesise``, for training data."""
+
+FOR_TRAINING = (POLICY, HINTED, SYNTHESISED)
+"""Those whose attempts are curated: what a round keeps and pairs."""

@@ -13,7 +13,7 @@ from orbiter import jsonl
 from orbiter.curate.export import Exporter, ExportReport
 from orbiter.curate.pairs import UnpairedPreference, best_of_n_pairs, unpaired_preferences
 from orbiter.errors import ConfigError
-from orbiter.flywheel.engines import POLICY, SYNTHESISED
+from orbiter.flywheel.engines import FOR_TRAINING, POLICY
 from orbiter.generate.proposals import PASSED
 from orbiter.ledger import History
 from orbiter.ledger.decision import Fate
@@ -59,7 +59,7 @@ def _kept(run: Path) -> Iterator[Trajectory]:
 def _judged(run: Path) -> list[Trajectory]:
     with History.open(run) as ledger:
         rows = []
-        for attempt in chain(*(ledger.attempts(engine=one) for one in (POLICY, SYNTHESISED))):
+        for attempt in chain(*(ledger.attempts(engine=one) for one in FOR_TRAINING)):
             verdict, decision = ledger.verdict_of(attempt.key), ledger.decision_of(attempt.key)
             # A round that is not curated yet may hold rows that repeat a held-out task.
             if verdict is None or decision is None or decision.decision == Fate.CONTAMINATED:

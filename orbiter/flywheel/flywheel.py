@@ -18,7 +18,7 @@ from orbiter.errors import user_code
 from orbiter.flywheel import stages
 from orbiter.flywheel.account import newest_model
 from orbiter.flywheel.claim import claim_folder
-from orbiter.flywheel.engines import HINTED, POLICY, SYNTHESISED
+from orbiter.flywheel.engines import FOR_TRAINING
 from orbiter.flywheel.parts import Parts
 from orbiter.flywheel.recipe import BASE, TEACH, Recipe, Turn
 from orbiter.flywheel.sections import Gates
@@ -100,7 +100,7 @@ class Flywheel(Parts):
         """Return a round's attempts with their verdicts, in identity order."""
         if self._judged[0] != number:
             judged = {}
-            for engine in (POLICY, HINTED, SYNTHESISED):
+            for engine in FOR_TRAINING:
                 for attempt in self.ledger.attempts(number, engine):
                     verdict = self.ledger.verdict_of(attempt.key)
                     judged[attempt.key] = attrs.evolve(
