@@ -28,13 +28,6 @@ def test_exports_and_pairs_of_a_run(wheel, tmp_path, small_recipe):
     assert tasks.count == 60
 
 
-def test_what_was_answered_with_a_hint_is_in_the_pairs_of_a_run_too(wheel, small_recipe):
-    text = small_recipe.replace("samples: 4", "samples: 1, hint: ' {answer}'")
-    result = wheel(text=text + "exports: [{name: trl-preference}]\n").run()
-    pairs = sum(row["pairs"] for row in result.rounds[1:])
-    assert count_lines(result.path / "exports/trl-preference.jsonl") == pairs > 0
-
-
 def test_export_added_to_a_finished_run_is_written(wheel, small_recipe):
     wheel().run()
     text = small_recipe + "exports: [{name: trl-sft}]\n"
