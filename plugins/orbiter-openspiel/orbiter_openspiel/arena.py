@@ -56,7 +56,10 @@ class _Turn:
     request: Request
 
 
-_Play = Generator[_Turn, Completion, PlayedGame]
+_Ended = tuple[int, list[int], list[int], list[float], Mapping[int, str], str | None]
+"""A game that is over, as in ``PlayedGame``: index, history, seats, returns, illegal, error."""
+
+_Play = Generator[_Turn, Completion, _Ended]
 
 
 class Arena:
@@ -91,15 +94,16 @@ class Arena:
             raise ConfigError(
                 f"illegal must be 'replace' in {game.name!r}: only in a zero-sum game for two, or alone, is it told who wins a forfeit"
             )
-        self.game, self.seed, self.mirror, self.illegal = game, seed, mirror, illegal
-        self.players: list[Teacher | PolicyPlayer] = list(dict.fromkeys(players))
-        self._lineup = [self.players.index(player) for player in players]
-        self._system = (Message("system", game.notation.rules),) if instructions else ()
-
-    @property
-    def group_size(self) -> int:
+        self.game, self.seed, self.illegal = game, seed, illegal
+        self.group_size = game.seat_count if mirror else 1
         """How many games in a row share a deal."""
-        return self.game.seat_count if self.mirror else 1
+        self.players: list[Teacher | PolicyPlayer] = list(dict.fromkeys(players))
+        lineup = [self.players.index(player) for player in players]
+        self._lineups = [lineup[turned:] + lineup[:turned] for turned in range(len(lineup))]
+        self._teachers = [
+            (n, one) for n, one in enumerate(self.players) if isinstance(one, Teacher)
+        ]
+        self._system = (Message("system", game.notation.rules),) if instructions else ()
 
     @property
     def has_policies(self) -> bool:
@@ -108,24 +112,27 @@ class Arena:
 
     def play_at_once(self, indices: Iterable[int]) -> list[PlayedGame]:
         """Play games between teachers alone."""
-        done = []
-        for index in indices:
+        # A search leaves nothing of ours in the processor's caches: what is done for all games at once costs a third.
+        seeded = [(index, self._seeds(index)) for index in indices]
+        done: list[_Ended] = []
+        for index, seeds in seeded:
             try:
-                next(self._play(index))
+                next(self._play(index, seeds))
             except StopIteration as over:
                 done.append(over.value)
-        return done
+        return [self._played(ended) for ended in done]
 
     async def play(self, indices: Iterable[int]) -> list[PlayedGame]:
         """Play games side by side and return them in the order of their numbers."""
-        done: list[PlayedGame] = []
-        waiting = [turn for index in indices if (turn := _advance(self._play(index), None, done))]
+        done: list[_Ended] = []
+        plays = [self._play(index, self._seeds(index)) for index in indices]
+        waiting = [turn for play in plays if (turn := _advance(play, None, done))]
         while waiting:
             waiting = await self._answered(waiting, done)
-        return sorted(done, key=lambda played: played.index)
+        return [self._played(ended) for ended in sorted(done, key=lambda ended: ended[0])]
 
     async def _answered(
-        self, waiting: list[tuple[_Play, _Turn]], done: list[PlayedGame]
+        self, waiting: list[tuple[_Play, _Turn]], done: list[_Ended]
     ) -> list[tuple[_Play, _Turn]]:
         """Ask each policy for all the games that wait for it, and return those that wait again."""
         asked = sorted({turn.player for _, turn in waiting})
@@ -144,16 +151,18 @@ class Arena:
             if (again := _advance(play, completion, done))
         ]
 
-    def _play(self, index: int) -> _Play:
+    def _seeds(self, index: int) -> list[int]:
+        """Return the seed of each teacher in game number ``index``."""
+        return [
+            item_seed("selfplay", self.game.name, self.seed, index, number)
+            for number, _ in self._teachers
+        ]
+
+    def _play(self, index: int, seeds: Sequence[int]) -> _Play:
         """Play game number ``index``; yields where a policy is to move, and is sent its completion."""
-        deal, turned = divmod(index, self.group_size)
-        seated = [self._lineup[(seat + turned) % len(self._lineup)] for seat in range(len(self._lineup))]  # fmt: skip
+        seated = self._lineups[index % self.group_size]
         # One teacher is one player, whichever seats it holds: making a search costs as much as a tenth of a move.
-        started = {
-            number: player.start(item_seed("selfplay", self.game.name, self.seed, index, number))
-            for number, player in enumerate(self.players)
-            if isinstance(player, Teacher)
-        }
+        started = {n: one.start(seed) for (n, one), seed in zip(self._teachers, seeds)}
         movers = [started.get(number) for number in seated]
         chance: random.Random | None = None
         state, illegal = self.game.start(), {}
@@ -163,6 +172,7 @@ class Arena:
         error = None
         while (seat := state.current_player()) != TERMINAL:
             if seat < 0:
+                deal = index // self.group_size
                 chance = chance or item_stream("selfplay", self.game.name, self.seed, deal, "chance")  # fmt: skip
                 outcomes, weights = zip(*state.chance_outcomes())
                 action = chance.choices(outcomes, weights=weights)[0]
@@ -188,10 +198,16 @@ class Arena:
             state.apply_action(action)
             history.append(action)
             seats.append(seat)
-        if error is not None:
-            return PlayedGame(index, history, seats, seated, [], (), illegal, error)
-        ended = state.returns() if returns is None else returns
-        return PlayedGame(index, history, seats, seated, ended, _outcomes(ended), illegal)
+        if returns is None:
+            returns = state.returns() if error is None else []
+        return index, history, seats, returns, illegal, error
+
+    def _played(self, ended: _Ended) -> PlayedGame:
+        index, history, seats, returns, illegal, error = ended
+        seated = self._lineups[index % self.group_size]
+        return PlayedGame(
+            index, history, seats, seated, returns, _outcomes(returns), illegal, error
+        )
 
     def _request(self, state: object, index: int, ply: int) -> Request:
         prompt = self.game.prompt(state)
@@ -208,7 +224,7 @@ class Arena:
 
 
 def _advance(
-    play: _Play, completion: Completion | None, done: list[PlayedGame]
+    play: _Play, completion: Completion | None, done: list[_Ended]
 ) -> tuple[_Play, _Turn] | None:
     """Let a game go on until a policy is to move, or into ``done``."""
     try:
@@ -219,7 +235,7 @@ def _advance(
 
 
 def _outcomes(returns: list[float]) -> tuple[float, ...]:
-    best = max(returns)
-    if min(returns) == best:
+    best = max(returns, default=0.0)
+    if min(returns, default=0.0) == best:
         return (0.5,) * len(returns)
     return tuple([1.0 if own == best else 0.0 for own in returns])

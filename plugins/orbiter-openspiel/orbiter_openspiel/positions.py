@@ -1,40 +1,66 @@
-"""Positions that were written down before: games of good players begin alike, and text costs as much as a short search."""
+"""Positions that were written down before: games of good players meet again, and text costs as much as a short search."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import orjson
+
 from orbiter.records import Verdict
+from orbiter_openspiel.alpha_beta import AlphaBetaSolver
 from orbiter_openspiel.games import Game
 from orbiter_openspiel.solvers import Solver
 from orbiter_openspiel.verifier import judge_move
 
-MAX_POSITIONS = 50_000
-"""Positions that are remembered; then it begins anew."""
+MAX_MOVES = 50_000
+"""Moves that are remembered, 1 to 2 kB each; then it begins anew."""
 
 ILLEGAL = Verdict.failed("illegal move")
 
 
-class Position:
-    """One position, reached by one history: what was asked, and what each move was called and worth."""
+def json_of(value: Any) -> str:
+    """Return a value as JSON."""
+    return orjson.dumps(value).decode()
 
-    __slots__ = ("after", "asked", "key", "moves", "seat", "state")
+
+class Position:
+    """One position: the question and the task's id as JSON, and the moves that were made in it."""
+
+    __slots__ = ("asked", "moves", "seat", "state", "task_id")
 
     def __init__(self, game: Game, state: Any) -> None:
         self.state = state
         self.seat: int = state.current_player()
-        self.asked: dict[str, str] = {}
-        self.key = ""
-        self.moves: dict[int, tuple[dict[str, str], Verdict | None]] = {}
-        self.after: dict[int, Position] = {}
+        self.moves: dict[int, Move] = {}
         if self.seat >= 0:
             prompt = game.prompt(state)
-            self.asked = {"role": "user", "content": prompt}
-            self.key = game.notation.key(prompt)
+            self.asked = json_of({"role": "user", "content": prompt})
+            self.task_id = json_of(f"openspiel:{game.name}:{game.notation.key(prompt)}")
+
+    def answered(self, answer: str) -> str:
+        """Return the question and this answer as JSON."""
+        return f"{self.asked},{json_of({'role': 'assistant', 'content': answer})}"
+
+
+class Move:
+    """One answer in one position: question and answer as JSON, what judging gave, and the position that follows.
+
+    A chance outcome is one too, of which nothing is said.
+    """
+
+    __slots__ = ("after", "regret", "said", "score", "verdict")
+
+    def __init__(self, after: Position, said: str = "", verdict: Verdict | None = None) -> None:
+        self.after, self.said, self.verdict = after, said, verdict
+        self.score = self.regret = ""
+        if verdict is not None:
+            self.score = json_of(verdict.score)
+            if verdict.details:
+                self.regret = f',"regret":{json_of(verdict.details["regret"])}'
 
 
 class Positions:
-    """Remembers the positions of a game by history.
+    """Remembers the positions of a game: by what is on the board where that tells all, else by history.
 
     Args:
         game: The game.
@@ -43,34 +69,46 @@ class Positions:
 
     def __init__(self, game: Game, solver: Solver | None) -> None:
         self.game, self.solver = game, solver
-        self._root, self._count = Position(game, game.start()), 1
+        # What alpha-beta solves is told by its text alone; a search, or a rule on repetition, may look at the history.
+        self._merges = game.solver == "alpha_beta" and isinstance(solver, AlphaBetaSolver | None)
+        self._begin()
 
     def start(self) -> Position:
         """Return the initial position."""
-        if self._count > MAX_POSITIONS:
-            self._root, self._count = Position(self.game, self.game.start()), 1
+        if self._count > MAX_MOVES:
+            self._begin()
         return self._root
 
-    def after(self, position: Position, action: int) -> Position:
-        """Return the position that an action leads to."""
-        child = position.after.get(action)
-        if child is None:
-            child = position.after[action] = Position(self.game, position.state.child(action))
-            self._count += 1
-        return child
-
-    def move(self, position: Position, action: int) -> tuple[dict[str, str], Verdict | None]:
-        """Return a move as a message, and the verdict on it."""
-        found = position.moves.get(action)
-        if found is None:
-            state, verdict = position.state, None
+    def move(self, position: Position, action: int) -> Move:
+        """Return a legal move or a chance outcome, and remember it."""
+        self._count += 1
+        state = position.state
+        after = self._at(state.child(action))
+        if position.seat < 0:
+            move = Move(after)
+        else:
+            verdict = None
             if self.solver is not None:
                 verdict = judge_move(self.game, self.solver, state, action, graded=True)
-            message = {"role": "assistant", "content": self.game.move(state, action)}
-            found = position.moves[action] = (message, verdict)
-        return found
+            move = Move(after, position.answered(self.game.move(state, action)), verdict)
+        position.moves[action] = move
+        return move
 
-    def illegal(self, answer: str) -> tuple[dict[str, str], Verdict | None]:
-        """Return an illegal answer as a message, and the verdict on it."""
-        message = {"role": "assistant", "content": answer}
-        return message, None if self.solver is None else ILLEGAL
+    def illegal(self, position: Position, answer: str) -> Move:
+        """Return an answer that is no legal move, with which the game would stand still."""
+        verdict = None if self.solver is None else ILLEGAL
+        return Move(position, position.answered(answer), verdict)
+
+    def _begin(self) -> None:
+        self._count = 0
+        self._met: dict[tuple[int, str], Position] = {}
+        self._root = self._at(self.game.start())
+
+    def _at(self, state: Any) -> Position:
+        if not self._merges:
+            return Position(self.game, state)
+        key = (state.current_player(), str(state))
+        found = self._met.get(key)
+        if found is None:
+            found = self._met[key] = Position(self.game, state)
+        return found

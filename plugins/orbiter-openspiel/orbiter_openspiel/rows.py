@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from orbiter.records import Verdict
 from orbiter_openspiel.arena import PlayedGame
 from orbiter_openspiel.games import Game
-from orbiter_openspiel.positions import Position, Positions
+from orbiter_openspiel.positions import Move, Position, Positions, json_of
 from orbiter_openspiel.solvers import Solver
 from orbiter_openspiel.verifier import GameMoveVerifier
 
 KEEP = ("graded", "duplicate", "returns", "all", "winners")
 ROWS = ("moves", "games")
 
-
-_Turn = tuple[int, Position, dict[str, str], Verdict | None]
-"""One answer: how many actions came before, the position, the message, and the verdict if moves are graded."""
-
-_Seat = tuple[PlayedGame, int, list[str]]
-"""Who played what: the game, the seat, and the names of the players by seat."""
+_Turn = tuple[str, Position, Move, int | None]
+"""One answer: the history before it as JSON, the position, the answer, and its place in the history if it is illegal."""
 
 
 class RowWriter:
@@ -48,42 +44,57 @@ class RowWriter:
         instructions: bool,
     ) -> None:
         self.game, self.keep, self.rows_are, self.seed = game, keep, rows, seed
-        self.labels = list(labels)
+        self._players = [
+            f'"players":{json_of([*labels[turned:], *labels[:turned]])}'
+            for turned in range(len(labels))
+        ]
         self._positions = Positions(game, solver)
-        self._system = [{"role": "system", "content": game.notation.rules}] if instructions else []
+        system = {"role": "system", "content": game.notation.rules}
+        # A row between what is its own; put together from parts, it costs a third of what it does as an object.
+        self._row_id = json_of(f"openspiel:{game.name}:selfplay-{seed}-")[:-1]
+        self._begin = f'{{"messages":[{json_of(system) + "," if instructions else ""}'
+        self._task = '],"env":"openspiel","task_id":'
+        self._metadata = f',"metadata":{{"game":{json_of(game.name)},"history":['
+        self._end = f'}},"generator":"selfplay","seed":{json_of(seed)}'
 
-    def rows(self, group: Sequence[PlayedGame]) -> Iterator[dict[str, Any]]:
-        """Yield the kept rows of games that share a deal, or of one game."""
+    def lines(self, group: Sequence[PlayedGame]) -> list[str]:
+        """Return the kept rows of games that share a deal, or of one game, as lines of JSONL."""
+        lines: list[str] = []
         if self.keep == "duplicate" and any(played.error is not None for played in group):
-            return
+            return lines
         winners = self.keep == "winners"
         write = self._move_rows if self.rows_are == "moves" else self._game_rows
         for turned, played in enumerate(group):
             if played.error is not None or (winners and max(played.outcomes) < 1.0):
                 continue
-            labels = self.labels[turned:] + self.labels[:turned] if turned else self.labels
             scores = self._scores(group, played)
-            for seat, turns in enumerate(self._turns(played)):
+            ended = f'"returns":{json_of(played.returns)},{self._players[turned]}'
+            seats, history = self._turns(played)
+            for seat, turns in enumerate(seats):
                 if turns and not (winners and scores[seat] < 1.0):
-                    yield from write((played, seat, labels), turns, scores[seat])
+                    after = f'],"index":{played.index},"seat":{seat},{ended}'
+                    lines += write(turns, scores[seat], history, after, played.index, seat)
+        return lines
 
-    def _turns(self, played: PlayedGame) -> list[list[_Turn]]:
-        """Return what each seat was asked and answered."""
+    def _turns(self, played: PlayedGame) -> tuple[list[list[_Turn]], str]:
+        """Return what each seat was asked and answered, and the whole history as JSON."""
         turns: list[list[_Turn]] = [[] for _ in played.returns]
         positions, illegal = self._positions, played.illegal
-        position = positions.start()
+        position, before = positions.start(), ""
         for ply, action in enumerate(played.history):
+            move = position.moves.get(action) or positions.move(position, action)
             if position.seat >= 0:
                 if ply in illegal:
-                    message, verdict = positions.illegal(illegal[ply])
+                    wrong = positions.illegal(position, illegal[ply])
+                    turns[position.seat].append((before, position, wrong, ply))
                 else:
-                    message, verdict = positions.move(position, action)
-                turns[position.seat].append((ply, position, message, verdict))
-            position = positions.after(position, action)
+                    turns[position.seat].append((before, position, move, None))
+            before = f"{before},{action}" if before else str(action)
+            position = move.after
         if (last := len(played.history)) in illegal:
-            message, verdict = positions.illegal(illegal[last])
-            turns[position.seat].append((last, position, message, verdict))
-        return turns
+            wrong = positions.illegal(position, illegal[last])
+            turns[position.seat].append((before, position, wrong, last))
+        return turns, before
 
     def _scores(self, group: Sequence[PlayedGame], played: PlayedGame) -> Sequence[float]:
         """Return the score of each seat, where its moves have none of their own."""
@@ -99,66 +110,43 @@ class RowWriter:
             for seat, own in enumerate(played.returns)
         ]
 
-    def _move_rows(self, of: _Seat, turns: list[_Turn], score: float) -> Iterator[dict[str, Any]]:
-        illegal, history = of[0].illegal, of[0].history
-        for ply, position, message, verdict in turns:
-            own: float | None = score if verdict is None else verdict.score
-            if ply in illegal:
+    def _move_rows(
+        self, turns: list[_Turn], score: float, _history: str, after: str, *_: int
+    ) -> list[str]:
+        begin, task, metadata, end = self._begin, self._task, self._metadata, self._end
+        shared = json_of(score)
+        lines = []
+        for before, position, move, illegal in turns:
+            own, marked = move.score or shared, ""
+            if illegal is not None:
                 if self.keep == "winners":
                     continue
-                own = 0.0
-            pair = [position.asked, message]
-            row = self._row(of, position.key, pair, own, history[:ply])
-            if verdict is not None and verdict.details:
-                row["metadata"]["regret"] = verdict.details["regret"]
-            if ply in illegal:
-                row["metadata"]["illegal"] = True
-            yield row
+                own, marked = "0.0", ',"illegal":true'
+            lines.append(
+                f"{begin}{move.said}{task}{position.task_id},"
+                f'"score":{own}{metadata}{before}{after}{move.regret}{marked}{end}}}\n'
+            )
+        return lines
 
-    def _game_rows(self, of: _Seat, turns: list[_Turn], score: float) -> Iterator[dict[str, Any]]:
-        played, seat, _ = of
-        wrong = [ply for ply, *_ in turns if ply in played.illegal] if played.illegal else []
+    def _game_rows(
+        self, turns: list[_Turn], score: float, history: str, after: str, index: int, seat: int
+    ) -> list[str]:
+        wrong = [illegal for *_, illegal in turns if illegal is not None]
         if wrong and self.keep == "winners":
-            return
-        own: float | None = 0.0 if wrong else score
-        verdicts = [verdict for *_, verdict in turns if verdict is not None]
-        verdict = _verdict_on_all(verdicts) if verdicts else None
-        if verdict is not None:
-            own = verdict.score
-        messages = [one for _, position, said, _ in turns for one in (position.asked, said)]
-        key = f"selfplay-{self.seed}-{played.index}-{seat}"
-        row = self._row(of, key, messages, own, played.history)
-        if verdict is not None:
-            row["verdict"] = verdict.to_row()
+            return []
+        own, judged, marked = json_of(score), "", ""
+        if turns[0][2].verdict is not None:
+            verdict = _verdict_on_all([m.verdict for _, _, m, _ in turns if m.verdict])
+            own, judged = json_of(verdict.score), f',"verdict":{json_of(verdict.to_row())}'
+        elif wrong:
+            own = "0.0"
         if wrong:
-            row["metadata"]["illegal"] = wrong
-        yield row
-
-    def _row(
-        self,
-        of: _Seat,
-        key: str,
-        messages: list[dict[str, str]],
-        score: float | None,
-        history: list[int],
-    ) -> dict[str, Any]:
-        played, seat, labels = of
-        return {
-            "messages": self._system + messages if self._system else messages,
-            "env": "openspiel",
-            "task_id": f"openspiel:{self.game.name}:{key}",
-            "score": score,
-            "metadata": {
-                "game": self.game.name,
-                "history": history,
-                "index": played.index,
-                "seat": seat,
-                "returns": played.returns,
-                "players": labels,
-            },
-            "generator": "selfplay",
-            "seed": self.seed,
-        }
+            marked = f',"illegal":{json_of(wrong)}'
+        said = ",".join([move.said for _, _, move, _ in turns])
+        return [
+            f'{self._begin}{said}{self._task}{self._row_id}{index}-{seat}","score":{own}'
+            f"{self._metadata}{history}{after}{marked}{self._end}{judged}}}\n"
+        ]
 
 
 def _verdict_on_all(verdicts: Sequence[Verdict]) -> Verdict:

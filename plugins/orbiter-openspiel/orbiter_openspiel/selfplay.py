@@ -27,7 +27,7 @@ from orbiter_openspiel.solvers import SOLVERS, solver_for
 PATIENCE = 100
 """Games without a kept row, per row that is asked for, after which ``generate`` gives up."""
 
-BLOCK_SIZE = 64
+BLOCK_SIZE = 256
 """Games that are played before their rows are written: between two searches no processor cache holds the writing code."""
 
 
@@ -95,7 +95,7 @@ class SelfPlaySynthesiser(DataSynthesiser):
         mirror: bool | None = None,
         illegal: str = "replace",
         instructions: bool = False,
-        games_at_once: int = BLOCK_SIZE,
+        games_at_once: int = 64,
     ) -> None:
         self.game = load_game(game)
         seats = self.game.seat_count
@@ -161,9 +161,9 @@ class SelfPlaySynthesiser(DataSynthesiser):
             block = self._block(index, index + self.games_at_once)
             played = await self.arena.play(block)
             for group in self._groups(played):
-                found = list(self._writer.rows(group))
+                found = self._writer.lines(group)
                 barren = 0 if found else barren + len(group)
-                rows += [Trajectory.from_row(row) for row in found]
+                rows += [Trajectory.from_row(orjson.loads(line)) for line in found]
             index = block.stop
         if len(rows) < count:
             warnings.warn(
@@ -198,8 +198,8 @@ class SelfPlaySynthesiser(DataSynthesiser):
         counts: Counter[str] = Counter()
         if workers == 1:
             with replace_file(path) as file, _no_collection():
-                for line in self.lines_of(range(games), counts):
-                    file.write(line)
+                for lines in self.lines_of(range(games), counts):
+                    file.write(lines)
         else:
             write_in_parallel(self, path, games=games, workers=workers, counts=counts)
         wins = [counts[f"won by {number}"] for number in range(len(self.labels))]
@@ -208,17 +208,17 @@ class SelfPlaySynthesiser(DataSynthesiser):
         )
 
     def lines_of(self, games: range, counts: Counter[str]) -> Iterator[bytes]:
-        """Yield the kept rows of games between teachers as lines, and count them and how the games end."""
+        """Yield the lines of the kept rows of games between teachers, those of a deal together, and count them and how the games end."""
         start = games.start
         while start < games.stop:
             block = self._block(start, min(start + BLOCK_SIZE, games.stop))
             played = self.arena.play_at_once(block)
             self._count(played, counts)
             for group in self._groups(played):
-                for row in self._writer.rows(group):
-                    counts["rows"] += 1
-                    # Teachers' rows are plain text and finite numbers: what jsonl looks for is not in them.
-                    yield orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+                lines = self._writer.lines(group)
+                counts["rows"] += len(lines)
+                # Teachers' rows are plain text and finite numbers: what jsonl looks for is not in them.
+                yield "".join(lines).encode()
             start = block.stop
 
     def _count(self, played: Iterable[PlayedGame], counts: Counter[str]) -> None:

@@ -26,7 +26,7 @@ from orbiter.jsonl.writing import replace_file
 if TYPE_CHECKING:
     from orbiter_openspiel.selfplay import SelfPlaySynthesiser
 
-GAMES_PER_CALL = 64
+GAMES_PER_CALL = 256
 """Most games that a worker plays before it hands over their lines; more where a deal is mirrored for more seats."""
 
 

@@ -11,7 +11,9 @@ import orjson
 import pytest
 from orbiter_openspiel.environment import OpenSpielEnvironment
 from orbiter_openspiel.games import load_game
+from orbiter_openspiel.positions import Positions
 from orbiter_openspiel.selfplay import SelfPlaySynthesiser
+from orbiter_openspiel.solvers import solver_for
 
 from orbiter import jsonl
 from orbiter.errors import ConfigError, OrbiterWarning
@@ -158,3 +160,31 @@ def test_a_row_is_plain_json():
 def test_wrong_options_are_refused(options, problem):
     with pytest.raises(ConfigError, match=problem):
         registry().create("synthesiser", "selfplay", options)
+
+
+def test_games_that_meet_again_keep_their_own_histories():
+    rows = generate(400, game="tic_tac_toe", players="uniform", keep="graded")
+    game, histories = load_game("tic_tac_toe"), {}
+    for row in rows:
+        state = game.rebuild(row.metadata["history"])
+        assert row.messages[0].text == game.prompt(state)
+        assert game.move(state, game.parse(state, row.answer)) == row.answer
+        histories.setdefault(row.task_id, set()).add(tuple(row.metadata["history"]))
+    assert max(map(len, histories.values())) > 1
+
+
+def test_a_position_is_remembered_by_its_board_only_where_that_tells_all():
+    def met_again(name):
+        game = load_game(name)
+        positions = Positions(game, solver_for(game) if game.solver == "alpha_beta" else None)
+        ends = []
+        for history in ((0, 1, 2), (2, 1, 0)):
+            position = positions.start()
+            for action in history:
+                position = positions.move(position, action).after
+            ends.append(position)
+        assert str(ends[0].state) == str(ends[1].state)
+        return ends[0] is ends[1]
+
+    assert met_again("tic_tac_toe")
+    assert not met_again("hex(board_size=4)")
