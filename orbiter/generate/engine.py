@@ -13,7 +13,7 @@ import attrs
 from attrs import field
 
 from orbiter.checks import check_whole_number
-from orbiter.errors import ConfigError, OrbiterWarning, user_code
+from orbiter.errors import ConfigError, OrbiterWarning, UserCodeError, user_code
 from orbiter.generate.item import at_item, task_of
 from orbiter.generate.policy import Completion, Policy, Request, Sampling, ask_all
 from orbiter.generate.proposals import EngineReport, Proposal, Proposed, sorted_out
@@ -83,6 +83,7 @@ class PolicySynthesiser(DataSynthesiser):
     temperature: float = 1.0
     max_new_tokens: int = 512
     report: EngineReport = field(factory=EngineReport, init=False)
+    _token_count: int = field(default=0, init=False)
 
     name: ClassVar[str]
     """Name of the engine, written into every row as its generator."""
@@ -99,6 +100,19 @@ class PolicySynthesiser(DataSynthesiser):
     @abstractmethod
     async def propose(self, tasks: Sequence[Task]) -> Proposed:
         """Return what is made of the tasks, unjudged."""
+
+    async def proposed(self, tasks: Sequence[Task]) -> Proposed:
+        """Return what is made of the tasks, with an account of the tokens; whoever calls an engine calls it through this.
+
+        Raises:
+            UserCodeError: The engine proposes something else.
+        """
+        self._token_count = 0
+        found = await self.propose(tasks)
+        if not isinstance(found, Proposed):
+            raise UserCodeError(f"{self.name} must propose a Proposed, got {found!r:.200}")
+        own = sum(proposal.completion.token_count for proposal in found.proposals)
+        return attrs.evolve(found, token_count=max(0, self._token_count - own))
 
     async def generate(self, count: int) -> list[Any]:
         """Return up to ``count`` rows made of the environment's first tasks, as many as give that many rows if all are kept.
@@ -172,7 +186,9 @@ class PolicySynthesiser(DataSynthesiser):
             if not requests:
                 return []
             raise ConfigError(f"{self.name} must have a policy, got none", hint="policy=...")
-        return await ask_all(policy, requests, self.sampling)
+        answers = await ask_all(policy, requests, self.sampling)
+        self._token_count += sum(answer.token_count for answer in answers)
+        return answers
 
     def right_answer(self, task: Task) -> str | None:
         """Return the answer that the environment demonstrates, or the task's own reference if that is text, or None."""
@@ -186,7 +202,7 @@ class PolicySynthesiser(DataSynthesiser):
     # --- verdicts
 
     async def _rows(self, tasks: Sequence[Task]) -> list[Trajectory]:
-        proposed = await self.propose(tasks)
+        proposed = await self.proposed(tasks)
         verifier = self._verifier()
         rows = [self._row(proposal) for proposal in proposed.proposals]
         asked = [n for n, p in enumerate(proposed.proposals) if p.completion.error is None]
@@ -196,7 +212,10 @@ class PolicySynthesiser(DataSynthesiser):
         kept, reasons = sorted_out(rows)
         dropped = Counter(item.reason for item in proposed.dropped) + reasons
         self.report = EngineReport(
-            tried=len(rows) + len(proposed.dropped), kept=len(kept), dropped=dropped
+            tried=len(rows) + len(proposed.dropped),
+            kept=len(kept),
+            dropped=dropped,
+            token_count=self._token_count,
         )
         return kept
 

@@ -107,8 +107,8 @@ class HardNegatives(PolicySynthesiser):
             for kind in self.kinds
             for number in range(self.per_kind)
         ]
-        texts: dict[str, set[str]] = {task.task_id: set() for task in tasks}
-        made = [self._by_program(one, pool, texts[one.task.task_id]) for one in plan]
+        texts: dict[tuple[str, str], set[str]] = {one.key: set() for one in plan}
+        made = [self._by_program(one, pool, texts[one.key]) for one in plan]
         open_ones = [one for one, found in zip(plan, made) if found is None]
         answers = iter(await self._asked(open_ones))
         dropped = [
@@ -116,10 +116,10 @@ class HardNegatives(PolicySynthesiser):
             for task, right in zip(tasks, rights)
             if not right
         ]
-        by_task: dict[str, list[Proposal]] = {}
-        seen: set[tuple[str, str]] = set()
+        by_task: dict[tuple[str, str], list[Proposal]] = {}
+        seen: set[tuple[str, ...]] = set()
         for one, found in zip(plan, made):
-            row = by_task.setdefault(one.task.task_id, [self._chosen(one)])
+            row = by_task.setdefault(one.key, [self._chosen(one)])
             answer = found if found is not None else next(answers)
             reason = self._fault(one, answer, seen)
             if reason is None:
@@ -169,18 +169,18 @@ class HardNegatives(PolicySynthesiser):
             for one, answer in zip(plan, await self.ask(requests))
         ]
 
-    def _fault(self, one: _Plan, answer: Completion, seen: set[tuple[str, str]]) -> str | None:
+    def _fault(self, one: _Plan, answer: Completion, seen: set[tuple[str, ...]]) -> str | None:
         """Return why an answer is not worth a verdict, or None."""
         text = said(answer)
         if text is None:
             return why_nothing(answer)
         if text == one.right.strip():
             return "same as the right answer"
-        if (one.task.task_id, text) in seen:
+        if (*one.key, text) in seen:
             return "repeats another negative"
         if not self._is_of_kind(one.kind, text, one.right):
             return f"not {one.kind.value}"
-        seen.add((one.task.task_id, text))
+        seen.add((*one.key, text))
         return None
 
     def _is_of_kind(self, kind: NegativeKind, text: str, right: str) -> bool:
@@ -200,6 +200,10 @@ class _Plan:
     kind: NegativeKind
     number: int
     right: str
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.task.env, self.task.task_id
 
     def told(self, how: str) -> dict[str, str]:
         return {ROLE: "rejected", "negative": self.kind.value, "how": how}

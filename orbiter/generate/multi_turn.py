@@ -176,7 +176,6 @@ class MultiTurn(PolicySynthesiser):
             for talk in talks
         ]
         for talk, reply in zip(talks, await self.ask(orders, who=self.simulator)):
-            talk.token_count += reply.token_count
             text = _LABEL.sub("", said(reply) or "", count=1).strip()
             if text.rstrip(".!").strip() == STOP:
                 talk.ended = "stop"

@@ -56,10 +56,12 @@ class Proposed:
     Args:
         proposals: To be judged; a task has as many attempts as proposals, in their order.
         dropped: What is not worth a verdict.
+        token_count: Tokens generated beside those of the proposals: by writers and simulators, and for what was dropped.
     """
 
     proposals: tuple[Proposal, ...]
     dropped: tuple[Dropped, ...] = ()
+    token_count: int = 0
 
 
 @frozen(kw_only=True)
@@ -70,11 +72,13 @@ class EngineReport:
         tried: How many rows it set out to make.
         kept: Rows that were returned.
         dropped: The others, by reason.
+        token_count: Tokens generated for all of it.
     """
 
     tried: int = 0
     kept: int = 0
     dropped: Counter[str] = field(factory=Counter)
+    token_count: int = 0
 
 
 def objection(row: Trajectory) -> str | None:

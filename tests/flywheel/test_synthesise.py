@@ -155,6 +155,15 @@ def test_pairs_of_negatives_are_tagged_and_fail(whole):
     assert all("negative" not in pair.metadata for pair in spun)
 
 
+def test_tokens_of_writers_and_of_what_was_dropped_are_spent_too(whole):
+    with History.open(whole.path) as ledger:
+        answers = sum(attempt.token_count for attempt in ledger.attempts(2, "synthesised"))
+    # Two of the writer for each of 24 orders, and five or more for each answer to a prompt that is held out.
+    row = whole.rounds[2]
+    spent = row["spent"]["tokens"]
+    assert answers + 48 <= spent == sum(line.get("token_count", 0) for line in lines(whole, "round-2-proposed.jsonl")) + answers  # fmt: skip
+
+
 def test_rows_say_where_they_come_from(whole):
     evolved = rows(whole, 2)
     assert {row.metadata["lineage"]["depth"] for row in evolved} == {1, 2}

@@ -101,6 +101,7 @@ def _drop_unfit(
     for i, row in enumerate(rows):
         if objection(row) == PASSED:
             decisions[i] = Decision(Fate.REJECTED, PASSED)
+    rows = [kept_form(row) for row in rows]
     if wheel.held_out is not None:
         for i, row in enumerate(rows):
             if decisions[i].decision is not Fate.INVALID and (found := wheel.held_out.find(row)):

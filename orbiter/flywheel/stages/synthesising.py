@@ -8,11 +8,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from attrs import field, frozen
+from attrs import frozen
 
 from orbiter import jsonl
-from orbiter.convert import unstructure
-from orbiter.errors import ConfigError, UserCodeError, user_code
+from orbiter.errors import ConfigError, user_code
 from orbiter.flywheel.engines import SYNTHESISED
 from orbiter.flywheel.rollout import Rollout
 from orbiter.flywheel.rollout_plan import RolloutPlan
@@ -22,7 +21,7 @@ from orbiter.generate.engine import PolicySynthesiser
 from orbiter.generate.policy import Completion, Policy, Request, Sampling
 from orbiter.generate.proposals import Dropped, Proposal, Proposed
 from orbiter.plugin import registry
-from orbiter.records import Message, Task
+from orbiter.records import Task
 from orbiter.registry import parameters_of
 from orbiter.tasks.splits import is_held_out
 from orbiter.tasks.streams import item_seed
@@ -36,31 +35,19 @@ if TYPE_CHECKING:
 
 @frozen(kw_only=True)
 class ProposedLine:
-    """A line of the file of proposals: an attempt to be judged, or what the engine gave up.
+    """A line of the file of proposals: an attempt to be judged, what the engine gave up, or, in the last line, the tokens of the rest.
 
     Args:
-        task: The task, of an attempt.
-        messages: What follows its prompt.
-        finish_reason: As in :class:`orbiter.generate.policy.Completion`, like the next four.
-        token_count: Tokens generated.
-        model: What answered.
-        error: Why there is no answer.
-        metadata: The row's.
-        dropped: Why the engine gave it up; None of an attempt.
-        source: Id of the task that it was made from, of what was given up.
-        text: What was given up.
+        task: The task of an attempt.
+        completion: What follows its prompt.
+        dropped: What was given up.
+        token_count: Tokens generated beside those of the attempts.
     """
 
     task: Task | None = None
-    messages: tuple[Message, ...] = ()
-    finish_reason: str = "stop"
+    completion: Completion | None = None
+    dropped: Dropped | None = None
     token_count: int = 0
-    model: str | None = None
-    error: str | None = None
-    metadata: Mapping[str, Any] = field(factory=dict)
-    dropped: str | None = None
-    source: str = ""
-    text: str = ""
 
 
 def proposed_path(number: int) -> str:
@@ -108,7 +95,9 @@ def synthesise(wheel: Flywheel, number: int) -> dict[str, Any]:
     result = wheel.wait_for(rollout.run())
     wheel.remember(number, dict(result.judged))
     dropped = Counter(item.reason for item in proposed.dropped)
-    return rollout_facts(result) | {"by": engine.name, "dropped": dict(dropped.most_common())}
+    facts = rollout_facts(result)
+    facts["tokens"] += proposed.token_count
+    return facts | {"by": engine.name, "dropped": dict(dropped.most_common())}
 
 
 def make_engine(wheel: Flywheel, spec: Synthesise, *, seed: int) -> PolicySynthesiser:
@@ -146,15 +135,12 @@ async def _proposed(wheel: Flywheel, engine: PolicySynthesiser, tasks: Sequence[
     """Return what the engine proposes, without answers to prompts that are held out."""
     try:
         with user_code(f"synthesiser {engine.name!r}", "propose"):
-            found = await engine.propose(tasks)
+            found = await engine.proposed(tasks)
     finally:
-        await engine.aclose()
-    if not isinstance(found, Proposed):
-        raise UserCodeError(
-            f"synthesiser {engine.name!r} must propose a Proposed, got {found!r:.200}"
-        )
+        await close(wheel, engine)
     share, own = wheel.recipe.evaluate.share, {(task.env, task.task_id) for task in tasks}
     kept: list[Proposal] = []
+    lost = 0
     dropped = list(found.dropped)
     for proposal in found.proposals:
         task = proposal.task
@@ -162,7 +148,17 @@ async def _proposed(wheel: Flywheel, engine: PolicySynthesiser, tasks: Sequence[
             kept.append(proposal)
         else:
             dropped.append(Dropped("held-out prompt", task.task_id, task.prompt))
-    return Proposed(proposals=tuple(kept), dropped=tuple(dropped))
+            lost += proposal.completion.token_count
+    return Proposed(
+        proposals=tuple(kept), dropped=tuple(dropped), token_count=found.token_count + lost
+    )
+
+
+async def close(wheel: Flywheel, engine: PolicySynthesiser) -> None:
+    """Release what the engine's own policies hold."""
+    await engine.aclose()
+    if engine.policy is not None and engine.policy is not wheel.policy:
+        await engine.policy.aclose()
 
 
 def _tasks(proposals: Sequence[Proposal]) -> list[Task]:
@@ -171,35 +167,22 @@ def _tasks(proposals: Sequence[Proposal]) -> list[Task]:
 
 
 def _write(path: Path, proposed: Proposed) -> None:
-    lines = [
-        ProposedLine(
-            task=proposal.task,
-            **{name: getattr(proposal.completion, name) for name in _COMPLETION},
-        )
-        for proposal in proposed.proposals
-    ]
-    lines += [
-        ProposedLine(
-            dropped=item.reason, source=item.source, text=item.text, metadata=item.metadata
-        )
-        for item in proposed.dropped
-    ]
-    jsonl.write(path, map(unstructure, lines))
-
-
-_COMPLETION = ("messages", "finish_reason", "token_count", "model", "error", "metadata")
+    lines = [ProposedLine(task=p.task, completion=p.completion) for p in proposed.proposals]
+    lines += [ProposedLine(dropped=item) for item in proposed.dropped]
+    jsonl.write(path, [*lines, ProposedLine(token_count=proposed.token_count)])
 
 
 def _read(path: Path) -> Proposed:
-    proposals, dropped = [], []
-    for line in jsonl.read(path, ProposedLine):
-        if line.task is None:
-            dropped.append(Dropped(line.dropped or "", line.source, line.text, line.metadata))
-        else:
-            told = {name: getattr(line, name) for name in _COMPLETION}
-            told["metadata"] = dict(line.metadata)
-            proposals.append(Proposal(line.task, Completion(**told)))
-    return Proposed(proposals=tuple(proposals), dropped=tuple(dropped))
+    lines = list(jsonl.read(path, ProposedLine))
+    return Proposed(
+        proposals=tuple(
+            Proposal(line.task, line.completion)
+            for line in lines
+            if line.task is not None and line.completion is not None
+        ),
+        dropped=tuple(line.dropped for line in lines if line.dropped is not None),
+        token_count=sum(line.token_count for line in lines),
+    )
 
 
 class _Teller(Policy):
