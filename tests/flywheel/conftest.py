@@ -1,5 +1,7 @@
 """A small run of two rounds, and what it leaves."""
 
+from pathlib import Path
+
 import pytest
 
 from orbiter.flywheel import Flywheel, busy_clock, load_recipe
@@ -28,6 +30,20 @@ environment: {name: sorting, length: 5}
 policy: {name: scripted, accuracy: 0.5, environment: {name: sorting, length: 5}}
 generate: {tasks: 30, samples: 4}
 evaluate: {tasks: 20, audit: 40}
+verify: {workers: 0}
+"""
+
+
+STAGED = """\
+name: graph
+seed: 3
+model: {id: some-model}
+environment: {name: sorting, length: 5}
+policy: {name: scripted, accuracy: 0.4, environment: {name: sorting, length: 5}}
+teach: {backend: "mine.py:Copying", demonstrations: 6}
+generate: {tasks: 10, samples: 4}
+train: {backend: "mine.py:Copying"}
+evaluate: {tasks: 6, audit: 0}
 verify: {workers: 0}
 """
 
@@ -61,6 +77,20 @@ def wheel(request, tmp_path):
 
     def make(*overrides, text=recipe, folder="runs"):
         file.write_text(text)
+        return Flywheel(load_recipe(file, overrides), runs_dir=tmp_path / folder, base_dir=tmp_path)
+
+    return make
+
+
+@pytest.fixture
+def staged(tmp_path):
+    """Make a flywheel of a recipe with stages; ``stage_parts.py`` is ``mine.py`` beside it."""
+    parts = Path(__file__).with_name("stage_parts.py").read_text()
+    (tmp_path / "mine.py").write_text(parts)
+    file = tmp_path / "recipe.yaml"
+
+    def make(stages, *overrides, folder="runs"):
+        file.write_text(STAGED + "stages:\n" + stages)
         return Flywheel(load_recipe(file, overrides), runs_dir=tmp_path / folder, base_dir=tmp_path)
 
     return make

@@ -239,7 +239,8 @@ def test_the_right_answer_is_preferred_to_every_failure(wheel):
 def test_unsolved_tasks_are_asked_again_with_a_hint_that_no_row_shows(wheel):
     """The scripted policy reads the digits of the prompt alone, so the hint changes who is right and not what is asked."""
     stages = '  star: {generate: {samples: 1, hint: " = {answer}"}, curate: {pairs: true}, train: {algorithm: sft}, data: [star]}\n'
-    result = wheel(stages, "policy={name: 'mine.py:Hinted'}").run()
+    changes = ("policy={name: 'mine.py:Hinted'}", "exports=[{name: trl-preference}]")
+    result = wheel(stages, *changes).run()
     row = result.rounds[1]
     assert (row["hinted"], row["hinted_passed"]) == (row["failed"], row["failed"])
     assert 0 < row["yield"] < 1  # the hinted ones are in no yield
