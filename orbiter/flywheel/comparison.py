@@ -14,6 +14,7 @@ from attrs import field, frozen
 from orbiter.errors import ConfigError
 from orbiter.flywheel.flywheel import Flywheel
 from orbiter.flywheel.recipe import Recipe
+from orbiter.flywheel.sections import Gates
 from orbiter.intervals import Estimate, Interval
 
 COSTS = ("samples", "tokens", "seconds")
@@ -162,19 +163,23 @@ def same_start(recipes: Sequence[Recipe]) -> None:
 
 
 def within(recipe: Recipe, budget: Budget) -> Recipe:
-    """Return a recipe whose stages begin no round beyond a budget."""
-    gates: dict[str, Any] = {
+    """Return a recipe whose stages begin no round beyond a budget, nor beyond bounds of its own that are tighter."""
+    bounds: dict[str, Any] = {
         f"max_{name}": int(most) if name != "seconds" else most
         for name, most in attrs.asdict(budget).items()
         if most is not None
     }
-    if not gates:
-        return recipe
+
+    def bounded(gates: Gates) -> Gates:
+        own = {name: getattr(gates, name) for name in bounds}
+        tightest = {n: most if own[n] is None else min(most, own[n]) for n, most in bounds.items()}
+        return attrs.evolve(gates, **tightest)
+
     stages = {
-        name: attrs.evolve(stage, gates=attrs.evolve(stage.gates, **gates))
+        name: attrs.evolve(stage, gates=bounded(stage.gates))
         for name, stage in recipe.stages.items()
     }
-    return attrs.evolve(recipe, gates=attrs.evolve(recipe.gates, **gates), stages=stages)
+    return attrs.evolve(recipe, gates=bounded(recipe.gates), stages=stages)
 
 
 def standings(courses: Sequence[Course], *, target: float) -> list[Standing]:

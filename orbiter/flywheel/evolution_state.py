@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from attrs import field, frozen
 
 from orbiter.convert import structure, unstructure
 from orbiter.errors import RecordError
+from orbiter.jsonl import replace_file
 
 
 @frozen(kw_only=True)
@@ -120,13 +119,8 @@ def check_plain(candidates: Sequence[Any]) -> None:
 def save_state(state: EvolutionState, path: Path) -> None:
     """Write the state so that the file is at every instant the old one or the new one."""
     check_plain([member.candidate for member in state.members])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(handle, "wb") as file:
+    with replace_file(path) as file:
         file.write(orjson.dumps(unstructure(state)))
-        file.flush()
-        os.fsync(file.fileno())
-    Path(draft).replace(path)
 
 
 def load_state(path: Path) -> EvolutionState | None:

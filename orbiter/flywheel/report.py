@@ -229,7 +229,7 @@ def _audit(audit: Mapping[str, Any]) -> str:
         "<p>The verifier, on answers of known label: it passed "
         f"{audit['tpr']:.1%} of right ones [{audit['tpr_low']:.3f}, {audit['tpr_high']:.3f}] and "
         f"{audit['fpr']:.1%} of wrong ones [{audit['fpr_low']:.3f}, {audit['fpr_high']:.3f}]. "
-        f"One round multiplies the odds by at most TPR/FPR, which is at least {audit['g_low']:.0f}.</p>"
+        f"One round multiplies the odds by at most TPR/FPR, which is at least {audit['g_low']:.3g}.</p>"
     )
 
 

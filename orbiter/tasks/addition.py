@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from orbiter.checks import check_whole_number
-from orbiter.errors import ConfigError
+from orbiter.checks import check_bool, check_whole_number
 from orbiter.records import Task
 from orbiter.tasks.environment import Environment
 from orbiter.tasks.streams import item_stream
@@ -22,9 +21,7 @@ class Addition(Environment):
 
     def __init__(self, *, digits: int = 3, reverse: bool = False) -> None:
         self.digits = check_whole_number("digits", digits, low=1, high=100)
-        if type(reverse) is not bool:
-            raise ConfigError(f"reverse must be true or false, got {reverse!r}")
-        self.reverse = reverse
+        self.reverse = check_bool("reverse", reverse)
 
     def task(self, index: int, *, seed: int) -> Task:
         """Return a task whose id is the sum that is asked."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from attrs import evolve
 
+from orbiter.checks import check_bool
 from orbiter.errors import ConfigError, RecordError, did_you_mean
 from orbiter.jsonl import read_objects
 from orbiter.records import Message, Task
@@ -75,7 +76,8 @@ class JsonlEnvironment(Environment):
             raise ConfigError(f"metadata_keys must be a list of keys, got {metadata_keys!r}")
         self.prompt_key, self.answer_key, self.id_key = prompt_key, answer_key, id_key
         self.solution_key = solution_key
-        self.metadata_keys, self.system, self.shuffle = tuple(metadata_keys), system, shuffle
+        self.metadata_keys, self.system = tuple(metadata_keys), system
+        self.shuffle = check_bool("shuffle", shuffle)
         self._verifier = verifier
         self._named = name is not None
         self.name = self.path.stem if name is None else name

@@ -24,6 +24,7 @@ from attrs import frozen
 
 from orbiter.convert import structure, unstructure
 from orbiter.errors import BackendError
+from orbiter.jsonl import replace_file
 from orbiter.train.backend import TrainJob, TrainResult
 from orbiter.train.tally import Tally
 
@@ -168,13 +169,8 @@ def _hash(path: Path) -> str:
 
 
 def _write(path: Path, data: bytes) -> None:
-    draft = path.with_name(f".{path.name}.draft")
-    with draft.open("wb") as file:
+    with replace_file(path) as file:
         file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(draft, path)
-    _sync_folder(path.parent)
 
 
 def _sync(folder: Path) -> None:

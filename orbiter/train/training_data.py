@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import orjson
 
+from orbiter import jsonl
 from orbiter.curate.pairs import UnpairedPreference
 from orbiter.errors import RecordError
 from orbiter.records import Message, Pair, Task, Trajectory, TrajectoryItem, content_hash
@@ -29,13 +29,10 @@ def write_training_data(path: Path, dataset: Iterable[Any], *, kind: type) -> in
     Raises:
         RecordError: An item is of another kind; names the item.
     """
-    rows = [
-        orjson.dumps(_record(item, kind, f"item {number}").to_row()) + b"\n"
-        for number, item in enumerate(dataset, start=1)
-    ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(b"".join(rows))
-    return len(rows)
+    return jsonl.write(
+        path,
+        (_record(item, kind, f"item {number}") for number, item in enumerate(dataset, start=1)),
+    )
 
 
 def _record(item: Any, kind: type, source: str) -> Trajectory | Task | Pair | UnpairedPreference:

@@ -7,7 +7,7 @@ import pytest
 
 from orbiter.errors import ConfigError
 from orbiter.flywheel import load_recipe
-from orbiter.flywheel.comparison import Budget, Course, Mark, compare, standings
+from orbiter.flywheel.comparison import Budget, Course, Mark, compare, standings, within
 from orbiter.flywheel.comparison_chart import comparison_chart
 
 PARTS = """
@@ -56,6 +56,17 @@ def files(tmp_path):
         text = RECIPE.replace("NAME", name).replace("RATE", str(rate))
         (tmp_path / f"{name}.yaml").write_text(text)
     return tmp_path
+
+
+def test_a_budget_loosens_no_bound_that_a_recipe_has_itself(files):
+    recipe = load_recipe(
+        files / "fast.yaml", ["stages.loop.gates.max_samples=100", "gates.max_tokens=5000"]
+    )
+    bounded = within(recipe, Budget(samples=1_000, tokens=2_000, seconds=60))
+    gates = bounded.stages["loop"].gates
+    assert (gates.max_samples, gates.max_tokens, gates.max_seconds) == (100, 2_000, 60)
+    assert (bounded.gates.max_samples, bounded.gates.max_tokens) == (1_000, 2_000)
+    assert within(recipe, Budget()) == recipe
 
 
 def run(files, *, budget=None, seeds=(1, 2), names=("fast", "slow"), **more):

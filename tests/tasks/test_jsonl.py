@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from orbiter.errors import RecordError
+from orbiter.errors import ConfigError, RecordError
 from orbiter.records import Message, Task
 from orbiter.tasks import TaskStream
 from orbiter.tasks.jsonl import JsonlEnvironment
@@ -65,6 +65,12 @@ def test_the_order_is_that_of_the_file_whatever_the_seed(file):
     assert [environment.task(i, seed=5).task_id for i in range(3)] == [
         f"gsm8k:{n}" for n in (10, 11, 12)
     ]
+
+
+def test_a_text_is_no_yes_or_no(file):
+    rows = [{"question": "1?", "answer": "1"}]
+    with pytest.raises(ConfigError, match="shuffle must be true or false, got 'no'"):
+        JsonlEnvironment(file(rows), prompt_key="question", shuffle="no")
 
 
 def test_a_seed_can_shuffle(file):
