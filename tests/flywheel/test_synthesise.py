@@ -30,6 +30,13 @@ class Sorted(Verifier):
         right = "".join(sorted(re.sub(r"\\D", "", task.prompt)))
         return Verdict.passed() if trajectory.answer == right else Verdict.failed("out of order")
 
+class Holds(Sorted):
+    '''Passes what holds the right answer, whatever stands around it.'''
+    name, version = "holds", "1"
+    def verify(self, task, trajectory):
+        right = "".join(sorted(re.sub(r"\\D", "", task.prompt)))
+        return Verdict.passed() if right in trajectory.answer else Verdict.failed("not there")
+
 class Lax(Sorted):
     name, version = "lax", "1"
     def verify(self, task, trajectory):
@@ -155,6 +162,27 @@ def test_pairs_of_negatives_are_tagged_and_fail(whole):
     assert all("negative" not in pair.metadata for pair in spun)
 
 
+def test_a_negative_that_passes_is_neither_kept_nor_chosen_nor_rejected(wheel):
+    result = wheel(
+        NEGATIVES, 'stages.bad.verifier={name: "mine.py:Holds"}', "evaluate.tasks=0"
+    ).run()
+    row = result.rounds[1]
+    assert row["synthesised"]["passed"] > row["kept"] == 8
+    pairs = list(jsonl.read(result.path / "data/round-1-pairs.jsonl", Pair))
+    assert {pair.metadata["negative"] for pair in pairs} == {
+        "refusal",
+        "wrong",
+        "off_topic",
+        "terse",
+    }
+    assert len(pairs) == row["synthesised"]["failed"]
+    with History.open(result.path) as ledger:
+        decided = ledger.account(1, engine="synthesised").decisions["rejected"]
+    assert decided["meant to be rejected, and passed"] == row["synthesised"]["passed"] - 8
+    again = wheel(NEGATIVES, folder="again").run()
+    assert again.rounds[1]["synthesised"]["passed"] == 8
+
+
 def test_tokens_of_writers_and_of_what_was_dropped_are_spent_too(whole):
     with History.open(whole.path) as ledger:
         answers = sum(attempt.token_count for attempt in ledger.attempts(2, "synthesised"))
@@ -192,15 +220,18 @@ def test_the_same_seed_gives_the_same_bytes(whole, wheel):
     assert lines(other, "round-1-proposed.jsonl") != lines(again, "round-1-proposed.jsonl")
 
 
-@pytest.mark.parametrize("place", ["add_attempts", "add_verdicts", "add_decisions"])
-def test_a_run_that_was_cut_short_ends_as_if_it_had_not_been(whole, wheel, monkeypatch, place):
+@pytest.mark.parametrize(
+    ("place", "at"),
+    [("add_attempts", 3), ("add_verdicts", 3), ("add_decisions", 3), ("add_decisions", 5)],
+)
+def test_a_run_that_was_cut_short_ends_as_if_it_had_not_been(whole, wheel, monkeypatch, place, at):
     calls, add = 0, getattr(Ledger, place)
 
     def interrupted(self, items):
         nonlocal calls
         items = list(items)
         calls += 1
-        if calls == 3:
+        if calls == at:
             add(self, items[: len(items) // 2])
             raise KeyboardInterrupt
         return add(self, items)
