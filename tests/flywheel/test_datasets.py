@@ -63,3 +63,16 @@ def test_pairs_of_a_file_are_joined(wheel, tmp_path):
     jsonl.write(tmp_path / "mine.jsonl", [{"prompt": said, "chosen": said, "rejected": said}])
     pairs = list(jsonl.read(trained_on(wheel, "[mixed, mine.jsonl]", "dpo"), Pair))
     assert [pair.env for pair in pairs].count("") == 1 < len(pairs)
+
+
+def test_a_stage_that_demonstrates_and_samples_trains_on_both(wheel):
+    stage = (
+        "  mixed: {demonstrate: {count: 7, environment: {name: addition}}, generate: {}, rounds: 2,"
+    )
+    text = HEAD.replace("  mixed: {generate: {}, data: DATA,", stage).replace("ALGORITHM", "sft")
+    result = wheel(text=text).run()
+    for number in (1, 2):
+        rows = list(jsonl.read(result.path / f"data/round-{number}.jsonl", Trajectory))
+        assert [row.env for row in rows].count("addition") == 7 * number
+        kept = sum(row["kept"] for row in result.rounds[1 : number + 1])
+        assert [row.env for row in rows].count("sorting") == kept > 0

@@ -56,10 +56,13 @@ def _decide(wheel: Flywheel, turn: Turn) -> dict[str, Any]:
     decisions = _drop_unfit(wheel, spec, rows, list(decided.decisions))
     wheel.ledger.add_decisions(zip(judged, decisions, strict=True))
     kept = [kept_form(row) for row, decision in zip(rows, decisions) if decision.accepted]
-    path = kept_path(number)
-    jsonl.write(wheel.place(path), kept)
-    wheel.kept[number] = kept
-    wheel.ledger.add_dataset(path, kept, round=number)
+    path, shown = kept_path(number), list[Trajectory]()
+    if turn.stage.demonstrate is not None:
+        # They stand in the same file, after an interruption beside what was kept, which is an attempt each.
+        shown = [row for row in wheel.kept_rows(number) if "attempt" not in row.extra]
+    wheel.kept[number] = [*shown, *kept]
+    jsonl.write(wheel.place(path), wheel.kept[number])
+    wheel.ledger.add_dataset(path, wheel.kept[number], round=number)
     facts: dict[str, Any] = {"kept": len(kept), "decisions": _tally(decisions), "dataset": path}
     clean = [
         row
