@@ -116,7 +116,8 @@ def sample(wheel: Flywheel, tasks: list[Task], *, samples: int = 1) -> tuple[lis
     ]
     asked = [task for task in tasks for _ in range(samples)]
     started = perf_counter()
-    completions = wheel.wait_for(ask_all(wheel.policy, requests, wheel.recipe.policy.sampling))
+    policy = stages.with_tools(wheel, tasks, wheel.policy)
+    completions = wheel.wait_for(ask_all(policy, requests, wheel.recipe.policy.sampling))
     verdicts = list(_verdicts(wheel, asked, completions))
     spent = perf_counter() - started
     out = [Sample(task=t, completion=c, verdict=v) for t, c, v in zip(asked, completions, verdicts)]

@@ -6,11 +6,12 @@ import pytest
 
 from orbiter.errors import ConfigError, UserCodeError
 from orbiter.flywheel import Flywheel, load_recipe
+from orbiter.flywheel.probe import probing, sample
 from orbiter.generate.policy import Completion, Policy, Request, Sampling, ask
 from orbiter.generate.scripted import ScriptedPolicy
 from orbiter.generate.tool_using import ToolUsingPolicy
 from orbiter.ledger import History
-from orbiter.records import Message, Task
+from orbiter.records import Message, Outcome, Task
 from orbiter.tasks.toolbox import Toolbox, tools_of
 from orbiter.testing import check_policy
 from orbiter.verify.calls import read_calls
@@ -294,6 +295,15 @@ def test_a_recipe_bounds_the_turns(game):
     assert run.rounds[-1]["passed"] == 0
     with History.open(Path(run.path)) as ledger:
         assert {attempt.finish_reason for attempt in ledger.attempts()} == {"length"}
+
+
+def test_a_preview_carries_them_out_too(tmp_path):
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    (tmp_path / "mine.py").write_text(PARTS)
+    wheel = Flywheel(load_recipe(tmp_path / "recipe.yaml"), runs_dir=tmp_path, base_dir=tmp_path)
+    with probing(wheel):
+        samples, _ = sample(wheel, wheel.tasks(1)[:2])
+    assert [s.verdict.outcome for s in samples] == [Outcome.PASS] * 2
 
 
 def test_a_toolbox_that_breaks_is_named(game):

@@ -2,7 +2,7 @@
 
 from orbiter.flywheel.stages.curation import curate, reads_rows
 from orbiter.flywheel.stages.datasets import kept_path
-from orbiter.flywheel.stages.rollouts import evaluate, generate, next_tasks, round_tasks
+from orbiter.flywheel.stages.rollouts import evaluate, generate, next_tasks, round_tasks, with_tools
 from orbiter.flywheel.stages.run import (
     audit,
     check,
@@ -53,4 +53,5 @@ __all__ = [
     "synthesise",
     "teach",
     "train",
+    "with_tools",
 ]

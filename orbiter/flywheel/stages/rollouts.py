@@ -229,7 +229,7 @@ def _roll_out(
     wheel: Flywheel, plan: RolloutPlan, *, pool: VerifierPool, turn: Turn | None = None
 ) -> RolloutResult:
     started = perf_counter()
-    policy = _with_tools(wheel, plan, wheel.ready_policy())
+    policy = with_tools(wheel, plan.tasks, wheel.ready_policy())
     if turn is not None:
         policy = revising(wheel, turn, policy)
     loading_s = perf_counter() - started  # part of generating
@@ -239,8 +239,8 @@ def _roll_out(
     return wheel.wait_for(rollout.run())
 
 
-def _with_tools(wheel: Flywheel, plan: RolloutPlan, policy: Policy) -> Policy:
-    """Return a policy whose tool calls are carried out, where the environment has tools."""
+def with_tools(wheel: Flywheel, tasks: Iterable[Task], policy: Policy) -> Policy:
+    """Return a policy whose tool calls in answers to these tasks are carried out, where the environment has tools."""
     environment = wheel.environment
 
     def make() -> Toolbox | None:
@@ -249,11 +249,11 @@ def _with_tools(wheel: Flywheel, plan: RolloutPlan, policy: Policy) -> Policy:
 
     if make() is None:
         return policy
-    tasks = {(task.env, task.task_id): task for task in plan.tasks}
+    by_id = {(task.env, task.task_id): task for task in tasks}
     return ToolUsingPolicy(
         policy,
         cast(MakeToolbox, make),
-        task_of=lambda request: tasks[request.env, request.task_id],
+        task_of=lambda request: by_id[request.env, request.task_id],
         max_turns=wheel.recipe.policy.max_turns,
     )
 
