@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from orbiter.flywheel.account import state_of
 from orbiter.flywheel.charts import Line, Point, line_chart, stacked_bars
-from orbiter.flywheel.engines import POLICY
+from orbiter.flywheel.engines import POLICY, SYNTHESISED
 from orbiter.flywheel.gates import goodhart_reason
 from orbiter.flywheel.outlook import outlook, told
 from orbiter.flywheel.page import Columns, facts, grid, page, show
@@ -73,6 +74,7 @@ def _page(ledger: History) -> str:
         _outlook(rows, audit),
         _gaming(rows),
         _reasons(rows),
+        _given_up(rows),
         "<h2>Samples</h2>",
         _samples(ledger, [row["round"] for row in rows if row.get("sampled")]),
         "<h2>Provenance</h2>",
@@ -283,6 +285,23 @@ def _reasons(rows: Sequence[Mapping[str, Any]]) -> str:
     return f"<h3>Why answers of round {last['round']} did not pass</h3>{grid(columns, ordered)}"
 
 
+def _given_up(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return what the engines gave up before there was anything to judge, by round and reason; nothing if they gave up nothing."""
+    given_up: Sequence[Mapping[str, Any]] = [
+        {"round": row["round"], "by": row["synthesised"]["by"], "reason": reason, "count": count}
+        for row in rows
+        if row.get("synthesised")
+        for reason, count in row["synthesised"]["dropped"].items()
+    ]
+    columns: Columns = (
+        ("round", lambda r: str(r["round"])),
+        ("engine", lambda r: show(r["by"])),
+        ("reason", lambda r: show(r["reason"])),
+        ("given up", lambda r: f"{r['count']:,}"),
+    )
+    return f"<h3>What engines gave up</h3>{grid(columns, given_up)}" if given_up else ""
+
+
 def _samples(ledger: History, rounds: Sequence[int]) -> str:
     if not rounds:
         return '<p class="soft">nothing was sampled</p>'
@@ -290,7 +309,7 @@ def _samples(ledger: History, rounds: Sequence[int]) -> str:
     for number in dict.fromkeys((rounds[0], rounds[-1])):
         chosen: dict[Outcome, list[str]] = {outcome: [] for outcome in Outcome}
         seen: set[tuple[Outcome, str]] = set()
-        for attempt in ledger.attempts(number, POLICY):
+        for attempt in chain(*(ledger.attempts(number, one) for one in (POLICY, SYNTHESISED))):
             verdict = ledger.verdict_of(attempt.key)
             if verdict is None or (verdict.outcome, attempt.key.task_id) in seen:
                 continue

@@ -14,9 +14,6 @@ from orbiter.records import Outcome, Verdict
 LOOKS = ("answers", "length_sum", "length_squares", "refusals")
 """What is told of how held-out answers look."""
 
-SYNTHESIS = ("by", "sampled", "passed", "failed", "invalid", "dropped")
-"""What is told of an engine's attempts: its name, their verdicts, and what it gave up before, by reason. They have no yield: some are made to fail."""
-
 
 def summarise_round(
     number: int,
@@ -40,14 +37,17 @@ def summarise_round(
     row: dict[str, Any] = {"round": number}
     if name:
         row["name"] = name
-    row |= {k: made[k] for k in ("sampled", "passed", "failed", "invalid", "reasons") if k in made}
+    engine = stages.get("synthesise", {})
+    counts = ("sampled", "passed", "failed", "invalid", "reasons")
+    row |= {k: (made or engine)[k] for k in counts if k in (made or engine)}
     row |= _rate("yield", fair_counts(made))
     row |= {k: kept[k] for k in ("kept", "decisions", "pairs", "rows", "dataset") if k in kept}
     row |= _held_out(stages.get("evaluate", {}), before)
     row |= {k: v for k, v in stages.get("distance", {}).items() if k.startswith("kl")}
     row |= {k: made[k] for k in ("tasks", "solved_tasks", "hinted", "hinted_passed") if k in made}
-    if engine := stages.get("synthesise"):
-        row["synthesised"] = {k: engine[k] for k in SYNTHESIS if k in engine}
+    if engine:
+        # Of its attempts there is no yield, since some are made to fail.
+        row["synthesised"] = {"by": engine["by"], "dropped": engine["dropped"]}
     # Without a wrong answer of known label the bound would be 1, which says nothing.
     row["g_bound"] = audit.get("g_low") if audit.get("fpr") is not None else None
     row["g_forecast"] = audit.get("g")

@@ -115,7 +115,7 @@ def test_a_recipe_runs_and_leads_back(run, name):
     for turn, row in zip(turns, result.rounds[1:], strict=True):
         assert row["name"] == turn.name
         if turn.stage.synthesise is not None:
-            assert row["synthesised"]["sampled"] == sum(row["decisions"].values()) > 0
+            assert row["sampled"] == sum(row["decisions"].values()) > 0
         if turn.stage.train is None:
             continue
         assert row["steps"] == 2

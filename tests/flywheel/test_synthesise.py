@@ -1,5 +1,6 @@
 """A stage with an engine: its proposals are written down, judged, recorded and kept like answers of the policy."""
 
+import html
 import json
 import shutil
 
@@ -11,6 +12,7 @@ from orbiter.errors import BudgetExceededError, ConfigError, RecordError
 from orbiter.flywheel import Flywheel, load_recipe
 from orbiter.flywheel.account import read_account
 from orbiter.flywheel.recipe_file import dump_recipe
+from orbiter.flywheel.report import write_report
 from orbiter.generate.scripted import ScriptedPolicy
 from orbiter.ledger import History, Ledger
 from orbiter.records import Pair, Trajectory
@@ -127,13 +129,14 @@ def test_every_attempt_of_an_engine_is_accounted_for(whole):
     assert account.total.pending == account.total.undecided - 6 == 0  # six are held-out answers
     for row in whole.rounds[1:]:
         told, proposed = row["synthesised"], lines(whole, f"round-{row['round']}-proposed.jsonl")
-        assert told["sampled"] == told["passed"] + told["failed"] + told["invalid"]
-        assert sum("task" in line for line in proposed) == told["sampled"] > 0
+        assert row["sampled"] == row["passed"] + row["failed"] + row["invalid"]
+        assert sum("task" in line for line in proposed) == row["sampled"] > 0
         assert sum("dropped" in line for line in proposed) == sum(told["dropped"].values())
-        assert sum(row["decisions"].values()) == told["sampled"]
+        assert sum(row["decisions"].values()) == row["sampled"]
         assert row["kept"] == row["decisions"]["accepted"] > 0
-        assert row["spent"]["samples"] == told["sampled"]
+        assert row["spent"]["samples"] == row["sampled"]
         assert "yield" not in row  # what is made to fail is none
+    assert [row["engine"] for row in account.rounds if "yield" in row] == ["held_out"]
     names = ["hard_negatives", "evol", "back_translation", "multi_turn", "spin"]
     assert [row["synthesised"]["by"] for row in whole.rounds[1:]] == names
 
@@ -167,7 +170,7 @@ def test_a_negative_that_passes_is_neither_kept_nor_chosen_nor_rejected(wheel):
         NEGATIVES, 'stages.bad.verifier={name: "mine.py:Holds"}', "evaluate.tasks=0"
     ).run()
     row = result.rounds[1]
-    assert row["synthesised"]["passed"] > row["kept"] == 8
+    assert row["passed"] > row["kept"] == 8
     pairs = list(jsonl.read(result.path / "data/round-1-pairs.jsonl", Pair))
     assert {pair.metadata["negative"] for pair in pairs} == {
         "refusal",
@@ -175,12 +178,12 @@ def test_a_negative_that_passes_is_neither_kept_nor_chosen_nor_rejected(wheel):
         "off_topic",
         "terse",
     }
-    assert len(pairs) == row["synthesised"]["failed"]
+    assert len(pairs) == row["failed"]
     with History.open(result.path) as ledger:
         decided = ledger.account(1, engine="synthesised").decisions["rejected"]
-    assert decided["meant to be rejected, and passed"] == row["synthesised"]["passed"] - 8
+    assert decided["meant to be rejected, and passed"] == row["passed"] - 8
     again = wheel(NEGATIVES, folder="again").run()
-    assert again.rounds[1]["synthesised"]["passed"] == 8
+    assert again.rounds[1]["passed"] == 8
 
 
 def test_tokens_of_writers_and_of_what_was_dropped_are_spent_too(whole):
@@ -264,7 +267,7 @@ def test_what_was_proposed_is_not_asked_for_again(wheel, monkeypatch):
     assert len(asked) == 24
     row = wheel(SPIN, "evaluate.tasks=0").run().rounds[1]
     assert len(asked) == 24
-    assert row["synthesised"]["sampled"] + sum(row["synthesised"]["dropped"].values()) == 8 + 24
+    assert row["sampled"] + sum(row["synthesised"]["dropped"].values()) == 8 + 24
 
 
 def test_a_run_with_engines_can_be_judged_again_and_exported(whole, tmp_path, capsys):
@@ -274,12 +277,23 @@ def test_a_run_with_engines_can_be_judged_again_and_exported(whole, tmp_path, ca
     lax = f"{folder / 'mine.py'}:Lax"
     assert main(["verify", "--rescore", str(run), "--verifier", lax, "--workers", "0"]) == 0
     told = capsys.readouterr().out
-    judged = sum(row["synthesised"]["sampled"] for row in whole.rounds[1:]) + 6
+    judged = sum(row["sampled"] for row in whole.rounds[1:]) + 6
     assert f"{judged} attempts judged with lax 1, 0 judged before" in told
     out = folder / "pairs.jsonl"
     assert main(["export", str(run), "trl-preference", "--out", str(out)]) == 0
     rejected = [json.loads(line)["rejected"][0]["content"] for line in out.read_text().splitlines()]
     assert any("can't" in text or "not able" in text or "sorry" in text for text in rejected)
+
+
+def test_the_report_shows_attempts_of_engines_and_what_they_gave_up(whole):
+    text = html.unescape(write_report(whole.path).read_text())
+    given_up = text.partition("What engines gave up")[2]
+    reasons = {reason for row in whole.rounds[1:] for reason in row["synthesised"]["dropped"]}
+    assert len(reasons) > 2
+    assert all(reason in given_up for reason in reasons)
+    with History.open(whole.path) as ledger:
+        first = next(iter(ledger.attempts(1, "synthesised"))).trajectory
+    assert first.answer in given_up
 
 
 def test_too_many_invalid_verdicts_stop_the_stage_and_say_why(wheel):
