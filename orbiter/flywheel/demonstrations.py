@@ -118,7 +118,7 @@ def _made(
     rows: list[Trajectory] = []
     for i, engine in enumerate(engines):
         share = math.ceil((count - len(rows)) / (len(engines) - i))
-        rows += _made_by(wheel, _seeded(wheel, engine, *key, i), share)
+        rows += _made_by(wheel, _seeded(wheel, engine, *key, i), share, beside=rows)
     return rows
 
 
@@ -156,21 +156,26 @@ def _demonstrated(environment: Environment, task: Task) -> Trajectory:
     return Trajectory.following(task, turn, generator="demonstration", round=0)
 
 
-def _made_by(wheel: Flywheel, engine: Component, count: int) -> list[Trajectory]:
-    """Return distinct rows of an engine that pass the verifier and answer no held-out prompt."""
+def _made_by(
+    wheel: Flywheel, engine: Component, count: int, *, beside: Sequence[Trajectory]
+) -> list[Trajectory]:
+    """Return distinct rows of an engine that pass the verifier, answer no held-out prompt and are none of the others."""
     synthesiser = wheel.make("synthesiser", engine)
     asked = count
     while True:
         with user_code(f"synthesiser {engine.name!r}", f"generate({asked})"):
             made = wheel.wait_for(synthesiser.generate(asked))
-        rows = _fit(wheel, made)[:count]
+        rows = _fit(wheel, made, beside)[:count]
         if len(rows) == count or len(made) < asked or asked >= REACH * count:
             return rows
         asked *= 2
 
 
-def _fit(wheel: Flywheel, made: Iterable[Trajectory]) -> list[Trajectory]:
-    share, seen, pairs = wheel.recipe.evaluate.share, set(), []
+def _fit(
+    wheel: Flywheel, made: Iterable[Trajectory], beside: Iterable[Trajectory]
+) -> list[Trajectory]:
+    share, pairs = wheel.recipe.evaluate.share, []
+    seen = {content_hash(row.messages) for row in beside}
     for row in made:
         task = Task(row.env, row.task_id, row.prompt, tools=row.tools, metadata=row.metadata)
         key = content_hash(row.messages)

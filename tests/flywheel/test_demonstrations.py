@@ -89,6 +89,13 @@ def test_no_round_demonstrates_what_an_earlier_one_did(wheel, where):
     assert len({row.id for rows in rounds for row in rows}) == 60
 
 
+def test_what_two_engines_have_in_common_is_given_once(wheel):
+    engine = '{name: "mine.py:Digits", seed: 1}'
+    stages = f"  show: {{demonstrate: {{count: 20, synthesisers: [{engine}, {engine}]}}}}\n"
+    (rows,) = made(wheel, stages)
+    assert len({row.id for row in rows}) == len(rows) == 20
+
+
 def test_what_another_environment_demonstrates_is_not_held_out(wheel):
     stages = f"  show: {{demonstrate: {{count: 50, {OTHER}}}}}\n"
     (rows,) = made(wheel, stages, "evaluate.share=0.5")
