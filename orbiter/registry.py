@@ -73,6 +73,7 @@ KNOWN_PLUGINS: Mapping[tuple[str, str], str] = {
     ("backend", "trl"): "orbiter-trl",
     ("backend", "verl"): "orbiter-verl",
     ("policy", "transformers"): "orbiter-trl",
+    ("policy", "vllm"): "orbiter-vllm",
     ("model", "nano"): "orbiter-trl",
     ("verifier", "reward_model"): "orbiter-trl",
     ("verifier", "process_reward_model"): "orbiter-trl",

@@ -34,7 +34,7 @@ COMMANDS = {
     "report": "write the report of a run as one HTML page",
     "export": "write the data of a run in another tool's format",
     "explain": "trace a checkpoint to its rows, or a row to all it came from and taught",
-    "doctor": "attack the sandboxes of this machine, and look at what the backends need of it",
+    "doctor": "attack the sandboxes of this machine, and look at what backends and policies need of it",
     "plugins": "list plugins, what they add, and why one failed to load",
 }
 """Command to what it does; the module is ``orbiter.cli.<command>_command``."""

@@ -1,4 +1,4 @@
-"""``orbiter doctor``: attack the sandboxes of this machine, and look at what the backends need of it."""
+"""``orbiter doctor``: attack the sandboxes of this machine, and look at what backends and policies need of it."""
 
 from __future__ import annotations
 
@@ -50,21 +50,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace) -> int:
-    """Print what became of each attack on each sandbox, and what each backend found; 3 if no sandbox holds."""
+    """Print what became of each attack on each sandbox, and what each backend and policy found; 3 if no sandbox holds."""
     from orbiter.errors import SandboxError
     from orbiter.plugin import registry
 
     found = [examine(entry) for entry in registry().entries("sandbox")]
     found.sort(key=lambda one: (one.tier or "T9", one.name))
     backends = {e.full_name: look_at(e) for e in registry().entries("backend")}
+    policies = {e.full_name: look_at_policy(e) for e in registry().entries("policy")}
     if options.json:
         sandboxes = [{**asdict(one), "holds": one.holds} for one in found]
-        findings = {name: [asdict(one) for one in each] for name, each in backends.items()}
-        print(json.dumps({"sandboxes": sandboxes, "backends": findings}, indent=2))
+        findings = {
+            kind: {name: [asdict(one) for one in each] for name, each in parts.items()}
+            for kind, parts in (("backends", backends), ("policies", policies))
+        }
+        print(json.dumps({"sandboxes": sandboxes, **findings}, indent=2))
     else:
         if found:
             _show(found)
-        for name, each in backends.items():
+        for name, each in (*backends.items(), *policies.items()):
             _show_findings(name, each)
     if not any(one.holds for one in found):
         raise SandboxError(
@@ -103,6 +107,19 @@ def look_at(entry: Entry) -> Sequence[Finding]:
     except OrbiterError as error:
         problem = Finding(what="backend", good=False, said=error.message, hint=error.hint or "")
         return (problem,)
+
+
+def look_at_policy(entry: Entry) -> Sequence[Finding]:
+    """Return what the policy of a registered name says of this machine; it is not made, since its options are a recipe's."""
+    from orbiter.errors import OrbiterError
+    from orbiter.train.backend import Finding
+
+    try:
+        return tuple(
+            getattr(entry.load(), "examine", tuple)()
+        )  # a function that makes one has none
+    except OrbiterError as error:
+        return (Finding(what="policy", good=False, said=error.message, hint=error.hint or ""),)
 
 
 def _show_findings(name: str, found: Sequence[Finding]) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from attrs import field, frozen
@@ -15,6 +15,9 @@ from orbiter.convert import show, unstructure
 from orbiter.errors import ConfigError, PolicyError, user_code
 from orbiter.jsonl.faults import fault_of_value
 from orbiter.records import Message
+
+if TYPE_CHECKING:
+    from orbiter.train.backend import Finding
 
 
 @frozen(kw_only=True)
@@ -151,6 +154,11 @@ class Policy(ABC):
         Only what measures how far a model moved asks for it; a policy that cannot tell refuses.
         """
         raise ConfigError(f"policy {self.name!r} cannot tell the log-probability of an answer")
+
+    @classmethod
+    def examine(cls) -> Sequence[Finding]:
+        """Return what ``orbiter doctor`` should say of this machine and what the policy needs of it."""
+        return ()
 
     async def aclose(self) -> None:  # noqa: B027  # optional: most policies hold nothing open
         """Release connections and memory. Called once, at the end of a run."""

@@ -5,6 +5,7 @@ import pytest
 
 from orbiter.cli import main
 from orbiter.errors import BackendError, SandboxError
+from orbiter.generate.policy import Policy
 from orbiter.plugin import plugin_manager, registry
 from orbiter.registry import Entry
 from orbiter.train.backend import Backend, Finding
@@ -85,7 +86,7 @@ def test_json(known, capsys):
     known(ToySandbox, MissingSandbox)
     assert main(["doctor", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
-    assert said["backends"] == {}
+    assert said["backends"] == said["policies"] == {}
     toy, missing = said["sandboxes"]
     assert (toy["name"], toy["tier"], toy["holds"]) == ("test/toy", "T1", True)
     assert toy["probes"] == [{"attack": "read", "held": True, "found": "PermissionError"}]
@@ -136,3 +137,29 @@ def test_what_a_backend_finds(known, capsys, monkeypatch):
         "said": "none",
         "hint": "buy one",
     }
+
+
+class Needy(Policy):
+    name = "needy"
+
+    def __init__(self, *, server):
+        """Cannot be made without its option."""
+
+    async def complete(self, requests, sampling):
+        raise NotImplementedError
+
+    @classmethod
+    def examine(cls):
+        return [Finding(what="server", good=None, said="old", hint="take a new one")]
+
+
+def test_what_a_policy_finds(known, capsys):
+    known(ToySandbox)
+    for name, made_by in (("needy", Needy), ("function", lambda: Needy(server="here"))):
+        registry()._entries["policy", "test", name] = Entry("policy", name, "test", made_by)
+    assert main(["doctor"]) == 0
+    assert "--  test/needy  server: old\n      take a new one\n" in capsys.readouterr().out
+    assert main(["doctor", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)["policies"]
+    assert [finding["what"] for finding in said["test/needy"]] == ["server"]
+    assert said["test/function"] == []

@@ -1,0 +1,227 @@
+"""The engine: one vLLM engine and the model's tokenizer, from requests to completions."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from orbiter.errors import MissingPluginError, PolicyError
+from orbiter.generate.chat_template import answer_message, render, turn_end_id
+from orbiter.generate.policy import Completion, Request, Sampling
+from orbiter_vllm.settings import EngineSettings, sampling_arguments
+
+ENVIRONMENT = {
+    # In its own process the engine begins with whatever has arrived, so what shares a step would depend on the clock.
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_LOGGING_LEVEL": "WARNING",
+}
+"""What is set before vLLM is imported, unless it is set already."""
+
+
+def import_vllm() -> Any:
+    """Return the module vllm.
+
+    Raises:
+        MissingPluginError: It is not installed, or cannot be imported on this machine.
+    """
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    try:
+        import vllm
+    except ImportError as error:
+        raise MissingPluginError(
+            f"policy 'vllm' needs vLLM, which cannot be imported: {error}",
+            hint="pip install 'orbiter-vllm[vllm]' where there is a GPU; else use the policy transformers, or openai with a server",
+        ) from error
+    return vllm
+
+
+class Engine:
+    """A model that is ready to answer.
+
+    Args:
+        settings: What it is made with.
+        logprobs: Keep the log-probability of each token.
+        template_kwargs: Passed to the chat template.
+
+    Raises:
+        PolicyError: vLLM cannot serve the model, or the tokenizer has no chat template.
+    """
+
+    def __init__(
+        self, settings: EngineSettings, *, logprobs: bool, template_kwargs: Mapping[str, Any]
+    ) -> None:
+        self.settings = settings
+        self._logprobs, self._template_kwargs = logprobs, template_kwargs
+        self._vllm = import_vllm()
+        # A fault of a request is a ValueError in older versions.
+        exceptions = getattr(self._vllm, "exceptions", None)
+        self._refusals = (ValueError, getattr(exceptions, "VLLMClientError", ValueError))
+        self._tokenizer = _open_tokenizer(settings)
+        end = turn_end_id(self._tokenizer)
+        self._end_ids = () if end is None else (end,)
+        self._adapters: dict[str, Any] = {}
+        self._calls = 0
+        self._asleep = False
+        try:
+            self._llm = self._vllm.LLM(**settings.engine_arguments())
+        except Exception as error:  # vLLM's own errors have no base in common over its versions
+            raise PolicyError(
+                f"vLLM cannot serve {settings.model!r}: {type(error).__name__}: {error}",
+                hint="orbiter doctor says what is missing; see the options of the policy and engine",
+            ) from error
+
+    def use(self, settings: EngineSettings) -> bool:
+        """Go over to other adapters; return False if that needs another engine."""
+        mine = self.settings
+        if (settings.model, settings.adapter_rank) != (mine.model, mine.adapter_rank):
+            return False
+        self.settings = settings
+        return True
+
+    def answer(
+        self, requests: Sequence[Request], sampling: Sampling, cancelled: threading.Event
+    ) -> list[Completion]:
+        """Answer each request once, in their order; what is cancelled has no answer.
+
+        Raises:
+            PolicyError: The engine failed.
+        """
+        engine = self._llm.llm_engine
+        self._calls += 1
+        completions: dict[str, Completion] = {}
+        prompts: dict[str, int] = {}
+        try:
+            self._wake()
+            # What an earlier call left in the cache changes how prompts are read, and so the last bits of what follows.
+            engine.reset_prefix_cache()
+            for index, (request, ids) in enumerate(
+                zip(requests, render(self._tokenizer, requests, self._template_kwargs))
+            ):
+                name = f"{self._calls}-{index}"
+                refusal = self._add(engine, name, request, ids, sampling)
+                if refusal is None:
+                    prompts[name] = len(ids)
+                else:
+                    completions[name] = Completion.failed(refusal)
+            while engine.has_unfinished_requests():
+                if cancelled.is_set():
+                    engine.abort_request([name for name in prompts if name not in completions])
+                    break
+                for output in engine.step():
+                    if output.finished:
+                        name = output.request_id
+                        completions[name] = self._completion(output.outputs[0], prompts[name])
+        except Exception as error:  # as above
+            raise PolicyError(f"vLLM failed: {type(error).__name__}: {error}") from error
+        lost = Completion.failed("vLLM gave no answer")
+        return [completions.get(f"{self._calls}-{index}", lost) for index in range(len(requests))]
+
+    def _add(
+        self, engine: Any, name: str, request: Request, ids: list[int] | str, sampling: Sampling
+    ) -> str | None:
+        """Give a request to the engine, or return why it cannot be answered."""
+        if isinstance(ids, str):
+            return ids
+        context = engine.model_config.max_model_len
+        if len(ids) >= context:
+            return f"prompt too long: {len(ids)} tokens, and the model's context holds {context}"
+        arguments = sampling_arguments(
+            sampling,
+            seed=request.seed,
+            limit=min(sampling.max_new_tokens, context - len(ids)),
+            end_ids=self._end_ids,
+            logprobs=self._logprobs,
+        )
+        final = self._vllm.sampling_params.RequestOutputKind.FINAL_ONLY
+        try:
+            engine.add_request(
+                name,
+                {"prompt_token_ids": ids},
+                self._vllm.SamplingParams(**arguments, output_kind=final),
+                lora_request=self._adapter(),
+            )
+        except self._refusals as error:
+            return f"vLLM refused the prompt: {error}"[:300]
+        return None
+
+    def _adapter(self) -> Any:
+        """Return vLLM's name of the adapters to answer with, or None."""
+        path = self.settings.adapter
+        if path is None:
+            return None
+        if path not in self._adapters:
+            from vllm.lora.request import LoRARequest
+
+            number = len(self._adapters) + 1
+            self._adapters[path] = LoRARequest(f"adapter-{number}", number, path)
+        return self._adapters[path]
+
+    def _completion(self, output: Any, prompt_token_count: int) -> Completion:
+        """Return what an answer of vLLM is."""
+        if output.finish_reason not in ("stop", "length"):
+            return Completion.failed(f"vLLM gave the answer up: {output.finish_reason}")
+        ids = list(output.token_ids)
+        ended = output.finish_reason == "stop" and not isinstance(output.stop_reason, str)
+        metadata = {}
+        if self._logprobs and output.logprobs is not None:
+            metadata["logprobs"] = _logprobs(ids, output.logprobs)
+        return Completion(
+            messages=(answer_message(self._tokenizer, ids[:-1] if ended else ids, output.text),),
+            finish_reason=output.finish_reason,
+            token_count=len(ids),
+            prompt_token_count=prompt_token_count,
+            metadata=metadata,
+        )
+
+    def sleep(self) -> None:
+        """Leave the GPU's memory to others; the weights wait in main memory."""
+        if self.settings.sleep and not self._asleep:
+            self._llm.sleep(level=1)
+            self._asleep = True
+
+    def _wake(self) -> None:
+        if self._asleep:
+            self._llm.wake_up()
+            self._asleep = False
+
+    def close(self) -> None:
+        """Free what the engine holds; it cannot be used again."""
+        from vllm.distributed import cleanup_dist_env_and_memory
+
+        self._llm.llm_engine.engine_core.shutdown()
+        del self._llm
+        gc.collect()
+        cleanup_dist_env_and_memory()
+
+
+def _open_tokenizer(settings: EngineSettings) -> Any:
+    from transformers import AutoTokenizer
+
+    local = Path(settings.model).is_dir()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            settings.model, trust_remote_code=settings.trust_remote_code, local_files_only=local
+        )
+    except (OSError, ValueError) as error:
+        raise PolicyError(
+            f"tokenizer of {settings.model!r} cannot be loaded: {error}",
+            hint="give a folder with config.json, safetensors weights and a tokenizer, or a hub id",
+        ) from error
+    if tokenizer.chat_template is None:
+        raise PolicyError(f"tokenizer of {settings.model!r} must have a chat template, got none")
+    return tokenizer
+
+
+def _logprobs(ids: Sequence[int], told: Sequence[Mapping[int, Any]]) -> dict[str, list[Any]]:
+    """Return tokens and their log-probabilities in nats, as the policy openai keeps them."""
+    chosen = [among[token] for token, among in zip(ids, told)]
+    return {
+        "tokens": [one.decoded_token for one in chosen],
+        "logprobs": [one.logprob for one in chosen],
+    }

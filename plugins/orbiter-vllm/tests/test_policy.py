@@ -1,0 +1,239 @@
+import asyncio
+import importlib.util
+
+import pytest
+from orbiter_vllm.doctor import examine
+from orbiter_vllm.engine import import_vllm
+from orbiter_vllm.policy import VllmPolicy
+from orbiter_vllm.settings import draw_seed
+
+from orbiter.errors import ConfigError, MissingPluginError, PolicyError
+from orbiter.generate.policy import Completion, Request, Sampling
+from orbiter.plugin import registry
+from orbiter.records import Message
+
+
+def ask(text, **more):
+    return Request(messages=(Message("user", text),), **more)
+
+
+def complete(policy, requests, sampling=Sampling(max_new_tokens=6)):  # noqa: B008
+    return asyncio.run(policy.complete(requests, sampling))
+
+
+def test_the_engine_gets_what_was_asked_for_and_nothing_else(model, vllm):
+    options = {
+        "model": str(model),
+        "tensor_parallel_size": 2,
+        "dtype": "bfloat16",
+        "gpu_memory_utilization": 0.5,
+        "max_model_len": 40,
+        "enable_prefix_caching": False,
+        "sleep_when_idle": True,
+        "engine": {"max_num_seqs": 512},
+    }
+    complete(registry().create("policy", "vllm", options), [ask("1")])
+    complete(VllmPolicy(model), [ask("1")])
+    assert vllm.made == [
+        {
+            "model": str(model),
+            "seed": 0,
+            "trust_remote_code": False,
+            "tensor_parallel_size": 2,
+            "dtype": "bfloat16",
+            "gpu_memory_utilization": 0.5,
+            "max_model_len": 40,
+            "enable_prefix_caching": False,
+            "enable_sleep_mode": True,
+            "max_num_seqs": 512,
+        },
+        {
+            "model": str(model),
+            "seed": 0,
+            "trust_remote_code": False,
+            "tensor_parallel_size": 1,
+            "dtype": "auto",
+        },
+    ]
+
+
+def test_each_request_brings_its_sampling_its_seed_and_its_room(model, vllm):
+    policy = VllmPolicy(model, max_model_len=20, logprobs=True)
+    sampling = Sampling(temperature=0.7, top_p=0.9, top_k=5, max_new_tokens=12, stop=("9",))
+    complete(policy, [ask("1", seed=7), ask("1" * 12, seed=2**70)], sampling)
+    (short, params, lora), (long, tight, _) = vllm.added
+    assert (len(short), len(long), lora) == (4, 15, None)
+    assert vars(params) == {
+        "temperature": 0.7,
+        "top_p": 0.9,
+        "top_k": 5,
+        "max_tokens": 12,
+        "seed": draw_seed(7),
+        "stop": ["9"],
+        "stop_token_ids": [1],  # the template's end of a turn
+        "logprobs": 0,
+        "output_kind": "final",
+    }
+    assert (tight.max_tokens, tight.seed) == (5, draw_seed(2**70))
+    assert 0 <= draw_seed(2**70) < 2**63
+
+
+def test_answers_come_in_order_with_tokens_reasons_and_log_probabilities(model, vllm):
+    policy = VllmPolicy(model, logprobs=True)
+    requests = [ask("copy " + "1" * n, seed=n) for n in range(30)]
+    answers = complete(policy, requests, Sampling(max_new_tokens=6, stop=("1",)))
+    assert [a.prompt_token_count for a in answers] == [n + 8 for n in range(30)]
+    assert {a.finish_reason for a in answers} == {"stop", "length"}
+    assert {a.token_count for a in answers if a.finish_reason == "length"} == {6}
+    for answer in answers:
+        told = answer.metadata["logprobs"]
+        assert len(told["tokens"]) == len(told["logprobs"]) == answer.token_count
+        assert "".join(told["tokens"]).replace("<|end|>", "").startswith(answer.messages[0].text)
+        assert "1" not in answer.messages[0].text
+    assert (
+        complete(policy, requests[::-1], Sampling(max_new_tokens=6, stop=("1",))) == answers[::-1]
+    )
+    # Before each call, what the last one left in the cache of prompts is given up.
+    assert vllm.log == ["reset", "reset"]
+
+
+def test_what_cannot_be_answered_fails_alone(model, vllm):
+    vllm.reasons = ["abort"]
+    answers = complete(VllmPolicy(model), [ask("1" * 61), ask("c:"), ask("1"), ask("py")])
+    assert answers[0].error == "prompt too long: 64 tokens, and the model's context holds 64"
+    assert answers[1] == Completion.failed("vLLM refused the prompt: a token that cannot be")
+    assert [a.error for a in answers].count("vLLM gave the answer up: abort") == 1
+    assert [a.error for a in answers].count(None) == 1
+
+
+def test_a_broken_engine_is_an_error_of_the_policy(model, vllm):
+    def broken():
+        raise RuntimeError("CUDA out of memory")
+
+    vllm.on_step = broken
+    with pytest.raises(PolicyError, match="vLLM failed: RuntimeError: CUDA out of memory"):
+        complete(VllmPolicy(model), [ask("1")])
+
+
+def test_a_model_that_cannot_be_served_says_so(model, vllm, tmp_path):
+    with pytest.raises(PolicyError, match="policy 'vllm' has no model"):
+        complete(VllmPolicy(), [ask("1")])
+    with pytest.raises(PolicyError, match=r"tokenizer of .* cannot be loaded"):
+        complete(VllmPolicy(tmp_path), [ask("1")])
+    with pytest.raises(PolicyError, match=r"vLLM cannot serve .*: TypeError: EngineArgs has no"):
+        complete(VllmPolicy(model, engine={"no_such_thing": 1}), [ask("1")])
+
+
+async def test_a_cancelled_call_ends_within_a_step(model, vllm):
+    policy = VllmPolicy(model)
+    loop = asyncio.get_running_loop()
+    call = asyncio.ensure_future(
+        policy.complete([ask(f"copy {n}", seed=n) for n in range(9)], Sampling(max_new_tokens=50))
+    )
+    steps = 0
+
+    def on_step():
+        nonlocal steps
+        steps += 1
+        if steps == 1:
+            loop.call_soon_threadsafe(call.cancel)
+            while not call.done():
+                pass
+
+    vllm.on_step = on_step
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    await policy.aclose()
+    assert steps == 1
+    assert vllm.log[0] == "reset"
+    assert vllm.log[1][0] == "abort"
+    assert vllm.log[2:] == ["shutdown", "freed"]
+
+
+async def test_an_idle_engine_sleeps_and_wakes_where_that_was_asked_for(model, vllm):
+    policy = VllmPolicy(model, sleep_when_idle=True)
+    await asyncio.gather(*(policy.complete([ask("1")], Sampling()) for _ in range(2)))
+    await policy.complete([ask("1")], Sampling())
+    await policy.aclose()
+    once = ["reset", ("sleep", 1)]
+    assert vllm.log == ["reset", *once, "wake", *once, "shutdown", "freed"]
+
+
+async def test_another_checkpoint_is_another_engine_and_adapters_are_not(model, vllm, adapter):
+    policy = VllmPolicy(model)
+    sampling = Sampling(max_new_tokens=2)
+
+    async def adapters():
+        vllm.added.clear()
+        await policy.complete([ask("1")], sampling)
+        lora = vllm.added[0][2]
+        return None if lora is None else (lora.lora_int_id, lora.lora_path)
+
+    assert await adapters() is None
+    first, second, wide = adapter(12, "first"), adapter(16, "second"), adapter(60, "wide")
+    policy.load(first)
+    assert policy.model == str(first)
+    assert await adapters() == (1, str(first))
+    policy.load(second)
+    assert await adapters() == (2, str(second))
+    policy.load(first)
+    assert await adapters() == (1, str(first))
+    policy.load(wide)
+    assert await adapters() == (1, str(wide))
+    policy.load(model)
+    assert policy.model == str(model)
+    assert await adapters() is None
+    await policy.aclose()
+    assert [made.get("max_lora_rank") for made in vllm.made] == [None, 16, 64, None]
+    assert vllm.log.count("shutdown") == vllm.log.count("freed") == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 0}, "batch_size must be"),
+        ({"tensor_parallel_size": 0}, "tensor_parallel_size must be"),
+        ({"dtype": "fp8"}, "dtype must be one of auto, float32, bfloat16, float16, got 'fp8'"),
+        ({"gpu_memory_utilization": 0}, "gpu_memory_utilization must be"),
+        ({"max_model_len": 0}, "max_model_len must be"),
+        ({"enable_prefix_caching": "no"}, "enable_prefix_caching must be true or false"),
+        ({"sleep_when_idle": 1}, "sleep_when_idle must be true or false"),
+        ({"engine": ["x"]}, "engine must be arguments of vLLM's LLM by name"),
+        ({"engine": {"dtype": "auto"}}, "engine must not hold what is an option of the policy"),
+        ({"adapter": "nowhere"}, "adapter must be a folder with an adapter_config.json"),
+    ],
+)
+def test_bad_options_are_refused(options, message, vllm):
+    with pytest.raises(ConfigError, match=message):
+        VllmPolicy("model", **options)
+
+
+@pytest.mark.parametrize("rank", [0, 513, "16", True])
+def test_adapters_of_a_rank_that_vllm_does_not_hold_are_refused(rank, adapter, vllm):
+    with pytest.raises(ConfigError, match=r"adapter_config.json: r must be between 1 and 512"):
+        VllmPolicy("model").load(adapter(rank))
+
+
+def test_a_folder_without_a_checkpoint_is_not_loaded(tmp_path, vllm):
+    with pytest.raises(ConfigError, match=r"checkpoint must be a folder with a config\.json"):
+        VllmPolicy("model").load(tmp_path)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("vllm") is not None, reason="vLLM is installed")
+def test_without_vllm_it_says_what_to_do(model):
+    for attempt in (VllmPolicy, import_vllm):
+        with pytest.raises(MissingPluginError, match="policy 'vllm' needs vLLM") as caught:
+            attempt()
+        assert "pip install 'orbiter-vllm[vllm]'" in caught.value.hint
+    (finding,) = examine()
+    assert (finding.what, finding.good, finding.said) == ("vllm", False, "not installed")
+    assert VllmPolicy.examine() == [finding]
+
+
+@pytest.mark.parametrize(("version", "good"), [("0.33.0", True), ("0.34.0", None)])
+def test_the_doctor_knows_the_version_and_the_gpu(monkeypatch, version, good):
+    monkeypatch.setattr("importlib.metadata.version", lambda name: version)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    found, gpu = examine()
+    assert (found.said, found.good) == (version, good)
+    assert (gpu.what, gpu.good, gpu.said) == ("GPU", False, "none")
