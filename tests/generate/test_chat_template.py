@@ -8,10 +8,9 @@ from orbiter.records import Message
 class Characters:
     """A tokenizer of characters whose template writes words and a bar after each turn."""
 
-    added_tokens_decoder = {ord("|"): SimpleNamespace(special=True)}
-
     def __init__(self):
         self.rendered = []
+        self.added_tokens_decoder = {ord("|"): SimpleNamespace(special=True)}
 
     def __call__(self, text, add_special_tokens):
         return {"input_ids": [ord(c) for c in text]}
