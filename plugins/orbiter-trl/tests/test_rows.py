@@ -10,6 +10,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import SFTConfig, SFTTrainer
 
 from orbiter.errors import RecordError
+from orbiter.generate.multi_turn import MultiTurn
+from orbiter.generate.pipeline import SynthesisConfig
+from orbiter.generate.scripted import ScriptedPolicy
 from orbiter.records import Message, Trajectory
 
 
@@ -176,3 +179,18 @@ def test_turns_that_the_prompt_shows_carry_no_loss(tokenizer):
     assert shown.labels[: len(shown.ids) // 2] == [IGNORED] * (len(shown.ids) // 2)
     with pytest.raises(RecordError, match="must hold an assistant turn"):
         tokenised([attrs.evolve(talk("u1", "a1", "u2"), prompt_size=3)], tokenizer)
+
+
+async def test_a_conversation_with_a_simulated_user_carries_loss_on_the_policy_s_turns(tokenizer):
+    said, asked = iter(["11", "12", "13"]), iter(["21", "22"])
+    engine = MultiTurn(
+        policy=ScriptedPolicy(answers=lambda _: next(said)),
+        simulator=ScriptedPolicy(answers=lambda _: next(asked)),
+        verifier="exact",
+    )
+    source = [{"question": "10", "answer": "13"}]
+    rows = await engine.synthesise(source, SynthesisConfig(target_size=1))
+    assert [m.text for m in rows[0].messages] == ["10", "11", "21", "12", "22", "13"]
+    (row,) = tokenised(rows, tokenizer).rows
+    spoken = tokenizer.decode([t for t in row.labels if t != IGNORED], skip_special_tokens=True)
+    assert spoken.replace(" ", "") == "111213"
