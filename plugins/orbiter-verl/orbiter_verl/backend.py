@@ -230,6 +230,7 @@ class VerlBackend(Backend):
             checkpoint=folder.checkpoint,
             metrics=_final(watch),
             token_count=tally.token_count,
+            sample_count=tally.sample_count,
             seconds=tally.seconds,
             alarms=tuple(alarms),
         )

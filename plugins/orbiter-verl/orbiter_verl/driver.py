@@ -188,6 +188,7 @@ def _run(config: Any) -> None:
     from verl.trainer.ppo.utils import need_critic, need_reference_policy
     from verl.utils.config import validate_config
 
+    _keep_the_present_folder_off_the_workers_path()
     try:
         config = migrate_legacy_reward_impl(config)
         try:
@@ -202,6 +203,17 @@ def _run(config: Any) -> None:
     finally:
         ray.shutdown()
         _remove_the_clusters_folder()
+
+
+def _keep_the_present_folder_off_the_workers_path() -> None:
+    """Have Ray tell its workers nothing of the driver's folder, which it would put before all libraries on their path.
+
+    ray/_private/worker.py, connect, leaves it out only where the job brings a folder of its own, in which the workers would then be; they
+    are to stay in the present one, where a reward may have its files.
+    """
+    from ray.job_config import JobConfig
+
+    JobConfig._runtime_env_has_working_dir = lambda _: True
 
 
 def _remove_the_clusters_folder() -> None:

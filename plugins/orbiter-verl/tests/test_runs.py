@@ -1,6 +1,7 @@
-"""verl itself, on Ray: a GRPO training that keeps the contract, and a PPO training that breaks and then goes on."""
+"""verl itself, on Ray: GRPO through VeRLTrainer, which keeps the contract, and the recipe of RLHF, whose PPO breaks and then goes on."""
 
 import asyncio
+import contextlib
 import itertools
 import os
 import signal
@@ -24,7 +25,11 @@ from orbiter_verl.process import WorkerTraceback
 from orbiter_verl.samples import Sample, SampleReader
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from orbiter.cli import main
 from orbiter.errors import BackendError, UserCodeError
+from orbiter.flywheel import Flywheel, load_recipe
+from orbiter.flywheel.stages import training
+from orbiter.ledger import RunIndex
 from orbiter.records import Message, Task
 from orbiter.testing import check_backend
 from orbiter.train import RewardSpec, TrainResult, VeRLConfig, VeRLTrainer
@@ -35,12 +40,35 @@ from orbiter.train.config import TrainConfig
 LETTERS = "abcdefgh"
 TASKS = [Task("toy", f"toy:{c}", (Message("user", f"say {c}:"),), answer=c) for c in LETTERS]
 GROUP = 4
+RECIPE = Path(__file__).parents[3] / "examples" / "recipes" / "rlhf.yaml"
+SMALL = (
+    "model.hidden_size=32", "model.layers=1", "model.heads=2", "environment.length=3", "verify.workers=0",
+    "teach.max_steps=50", "teach.batch_size=32", "teach.learning_rate=1e-2", "teach.warmup_steps=5",
+    "generate.tasks=16", "generate.samples=4", "evaluate.tasks=16", "evaluate.audit=20",
+    "stages.reward.train.max_steps=2", "stages.reward.train.batch_size=16",
+    "stages.ppo.train.max_steps=12", "stages.ppo.train.batch_size=8", "stages.ppo.train.learning_rate=1e-2",
+    "stages.ppo.train.save_every=2", "stages.ppo.train.log_every=1",
+    "stages.ppo.train.lr_scheduler=null", "stages.ppo.train.warmup_steps=0", "stages.ppo.train.weight_decay=0", "stages.ppo.train.adam_beta2=0.999",
+    "stages.ppo.train.options.kl_coef=0.05", "stages.ppo.train.options.kl_target=0.02", "stages.ppo.train.options.kl_horizon=100",
+    "stages.ppo.train.options.group_size=2", "stages.ppo.train.options.critic_learning_rate=null", "stages.ppo.train.options.max_response_length=8",
+    "stages.ppo.train.options.device=cpu",
+)  # fmt: skip
+"""The recipe on a model of one layer that sorts three digits."""
 
 pytestmark = pytest.mark.timeout(1200)  # seconds; a cluster starts slowly on a machine that is busy
 
 
 def share_of_a(output):
     return output.count("a") / max(1, len(output))
+
+
+def share_of_1(output):
+    return output.count("1") / max(1, len(output))
+
+
+def on_the_path(output):
+    """Say whether a worker would take a file of the present folder for a library."""
+    return float(os.getcwd() in sys.path or "" in sys.path)
 
 
 def picky(output, task):
@@ -87,7 +115,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def grpo(nano, data, tmp_path_factory) -> Run:
-    """Return the first of the two trainings by which the backend is held to its contract."""
+    """Return the first of the two trainings by which the backend is held to its contract; it is VeRLTrainer's."""
     job = TrainJob(
         algorithm="grpo",
         model=str(nano),
@@ -95,25 +123,45 @@ def grpo(nano, data, tmp_path_factory) -> Run:
         eval_data=data,
         output_dir=tmp_path_factory.mktemp("grpo"),
         config=TrainConfig(max_steps=12, batch_size=4, learning_rate=2e-2, log_every=1, eval_every=6, seed=1),
-        rewards=(RewardSpec(name="a", fn=share_of_a), RewardSpec(name="picky", weight=0.5, fn=picky)),
+        rewards=(
+            RewardSpec(name="a", fn=share_of_a),
+            RewardSpec(name="picky", weight=0.5, fn=picky),
+            RewardSpec(name="on_the_path", weight=0, fn=on_the_path),
+        ),
         options={"group_size": GROUP, "max_prompt_length": 16, "max_response_length": 8, "device": "cpu"},
     )  # fmt: skip
     runs = []
 
-    class Watched(VerlBackend):
+    class Trained(VerlBackend):
+        """Trains in one folder as VeRLTrainer has it, and elsewhere as it is: the same weights are then the same for both."""
+
         def train(self, job):
+            if job.output_dir.name != "first":
+                return super().train(job)
             seen = []
 
-            def on_metrics(step, metrics):
-                seen.append(step)
-                if job.on_metrics is not None:
-                    job.on_metrics(step, metrics)
+            class Watched(VeRLTrainer):
+                def _announce(self, step, metrics):
+                    seen.append(step)
+                    if job.on_metrics is not None:
+                        job.on_metrics(step, metrics)
 
-            result = super().train(attrs.evolve(job, on_metrics=on_metrics))
-            runs.append(Run(job, result, seen))
-            return result
+            trainer = Watched(
+                VeRLConfig(**attrs.asdict(job.config, recurse=False)),
+                rewards=job.rewards,
+                model=job.model,
+                dataset=job.data,
+                eval_data=job.eval_data,
+                output_dir=job.output_dir,
+                options=job.options,
+            )
+            metrics = asyncio.run(trainer.train())
+            assert metrics == trainer.result.metrics
+            runs.append(Run(attrs.evolve(trainer._job, on_metrics=None), trainer.result, seen))
+            return trainer.result
 
-    check_backend(Watched, job)
+    with contextlib.chdir(tmp_path_factory.mktemp("present")):
+        check_backend(Trained, job)
     return runs[0]
 
 
@@ -174,6 +222,9 @@ class TestGrpo:
             assert row["reward"] == pytest.approx(np.mean([s.score for s in scored]))
             assert row["rewards/a"] == pytest.approx(np.mean([s.rewards["a"] for group in grpo.samples(row["step"]) for s in group]))  # fmt: skip
 
+    def test_a_file_of_the_present_folder_is_no_library_to_a_worker(self, grpo):
+        assert {row["rewards/on_the_path"] for row in grpo.rows} == {0}
+
     def test_metrics_come_in_order_and_are_told(self, grpo):
         steps = [row["step"] for row in grpo.rows]
         assert steps == grpo.seen == list(range(1, 13))
@@ -184,6 +235,7 @@ class TestGrpo:
             for n in steps
         ]
         assert grpo.result.token_count == sum(counts) == grpo.rows[-1]["token_count"]
+        assert grpo.result.sample_count == 12 * 4 * GROUP
 
     def test_the_rollout_and_the_training_agree(self, grpo):
         assert max(row["training/rollout_probs_diff_max"] for row in grpo.rows) < 1e-5
@@ -218,59 +270,96 @@ class TestGrpo:
 
 
 @pytest.fixture(scope="module")
-def ppo(nano, data, tmp_path_factory):
-    """Return a PPO training through VeRLTrainer that broke after step 4, the error, and the same after it went on."""
-    folder = tmp_path_factory.mktemp("ppo")
-    flag, seen = str(folder / "broken"), []
+def rlhf(tmp_path_factory):
+    """Return the job of PPO in a run of the recipe that broke after its step 4, the error, and the result of the run, which then went on."""
+    folder = tmp_path_factory.mktemp("rlhf")
+    flag, seen, jobs, results = str(folder / "broken"), [], [], []
 
     def moody(output):
         if os.path.exists(flag):
             raise ZeroDivisionError("the reward broke")
-        return share_of_a(output)
+        return share_of_1(output)
 
-    config = VeRLConfig(
-        algorithm="ppo", max_steps=12, batch_size=8, learning_rate=1e-2, kl_coef=0.05, group_size=2, save_every=2, log_every=1, seed=3,
-    )  # fmt: skip
-    options = {
-        "kl_target": 0.02,
-        "kl_horizon": 100,
-        "max_prompt_length": 16,
-        "max_response_length": 8,
-        "device": "cpu",
-    }
+    def rewards_of(wheel, turn, rewards_of=training.rewards_of):
+        # A recipe names verifiers, whose errors are verdicts; this one is to raise, and to be easy to learn.
+        return (*rewards_of(wheel, turn), RewardSpec(name="moody", weight=20, fn=moody))
 
-    class Watched(VeRLTrainer):
-        def _announce(self, step, metrics):
+    def train(self, job, train=VerlBackend.train):
+        def on_metrics(step, metrics):
             seen.append(step)
-            if step == 4 and not os.path.exists(flag) and len(seen) == 4:
+            job.on_metrics(step, metrics)
+            if step == 4 and len(seen) == 4:
                 Path(flag).touch()
 
-    def trainer():
-        return Watched(
-            config, rewards=[RewardSpec(name="a", fn=moody)], model=nano, dataset=data, output_dir=folder / "out", options=options
-        )  # fmt: skip
+        jobs.append(attrs.evolve(job, on_metrics=None))
+        results.append(train(self, attrs.evolve(job, on_metrics=on_metrics)))
+        return results[-1]
 
-    with pytest.raises(UserCodeError) as caught:
-        asyncio.run(trainer().train())
-    os.remove(flag)
-    second = trainer()
-    metrics = asyncio.run(second.train())
-    assert metrics == second.result.metrics
-    job = attrs.evolve(second._job, on_metrics=None)
-    return Run(job, second.result, seen), caught.value
+    def turn():
+        recipe = load_recipe(RECIPE, SMALL)
+        return Flywheel(recipe, runs_dir=folder, base_dir=RECIPE.parent).run()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "rewards_of", rewards_of)
+        patch.setattr(VerlBackend, "train", train)
+        with pytest.raises(UserCodeError) as caught:
+            turn()
+        os.remove(flag)
+        run = turn()
+    return Run(jobs[-1], results[-1], seen), caught.value, run
+
+
+@pytest.fixture(scope="module")
+def ppo(rlhf):
+    """Return the training with PPO, and the error that it ended with at first."""
+    return rlhf[:2]
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("verl-ppo")
+class TestRlhf:
+    def test_the_recipe_runs_through_its_three_stages(self, rlhf):
+        run = rlhf[2]
+        assert run.stopped is None
+        assert [(row["round"], row.get("name", "")) for row in run.rounds] == [
+            (0, ""),
+            (1, "reward"),
+            (2, "ppo"),
+        ]
+        last = run.rounds[-1]
+        assert (last["steps"], last["held_out_valid"]) == (12, 16)
+        assert last["spent"]["samples"] == rlhf[0].result.sample_count == 12 * 8 * 2
+
+    def test_its_checkpoint_leads_back_to_the_model_that_rewarded_it(self, rlhf, capsys):
+        run = rlhf[2]
+        with RunIndex(run.path) as index:
+            made = {checkpoint.path: checkpoint.base for checkpoint in index.checkpoints()}
+        assert made["checkpoints/round-2/checkpoint"] == "checkpoints/round-0/checkpoint"
+        assert main(["explain", str(run.path), "checkpoints/round-2"]) == 0
+        assert "  rewarded by  checkpoints/round-1/checkpoint\n" in capsys.readouterr().out
+
+    def test_the_trained_reward_model_scored_every_answer(self, ppo):
+        samples = [s for row in ppo[0].rows for group in ppo[0].samples(row["step"]) for s in group]
+        assert len({s.rewards["reward"] for s in samples}) > 10
+        for sample in samples:
+            expected = sample.rewards["reward"] + 20 * sample.rewards["moody"]
+            assert sample.score == pytest.approx(expected, abs=1e-6)
+
+    def test_nothing_is_warned_of(self, ppo):
+        assert ppo[0].result.alarms == ()
 
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("verl-ppo")
 class TestPpo:
     def test_the_reward_rises(self, ppo):
-        rewards = [row["reward"] for row in ppo[0].rows]
+        rewards = [row["rewards/moody"] for row in ppo[0].rows]
         assert np.mean(rewards[-3:]) > np.mean(rewards[:3]) + 0.25
 
     def test_a_reward_that_breaks_is_named_with_its_own_traceback(self, ppo):
         error = ppo[1]
         assert error.message.startswith(
-            "no answer of several batches could be scored: a: raised ZeroDivisionError ("
+            "no answer of several batches could be scored: moody: raised ZeroDivisionError ("
         )
         assert isinstance(error.__cause__, WorkerTraceback)
         assert "in moody" in str(error.__cause__)
