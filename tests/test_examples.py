@@ -1,6 +1,7 @@
 """Every example runs as it stands, without a warning, and prints what it promises."""
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -142,14 +143,13 @@ def test_ones_own_parts_keep_their_contracts(parts):
 
 
 @pytest.mark.slow
-def test_the_example_of_self_play_teaches_and_measures(tmp_path):
+def test_the_example_of_self_play_teaches_and_measures(tmp_path, monkeypatch, capsys):
+    # In this process, which has loaded torch.
     script = EXAMPLES / "self_play" / "kuhn_grading.py"
-    sizes = ["--seeds", "1", "--games", "100", "--steps", "4"]
-    done = subprocess.run(
-        [sys.executable, str(script), *sizes], cwd=tmp_path, capture_output=True, text=True, timeout=300
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    table = [line.split() for line in done.stdout.splitlines()]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [str(script), *"--seeds 1 --games 100 --steps 4".split()])
+    runpy.run_path(str(script), run_name="__main__")
+    table = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert [row[1] for row in table[1:3]] == ["winners", "graded"]
     assert all(0 < float(row[3]) < 3 and 0 <= float(row[7]) <= 1 for row in table[1:3])
     assert table[5:7] == [
