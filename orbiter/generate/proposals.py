@@ -119,7 +119,7 @@ def sorted_out(rows: Sequence[Trajectory]) -> tuple[list[Trajectory], Counter[st
 
 
 def kept_form(row: Trajectory) -> Trajectory:
-    """Return the row as it is kept: with the document as its answer, if it has one."""
+    """Return the row as it is kept: with the document as its answer, if it has one, and under the id of the attempt, which leads back to it."""
     document = row.metadata.get(DOCUMENT)
     if not isinstance(document, str):
         return row
@@ -127,7 +127,8 @@ def kept_form(row: Trajectory) -> Trajectory:
     metadata = {key: value for key, value in row.metadata.items() if key != DOCUMENT}
     metadata["round_trip"] = "\n".join(turn.text for turn in turns)
     messages = (*row.prompt, Message("assistant", document))
-    return attrs.evolve(row, messages=messages, metadata=metadata)
+    extra = {**row.extra, "id": row.id}
+    return attrs.evolve(row, messages=messages, metadata=metadata, extra=extra)
 
 
 def said(completion: Completion) -> str | None:

@@ -195,6 +195,21 @@ def test_tokens_of_writers_and_of_what_was_dropped_are_spent_too(whole):
     assert answers + 48 <= spent == sum(line.get("token_count", 0) for line in lines(whole, "round-2-proposed.jsonl")) + answers  # fmt: skip
 
 
+def test_a_document_leads_back_to_the_answer_that_tested_its_instruction(wheel, capsys):
+    lax = 'stages.back.verifier={name: "mine.py:Lax"}'
+    result = wheel(BACK, lax, "policy.accuracy=0.0", "evaluate.tasks=0").run()
+    kept = lines(result, "round-1-kept.jsonl")
+    assert len(kept) > 5
+    with History.open(result.path) as ledger:
+        attempts = {a.trajectory.id: a.trajectory for a in ledger.attempts(1, "synthesised")}
+    for row in kept:
+        attempt = attempts[row["id"]]
+        assert row["messages"][-1]["content"] == attempt.metadata["document"] != attempt.answer
+        assert row["metadata"]["round_trip"] == attempt.answer
+    assert main(["explain", str(result.path), kept[0]["id"]]) == 0
+    assert "data/round-1-kept.jsonl" in capsys.readouterr().out
+
+
 def test_rows_say_where_they_come_from(whole):
     evolved = rows(whole, 2)
     assert {row.metadata["lineage"]["depth"] for row in evolved} == {1, 2}
