@@ -18,8 +18,9 @@ from orbiter.flywheel import odds, stages
 from orbiter.flywheel.account import newest_model
 from orbiter.flywheel.demonstrations import demonstrations
 from orbiter.flywheel.flywheel import Flywheel
-from orbiter.flywheel.recipe import Recipe, Turn
+from orbiter.flywheel.recipe import TEACH, Recipe, Turn
 from orbiter.flywheel.sections import Train
+from orbiter.flywheel.stages.datasets import own_rounds, sources_of
 from orbiter.generate.policy import Completion, Request, ask_all
 from orbiter.ledger import History
 from orbiter.records import Outcome, Task, Trajectory, Verdict
@@ -187,8 +188,7 @@ def expected_kept(wheel: Flywheel, pass_rate: float) -> float:
 def _train_seconds(wheel: Flywheel, model: str) -> float | None:
     """Return the seconds that all training stages will take, from a few timed steps on demonstrations; None if one trains on something else."""
     recipe = wheel.recipe
-    trained = [turn.stage for turn in recipe.turns if turn.stage.train is not None]
-    specs = [stage.train for stage in trained if stage.train is not None]
+    specs = [turn.stage.train for turn in recipe.turns if turn.stage.train is not None]
     spec = next(iter(specs), recipe.teach)
     if spec is None:
         return None
@@ -226,9 +226,27 @@ def _train_seconds(wheel: Flywheel, model: str) -> float | None:
         total += fixed + step * (
             recipe.teach.max_steps or _steps(recipe.teach, recipe.teach.demonstrations)
         )
-    for stage, train in zip(trained, specs, strict=True):
-        rows = (stage.generate or recipe.generate).tasks * stage.curate.max_per_task
-        total += fixed + step * (train.max_steps or _steps(train, rows))
+    for turn in recipe.turns:
+        if (train := turn.stage.train) is not None:
+            total += fixed + step * (train.max_steps or _steps(train, _most_rows(wheel, turn)))
+    return total
+
+
+def _most_rows(wheel: Flywheel, turn: Turn) -> int:
+    """Return how many rows a round trains on if every round keeps all that it may."""
+    recipe, total = wheel.recipe, 0
+    for source in sources_of(recipe, turn.name):
+        if source == TEACH:
+            total += 0 if recipe.teach is None else recipe.teach.demonstrations
+        elif source.endswith(".jsonl"):
+            total += (wheel.base_dir / source).read_bytes().count(b"\n")
+        else:
+            stage = recipe.graph[source]
+            rounds = own_rounds(turn) if source == turn.name else range(stage.rounds)
+            asked = stage.generate or stage.synthesise
+            kept = 0 if asked is None else asked.tasks * stage.curate.max_per_task
+            shown = 0 if stage.demonstrate is None else stage.demonstrate.count
+            total += len(rounds) * (kept + shown)
     return total
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from orbiter.cli import main
 from orbiter.errors import PolicyError, UserCodeError
-from orbiter.flywheel import Flywheel, load_recipe, odds
+from orbiter.flywheel import Flywheel, load_recipe, odds, probe
 from orbiter.flywheel.probe import estimate, expected_kept, probing, sample
 from orbiter.records import Outcome
 
@@ -22,7 +22,10 @@ verify: {workers: 0}
 """
 PARTS = """
 import asyncio
+from pathlib import Path
 from orbiter.generate.policy import Completion, Policy
+from orbiter.records import Trajectory
+from orbiter.train.backend import Backend
 
 class Waiting(Policy):
     name, concurrency = "waiting", 5
@@ -33,6 +36,13 @@ class Waiting(Policy):
         await asyncio.sleep(0)
         self.open -= 1
         return [Completion.of(request.task_id) for request in requests]
+
+class Ticking(Backend):
+    name, algorithms = "ticking", {"sft": Trajectory}
+    def check(self, job): pass
+    def train(self, job):
+        clock = Path(__file__).with_name("clock")
+        clock.write_text(str(int(clock.read_text()) + job.config.max_steps))
 
 class Bad(Policy):
     name, batch_size = "bad", 4
@@ -96,6 +106,16 @@ def test_the_estimate_agrees_with_the_run(wheel):
         assert row["kept"] == pytest.approx(
             50 * odds.expected_survivors(found.pass_rate, samples=4, cap=1), rel=0.25
         )
+
+
+def test_a_training_takes_as_long_as_all_the_rows_it_is_given(wheel, tmp_path, monkeypatch):
+    """A step of the backend is a tick of the clock, and so is the start of a training."""
+    (tmp_path / "clock").write_text("0")
+    monkeypatch.setattr(probe, "perf_counter", lambda: int((tmp_path / "clock").read_text()))
+    train = 'train: {backend: "parts.py:Ticking", batch_size: 10}'
+    text = RECIPE + f"model: {{id: some-model}}\n{train}\n"
+    assert estimate(wheel(text=text), tasks=4).train_s == 3 + 10 + 20 + 30
+    assert estimate(wheel("curate.rounds=1", text=text), tasks=4).train_s == 3 + 3 * 10
 
 
 def test_expected_rows_grow_with_the_pass_rate_up_to_the_cap(wheel):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from orbiter.errors import ConfigError
 from orbiter.flywheel.recipe import TASK, TEACH
 from orbiter.flywheel.sections import Component
-from orbiter.flywheel.stages.datasets import PREFERENCES, default_sources
+from orbiter.flywheel.stages.datasets import PREFERENCES, sources_of
 from orbiter.flywheel.stages.synthesising import close, make_engine
 from orbiter.flywheel.stages.training import REWARD_MODEL, make_backend, scores
 from orbiter.generate.constitution import Constitution
@@ -124,7 +124,7 @@ def _check_training(wheel: Flywheel, name: str, stage: Stage, train: Train) -> N
             f"{f'{place}.' if recipe.stages else ''}curate.keep must be 'survivors' for {train.algorithm!r}, "
             "which trains on what a round makes, got 'none'"
         )
-    sources = list(stage.data) or default_sources(recipe, name)
+    sources = sources_of(recipe, name)
     if record is not Trajectory:
         sources = [source for source in sources if source != TEACH]
     if not sources:

@@ -12,9 +12,9 @@ from orbiter.curate.survivors import survivors
 from orbiter.flywheel.demonstrations import answers_to
 from orbiter.flywheel.stages.datasets import (
     PREFERENCES,
-    default_sources,
     kept_path,
     preference_path,
+    sources_of,
     write_preference_set,
     write_training_set,
 )
@@ -88,8 +88,7 @@ def _wanted(wheel: Flywheel, turn: Turn) -> set[type]:
     return {
         record_of(wheel, stage.train)
         for name, stage in recipe.graph.items()
-        if stage.train is not None
-        and turn.name in (list(stage.data) or default_sources(recipe, name))
+        if stage.train is not None and turn.name in sources_of(recipe, name)
     }
 
 

@@ -56,10 +56,8 @@ class Part:
 
 def parts_of(wheel: Flywheel, turn: Turn, record: type) -> list[Part]:
     """Return the files that a round trains on, in the order of their sources."""
-    stage = turn.stage
-    names = list(stage.data) or default_sources(wheel.recipe, turn.name)
     parts = []
-    for name in names:
+    for name in sources_of(wheel.recipe, turn.name):
         if name.endswith(".jsonl"):
             parts.append(Part(source=name, path=wheel.base_dir / name, round=None))
             continue
@@ -67,6 +65,11 @@ def parts_of(wheel: Flywheel, turn: Turn, record: type) -> list[Part]:
             place = kept_path(number) if record is Trajectory else _preferences(number, record)
             parts.append(Part(source=name, path=wheel.place(place), round=number))
     return parts
+
+
+def sources_of(recipe: Recipe, name: str) -> list[str]:
+    """Return what a stage trains on: what it names, or by default what :func:`default_sources` says."""
+    return list(recipe.graph[name].data) or default_sources(recipe, name)
 
 
 def default_sources(recipe: Recipe, name: str) -> list[str]:
@@ -83,14 +86,19 @@ def _rounds_of(wheel: Flywheel, turn: Turn, name: str) -> list[int]:
     if name == TEACH:
         return [0]
     if name == turn.name:
-        window = turn.stage.curate.rounds
-        first = turn.first if window is None else max(turn.first, turn.number - window + 1)
-        return list(range(first, turn.number + 1))
+        return list(own_rounds(turn))
     return [
         other.number
         for other in wheel.recipe.turns
         if other.name == name and wheel.done(other.number, "round") is not None
     ]
+
+
+def own_rounds(turn: Turn) -> range:
+    """Return the rounds of its own stage that a round trains on: the last ones, as many as the stage keeps."""
+    window = turn.stage.curate.rounds
+    first = turn.first if window is None else max(turn.first, turn.number - window + 1)
+    return range(first, turn.number + 1)
 
 
 def _preferences(number: int, record: type) -> str:
