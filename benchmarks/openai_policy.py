@@ -290,7 +290,7 @@ def rates(mock: Mock, options: argparse.Namespace) -> None:
 
 
 def in_flight(mock: Mock, options: argparse.Namespace) -> None:
-    """Print which share of the slots the server sees filled."""
+    """Print which share of the slots the server sees filled, and how many a bare client fills in the same minute."""
     environment = Addition(digits=9)
     with (
         VerifierPool(ExactVerifier(), workers=1) as pool,
@@ -300,22 +300,32 @@ def in_flight(mock: Mock, options: argparse.Namespace) -> None:
             mean_s = max(0.05, concurrency / 512)
             count = max(8 * concurrency, round(5 * concurrency / mean_s))
             tasks = [environment.task(index, seed=0) for index in range(count)]
-            mock.begin(mean_s, 0.5)
             folder = Path(root) / f"run-{concurrency}"
-            asyncio.run(orbiter(mock.url, tasks, concurrency, pool=pool, folder=folder))
-            began, ended, _ = mock.seen()
-            # Sorted ends go with sorted beginnings: what overlaps a span on the whole is the same.
-            # From the end of the first answer of each slot until there is nothing more to be asked.
-            low, high = began[min(len(began) - 1, 2 * concurrency)], began[-1]
-            open_s = sum(
-                max(0.0, min(end, high) - max(start, low))
-                for start, end in zip(sorted(began), sorted(ended))
-            )
-            mean = open_s / (high - low)
+            ways = {
+                "orbiter": lambda: orbiter(mock.url, tasks, concurrency, pool=pool, folder=folder),  # noqa: B023  # run at once
+                "bare": lambda: bare(mock.url, tasks, concurrency),  # noqa: B023
+            }
+            found = []
+            for name, way in ways.items():
+                mock.begin(mean_s, 0.5)
+                asyncio.run(way())
+                share, rate = filled(*mock.seen()[:2], concurrency)
+                found.append(f"{name} {share:.1%} ({rate:.0f} requests/s)")
             print(
-                f"{concurrency:5} in flight, mean latency {1e3 * mean_s:.0f} ms: {mean:.1f} open on the mean, "
-                f"{mean / concurrency:.1%}; {count / (ended[-1] - began[0]):.0f} requests/s"
+                f"{concurrency:5} in flight, mean latency {1e3 * mean_s:4.0f} ms: {', '.join(found)}"
             )
+
+
+def filled(began: list[float], ended: list[float], concurrency: int) -> tuple[float, float]:
+    """Return the mean share of the slots that were filled between ramp-up and tail, and the requests per second."""
+    # From when each slot has had an answer, until there is nothing more to be asked.
+    low, high = began[min(len(began) - 1, 2 * concurrency)], began[-1]
+    # Sorted ends go with sorted beginnings: what overlaps a span on the whole is the same.
+    open_s = sum(
+        max(0.0, min(end, high) - max(start, low))
+        for start, end in zip(sorted(began), sorted(ended))
+    )
+    return open_s / (high - low) / concurrency, len(began) / (max(ended) - began[0])
 
 
 RECIPE = """\

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orbiter.cli.stopping import terminable
 from orbiter.cli.yield_command import add_runs_argument
 
 if TYPE_CHECKING:
@@ -72,14 +73,15 @@ def main(options: argparse.Namespace) -> int:
             why = f"  ({one_line(course.stopped)})" if course.stopped else ""
             print(f"{course.recipe} seed {course.seed}: {rates}{why}", flush=True)
 
-    courses = compare(
-        recipes,
-        seeds=range(1, options.seeds + 1),
-        budget=budget,
-        runs_dir=options.runs,
-        base_dirs=[path.parent for path in options.recipes],
-        on_course=tell,
-    )
+    with terminable():
+        courses = compare(
+            recipes,
+            seeds=range(1, options.seeds + 1),
+            budget=budget,
+            runs_dir=options.runs,
+            base_dirs=[path.parent for path in options.recipes],
+            on_course=tell,
+        )
     found = standings(courses, target=options.target)
     if options.json:
         print(json.dumps(to_json(found, target=options.target, budget=budget), indent=2))

@@ -40,7 +40,7 @@ def _one_at_a_time(
     method: Callable[Concatenate[Ledger, P], T],
 ) -> Callable[Concatenate[Ledger, P], T]:
     @functools.wraps(method)
-    def locked(self: Ledger, *args: P.args, **kwargs: P.kwargs) -> T:
+    def locked(self: Ledger, /, *args: P.args, **kwargs: P.kwargs) -> T:
         with self._writing:
             return method(self, *args, **kwargs)
 
