@@ -11,7 +11,7 @@ from attrs import define, field
 from orbiter.checks import check_whole_number
 from orbiter.errors import ConfigError
 from orbiter.generate.engine import PolicySynthesiser, make_policy
-from orbiter.generate.policy import Completion, Policy
+from orbiter.generate.policy import Completion, Policy, total_cost
 from orbiter.generate.proposals import Dropped, Proposal, Proposed, said, why_nothing
 from orbiter.records import Message, Task
 from orbiter.similarity import jaccard, shingles
@@ -66,7 +66,7 @@ class _Talk:
     number: int
     persona: str
     turns: list[Message] = field(factory=list)
-    token_count: int = 0
+    answers: list[Completion] = field(factory=list)
     finish_reason: str = "stop"
     model: str | None = None
     ended: str | None = None
@@ -149,7 +149,7 @@ class MultiTurn(PolicySynthesiser):
             for talk in talks
         ]
         for talk, answer in zip(talks, await self.ask(asked)):
-            talk.token_count += answer.token_count
+            talk.answers.append(answer)
             talk.model = answer.model or talk.model
             whole = answer.finish_reason == "stop" and answer.error is None
             talk.turns += answer.messages
@@ -217,7 +217,8 @@ def _completed(talk: _Talk) -> Completion:
     return Completion(
         messages=tuple(talk.turns),
         finish_reason=talk.finish_reason,
-        token_count=talk.token_count,
+        token_count=sum(answer.token_count for answer in talk.answers),
+        cost=total_cost(talk.answers),
         model=talk.model,
         metadata={"persona": talk.persona, "end": talk.ended},
     )

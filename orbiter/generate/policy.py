@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,6 +105,13 @@ class Completion:
     def failed(cls, error: str) -> Completion:
         """Return a completion that holds no answer, because of ``error``."""
         return cls(finish_reason="error", error=error)
+
+
+def total_cost(completions: Iterable[Completion]) -> float | None:
+    """Return what completions cost together; None if that is unknown of one of them."""
+    costs = [completion.cost for completion in completions]
+    known = [cost for cost in costs if cost is not None]
+    return math.fsum(known) if len(known) == len(costs) else None
 
 
 class Policy(ABC):

@@ -11,7 +11,7 @@ from attrs import define, field
 
 from orbiter.checks import check_whole_number
 from orbiter.generate.constitution import Constitution, Principle
-from orbiter.generate.policy import Completion, Policy, Request, Sampling, ask
+from orbiter.generate.policy import Completion, Policy, Request, Sampling, ask, total_cost
 from orbiter.records import Message
 from orbiter.tasks.streams import item_seed
 
@@ -33,7 +33,7 @@ class _Chain:
     first: Completion
     said: tuple[Message, ...]
     steps: list[dict[str, str]] = field(factory=list)
-    token_count: int = 0
+    completions: list[Completion] = field(factory=list)
     error: str | None = None
 
     @property
@@ -89,7 +89,7 @@ class RevisingPolicy(Policy):
         """Answer each request, and revise the answer."""
         first = await ask(self.policy, requests, sampling)
         chains = [
-            _Chain(request, completion, completion.messages, token_count=completion.token_count)
+            _Chain(request, completion, completion.messages, completions=[completion])
             for request, completion in zip(requests, first)
         ]
         open_chains = [chain for chain in chains if _can_be_revised(chain.first)]
@@ -138,7 +138,7 @@ class RevisingPolicy(Policy):
                 chains[start:],
                 await ask(self.critic, requests[start : start + size], self.sampling),
             ):
-                chain.token_count += completion.token_count
+                chain.completions.append(completion)
                 text = completion.messages[-1].text.strip() if completion.messages else ""
                 if completion.finish_reason != "stop" or not text:
                     why = completion.error or ("it was cut off" if text else "nothing was said")
@@ -164,14 +164,14 @@ def _step(
 
 
 def _completed(chain: _Chain) -> Completion:
-    if chain.error is not None:
-        return attrs.evolve(Completion.failed(chain.error), token_count=chain.token_count)
-    if not chain.steps:
+    if not chain.steps and chain.error is None:
         return chain.first
+    spent: dict[str, Any] = {
+        "token_count": sum(completion.token_count for completion in chain.completions),
+        "cost": total_cost(chain.completions),
+    }
+    if chain.error is not None:
+        return attrs.evolve(Completion.failed(chain.error), **spent)
     told: dict[str, Any] = {"initial": chain.first.messages[-1].text, "steps": chain.steps}
-    return attrs.evolve(
-        chain.first,
-        messages=chain.said,
-        token_count=chain.token_count,
-        metadata={**chain.first.metadata, "revision": told},
-    )
+    metadata = {**chain.first.metadata, "revision": told}
+    return attrs.evolve(chain.first, messages=chain.said, metadata=metadata, **spent)

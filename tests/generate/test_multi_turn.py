@@ -126,6 +126,14 @@ def test_conversations_of_a_task_have_personas_of_their_own(saying, task):
     assert run(again, task("2+2=", "4")) == rows
 
 
+def test_a_conversation_costs_what_its_answers_cost(saying, task):
+    answers = [Completion.of(text, token_count=3, cost=0.5) for text in ("5", "4")]
+    proposed = asyncio.run(engine(saying, answers, ["no", "DONE"]).proposed([task("2+2=", "4")]))
+    (proposal,) = proposed.proposals
+    assert (proposal.completion.cost, proposal.completion.token_count) == (1.0, 6)
+    assert proposed.token_count == 2  # the user's
+
+
 def test_every_turn_may_be_judged(saying, task):
     made = engine(saying, ["5", "4"], ["no", "DONE"])
     made.verifier = TurnsVerifier(ExactVerifier())

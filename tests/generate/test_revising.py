@@ -149,3 +149,15 @@ def test_loading_reaches_the_policy_that_answers_and_not_the_critic(tmp_path):
     assert inner.accuracy == 0.25
     with pytest.raises(ConfigError, match="rounds must be"):
         RevisingPolicy(inner, rounds=0)
+
+
+async def test_what_a_chain_cost_is_that_of_all_its_completions():
+    def say(asked):
+        return Completion.of("short", token_count=2, cost=0.5)
+
+    policy = RevisingPolicy(first(cost=0.25), critic=Critic(say), constitution=RULES, rounds=2)
+    (said,) = await policy.complete([request()], Sampling())
+    assert (said.cost, said.token_count) == (2.25, 3 + 4 * 2)
+    policy = RevisingPolicy(first(), critic=Critic(say), constitution=RULES)
+    (said,) = await policy.complete([request()], Sampling())
+    assert said.cost is None  # of the first answer it is unknown
