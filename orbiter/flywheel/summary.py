@@ -11,7 +11,14 @@ from orbiter.intervals import effective_size
 from orbiter.ledger import AttemptKey
 from orbiter.records import Outcome, Verdict
 
-LOOKS = ("answers", "length_sum", "length_squares", "refusals")
+LOOKS = (
+    "answers",
+    "length_sum",
+    "length_squares",
+    "length_variance",
+    "refusals",
+    "refusals_effective",
+)
 """What is told of how held-out answers look."""
 
 

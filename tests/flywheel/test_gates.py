@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from orbiter.flywheel.drift import length_ratio, refusal_rise
+from orbiter.flywheel.drift import length_ratio, looks_of, refusal_rise
 from orbiter.flywheel.gates import (
     audit_reason,
     budget_reason,
@@ -11,8 +11,11 @@ from orbiter.flywheel.gates import (
     goodhart_reason,
     yield_reason,
 )
+from orbiter.flywheel.rollout import RolloutResult
 from orbiter.flywheel.sections import Gates
 from orbiter.flywheel.summary import summarise_round
+from orbiter.ledger import AttemptKey
+from orbiter.records import Message, Trajectory
 
 SEEDS, ROUNDS = 1_000, 6
 
@@ -53,6 +56,32 @@ def stopped(truth, *, tpr=1.0, fpr=0.0, hacked=None, count=200, rounds=2, seeds=
                 break
             rows.append(row)
     return alarms / seeds
+
+
+def answers(texts, *, samples):
+    """Return how held-out answers look: each of these texts, given ``samples`` times to a task of its own."""
+    judged = {
+        AttemptKey(1, "held_out", "e", f"t{task}", n): Trajectory(
+            (Message("user", "?"), Message("assistant", text)), "e", f"t{task}", None
+        )
+        for task, text in enumerate(texts)
+        for n in range(samples)
+    }
+    return looks_of(RolloutResult(judged=judged))
+
+
+def test_the_same_answer_again_makes_nothing_more_certain():
+    refusal = "I'm sorry, but I can't help with that."
+    before, after = (
+        ["a" * n for n in range(20, 60)],
+        [refusal] * 9 + ["a" * n for n in range(40, 71)],
+    )
+    for interval in (length_ratio, refusal_rise):
+        once = interval(answers(before, samples=1), answers(after, samples=1))
+        thrice = interval(answers(before, samples=3), answers(after, samples=3))
+        assert thrice.width == pytest.approx(once.width, rel=0.1)
+    one = answers(["a"], samples=5)
+    assert length_ratio(one, one) is None
 
 
 RISING = [0.2, 0.5, 0.7, 0.8, 0.85, 0.9, 0.92]
