@@ -183,6 +183,9 @@ class Answerer:
         in_order = sorted(prompts, key=lambda p: (len(p.ids), p.index))
         for group in by_length(in_order, lambda p: len(p.ids)):
             for batch in (group[n : n + slots] for n in range(0, len(group), slots)):
+                if cancelled.is_set():
+                    yield from ((prompt, []) for prompt in batch)
+                    continue
                 rows = decode(
                     self.model,
                     batch,
@@ -196,7 +199,7 @@ class Answerer:
     def _read(
         self, decoded: Sequence[tuple[Prompt, list[int]]], stops: Sequence[str]
     ) -> list[Completion]:
-        ended = [row[-1:] != [] and row[-1] in self.end_ids for _, row in decoded]
+        ended = [bool(row) and row[-1] in self.end_ids for _, row in decoded]
         words = [row[:-1] if end else row for (_, row), end in zip(decoded, ended)]
         texts = self.tokenizer.batch_decode(words, skip_special_tokens=True)
         completions = []

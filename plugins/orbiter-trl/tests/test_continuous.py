@@ -304,3 +304,8 @@ def test_a_model_with_a_sliding_window_is_answered_slots_by_slots(nano, tmp_path
     assert max(rows for rows, _ in watched.shapes) == 3
     assert [answerer.answer([r], sampling)[0] for r in requests] == together
     assert {a.finish_reason for a in together} == {"stop", "length"}
+    cancelled = threading.Event()
+    with Watched(answerer.model, after=lambda count: cancelled.set()) as watched:
+        answers = answerer.answer(requests, sampling, cancelled)
+    assert len(watched.shapes) == 1
+    assert sorted(a.token_count for a in answers) == [0] * 8 + [1] * 3
