@@ -31,7 +31,9 @@ def main(options: argparse.Namespace) -> int:
     wheel = Flywheel(recipe, runs_dir=options.runs, base_dir=options.recipe.parent)
     found = estimate(wheel, tasks=options.probe)
     print(f"{recipe.name}: {_walk(recipe)}")
-    print(f"  samples   {found.samples:,} (held-out ones included)")
+    stages = recipe.graph.values()
+    bound = ", and all that engines may make" if any(stage.synthesise for stage in stages) else ""
+    print(f"  samples   {found.samples:,} (held-out ones included{bound})")
     print(f"  tokens    {found.tokens:,} generated")
     print(f"  time      {_duration(found.seconds)}: sampling {_duration(found.sample_s)}", end="")
     print("" if found.train_s is None else f", training {_duration(found.train_s)}")
@@ -46,6 +48,8 @@ def main(options: argparse.Namespace) -> int:
         print(
             "            (of the model before its cold start, unless the run has a checkpoint already)"
         )
+    if bound and not any(stage.generate for stage in stages):
+        return 0  # how much of what an engine makes is kept, no answer to an old task tells
     print(
         f"  kept      {found.kept_per_round:,.0f} rows a round at the probed pass rate; at most",
         end=" ",

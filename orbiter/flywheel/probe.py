@@ -18,9 +18,10 @@ from orbiter.flywheel import odds, stages
 from orbiter.flywheel.account import newest_model
 from orbiter.flywheel.demonstrations import demonstrations
 from orbiter.flywheel.flywheel import Flywheel
-from orbiter.flywheel.recipe import TEACH, Recipe, Turn
+from orbiter.flywheel.recipe import TEACH, Recipe, Stage, Turn
 from orbiter.flywheel.sections import Train
 from orbiter.flywheel.stages.datasets import own_rounds, sources_of
+from orbiter.flywheel.stages.synthesising import close, make_engine
 from orbiter.generate.policy import Completion, Request, ask_all
 from orbiter.ledger import History
 from orbiter.records import Outcome, Task, Trajectory, Verdict
@@ -147,13 +148,9 @@ def estimate(wheel: Flywheel, *, tasks: int = 64) -> Estimate:
         sample(wheel, probe_tasks[:2])  # the first call pays for loading and warming up
         samples, seconds = sample(wheel, probe_tasks, samples=2)
         train_s = _train_seconds(wheel, model)
+        attempts = sum(most_attempts(wheel, turn.stage) for turn in recipe.turns)
     passed = sum(s.verdict.outcome is Outcome.PASS for s in samples)
     valid = sum(s.verdict.outcome is not Outcome.INVALID for s in samples)
-    attempts = sum(
-        turn.stage.generate.tasks * turn.stage.generate.samples
-        for turn in recipe.turns
-        if turn.stage.generate is not None
-    )
     attempts += (recipe.rounds + 1) * recipe.evaluate.tasks * recipe.evaluate.samples
     tokens = sum(s.completion.token_count for s in samples)
     rate = passed / valid if valid else None
@@ -168,6 +165,17 @@ def estimate(wheel: Flywheel, *, tasks: int = 64) -> Estimate:
         sample_s=attempts * seconds / len(samples),
         train_s=train_s,
     )
+
+
+def most_attempts(wheel: Flywheel, stage: Stage) -> int:
+    """Return how many attempts a round of a stage makes; of an engine, at most."""
+    if stage.generate is not None:
+        return stage.generate.tasks * stage.generate.samples
+    if stage.synthesise is None:
+        return 0
+    engine = make_engine(wheel, stage.synthesise, seed=0)
+    wheel.wait_for(close(wheel, engine))
+    return stage.synthesise.tasks * engine.per_task
 
 
 def _sampling_turn(recipe: Recipe) -> Turn:

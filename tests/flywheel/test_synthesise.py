@@ -11,6 +11,7 @@ from orbiter.cli import main
 from orbiter.errors import BudgetExceededError, ConfigError, RecordError
 from orbiter.flywheel import Flywheel, load_recipe
 from orbiter.flywheel.account import read_account
+from orbiter.flywheel.probe import estimate
 from orbiter.flywheel.recipe_file import dump_recipe
 from orbiter.flywheel.report import write_report
 from orbiter.generate.scripted import ScriptedPolicy
@@ -309,6 +310,21 @@ def test_the_report_shows_attempts_of_engines_and_what_they_gave_up(whole):
     with History.open(whole.path) as ledger:
         first = next(iter(ledger.attempts(1, "synthesised"))).trajectory
     assert first.answer in given_up
+
+
+def test_a_plan_says_what_engines_make_at_most_and_foretells_no_rows(wheel, tmp_path, capsys):
+    made = wheel(ALL)
+    most = 8 * 13 + 12 * 4 + 12 + 10 + 8 * 4 + 6 * 6
+    assert (
+        estimate(made, tasks=2).samples
+        == most
+        >= sum(row["sampled"] for row in wheel(ALL).run().rounds[1:])
+    )
+    assert main(["plan", str(tmp_path / "recipe.yaml")]) == 0
+    said = capsys.readouterr().out
+    assert f"{most} (held-out ones included, and all that engines may make)" in said
+    assert "hard_negatives of 8 tasks" in said
+    assert "kept" not in said
 
 
 def test_too_many_invalid_verdicts_stop_the_stage_and_say_why(wheel):
