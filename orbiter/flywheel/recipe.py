@@ -28,7 +28,7 @@ from orbiter.flywheel.sections import (
     Verify,
     at_least,
 )
-from orbiter.ledger.ledger import RUN_NAME
+from orbiter.ledger.folder import RUN_NAME
 
 _SECRET = re.compile(r"(?:.*_)?(?:api_key|password|secret|(?:access|auth|hub|hf)_token)")
 

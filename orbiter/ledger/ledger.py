@@ -5,49 +5,29 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-import re
-import threading
 import warnings
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Hashable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from time import monotonic
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Self
 
 from orbiter.convert import unstructure
 from orbiter.errors import ConfigError, LedgerError, LedgerWarning, RecordError, RunAccessError
 from orbiter.ledger.attempt import KEY_FIELDS, Attempt, AttemptKey
 from orbiter.ledger.decision import Decision, Fate
-from orbiter.ledger.history import FILES, History
+from orbiter.ledger.folder import check_name, make_files
+from orbiter.ledger.groups import GroupWriter, Row, event_line, one_at_a_time
 from orbiter.ledger.lines import encode
 from orbiter.ledger.lock import RunLock
 from orbiter.ledger.section import Section
 from orbiter.ledger.state import FORMAT
 from orbiter.records import Trajectory, Verdict
 
-RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
-"""What the folder of a run may be called."""
-
 _TASKS_PER_LINE = 1_000
 _ROWS_PER_LINE = 10_000
 
-P = ParamSpec("P")
-T = TypeVar("T")
 
-
-def _one_at_a_time(
-    method: Callable[Concatenate[Ledger, P], T],
-) -> Callable[Concatenate[Ledger, P], T]:
-    @functools.wraps(method)
-    def locked(self: Ledger, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        with self._writing:
-            return method(self, *args, **kwargs)
-
-    return locked
-
-
-class Ledger(History):
+class Ledger(GroupWriter):
     """The durable account of a run; made by :meth:`open`.
 
         with Ledger.open(Path("runs/sorting")) as ledger:
@@ -66,11 +46,6 @@ class Ledger(History):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self._lock: RunLock | None = None
-        self._pid = os.getpid()
-        self._commit_rows, self._commit_s = 1, 0.0
-        self._waiting: dict[str, dict[Hashable, _Row]] = {name: {} for name in FILES}
-        self._waiting_since = 0.0
-        self._writing = threading.RLock()
 
     @classmethod
     def open(
@@ -115,12 +90,12 @@ class Ledger(History):
     def _take_folder(self, *, create: bool) -> None:
         marker = self.path / "rounds.jsonl"
         if not marker.exists() and create:
-            _check_name(self.path)
+            check_name(self.path)
             self.path.mkdir(parents=True, exist_ok=True)
         if marker.exists() or create:
             self._lock = RunLock(self.path)
         if not marker.exists() and create:
-            _make_files(self.path)
+            make_files(self.path)
 
     def _tell_repairs(self) -> None:
         if not self._journals["rounds"]:
@@ -150,7 +125,7 @@ class Ledger(History):
             self._lock.release()
             self._lock = None
 
-    @_one_at_a_time
+    @one_at_a_time
     def plan(
         self, round: int, engine: str, tasks: Sequence[tuple[str, str]], *, samples: int
     ) -> None:
@@ -180,18 +155,18 @@ class Ledger(History):
         for start in range(0, len(grows), _TASKS_PER_LINE):
             part = grows[start : start + _TASKS_PER_LINE]
             fields = {"round": round, "engine": engine, "samples": samples, "tasks": part}
-            rows.append(_Row(_event_line("planned", fields), self._noting("planned")))
+            rows.append(Row(event_line("planned", fields), self._noting("planned")))
         self._commit_events(rows)
         self._state.plan(round, engine, grows, samples)
 
-    @_one_at_a_time
+    @one_at_a_time
     def add_attempts(self, attempts: Iterable[Attempt]) -> None:
         """Record attempts that were planned.
 
         Raises:
             LedgerError: One was not planned or is recorded already, or the disk refused; none of them is recorded.
         """
-        rows: dict[Hashable, _Row] = {}
+        rows: dict[Hashable, Row] = {}
         for attempt in attempts:
             section, slot = self._find(attempt.key)
             self._take(
@@ -210,7 +185,7 @@ class Ledger(History):
             )
         self._add("attempts", rows)
 
-    @_one_at_a_time
+    @one_at_a_time
     def add_verdicts(self, verdicts: Iterable[tuple[AttemptKey, Verdict]]) -> None:
         """Record verdicts on attempts.
 
@@ -221,7 +196,7 @@ class Ledger(History):
             LedgerError: There is no such attempt, this version has judged it otherwise, or the disk refused; none of the
                 verdicts is recorded.
         """
-        rows: dict[Hashable, _Row] = {}
+        rows: dict[Hashable, Row] = {}
         for key, verdict in verdicts:
             section, slot = self._find(key, made=True)
             verifier = (verdict.verifier, verdict.version)
@@ -248,7 +223,7 @@ class Ledger(History):
             )
         self._add("verdicts", rows)
 
-    @_one_at_a_time
+    @one_at_a_time
     def add_decisions(self, decisions: Iterable[tuple[AttemptKey, Decision]]) -> None:
         """Record what curation decided about attempts; the verifier of record is written beside it.
 
@@ -256,7 +231,7 @@ class Ledger(History):
             LedgerError: There is no such attempt, it was decided otherwise, or the disk refused; none of the decisions
                 is recorded.
         """
-        rows: dict[Hashable, _Row] = {}
+        rows: dict[Hashable, Row] = {}
         for key, decided in decisions:
             section, slot = self._find(key, made=True)
             by = section.verifier_of_record(slot) or ("", "")
@@ -282,7 +257,7 @@ class Ledger(History):
 
     def add_event(self, event: str, **fields: Any) -> None:
         """Record an event in rounds.jsonl, with the time; all rows that wait are written before it."""
-        self._commit_events([_Row(_event_line(event, fields), self._noting(event))])
+        self._commit_events([Row(event_line(event, fields), self._noting(event))])
 
     def add_dataset(
         self, path: str | Path, rows: Iterable[Trajectory], *, round: int, **fields: Any
@@ -316,7 +291,7 @@ class Ledger(History):
         written |= {"attempts": len(lines), "others": len(others), **fields}
         # The event that makes the dataset count comes last, so that half a group is no dataset.
         events.append(("dataset_written", written))
-        self._commit_events([_Row(_event_line(e, f), self._noting(e)) for e, f in events])
+        self._commit_events([Row(event_line(e, f), self._noting(e)) for e, f in events])
         return digest
 
     def add_checkpoint(
@@ -352,24 +327,6 @@ class Ledger(History):
             return
         self.add_event("checkpoint_written", **written)
 
-    @_one_at_a_time
-    def flush(self) -> None:
-        """Write the rows that wait.
-
-        Raises:
-            LedgerError: The disk refused. The rows that waited are not recorded: their attempts are pending again.
-        """
-        waiting = self._waiting
-        if not any(waiting.values()):
-            return
-        self._check_writable()
-        self._waiting = {name: {} for name in FILES}
-        for name in FILES:
-            self._commit(name, list(waiting[name].values()))
-
-    def _settle(self) -> None:
-        self.flush()
-
     def _find(self, key: AttemptKey, *, made: bool = False) -> tuple[Section, int]:
         found = self._state.find(key)
         if found is None:
@@ -384,84 +341,6 @@ class Ledger(History):
             )
         return section, slot
 
-    def _take(
-        self,
-        name: str,
-        rows: dict[Hashable, _Row],
-        *,
-        identity: Hashable,
-        line: bytes,
-        recorded: int,
-        note: Callable[[int], None],
-    ) -> None:
-        """Put a line into a group, unless it is recorded already."""
-        before: bytes | None
-        if recorded:
-            before = self._journals[name].line(recorded)
-        else:
-            other = rows.get(identity) or self._waiting[name].get(identity)
-            before = other.line if other is not None else None
-        if before is None:
-            rows[identity] = _Row(line, note)
-        elif before != line:
-            what = identity[0] if isinstance(identity, tuple) else identity
-            raise LedgerError(
-                f"{name}.jsonl holds another row already of {what}",
-                hint=f"every one is recorded once; the row there begins {before[:120]!r}",
-            )
-
-    def _add(self, name: str, rows: dict[Hashable, _Row]) -> None:
-        self._check_writable()
-        if not any(self._waiting.values()):
-            self._waiting_since = monotonic()
-        self._waiting[name].update(rows)
-        count = sum(len(waiting) for waiting in self._waiting.values())
-        waited = monotonic() - self._waiting_since
-        if count >= self._commit_rows or waited >= self._commit_s:
-            self.flush()
-
-    @_one_at_a_time
-    def _commit_events(self, rows: Sequence[_Row]) -> None:
-        self._check_writable()
-        self.flush()
-        self._commit("rounds", rows)
-
-    def _commit(self, name: str, rows: Sequence[_Row]) -> None:
-        if rows:
-            numbers = self._journals[name].append([row.line for row in rows])
-            for row, number in zip(rows, numbers):
-                row.note(number)
-
-    def _noting(self, event: str) -> Callable[[int], None]:
-        return lambda number: self._state.add_event(event, number)
-
-    def _check_writable(self) -> None:
-        if not self._journals:
-            raise LedgerError(f"run {str(self.path)!r} is closed")
-        if self._pid != os.getpid():
-            raise LedgerError(
-                f"run {str(self.path)!r} must be written by the process that opened it, {self._pid}, "
-                f"got {os.getpid()}",
-                hint="give results back to the parent process, and let it record them",
-            )
-
-
-class _Row:
-    """A line on its way to the disk, and what to note once it is there."""
-
-    __slots__ = ("line", "note")
-
-    def __init__(self, line: bytes, note: Callable[[int], None]) -> None:
-        self.line, self.note = line, note
-
-
-def _event_line(event: str, fields: Mapping[str, Any]) -> bytes:
-    for name in ("event", "time"):
-        if name in fields:
-            raise ConfigError(f"field {name!r} of an event is the ledger's own")
-    time = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return encode({"event": event, **unstructure(fields), "time": time}, what=f"event {event!r}")
-
 
 def _file_hash(path: Path) -> str:
     try:
@@ -469,23 +348,3 @@ def _file_hash(path: Path) -> str:
             return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
     except OSError as error:
         raise LedgerError(f"dataset {str(path)!r} cannot be read: {error.strerror}") from error
-
-
-def _check_name(path: Path) -> None:
-    name = path.resolve().name
-    if not RUN_NAME.fullmatch(name):
-        raise ConfigError(
-            f"name of a run must be 1 to 100 letters, digits, '_', '.' and '-', got {name!r}"
-        )
-
-
-def _make_files(path: Path) -> None:
-    # rounds.jsonl comes last, so that its presence says that all are there.
-    for name in reversed(FILES):
-        (path / f"{name}.jsonl").touch()
-    for folder in (path, path.resolve().parent):
-        fd = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
