@@ -176,13 +176,14 @@ def _fit(
 ) -> list[Trajectory]:
     share, pairs = wheel.recipe.evaluate.share, []
     seen = {content_hash(row.messages) for row in beside}
+    held_out = wheel.held_out(wheel.recipe.curate.decontaminate)
     for row in made:
         task = Task(row.env, row.task_id, row.prompt, tools=row.tools, metadata=row.metadata)
         key = content_hash(row.messages)
         if key in seen or (share > 0 and is_held_out(task, share=share)):
             continue
         # Beside the hash of its prompt, which another system message would change.
-        if wheel.held_out is not None and wheel.held_out.find(row) is not None:
+        if held_out is not None and held_out.find(row) is not None:
             continue
         seen.add(key)
         pairs.append((task, row))

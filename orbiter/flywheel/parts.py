@@ -54,6 +54,7 @@ class Parts:
         self._pools: dict[int, VerifierPool] = {}
         self._cache: VerdictCache | None = None
         self._streams: dict[str, TaskStream] = {}
+        self._held_out: dict[int, HeldOutIndex] = {}
         self._runner: asyncio.Runner | None = None
 
     def make(self, kind: str, component: Component) -> Any:
@@ -155,13 +156,13 @@ class Parts:
         """The tasks that every round is measured on."""
         return self.stream("held_out").take(self.recipe.evaluate.tasks, allow_fewer=True)
 
-    @cached_property
-    def held_out(self) -> HeldOutIndex | None:
-        """The held-out tasks, to find the rows that repeat one; None if the recipe compares none."""
-        n, count = self.recipe.curate.decontaminate, self.recipe.evaluate.tasks
-        if n is None or count == 0:
+    def held_out(self, n: int | None) -> HeldOutIndex | None:
+        """Return the held-out tasks, to find the rows that share so many words with one; None if none are to be compared."""
+        if n is None or self.recipe.evaluate.tasks == 0:
             return None
-        return HeldOutIndex(self.held_out_tasks, n=n)
+        if n not in self._held_out:
+            self._held_out[n] = HeldOutIndex(self.held_out_tasks, n=n)
+        return self._held_out[n]
 
     def drop_policy(self) -> None:
         """Let the policy go; the next use makes another."""

@@ -76,3 +76,15 @@ def test_a_stage_that_demonstrates_and_samples_trains_on_both(wheel):
         assert [row.env for row in rows].count("addition") == 7 * number
         kept = sum(row["kept"] for row in result.rounds[1 : number + 1])
         assert [row.env for row in rows].count("sorting") == kept > 0
+
+
+def test_each_stage_compares_its_rows_with_held_out_tasks_in_its_own_way(wheel):
+    """A sorted pair of digits may be the one word that another task asks to be sorted."""
+    stages = "".join(
+        f"  n{n}: {{generate: {{tasks: 40, reuse_tasks: true}}, curate: {{decontaminate: {n}}}}}\n"
+        for n in ("null", 1)
+    )
+    head = HEAD[: HEAD.index("  mixed:")].replace("length: 6", "length: 2")
+    result = wheel("evaluate.tasks=20", text=head + stages).run()
+    found = [row["decisions"].get("contaminated", 0) for row in result.rounds[1:]]
+    assert found[0] == 0 < found[1]

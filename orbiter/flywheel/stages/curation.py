@@ -104,9 +104,10 @@ def _drop_unfit(
         if objection(row) == PASSED:
             decisions[i] = Decision(Fate.REJECTED, PASSED)
     rows = [kept_form(row) for row in rows]
-    if wheel.held_out is not None:
+    held_out = wheel.held_out(spec.decontaminate)
+    if held_out is not None:
         for i, row in enumerate(rows):
-            if decisions[i].decision is not Fate.INVALID and (found := wheel.held_out.find(row)):
+            if decisions[i].decision is not Fate.INVALID and (found := held_out.find(row)):
                 task, _ = found
                 decisions[i] = Decision(Fate.CONTAMINATED, f"held-out task {task.task_id}")
     if spec.near_duplicates is not None:
