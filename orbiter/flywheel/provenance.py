@@ -19,6 +19,9 @@ LIBRARIES = (
     "peft",
     "accelerate",
     "datasets",
+    "vllm",
+    "verl",
+    "ray",
     "open_spiel",
     "numpy",
 )
