@@ -66,7 +66,7 @@ class Evol(PolicySynthesiser):
         operations: Of :data:`OPERATIONS`; default: all.
         depth: Steps, >= 1.
         samples: Answers to each new instruction, >= 1.
-        novelty: Similarity in (0, 1] from which an instruction repeats another.
+        novelty: Similarity in (0, 1] from which an instruction repeats another; high, since one that has grown is much like its source.
         max_words: Longest instruction, in words.
     """
 
@@ -74,7 +74,7 @@ class Evol(PolicySynthesiser):
     operations: tuple[str, ...] = field(default=tuple(OPERATIONS), converter=_operations)
     depth: int = 1
     samples: int = 1
-    novelty: float = 0.7
+    novelty: float = 0.9
     max_words: int = 400
 
     name: ClassVar[str] = "evol"

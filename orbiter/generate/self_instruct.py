@@ -40,7 +40,7 @@ class SelfInstruct(PolicySynthesiser):
         examples: Tasks that are shown, >= 1.
         waves: How often the source is gone through, >= 1; a later wave is shown what earlier ones made.
         samples: Answers to each new instruction, >= 1.
-        novelty: Similarity in (0, 1] from which an instruction repeats another.
+        novelty: Similarity in (0, 1] from which an instruction repeats another; about 0.45 is self-instruct's ROUGE-L of 0.7.
         min_words: Shortest instruction, in words; self-instruct has 3.
         max_words: Longest instruction, in words; self-instruct has 150.
     """
@@ -49,7 +49,7 @@ class SelfInstruct(PolicySynthesiser):
     examples: int = 8
     waves: int = 1
     samples: int = 1
-    novelty: float = 0.7
+    novelty: float = 0.45
     min_words: int = 3
     max_words: int = 150
 

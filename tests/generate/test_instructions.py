@@ -111,9 +111,7 @@ def test_the_new_task_has_no_reference_and_keeps_the_system_prompt_and_the_tools
 
 
 def test_what_failed_is_dropped_and_its_parent_is_tried_again(saying, task):
-    said = iter(
-        ["I can't help with that.", SOURCE, Completion.failed("down"), f"{SOURCE} Be quick."]
-    )
+    said = iter(["I can't help with that.", SOURCE, Completion.failed("down"), f"{SOURCE} Go"])
     writer = saying(lambda _: next(said))
     engine = Evol(policy=saying(lambda _: "thank you"), writer=writer, verifier=Polite(), depth=4)
     assert run(engine, task(SOURCE)) == []
@@ -124,6 +122,17 @@ def test_what_failed_is_dropped_and_its_parent_is_tried_again(saying, task):
         "nearly repeats another instruction": 1,
     }
     assert {request.messages[0].text.splitlines()[-1] for request in writer.asked} == {SOURCE}
+
+
+def test_an_instruction_may_grow_out_of_its_source_and_is_still_new(saying, task):
+    engine = Evol(
+        policy=saying(lambda _: "thank you"),
+        writer=saying(lambda _: f"{SOURCE} Give lengths too."),
+        verifier=Polite(),
+    )
+    assert len(run(engine, task(SOURCE))) == 1
+    engine.novelty = 0.7
+    assert run(engine, task(SOURCE)) == []
 
 
 def test_two_that_evolve_into_the_same_are_one(saying, task):
