@@ -9,6 +9,7 @@ from orbiter.generate.back_translation import BackTranslation
 from orbiter.generate.pipeline import SynthesisConfig
 from orbiter.generate.policy import Completion
 from orbiter.verify.exact import ExactVerifier
+from orbiter.verify.judges import JudgeModel, PointwiseJudge, Reply
 
 DOCUMENT = "The Loire is the longest river of France, with a length of about 1,006 km."
 ASK = "Which is the longest river of France, and how long is it?"
@@ -91,3 +92,26 @@ def test_a_short_document_is_given_away_by_its_own_words(saying, task):
 def test_wrong_options_are_refused(option, value):
     with pytest.raises(ConfigError, match=f"{option} must be"):
         BackTranslation(**{option: value})
+
+
+class Lenient(JudgeModel):
+    """Says that an answer is as good as the reference where it names the Loire."""
+
+    model = "lenient"
+
+    def ask(self, questions):
+        shown = [question.messages[-1].text for question in questions]
+        assert all(DOCUMENT in text for text in shown)
+        scores = [10 if "It is the Loire" in text else 0 for text in shown]
+        return [Reply(text=f'{{"score": {score}}}') for score in scores]
+
+
+@pytest.mark.parametrize(("answer", "kept"), [("It is the Loire.", 1), ("It is the Seine.", 0)])
+def test_a_judge_may_say_that_the_answer_says_the_same(saying, task, answer, kept):
+    made = engine(saying, ASK, answer)
+    made.verifier = PointwiseJudge(
+        model=Lenient(), rubric="The answer says what the reference says."
+    )
+    rows = run(made, task("lost", DOCUMENT))
+    assert [row.answer for row in rows] == [DOCUMENT] * kept
+    assert [row.metadata["round_trip"] for row in rows] == [answer] * kept
