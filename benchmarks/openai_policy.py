@@ -347,7 +347,9 @@ def stopping(mock: Mock, options: argparse.Namespace) -> None:
             recipe.write_text(RECIPE.format(url=mock.url, tasks=20_000))
             mock.begin(0.5, 0.5)
             command = [sys.executable, "-m", "orbiter.cli", "run", str(recipe), "--runs", root]
-            with subprocess.Popen(command, stdout=subprocess.DEVNULL) as run:
+            with subprocess.Popen(
+                command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            ) as run:
                 while len(mock.seen()[1]) < 1_000:
                     sleep(0.05)
                 told = monotonic()

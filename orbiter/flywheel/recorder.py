@@ -46,6 +46,9 @@ class Recorder:
         batches: How many batches are under way at once.
         batch_size: Their size.
         working: Runs while something is judged.
+
+    Attributes:
+        gathers: Whether answers are made durable in groups.
     """
 
     def __init__(
@@ -63,9 +66,9 @@ class Recorder:
         self.judging, self._working = BusyClock(), working
         self._tasks = {(t.env, t.task_id): t for t in plan.tasks}
         self._invalid: Counter[str] = Counter()
-        self._gathers = batches >= GATHERED
+        self.gathers = batches >= GATHERED
         waiting = pool.depth * batch_size
-        self._most = batches * batch_size + (max(MAX_WAITING, waiting) if self._gathers else waiting)  # fmt: skip
+        self._most = batches * batch_size + (max(MAX_WAITING, waiting) if self.gathers else waiting)  # fmt: skip
         self._open = 0
         self._answered: list[Attempt] = []
         self._unanswered: list[Attempt] = []
@@ -87,7 +90,7 @@ class Recorder:
         self._free(reserved - len(attempts))
         self._answered += [attempt for attempt in attempts if attempt.error is None]
         self._unanswered += [attempt for attempt in attempts if attempt.error is not None]
-        if self._gathers:
+        if self.gathers:
             self._changed.set()
         else:
             self._commit_now()
@@ -96,13 +99,13 @@ class Recorder:
         """Make durable what comes until :meth:`close` is called and everything is judged."""
         while self._open or not self._closing.is_set():
             await self._changed.wait()
-            if self._gathers:
+            if self.gathers:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._closing.wait(), GATHER_S)
             self._changed.clear()
             if self._lost is not None:
                 raise self._lost
-            if self._gathers:
+            if self.gathers:
                 await self._commit()
             else:
                 self._commit_now()

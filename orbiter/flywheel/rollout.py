@@ -26,6 +26,9 @@ __all__ = ["Rollout", "RolloutPlan", "RolloutResult"]
 RECALLED = 256
 """How many attempts whose verdict was lost are judged at once."""
 
+DRAINED_S = 0.25
+"""How long answers are still taken when a rollout with many requests is given up, in seconds."""
+
 COLLECTED = 50_000
 """So many new objects make the garbage collector look at them during a rollout."""
 
@@ -138,23 +141,33 @@ class Rollout:
         missing = (b for b in batches if any(key not in judged for key, _ in b))
 
         async def asker() -> None:
-            for batch in missing:
-                await recorder.reserve(len(batch))
-                recorder.add(await self._ask(batch), reserved=len(batch))
+            try:
+                while not stopping.is_set() and (batch := next(missing, None)) is not None:
+                    await recorder.reserve(len(batch))
+                    recorder.add(await self._ask(batch), reserved=len(batch))
+            except BaseException:
+                stopping.set()
+                raise
 
         async def ask_all() -> None:
             await asyncio.gather(*askers)
             recorder.close()
 
+        stopping = asyncio.Event()
         askers = [asyncio.ensure_future(asker()) for _ in range(min(count, len(wave)))]
         recorder.open()
         under_way = [asyncio.ensure_future(ask_all()), asyncio.ensure_future(recorder.run())]
+        whole = asyncio.gather(*under_way)
         try:
-            await asyncio.gather(*under_way)
-        except BaseException:
+            await asyncio.shield(whole)
+        except BaseException as why:
+            if isinstance(why, asyncio.CancelledError) and recorder.gathers:
+                # Of hundreds of requests some have their answer on this machine already.
+                stopping.set()
+                await asyncio.wait(askers, timeout=DRAINED_S)
             for one in (*askers, *under_way):
                 one.cancel()
-            await asyncio.gather(*askers, *under_way, return_exceptions=True)
+            await asyncio.gather(whole, *askers, *under_way, return_exceptions=True)
             await recorder.save()
             raise
 

@@ -10,6 +10,7 @@ from attrs import field, frozen
 
 from orbiter.errors import RecordError
 from orbiter.generate.policy import Sampling
+from orbiter.generate.tool_using import MAX_TURNS
 from orbiter.train.config import TrainConfig
 from orbiter.verify.pool import MIN_MEMORY_MB
 
@@ -74,9 +75,16 @@ class Component:
 
 @frozen(kw_only=True)
 class PolicySpec(Sampling):
-    """The policy by name, how it samples, and its own options beside them."""
+    """The policy by name, how it samples, and its own options beside them.
+
+    Args:
+        name: Registered name.
+        max_turns: Most assistant turns of an answer in an environment with tools, each of whose calls is carried out.
+        extra: The policy's own options.
+    """
 
     name: str
+    max_turns: int = field(default=MAX_TURNS, validator=at_least(1))
     extra: Mapping[str, Any] = field(factory=dict)
 
     @property

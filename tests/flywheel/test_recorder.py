@@ -38,15 +38,18 @@ class Answering(Policy):
     def __init__(self, *held, error=None):
         self.held, self.error = held, error
         self.gate = asyncio.Event()
-        self.answered = []
+        self.answered, self.begun = [], 0
 
     async def complete(self, requests, sampling):
         [request] = requests
+        self.begun += 1
         await asyncio.sleep(0)
         if request.task_id in self.held:
             await self.gate.wait()
             if self.error is not None:
                 return [Completion.failed(self.error)]
+        elif self.held:
+            await asyncio.sleep(0.01)
         self.answered.append(request.task_id)
         return [Completion.of("right")]
 
@@ -135,6 +138,21 @@ async def test_given_up_it_keeps_every_answer(tmp_path):
         result = await rollout(ledger, again := Answering()).run()
         assert sorted(again.answered) == sorted({t.task_id for t in TASKS} - made)
         assert result.outcomes(Outcome.PASS) == 40
+
+
+async def test_given_up_it_asks_nothing_more_and_takes_what_comes_at_once(tmp_path):
+    policy = Answering("t20", "t21")
+    with Ledger.open(tmp_path) as ledger:
+        running = asyncio.ensure_future(rollout(ledger, policy).run())
+        await until(lambda: len(policy.answered) >= 10)
+        asked = policy.begun
+        running.cancel()
+        asyncio.get_running_loop().call_later(0.05, policy.gate.set)
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert policy.begun == asked
+        assert {attempt.key.task_id for attempt in ledger.attempts()} == set(policy.answered)
+        assert len(policy.answered) == asked
 
 
 async def test_given_up_in_the_middle_of_a_write_it_waits_for_the_write(tmp_path, monkeypatch):

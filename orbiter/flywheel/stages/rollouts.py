@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -20,8 +20,7 @@ from orbiter.generate.policy import Policy
 from orbiter.generate.tool_using import ToolUsingPolicy
 from orbiter.ledger import AttemptKey
 from orbiter.records import Message, Outcome, Task, Trajectory, Verdict
-from orbiter.tasks.environment import Environment
-from orbiter.tasks.toolbox import MakeToolbox, Toolbox
+from orbiter.tasks.environment import Environment, toolbox_of
 from orbiter.verify.verifier import Verifier
 
 if TYPE_CHECKING:
@@ -241,18 +240,13 @@ def _roll_out(
 
 def with_tools(wheel: Flywheel, tasks: Iterable[Task], policy: Policy) -> Policy:
     """Return a policy whose tool calls in answers to these tasks are carried out, where the environment has tools."""
-    environment = wheel.environment
-
-    def make() -> Toolbox | None:
-        with user_code(f"toolbox of environment {environment.name!r}"):
-            return environment.toolbox()
-
-    if make() is None:
+    make = toolbox_of(wheel.environment)
+    if make is None:
         return policy
     by_id = {(task.env, task.task_id): task for task in tasks}
     return ToolUsingPolicy(
         policy,
-        cast(MakeToolbox, make),
+        make,
         task_of=lambda request: by_id[request.env, request.task_id],
         max_turns=wheel.recipe.policy.max_turns,
     )

@@ -19,7 +19,9 @@ from orbiter.flywheel.stages.rollouts import round_tasks
 from orbiter.hookspecs import MetricsEvent
 from orbiter.plugin import plugin_manager
 from orbiter.records import Task, Trajectory
+from orbiter.tasks.environment import toolbox_of
 from orbiter.tasks.streams import item_seed
+from orbiter.tasks.toolbox import MakeToolbox
 from orbiter.train.backend import Backend, TrainJob
 from orbiter.train.rewards import RewardSpec
 from orbiter.verify.verifier import Verifier
@@ -99,7 +101,13 @@ def train(wheel: Flywheel, number: int) -> dict[str, Any]:
     jsonl.write(wheel.place(tasks), round_tasks(wheel, number))
     scored_by = [wheel.models[r.name] for r in turn.stage.rewards if r.name in wheel.models]
     return _train(
-        wheel, number, spec, tasks, rewards=rewards_of(wheel, turn), reward_models=scored_by
+        wheel,
+        number,
+        spec,
+        tasks,
+        rewards=rewards_of(wheel, turn),
+        reward_models=scored_by,
+        toolbox=toolbox_of(wheel.environment),
     )
 
 
@@ -135,6 +143,7 @@ def _train(
     *,
     rewards: tuple[RewardSpec, ...] = (),
     reward_models: Sequence[str] = (),
+    toolbox: MakeToolbox | None = None,
 ) -> dict[str, Any]:
     backend = make_backend(wheel, spec)
     start = _start_model(wheel, spec)
@@ -152,6 +161,7 @@ def _train(
             spec, seed=(item_seed(wheel.recipe.seed, "train", number) ^ spec.seed) % 2**31
         ),
         rewards=rewards,
+        toolbox=toolbox,
         options=spec.options,
         on_metrics=lambda step, metrics: plugin_manager().notify(
             "orbiter_on_metrics", MetricsEvent(run=wheel.recipe.name, step=step, metrics=metrics)
