@@ -38,6 +38,15 @@ def nano(tmp_path_factory) -> Path:
     )
 
 
+@pytest.fixture(scope="session")
+def data(tmp_path_factory) -> Path:
+    """A file of one task for each letter."""
+    tasks = [Task("toy", f"toy:{c}", (Message("user", f"say {c}:"),), answer=c) for c in LETTERS]
+    path = tmp_path_factory.mktemp("data") / "tasks.jsonl"
+    path.write_bytes(b"".join(orjson.dumps(task.to_row()) + b"\n" for task in tasks))
+    return path
+
+
 def make_tasks(count: int) -> list[Task]:
     return [
         Task(

@@ -4,17 +4,12 @@ import asyncio
 import contextlib
 import itertools
 import os
-import signal
-import subprocess
 import sys
-import time
-import uuid
 from pathlib import Path
 
 import attrs
 import numpy as np
 import orjson
-import psutil
 import pytest
 import torch
 import yaml
@@ -30,15 +25,12 @@ from orbiter.errors import BackendError, UserCodeError
 from orbiter.flywheel import Flywheel, load_recipe
 from orbiter.flywheel.stages import training
 from orbiter.ledger import RunIndex
-from orbiter.records import Message, Task
 from orbiter.testing import check_backend
 from orbiter.train import RewardSpec, TrainResult, VeRLConfig, VeRLTrainer
 from orbiter.train import objectives as o
 from orbiter.train.backend import TrainJob
 from orbiter.train.config import TrainConfig
 
-LETTERS = "abcdefgh"
-TASKS = [Task("toy", f"toy:{c}", (Message("user", f"say {c}:"),), answer=c) for c in LETTERS]
 GROUP = 4
 RECIPE = Path(__file__).parents[3] / "examples" / "recipes" / "rlhf.yaml"
 SMALL = (
@@ -104,13 +96,6 @@ class Run:
             if sample.step == step and sample.split == "train":
                 found.setdefault(sample.group, []).append(sample)
         return list(found.values())
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data") / "tasks.jsonl"
-    path.write_bytes(b"".join(orjson.dumps(task.to_row()) + b"\n" for task in TASKS))
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -424,52 +409,3 @@ class TestPpo:
     def test_nothing_is_left(self, ppo):
         assert not (ppo[0].folder / "resume").exists()
         assert AutoModelForCausalLM.from_pretrained(ppo[0].result.checkpoint) is not None
-
-
-@pytest.mark.slow
-@pytest.mark.xdist_group("verl-ppo")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_no_process_outlives_the_one_that_began(nano, data, tmp_path, number):
-    (tmp_path / "reward.py").write_text("def count(output):\n    return output.count('a')\n")
-    mark = uuid.uuid4().hex
-    command = [
-        sys.executable, "-m", "orbiter.cli", "train", "--backend", "verl", "--model", str(nano), "--data", str(data), "--reward", "reward.py:count",
-        "--output", "out", "batch_size=4", "options.device=cpu", "options.max_prompt_length=16", "options.max_response_length=8",
-    ]  # fmt: skip
-    process = subprocess.Popen(
-        command,
-        cwd=tmp_path,
-        env={**os.environ, "TRAINING_OF_A_TEST": mark},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-    def mine():
-        found = []
-        for other in psutil.process_iter():
-            try:
-                if (
-                    other.environ().get("TRAINING_OF_A_TEST") == mark
-                    and other.status() != psutil.STATUS_ZOMBIE
-                ):
-                    found.append(other.name())
-            except (psutil.Error, OSError):
-                continue
-        return found
-
-    try:
-        while "raylet" not in (running := mine()):
-            assert process.poll() is None, process.stderr.read()
-            assert running
-            time.sleep(0.2)
-        process.send_signal(number)
-        said = process.communicate()[1]
-        assert process.returncode == (143 if number == signal.SIGTERM else -number)
-        if number == signal.SIGTERM:
-            assert "stopped; what is done is in out." in said
-            assert not mine()
-        while mine():
-            time.sleep(0.2)
-    finally:
-        process.kill()
-        process.wait()
