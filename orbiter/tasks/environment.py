@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from attrs import frozen
 
+from orbiter.errors import user_code
 from orbiter.records import Message, Task
-from orbiter.tasks.toolbox import Toolbox
+from orbiter.tasks.toolbox import MakeToolbox, Toolbox
 
 if TYPE_CHECKING:
     from orbiter.verify.verifier import Verifier
@@ -95,3 +96,12 @@ class Environment(ABC):
             answer=answer,
             metadata=metadata,
         )
+
+
+def toolbox_of(environment: Environment) -> MakeToolbox | None:
+    """Return what makes the tools of one answer, or None where the environment has none."""
+    with user_code(f"environment {environment.name!r}", "toolbox"):
+        if environment.toolbox() is None:
+            return None
+    # One that made a toolbox makes one each time.
+    return cast(MakeToolbox, environment.toolbox)

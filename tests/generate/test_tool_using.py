@@ -222,8 +222,10 @@ verify: {workers: 0}
 """
 PARTS = """
 from orbiter.generate.policy import Completion, Policy
-from orbiter.records import Message, Verdict
+from orbiter.records import Message, Task, Verdict
 from orbiter.tasks import Environment
+from orbiter.train.backend import Backend, TrainResult
+from orbiter.train.config import TrainMetrics
 from orbiter.tasks.toolbox import Toolbox
 from orbiter.verify import Verifier
 from orbiter.verify.calls import after_prompt, read_calls
@@ -256,8 +258,20 @@ class Broken(Game):
     def task(self, index, *, seed):
         return self.make_task(index, f"look {index}", answer=index + 12)
 
+class Learner(Backend):
+    name = "learner"
+    algorithms = {"grpo": Task}
+    def check(self, job):
+        pass
+    def train(self, job):
+        job.output_dir.mkdir(parents=True)
+        (job.output_dir / "toolbox").write_text(type(job.toolbox()).__name__)
+        return TrainResult(checkpoint=job.output_dir, metrics=TrainMetrics(steps=1))
+
 class Player(Policy):
     name = "player"
+    def load(self, checkpoint):
+        pass
     batch_size = 4
     async def complete(self, requests, sampling):
         return [self.turn(r.messages[-1]) for r in requests]
@@ -288,6 +302,13 @@ def test_a_recipe_carries_out_the_tools_of_its_environment(game):
     assert {row.generator for row in rows} == {"player+tools"}
     assert [m.role for m in rows[0].messages] == ["user", "assistant", "tool", "assistant"]
     assert rows[0].prompt == rows[0].messages[:1]
+
+
+def test_a_training_that_samples_gets_the_tools(game):
+    train = "train={backend: 'mine.py:Learner', algorithm: grpo}"
+    run = game("stages.learn.rounds=1", f"stages.learn.{train}", "model.id=m", "rounds=1")
+    made = Path(run.path) / "checkpoints" / "round-1" / "toolbox"
+    assert made.read_text() == "Box"
 
 
 def test_a_recipe_bounds_the_turns(game):
