@@ -173,7 +173,7 @@ class CacheBrowser(Browser):
 
     def _base(self) -> str:
         screen = self._shown()
-        if "<base" not in self._page_html().lower():
+        if not _says(self._page_html(), "<base"):
             return screen.url
         base = self._page().root.find("base")
         href = base.attributes.get("href") if base else None
@@ -214,7 +214,13 @@ def _acted_on(root: Element) -> dict[str, list[Element]]:
     return found
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
+def _says(html: str, word: str) -> bool:
+    """Return whether a page holds a word in any case."""
+    return word in html.lower()
+
+
+@lru_cache(maxsize=1024)
 def anchor_line(html: str, fragment: str) -> int:
     """Return the line of the tree at which the element that a fragment names begins, or 0 where nothing has that name.
 
@@ -241,7 +247,7 @@ _REFRESH = re.compile(
 
 def refresh_of(snapshot: Snapshot) -> tuple[float, str] | None:
     """Return after how many seconds a page leads to which other address, or None if it stays."""
-    if "http-equiv" not in snapshot.html.lower():
+    if not _says(snapshot.html, "http-equiv"):
         return None
     for meta in parse(snapshot.html).find_all("meta"):
         if meta.attributes.get("http-equiv", "").lower() != "refresh":

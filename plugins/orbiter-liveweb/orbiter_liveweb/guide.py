@@ -98,10 +98,12 @@ class Guide:
 
     def open(self, url: str) -> None:
         """Go to a page: by a link that is shown, if there is one and the draw says so, else by its address."""
+        # A link to a place in the page would show it from there on.
+        wanted = normalise(url)
         targets = [
             t
             for t in self._targets()
-            if t.url is not None and resolve(self.url, t.url) == normalise(url)
+            if t.url is not None and "#" not in t.url and resolve(self.url, t.url) == wanted
         ]
         if targets and self.stream.random() < 0.7:
             self._click(targets[0])

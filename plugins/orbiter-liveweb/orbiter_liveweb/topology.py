@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import quote, unquote
 
 from attrs import frozen
@@ -22,6 +22,8 @@ from orbiter_liveweb.dom import Element
 
 if TYPE_CHECKING:
     from orbiter_liveweb.guide import Guide
+
+T = TypeVar("T")
 
 KINDS = ("single_hop", "multi_page", "computation", "aggregation", "list_navigation", "comparison")
 """Kinds of templates: what a question asks of whoever answers it. A composite is several questions in one task."""
@@ -64,6 +66,14 @@ class Web:
     def __init__(self, cache: Cache) -> None:
         self.cache = cache
         self._found: dict[str, tuple[str, ...]] = {}
+        self._known: dict[tuple[Any, ...], Any] = {}
+
+    def once(self, find: Callable[..., T], *of: str) -> T:
+        """Return ``find(web, *of)``, found out once: for what takes a look at many pages."""
+        key = (find, *of)
+        if key not in self._known:
+            self._known[key] = find(self, *of)
+        return cast("T", self._known[key])
 
     def slugs(self, pattern: str) -> tuple[str, ...]:
         """Return what the one group of a pattern matches in the addresses that it matches as a whole, in order."""

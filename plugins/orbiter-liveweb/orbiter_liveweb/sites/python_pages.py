@@ -27,7 +27,7 @@ class NthOfChapter(Template):
 
     def draw(self, web: Web, stream: Random) -> tuple[str, ...] | None:
         base = base_of(web)
-        chapters = [] if base is None else _chapters(web, base)
+        chapters = [] if base is None else web.once(_chapters, base)
         if not chapters or base is None:
             return None
         chapter = stream.choice(chapters)
@@ -136,8 +136,8 @@ class NextTopic(Template):
         base, name, steps = variables
         url: str | None = f"{base}library/{name}.html"
         for _ in range(int(steps)):
-            links = pages.root(url).find_all("link", rel="next") if url else []
-            url = resolve(url or base, links[0].get("href") or "") if links else None
+            link = pages.root(url).find("link", rel="next") if url else None
+            url = resolve(url or base, link.get("href") or "") if link else None
         heading = pages.root(url).find("h1") if url else None
         return None if heading is None else _plain(heading.words) or None
 
