@@ -59,9 +59,11 @@ class Engine:
         self.settings = settings
         self._logprobs, self._template_kwargs = logprobs, template_kwargs
         self._vllm = import_vllm()
-        # A fault of a request is a ValueError in older versions.
-        exceptions = getattr(self._vllm, "exceptions", None)
-        self._refusals = (ValueError, getattr(exceptions, "VLLMClientError", ValueError))
+        from vllm.exceptions import VLLMClientError
+        from vllm.sampling_params import RequestOutputKind
+
+        self._refusals = (ValueError, VLLMClientError)
+        self._final = RequestOutputKind.FINAL_ONLY
         self._tokenizer = _open_tokenizer(settings)
         end = turn_end_id(self._tokenizer)
         self._end_ids = () if end is None else (end,)
@@ -70,7 +72,7 @@ class Engine:
         self._asleep = False
         try:
             self._llm = self._vllm.LLM(**settings.engine_arguments())
-        except Exception as error:  # vLLM's own errors have no base in common over its versions
+        except Exception as error:  # of vLLM, of torch, of CUDA
             raise PolicyError(
                 f"vLLM cannot serve {settings.model!r}: {type(error).__name__}: {error}",
                 hint="orbiter doctor says what is missing; see the options of the policy and engine",
@@ -138,12 +140,11 @@ class Engine:
             end_ids=self._end_ids,
             logprobs=self._logprobs,
         )
-        final = self._vllm.sampling_params.RequestOutputKind.FINAL_ONLY
         try:
             engine.add_request(
                 name,
                 {"prompt_token_ids": ids},
-                self._vllm.SamplingParams(**arguments, output_kind=final),
+                self._vllm.SamplingParams(**arguments, output_kind=self._final),
                 lora_request=self._adapter(),
             )
         except self._refusals as error:

@@ -139,10 +139,8 @@ def install(monkeypatch):
         return module
 
     vllm.LLM, vllm.SamplingParams = LLM, SamplingParams
-    vllm.exceptions = submodule("exceptions", VLLMClientError=VLLMClientError)
-    vllm.sampling_params = submodule(
-        "sampling_params", RequestOutputKind=SimpleNamespace(FINAL_ONLY="final")
-    )
+    submodule("exceptions", VLLMClientError=VLLMClientError)
+    submodule("sampling_params", RequestOutputKind=SimpleNamespace(FINAL_ONLY="final"))
     submodule("lora")
     submodule("lora.request", LoRARequest=LoRARequest)
     submodule("distributed", cleanup_dist_env_and_memory=lambda: vllm.log.append("freed"))

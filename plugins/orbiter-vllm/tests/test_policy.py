@@ -97,6 +97,29 @@ def test_answers_come_in_order_with_tokens_reasons_and_log_probabilities(model, 
     assert vllm.log == ["reset", "reset"]
 
 
+def test_tools_reach_the_template_and_calls_are_read_out_of_answers(model, vllm, monkeypatch):
+    policy = VllmPolicy(model, max_model_len=400)
+    tokenizer = policy._ready()._tokenizer
+    call = {"type": "function", "function": {"name": "copy", "arguments": {}}}
+    read = []
+
+    def parse(ids):
+        read.append(ids)
+        return {"content": None, "tool_calls": [call]}
+
+    monkeypatch.setattr(tokenizer, "parse_response", parse)
+    tool = {"type": "function", "function": {"name": "copy", "parameters": {}}}
+    requests = [ask("1", seed=n, tools=(tool,)) for n in range(30)]
+    answers = complete(policy, requests)
+    said = (Message("assistant", None, tool_calls=(call,)),)
+    assert [a.messages for a in answers] == [said] * 30
+    assert answers[0].prompt_token_count > 50
+    # The token that ended an answer is none of its words.
+    assert all(1 not in ids for ids in read)
+    ended = sum(a.token_count for a in answers) - sum(map(len, read))
+    assert ended == sum(a.finish_reason == "stop" for a in answers) > 0
+
+
 def test_what_cannot_be_answered_fails_alone(model, vllm):
     vllm.reasons = ["abort"]
     answers = complete(VllmPolicy(model), [ask("1" * 61), ask("c:"), ask("1"), ask("py")])
