@@ -136,6 +136,16 @@ def effective_size(clusters: Iterable[tuple[int, int]], *, confidence: float = 0
     return min(float(n), rate * (1 - rate) / variance * n / size * fewer)
 
 
+def clustered_size(
+    clusters: Iterable[tuple[int, int]], *, confidence: float = 0.95
+) -> float | None:
+    """Return :func:`effective_size`, or None where no cluster has two trials: they are independent, and worth what they are."""
+    clusters = list(clusters)
+    if all(count < 2 for _, count in clusters):
+        return None
+    return effective_size(clusters, confidence=confidence)
+
+
 def clopper_pearson(
     successes: int, count: int, *, confidence: float = 0.95, effective: float | None = None
 ) -> Interval:

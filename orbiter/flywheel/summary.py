@@ -7,7 +7,7 @@ from typing import Any
 
 from orbiter.flywheel import odds
 from orbiter.flywheel.gates import multiplier
-from orbiter.intervals import effective_size
+from orbiter.intervals import clustered_size
 from orbiter.ledger import AttemptKey
 from orbiter.records import Outcome, Verdict
 
@@ -83,9 +83,7 @@ def effective_answers(verdicts: Mapping[AttemptKey, Verdict]) -> float | None:
         if verdict.outcome is not Outcome.INVALID:
             passed = tasks.setdefault((key.round, key.env, key.task_id), [])
             passed.append(verdict.outcome is Outcome.PASS)
-    if all(len(passed) == 1 for passed in tasks.values()):
-        return None
-    return effective_size((sum(passed), len(passed)) for passed in tasks.values())
+    return clustered_size((sum(passed), len(passed)) for passed in tasks.values())
 
 
 def _rate(name: str, facts: Mapping[str, Any]) -> dict[str, Any]:

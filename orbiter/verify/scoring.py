@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from itertools import islice
 from pathlib import Path
@@ -13,7 +13,7 @@ from attrs import field, frozen
 
 from orbiter import jsonl
 from orbiter.errors import RecordError, user_code
-from orbiter.intervals import Estimate, Interval, wilson
+from orbiter.intervals import Estimate, Interval, clustered_size, wilson
 from orbiter.records import Outcome, Task, Trajectory, Verdict
 from orbiter.tasks.environment import Environment
 from orbiter.verify.pool import VerifierPool
@@ -140,11 +140,13 @@ class Count:
         passed: Rows that pass.
         failed: Rows that fail.
         invalid: Rows that could not be judged.
+        effective: Independent rows that the validly judged ones are worth, where several answer one task; None: all.
     """
 
     passed: int = 0
     failed: int = 0
     invalid: int = 0
+    effective: float | None = None
 
     @property
     def total(self) -> int:
@@ -157,7 +159,7 @@ class Count:
         valid = self.passed + self.failed
         if valid == 0:
             return Estimate(None, Interval(0.0, 1.0))
-        return Estimate(self.passed / valid, wilson(self.passed, valid))
+        return Estimate(self.passed / valid, wilson(self.passed, valid, effective=self.effective))
 
 
 @frozen
@@ -167,41 +169,48 @@ class Summary:
     Args:
         counts: By env and model; the empty text where a row names no model.
         reasons: Why rows are invalid, the commonest reason first.
+        total: The counts of all rows.
     """
 
     counts: Mapping[tuple[str, str], Count] = field(factory=dict)
     reasons: Mapping[str, int] = field(factory=dict)
-
-    @property
-    def total(self) -> Count:
-        """The counts of all rows."""
-        counts = self.counts.values()
-        return Count(
-            passed=sum(c.passed for c in counts),
-            failed=sum(c.failed for c in counts),
-            invalid=sum(c.invalid for c in counts),
-        )
+    total: Count = field(factory=Count)
 
 
 class Tally:
     """Adds verdicts up to a :class:`Summary`."""
 
     def __init__(self) -> None:
-        self._counts: dict[tuple[str, str], Counter[Outcome]] = {}
+        self._counts: dict[tuple[str, str], dict[str, Counter[Outcome]]] = {}
         self._reasons: Counter[str] = Counter()
 
     def add(self, row: Trajectory, verdict: Verdict) -> None:
         """Count one row."""
-        group = self._counts.setdefault((row.env, row.model or ""), Counter())
-        group[verdict.outcome] += 1
+        tasks = self._counts.setdefault((row.env, row.model or ""), {})
+        tasks.setdefault(row.task_id, Counter())[verdict.outcome] += 1
         if verdict.outcome is Outcome.INVALID:
             self._reasons[verdict.reason] += 1
 
     @property
     def summary(self) -> Summary:
         """What was added so far."""
-        counts = {
-            key: Count(passed=c[Outcome.PASS], failed=c[Outcome.FAIL], invalid=c[Outcome.INVALID])
-            for key, c in sorted(self._counts.items())
-        }
-        return Summary(counts, dict(self._reasons.most_common()))
+        together: dict[tuple[str, str], Counter[Outcome]] = {}
+        for (env, _), tasks in self._counts.items():
+            for task_id, outcomes in tasks.items():
+                together.setdefault((env, task_id), Counter()).update(outcomes)
+        counts = {key: _count(tasks.values()) for key, tasks in sorted(self._counts.items())}
+        reasons = dict(self._reasons.most_common())
+        return Summary(counts, reasons, _count(together.values()))
+
+
+def _count(tasks: Collection[Counter[Outcome]]) -> Count:
+    """Return what became of the rows of some tasks, from the outcomes of each."""
+    summed = sum(tasks, Counter[Outcome]())
+    return Count(
+        passed=summed[Outcome.PASS],
+        failed=summed[Outcome.FAIL],
+        invalid=summed[Outcome.INVALID],
+        effective=clustered_size(
+            (t[Outcome.PASS], t[Outcome.PASS] + t[Outcome.FAIL]) for t in tasks
+        ),
+    )

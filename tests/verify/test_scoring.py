@@ -4,7 +4,7 @@ import pytest
 
 from orbiter import jsonl
 from orbiter.errors import RecordError, UserCodeError
-from orbiter.intervals import wilson
+from orbiter.intervals import effective_size, wilson
 from orbiter.records import Message, Outcome, Task, Trajectory, Verdict
 from orbiter.tasks.environment import Environment
 from orbiter.tasks.sorting import Sorting
@@ -151,15 +151,16 @@ def test_a_scored_row_has_the_new_verdict_alone():
 
 def test_counts_by_env_and_model_and_the_commonest_reason_first():
     tally = Tally()
-    for env, model, verdict in [
+    rows = [
         ("f", "m", Verdict.passed()),
         ("e", "m", Verdict.passed()),
         ("e", "m", Verdict.failed("no")),
         ("e", None, Verdict.invalid("rare")),
         ("e", "m", Verdict.invalid("often")),
         ("f", "m", Verdict.invalid("often")),
-    ]:
-        tally.add(row("a", env=env, model=model), verdict)
+    ]
+    for number, (env, model, verdict) in enumerate(rows):
+        tally.add(row("a", f"e:{number}", env=env, model=model), verdict)
     summary = tally.summary
     assert summary.counts == {
         ("e", ""): Count(invalid=1),
@@ -169,6 +170,19 @@ def test_counts_by_env_and_model_and_the_commonest_reason_first():
     assert list(summary.counts) == sorted(summary.counts)
     assert list(summary.reasons.items()) == [("often", 2), ("rare", 1)]
     assert summary.total == Count(passed=2, failed=1, invalid=3)
+
+
+def test_several_answers_to_a_task_tell_less_than_as_many_tasks():
+    tally = Tally()
+    for task in range(20):
+        verdict = Verdict.passed() if task % 2 else Verdict.failed("no")
+        for answer in "abcd":
+            tally.add(row(answer, f"e:{task}", model=f"m{answer in 'ab'}"), verdict)
+    apart, total = tally.summary.counts["e", "mTrue"], tally.summary.total
+    clusters = [(0, 2), (2, 2)] * 10
+    assert apart.pass_rate.interval == wilson(20, 40, effective=effective_size(clusters))
+    assert total.pass_rate.interval.width == pytest.approx(apart.pass_rate.interval.width, rel=0.05)
+    assert total.pass_rate.interval.width > 1.9 * wilson(40, 80).width
 
 
 def test_a_pass_rate_is_of_the_valid_rows():

@@ -14,7 +14,7 @@ from orbiter.intervals import (
     Estimate,
     Interval,
     check_confidence,
-    effective_size,
+    clustered_size,
     estimate_rate,
 )
 from orbiter.records import Outcome, Verdict
@@ -271,9 +271,8 @@ def _cells(judged: Sequence[_Judged], by_task: bool, confidence: float) -> dict[
             if item.correct == correct and verdict.outcome is not Outcome.INVALID:
                 passed = tasks.setdefault((item.task.env, item.task.task_id), [])
                 passed.append(verdict.outcome is Outcome.PASS)
-        if any(len(passed) > 1 for passed in tasks.values()):
-            clusters = ((sum(passed), len(passed)) for passed in tasks.values())
-            cells[name] = effective_size(clusters, confidence=confidence)
+        clusters = ((sum(passed), len(passed)) for passed in tasks.values())
+        cells[name] = clustered_size(clusters, confidence=confidence)
     return cells
 
 
