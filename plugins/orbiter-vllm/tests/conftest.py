@@ -62,7 +62,7 @@ class LLMEngine:
 
     def add_request(self, request_id, prompt, params, lora_request=None):
         assert params.output_kind == "final"
-        if 18 in prompt["prompt_token_ids"]:
+        if prompt["prompt_token_ids"][1:3] == [19, 18]:  # "c:"
             raise VLLMClientError("a token that cannot be")
         self.vllm.added.append((prompt["prompt_token_ids"], params, lora_request))
         self.running[request_id] = (prompt["prompt_token_ids"], params, [])
