@@ -62,6 +62,8 @@ def compose(request: Request) -> Any:
     try:
         return attempt(wanted)
     except (HydraException, OmegaConfBaseException) as error:
+        if len(wanted) == 1:
+            raise _explained(error, wanted[0], folder, engine) from error
         for override in wanted:
             try:
                 attempt([override])
