@@ -14,7 +14,7 @@ from attrs import field, frozen
 from orbiter import jsonl
 from orbiter.errors import RecordError, user_code
 from orbiter.intervals import Estimate, Interval, clustered_size, wilson
-from orbiter.records import Outcome, Task, Trajectory, Verdict
+from orbiter.records import Outcome, Task, Trajectory, Verdict, content_hash
 from orbiter.tasks.environment import Environment
 from orbiter.verify.pool import VerifierPool
 
@@ -140,7 +140,7 @@ class Count:
         passed: Rows that pass.
         failed: Rows that fail.
         invalid: Rows that could not be judged.
-        effective: Independent rows that the validly judged ones are worth, where several answer one task; None: all.
+        effective: Independent rows that the validly judged ones are worth, where several answer one prompt; None: all.
     """
 
     passed: int = 0
@@ -187,7 +187,8 @@ class Tally:
     def add(self, row: Trajectory, verdict: Verdict) -> None:
         """Count one row."""
         tasks = self._counts.setdefault((row.env, row.model or ""), {})
-        tasks.setdefault(row.task_id, Counter())[verdict.outcome] += 1
+        # By the prompt: whoever wrote the rows may have named their tasks as they liked, or not at all.
+        tasks.setdefault(content_hash(row.prompt), Counter())[verdict.outcome] += 1
         if verdict.outcome is Outcome.INVALID:
             self._reasons[verdict.reason] += 1
 
@@ -196,8 +197,8 @@ class Tally:
         """What was added so far."""
         together: dict[tuple[str, str], Counter[Outcome]] = {}
         for (env, _), tasks in self._counts.items():
-            for task_id, outcomes in tasks.items():
-                together.setdefault((env, task_id), Counter()).update(outcomes)
+            for prompt, outcomes in tasks.items():
+                together.setdefault((env, prompt), Counter()).update(outcomes)
         counts = {key: _count(tasks.values()) for key, tasks in sorted(self._counts.items())}
         reasons = dict(self._reasons.most_common())
         return Summary(counts, reasons, _count(together.values()))

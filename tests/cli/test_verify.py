@@ -55,7 +55,8 @@ def rows(tmp_path):
 
 def test_rows_that_bring_their_reference(orbiter, rows):
     texts = ["a", "a", "b", "c", "a"]
-    said = orbiter("verify", rows(*(own(t, model="m") for t in texts)), "--verifier", "exact")
+    file = rows(*(own(t, n=n, model="m") for n, t in enumerate(texts)))
+    said = orbiter("verify", file, "--verifier", "exact")
     assert (said.code, said.err) == (0, "")
     low, high = (round(x, 3) for x in (wilson(3, 5).low, wilson(3, 5).high))
     header, names, values = said.out.splitlines()
@@ -147,7 +148,7 @@ def test_rows_without_references_are_told_where_to_take_them_from(orbiter, rows)
 
 def test_long_names_leave_the_numbers_whole(orbiter, rows, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    file = rows(*(own("a", env="e" * 40, model=name * 20) for name in "mn"))
+    file = rows(*(own("a", n=n, env="e" * 40, model=m * 20) for n, m in enumerate("mn")))
     said = orbiter("verify", file, "--verifier", "exact")
     assert said.out.count("1.000 [0.207, 1.000]") == 2
     heads = said.out.splitlines()[1]

@@ -25,8 +25,8 @@ from orbiter.verify.scoring import (
 )
 
 
-def row(text, task_id="e:1", env="e", **more):
-    messages = (Message("user", "q"), Message("assistant", text))
+def row(text, task_id="e:1", env="e", *, prompt="q", **more):
+    messages = (Message("user", prompt), Message("assistant", text))
     return Trajectory(messages, env, task_id, None, **more)
 
 
@@ -160,7 +160,7 @@ def test_counts_by_env_and_model_and_the_commonest_reason_first():
         ("f", "m", Verdict.invalid("often")),
     ]
     for number, (env, model, verdict) in enumerate(rows):
-        tally.add(row("a", f"e:{number}", env=env, model=model), verdict)
+        tally.add(row("a", env=env, prompt=f"q{number}", model=model), verdict)
     summary = tally.summary
     assert summary.counts == {
         ("e", ""): Count(invalid=1),
@@ -172,12 +172,12 @@ def test_counts_by_env_and_model_and_the_commonest_reason_first():
     assert summary.total == Count(passed=2, failed=1, invalid=3)
 
 
-def test_several_answers_to_a_task_tell_less_than_as_many_tasks():
+def test_several_answers_to_a_prompt_tell_less_than_as_many_prompts():
     tally = Tally()
     for task in range(20):
         verdict = Verdict.passed() if task % 2 else Verdict.failed("no")
         for answer in "abcd":
-            tally.add(row(answer, f"e:{task}", model=f"m{answer in 'ab'}"), verdict)
+            tally.add(row(answer, prompt=f"q{task}", model=f"m{answer in 'ab'}"), verdict)
     apart, total = tally.summary.counts["e", "mTrue"], tally.summary.total
     clusters = [(0, 2), (2, 2)] * 10
     assert apart.pass_rate.interval == wilson(20, 40, effective=effective_size(clusters))
