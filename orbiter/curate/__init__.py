@@ -4,7 +4,7 @@ survivors           distinct passing answers, with a decision for every attempt
 best_of_n_pairs     the best passing answer against each failing one
 ranked_pairs        every two answers whose scores differ, for a reward model
 judged_pairs        what a judge prefers, as far as the verifier lets it
-revision_pairs      the answer after a critique against the one before
+revision_pairs      the answer after a critique against the one before; chain_pairs, of what a RevisingPolicy has revised
 refusal_pairs       refusals chosen where they are right, rejected where they are not
 calibrated          how likely each pair is right; confident_pairs abstains, weighted_pairs and oversampled_pairs weigh
 tagged_negatives    what is wrong with each rejected answer, in six kinds
@@ -67,7 +67,7 @@ from orbiter.curate.refusals import (
     refusal_rates,
 )
 from orbiter.curate.replay import ReplayBuffer
-from orbiter.curate.revisions import revision_pairs
+from orbiter.curate.revisions import chain_pairs, revision_pairs
 from orbiter.curate.splits import Splits, split_rows
 from orbiter.curate.survivors import Survivors, survivors
 from orbiter.curate.unary import UnaryWeights, step_preferences, unary_weights
@@ -103,6 +103,7 @@ __all__ = [
     "best_of_n_pairs",
     "brier_score",
     "calibrated",
+    "chain_pairs",
     "confident_pairs",
     "count_negatives",
     "decontaminate",

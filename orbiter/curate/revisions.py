@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
+import attrs
+
 from orbiter.curate.pairs import passed, tools_of, unfit
 from orbiter.curate.response import response
-from orbiter.records import Message, Pair, Trajectory
+from orbiter.records import Message, Pair, Trajectory, Verdict
 
 
 def revision_pairs(
@@ -54,6 +56,50 @@ def revision_pairs(
         if steps:
             pairs += _step_pairs(row, answers, after)
     return pairs
+
+
+def chain_pairs(
+    rows: Iterable[Trajectory], judge: Callable[[Sequence[Trajectory]], Sequence[Verdict]]
+) -> list[Pair]:
+    """Return the pairs of answers that a :class:`~orbiter.generate.revising.RevisingPolicy` has revised: those of :func:`revision_pairs` with its steps.
+
+    The rows hold the last revision of each chain, and the chain in ``metadata["revision"]``. Of those that passed, the answers before it are judged now.
+    The pairs go by the id of the row.
+
+    Args:
+        rows: Judged rows; those that nobody revised give no pair.
+        judge: Returns the verdict on each of some answers.
+    """
+    revised = [row for row in rows if passed(row) and row.metadata.get("revision")]
+    chains = [_answers(row) for row in revised]
+    on_the_way = [
+        attrs.evolve(row, messages=(*row.prompt, answer), score=None, verdict=None, metadata={})
+        for row, answers in zip(revised, chains)
+        for answer in answers[:-1]
+    ]
+    verdicts = iter(judge(on_the_way))
+    pairs: list[Pair] = []
+    for row, answers in zip(revised, chains):
+        assert row.verdict is not None  # noqa: S101  # only rows that passed come here
+        scores = (*(next(verdicts).score for _ in answers[:-1]), row.score)
+        chain = attrs.evolve(
+            row,
+            messages=(*row.prompt, *answers),
+            prompt_size=len(row.prompt),
+            verdict=attrs.evolve(row.verdict, step_scores=scores),
+        )
+        pairs += [
+            attrs.evolve(pair, metadata={**pair.metadata, "id": row.id})
+            for pair in revision_pairs([chain], steps=True)
+        ]
+    return pairs
+
+
+def _answers(row: Trajectory) -> list[Message]:
+    """Return the answers of a chain: the first one, and that after each critique."""
+    told = row.metadata["revision"]
+    texts = [told["initial"], *(step["answer"] for step in told["steps"])]
+    return [Message("assistant", text) for text in texts]
 
 
 def _step_pairs(row: Trajectory, turns: Sequence[Message], after: float) -> list[Pair]:

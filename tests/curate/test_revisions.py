@@ -1,7 +1,7 @@
 import attrs
 import pytest
 
-from orbiter.curate import revision_pairs
+from orbiter.curate import chain_pairs, revision_pairs
 from orbiter.records import Message, Verdict
 
 
@@ -74,3 +74,42 @@ def test_what_is_no_better_or_no_revision_gives_no_pair(attempt, gate):
         attrs.evolve(called, messages=(*called.messages[:2], tool, called.messages[3])),
     ]
     assert revision_pairs(rows, gate=gate) == []
+
+
+def revised(attempt, *answers, score=1.0, **more):
+    """Return the row of a chain: its last answer, and the chain in its metadata."""
+    steps = [{"principle": "p", "critique": "c", "answer": text} for text in answers[1:]]
+    told = {"revision": {"initial": answers[0], "steps": steps}}
+    return attempt(answers[-1], verdict=Verdict.passed(score=score), metadata=told, **more)
+
+
+def test_a_chain_gives_the_pairs_of_its_answers_as_they_are_judged(attempt):
+    row = revised(attempt, "3", "4", "2")
+    plain, failed = attempt("2", verdict=Verdict.passed()), revised(attempt, "3", "2")
+    failed = attrs.evolve(failed, verdict=Verdict.failed("wrong"))
+    asked = []
+
+    def judge(rows):
+        asked.extend(rows)
+        scores = {"3": 0.0, "4": 0.5}
+        return [Verdict.failed("low", score=scores[row.answer]) for row in rows]
+
+    pairs = chain_pairs([row, plain, failed], judge)
+    assert [(p.rejected[0].text, p.chosen[0].text, p.metadata.get("step")) for p in pairs] == [
+        ("3", "2", None),
+        ("3", "4", 1),
+        ("4", "2", 2),
+    ]
+    assert {pair.metadata["id"] for pair in pairs} == {row.id}
+    assert all(pair.prompt == row.prompt for pair in pairs)
+    assert [(one.answer, one.score, one.verdict, one.metadata) for one in asked] == [
+        ("3", None, None, {}),
+        ("4", None, None, {}),
+    ]
+
+
+def test_a_chain_whose_first_answer_cannot_be_judged_or_is_as_good_gives_none(attempt):
+    row = revised(attempt, "3", "2")
+    assert chain_pairs([row], lambda rows: [Verdict.invalid("timeout") for _ in rows]) == []
+    assert chain_pairs([row], lambda rows: [Verdict.passed() for _ in rows]) == []
+    assert chain_pairs([], lambda rows: []) == []
