@@ -23,6 +23,7 @@ from orbiter.flywheel.sections import Train
 from orbiter.flywheel.stages.datasets import own_rounds, sources_of
 from orbiter.flywheel.stages.synthesising import close, make_engine
 from orbiter.generate.policy import Completion, Request, ask_all
+from orbiter.intervals import clustered_size
 from orbiter.ledger import History
 from orbiter.records import Outcome, Task, Trajectory, Verdict
 from orbiter.tasks.streams import item_seed
@@ -149,8 +150,8 @@ def estimate(wheel: Flywheel, *, tasks: int = 64) -> Estimate:
         samples, seconds = sample(wheel, probe_tasks, samples=2)
         train_s = _train_seconds(wheel, model)
         attempts = sum(most_attempts(wheel, turn.stage) for turn in recipe.turns)
-    passed = sum(s.verdict.outcome is Outcome.PASS for s in samples)
-    valid = sum(s.verdict.outcome is not Outcome.INVALID for s in samples)
+    clusters = _by_task(samples)
+    passed, valid = sum(p for p, _ in clusters), sum(n for _, n in clusters)
     attempts += (recipe.rounds + 1) * recipe.evaluate.tasks * recipe.evaluate.samples
     tokens = sum(s.completion.token_count for s in samples)
     rate = passed / valid if valid else None
@@ -158,7 +159,9 @@ def estimate(wheel: Flywheel, *, tasks: int = 64) -> Estimate:
         model=model,
         probed=len(samples),
         pass_rate=rate,
-        pass_rate_interval=odds.wilson(passed, valid) if valid else None,
+        pass_rate_interval=odds.wilson(passed, valid, effective=clustered_size(clusters))
+        if valid
+        else None,
         samples=attempts,
         tokens=round(attempts * tokens / len(samples)),
         kept_per_round=None if rate is None else expected_kept(wheel, rate),
@@ -176,6 +179,16 @@ def most_attempts(wheel: Flywheel, stage: Stage) -> int:
     engine = make_engine(wheel, stage.synthesise, seed=0)
     wheel.wait_for(close(wheel, engine))
     return stage.synthesise.tasks * engine.per_task
+
+
+def _by_task(samples: list[Sample]) -> list[tuple[int, int]]:
+    """Return of each task how many of its answers passed, and how many were validly judged."""
+    tasks: dict[tuple[str, str], list[bool]] = {}
+    for s in samples:
+        if s.verdict.outcome is not Outcome.INVALID:
+            passes = tasks.setdefault((s.task.env, s.task.task_id), [])
+            passes.append(s.verdict.outcome is Outcome.PASS)
+    return [(sum(passes), len(passes)) for passes in tasks.values()]
 
 
 def _sampling_turn(recipe: Recipe) -> Turn:

@@ -44,6 +44,12 @@ class Ticking(Backend):
         clock = Path(__file__).with_name("clock")
         clock.write_text(str(int(clock.read_text()) + job.config.max_steps))
 
+class Same(Policy):
+    name = "same"
+    async def complete(self, requests, sampling):
+        digits = [request.messages[0].text[5:-1] for request in requests]
+        return [Completion.of("".join(sorted(d)) if d < "4" else d) for d in digits]
+
 class Bad(Policy):
     name, batch_size = "bad", 4
     def __init__(self, *, how):
@@ -153,6 +159,15 @@ def test_the_probe_asks_as_much_at_once_as_a_run_does(wheel):
         samples, _ = sample(made, tasks)
         assert made.policy.most == 5
     assert [s.completion.messages[0].text for s in samples] == [task.task_id for task in tasks]
+
+
+def test_two_answers_to_a_task_are_no_two_tasks(wheel):
+    """Answers that depend on the task alone say no more when they are given again."""
+    scripted = "{name: scripted, accuracy: 0.4, environment: {name: sorting, length: 5}}"
+    found = estimate(wheel(text=RECIPE.replace(scripted, "{name: parts.py:Same}")), tasks=40)
+    assert 0 < found.pass_rate < 1
+    alone = odds.wilson(round(40 * found.pass_rate), 40)
+    assert found.pass_rate_interval.width == pytest.approx(alone.width, rel=0.1)
 
 
 def test_nothing_valid_is_no_pass_rate_and_never_0(wheel):
