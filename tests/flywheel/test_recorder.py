@@ -7,6 +7,7 @@ import pytest
 
 from orbiter.errors import BudgetExceededError, LedgerError
 from orbiter.flywheel import recorder as recorder_of
+from orbiter.flywheel import rollout as rollout_of
 from orbiter.flywheel.rollout import Rollout
 from orbiter.flywheel.rollout_plan import RolloutPlan
 from orbiter.generate import Completion, Policy, Sampling
@@ -140,7 +141,8 @@ async def test_given_up_it_keeps_every_answer(tmp_path):
         assert result.outcomes(Outcome.PASS) == 40
 
 
-async def test_given_up_it_asks_nothing_more_and_takes_what_comes_at_once(tmp_path):
+async def test_given_up_it_asks_nothing_more_and_takes_what_comes_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(rollout_of, "DRAINED_S", 60)
     policy = Answering("t20", "t21")
     with Ledger.open(tmp_path) as ledger:
         running = asyncio.ensure_future(rollout(ledger, policy).run())

@@ -4,7 +4,7 @@ import math
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orbiter.generate.openai.answer import Reading, _shares
@@ -138,6 +138,7 @@ def test_an_answer_of_which_nothing_is_one_is_a_fault():
         read(beyond, 2)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**6), st.lists(st.integers(1, 10**6), min_size=1, max_size=9))
 def test_shares_are_whole_and_their_sum_exact(total, sizes):
     counts = _shares(total, sizes)
@@ -160,6 +161,7 @@ json = st.recursive(
 )
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.dictionaries(st.sampled_from(["choices", "usage", "model"]), json), st.integers(1, 3))
 def test_whatever_comes_is_an_answer_or_a_fault(answer, count):
     try:

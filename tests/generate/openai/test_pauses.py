@@ -4,7 +4,7 @@ from email.utils import formatdate
 from time import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orbiter.generate.openai.faults import (
@@ -41,6 +41,7 @@ def test_retry_after_a_date_is_the_time_until_then():
     assert 8 < retry_after(formatdate(time() + 10, usegmt=True)) < 11
 
 
+@settings(deadline=None, max_examples=50)
 @given(tries=st.integers(1, 10_000), first_s=st.floats(0.001, 10))
 def test_pauses_are_drawn_from_a_range_that_doubles_up_to_a_bound(tries, first_s):
     longest = min(MAX_WAIT_S, first_s * 2.0 ** min(tries - 1, 1000)) if tries < 900 else MAX_WAIT_S
@@ -50,6 +51,7 @@ def test_pauses_are_drawn_from_a_range_that_doubles_up_to_a_bound(tries, first_s
     assert max(drawn) - min(drawn) > longest / 100  # not one pause with a little noise
 
 
+@settings(deadline=None, max_examples=50)
 @given(wait_s=st.floats(0, MAX_RETRY_AFTER_S))
 def test_a_pause_is_as_long_as_the_server_said_and_a_little_longer(wait_s):
     pause = pause_s(Fault("x", wait_s=wait_s), 1, first_s=60)
