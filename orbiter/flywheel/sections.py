@@ -146,7 +146,7 @@ class Generate:
     """What a round samples.
 
     Args:
-        tasks: Tasks per round; fresh ones each round until the environment has no more.
+        tasks: Tasks per round; fresh ones each round, and in turn from the first again when the environment has no more.
         samples: Answers per task.
         target_survivors: Sample a task only until it has so many survivors, and spend the rest where survivors are
             likelier; None samples every task equally. Never more than ``tasks * samples`` in all. The yield is then
