@@ -15,12 +15,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 
 from attrs import Factory, define
 
 from orbiter_liveweb.dom import Element, body_of
-from orbiter_liveweb.inspection import Inspection
+from orbiter_liveweb.inspection import Edits, Inspection
 from orbiter_liveweb.names import accessible_name
 from orbiter_liveweb.roles import input_type, is_disabled
 from orbiter_liveweb.styles import display
@@ -42,23 +41,23 @@ class Node:
     element: Element | None = None
 
 
-def aria_tree(root: Element, values: Mapping[Element, str] | None = None) -> Node:
+def aria_tree(root: Element, edits: Edits | None = None) -> Node:
     """Return the accessibility tree of a page's body.
 
     Args:
         root: The page, from :func:`orbiter_liveweb.dom.parse`.
-        values: What stands in form fields that were typed into.
+        edits: What was done to its form controls.
     """
-    page = Inspection(root, values)
+    page = Inspection(root, edits)
     top = Node("fragment")
     _visit(top, body_of(root), page, set())
     _merge(top)
     return top
 
 
-def aria_snapshot(root: Element, values: Mapping[Element, str] | None = None) -> str:
+def aria_snapshot(root: Element, edits: Edits | None = None) -> str:
     """Return the accessibility tree of a page's body as YAML."""
-    return "\n".join(line for line, _ in aria_lines(aria_tree(root, values)))
+    return "\n".join(line for line, _ in aria_lines(aria_tree(root, edits)))
 
 
 def _visit(parent: Node, element: Element, page: Inspection, visited: set[Element]) -> None:
@@ -136,7 +135,7 @@ def _states(element: Element, role: str, page: Inspection) -> list[str]:
 
     if role in _CHECKED:
         is_box = tag == "input" and input_type(element) in ("checkbox", "radio")
-        checked = ("true" if "checked" in attributes else "") if is_box else given("aria-checked")
+        checked = ("true" if page.is_checked(element) else "") if is_box else given("aria-checked")
         found += {"true": ["checked"], "mixed": ["checked=mixed"]}.get(checked, [])
     if role in _DISABLED and (is_disabled(element) or _is_aria_disabled(element)):
         found.append("disabled")

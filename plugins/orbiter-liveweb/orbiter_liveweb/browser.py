@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from functools import lru_cache
 
 from orbiter_liveweb.aria import aria_lines, aria_tree
 from orbiter_liveweb.cache import Cache
 from orbiter_liveweb.dom import Element, parse
-from orbiter_liveweb.forms import default_button, form_of, is_get, is_submit, request_of
-from orbiter_liveweb.inspection import Inspection
+from orbiter_liveweb.forms import default_button, is_get, is_submit, request_of
+from orbiter_liveweb.inspection import Edits, Inspection, form_of
+from orbiter_liveweb.roles import input_type, is_disabled
 from orbiter_liveweb.screen import CLICKABLE, TYPABLE, Screen, Target
 from orbiter_liveweb.snapshot import Snapshot
 from orbiter_liveweb.urls import fragment_of, normalise, resolve
+from orbiter_liveweb.whitespace import collapse
 
 MAX_REDIRECTS = 10
 
@@ -42,12 +45,12 @@ class Browser(ABC):
         """Show the page of an address."""
 
     @abstractmethod
-    def click(self, target: Target) -> None:
-        """Follow a link or press a button."""
+    def click(self, target: Target) -> bool:
+        """Follow a link, press a button, or turn a box on or off; return whether another page or place came."""
 
     @abstractmethod
     def fill(self, target: Target, text: str) -> None:
-        """Put a text in the place of what a field holds, and the cursor in the field."""
+        """Put a text in the place of what a field holds, and the cursor in the field; of a select, choose the option of this text."""
 
     @abstractmethod
     def press(self, key: str) -> None:
@@ -73,6 +76,26 @@ class Browser(ABC):
 def missing(url: str) -> BrowserError:
     """Return the error of a page that the cache does not have."""
     return BrowserError(f"the cache has no page {url}")
+
+
+def nothing_happens(target: Target) -> BrowserError:
+    """Return the error of a button that only a script gives a meaning."""
+    return BrowserError(f"nothing happens when {target.role} {target.name!r} is pressed")
+
+
+def option_at(options: Sequence[tuple[str, bool]], text: str) -> int:
+    """Return the place of the first option of a text among the labels of a select's options and whether they are disabled.
+
+    Raises:
+        BrowserError: There is none, or it is disabled.
+    """
+    for place, (label, disabled) in enumerate(options):
+        if collapse(label) == collapse(text):
+            if disabled:
+                raise BrowserError(f"option {text!r} is disabled")
+            return place
+    known = ", ".join(repr(label) for label, _ in options[:20])
+    raise BrowserError(f"there is no option {text!r}; there are {known or 'none'}")
 
 
 def served(cache: Cache, url: str) -> Snapshot:
@@ -101,7 +124,7 @@ class CacheBrowser(Browser):
     def __init__(self, cache: Cache) -> None:
         self.cache = cache
         self._root: Element | None = None
-        self._values: dict[Element, str] = {}
+        self._edits = Edits()
         self._focus: Element | None = None
 
     def open(self, url: str) -> None:
@@ -110,25 +133,35 @@ class CacheBrowser(Browser):
         self._show(snapshot, fragment_of(url))
 
     def _show(self, snapshot: Snapshot, fragment: str) -> None:
-        if snapshot is not self._snapshot or self._values:
-            self._root, self._values = None, {}
+        if snapshot is not self._snapshot or self._edits:
+            self._root, self._edits = None, Edits()
             self.screen = snapshot.screen
         self._snapshot, self._focus = snapshot, None
         self.anchor = anchor_line(snapshot.html, fragment) if fragment else 0
 
-    def click(self, target: Target) -> None:
-        """Follow a link or press a button."""
+    def click(self, target: Target) -> bool:
+        """Follow a link, press a button, or turn a box on or off."""
         if target.role == "link":
             self._follow(target)
-            return
-        button = self._element(target)
-        if not is_submit(button):
-            raise BrowserError(f"nothing happens when button {target.name!r} is pressed")
-        self._submit(form_of(button), button)
+            return True
+        pressed = self._element(target)
+        if pressed.tag == "input" and input_type(pressed) in ("checkbox", "radio"):
+            self._turn(pressed)
+            return False
+        if not is_submit(pressed):
+            raise nothing_happens(target)
+        self._submit(form_of(pressed), pressed)
+        return True
 
     def fill(self, target: Target, text: str) -> None:
-        """Put a text in the place of what a field holds."""
+        """Put a text in the place of what a field holds, or choose an option."""
         field = self._element(target)
+        if field.tag == "select":
+            options = field.find_all("option")
+            labels = [(o.attributes.get("label") or o.words, is_disabled(o)) for o in options]
+            self._edits.chosen[field] = options[option_at(labels, text)]
+            self._redraw()
+            return
         if "readonly" in field.attributes or field.tag not in ("input", "textarea"):
             raise BrowserError(f"nothing can be typed into {target.role} {target.name!r}")
         self._focus = field
@@ -139,9 +172,9 @@ class CacheBrowser(Browser):
         if self._focus is None:
             raise BrowserError("no field has the cursor: type into one first")
         if key == "Backspace":
-            self._set(self._focus, self._values.get(self._focus, "")[:-1])
+            self._set(self._focus, self._page().value(self._focus)[:-1])
         elif self._focus.tag == "textarea":
-            self._set(self._focus, self._values.get(self._focus, "") + "\n")
+            self._set(self._focus, self._page().value(self._focus) + "\n")
         else:
             form = form_of(self._focus)
             button = None if form is None else default_button(form, self._page().root)
@@ -188,7 +221,7 @@ class CacheBrowser(Browser):
         if self._root is None:
             # Another session may hold the same; nobody changes it.
             self._root = self.cache.root(self._shown().url) or parse(self._page_html())
-        return Inspection(self._root, self._values)
+        return Inspection(self._root, self._edits)
 
     def _element(self, target: Target) -> Element:
         """Return the element of a target: the one of its role that has as many before it."""
@@ -198,9 +231,21 @@ class CacheBrowser(Browser):
         return found[target.nth]
 
     def _set(self, field: Element, text: str) -> None:
+        self._edits.texts[field] = text
+        self._redraw()
+
+    def _turn(self, box: Element) -> None:
+        page = self._page()
+        if input_type(box) == "checkbox":
+            self._edits.checked[box] = not page.is_checked(box)
+        else:
+            self._edits.checked.update({one: one is box for one in page.radio_group(box)})
+        self._redraw()
+
+    def _redraw(self) -> None:
+        """Show the page with what was done to its form controls."""
         screen = self._shown()
-        self._values[field] = text
-        lines = aria_lines(aria_tree(self._page().root, self._values))
+        lines = aria_lines(aria_tree(self._page().root, self._edits))
         self.screen = Screen(screen.url, screen.title, "\n".join(line for line, _ in lines))
 
 

@@ -14,7 +14,15 @@ from contextlib import contextmanager
 from typing import Any
 
 from orbiter.errors import MissingPluginError
-from orbiter_liveweb.browser import MARK, Browser, BrowserError, line_of_mark, served
+from orbiter_liveweb.browser import (
+    MARK,
+    Browser,
+    BrowserError,
+    line_of_mark,
+    nothing_happens,
+    option_at,
+    served,
+)
 from orbiter_liveweb.cache import Cache
 from orbiter_liveweb.screen import Screen, Target
 from orbiter_liveweb.snapshot import Snapshot
@@ -162,8 +170,8 @@ class ChromiumBrowser(Browser):
         self._navigate(lambda: self._tab.goto(wanted.url))
         self._look(fragment_of(url))
 
-    def click(self, target: Target) -> None:
-        """Follow a link or press a button."""
+    def click(self, target: Target) -> bool:
+        """Follow a link, press a button, or turn a box on or off."""
         element = self._locate(target)
         if target.role == "link":
             href = element.evaluate("e => e.href")
@@ -172,23 +180,36 @@ class ChromiumBrowser(Browser):
             here = self._shown().url
             if normalise(href) == here and "#" in (target.url or ""):
                 self.anchor = self._line_of(fragment_of(href))
-                return
+                return True
             element.evaluate("e => e.removeAttribute('target')")
             self._navigate(lambda: element.click(no_wait_after=True, force=True))
             self._look(fragment_of(href))
-            return
+            return True
         kind = element.evaluate("e => [e.tagName, e.type, !!e.form]")
+        if kind[0] == "INPUT" and kind[1] in ("checkbox", "radio"):
+            element.click(force=True)
+            self._look_again()
+            return False
         if kind[0] not in ("BUTTON", "INPUT") or kind[1] not in ("submit", "image"):
-            raise BrowserError(f"nothing happens when button {target.name!r} is pressed")
+            raise nothing_happens(target)
         if not kind[2]:
             raise BrowserError("the field or button belongs to no form")
         self._navigate(lambda: element.click(no_wait_after=True, force=True))
         self._look("")
+        return True
 
     def fill(self, target: Target, text: str) -> None:
-        """Put a text in the place of what a field holds."""
+        """Put a text in the place of what a field holds, or choose an option."""
         field = self._locate(target)
-        if not field.is_editable():
+        options = field.evaluate(
+            "e => e.tagName === 'SELECT' ? [...e.options].map(o => [o.label, o.matches(':disabled')]) : null"
+        )
+        if options is not None:
+            field.select_option(index=option_at(options, text))
+            self._look_again()
+            return
+        takes_text = field.evaluate("e => ['INPUT', 'TEXTAREA'].includes(e.tagName)")
+        if not takes_text or not field.is_editable():
             raise BrowserError(f"nothing can be typed into {target.role} {target.name!r}")
         field.fill(text)
         self._focus = field

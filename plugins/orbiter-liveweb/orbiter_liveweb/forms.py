@@ -3,19 +3,9 @@
 from __future__ import annotations
 
 from orbiter_liveweb.dom import Element
-from orbiter_liveweb.inspection import Inspection
+from orbiter_liveweb.inspection import Inspection, form_of
 from orbiter_liveweb.roles import input_type, is_disabled
 from orbiter_liveweb.urls import with_query
-
-
-def form_of(control: Element) -> Element | None:
-    """Return the form that a control belongs to, or None."""
-    if wanted := control.attributes.get("form"):
-        root = control
-        while root.parent is not None:
-            root = root.parent
-        return root.find("form", id=wanted)
-    return control.closest(lambda element: element.tag == "form")
 
 
 def is_submit(control: Element) -> bool:
@@ -74,7 +64,7 @@ def _values(control: Element, button: Element | None, page: Inspection) -> list[
             [control.attributes.get("value", "")] if control is button and kind != "image" else []
         )
     if kind in ("checkbox", "radio"):
-        return [control.attributes.get("value", "on")] if "checked" in control.attributes else []
+        return [control.attributes.get("value", "on")] if page.is_checked(control) else []
     if kind == "select":
         options = [o for o in page.selected_options(control) if not is_disabled(o)]
         return [o.attributes.get("value", o.words) for o in options]

@@ -3,11 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+
+from attrs import Factory, define
 
 from orbiter_liveweb.dom import Element
 from orbiter_liveweb.roles import input_type, is_disabled, role_of
 from orbiter_liveweb.styles import Visibility, is_list_box
+
+
+@define
+class Edits:
+    """What was done to the form controls of a page.
+
+    Args:
+        texts: What stands in fields that were typed into.
+        checked: Whether check boxes and radio buttons that were clicked, or that such a click turned off, are on.
+        chosen: The option that was chosen of a select.
+    """
+
+    texts: dict[Element, str] = Factory(dict)
+    checked: dict[Element, bool] = Factory(dict)
+    chosen: dict[Element, Element] = Factory(dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.texts or self.checked or self.chosen)
 
 
 class Inspection:
@@ -15,11 +35,11 @@ class Inspection:
 
     Args:
         root: The page.
-        values: What stands in form fields that were typed into.
+        edits: What was done to its form controls.
     """
 
-    def __init__(self, root: Element, values: Mapping[Element, str] | None = None) -> None:
-        self.root, self.values = root, values or {}
+    def __init__(self, root: Element, edits: Edits | None = None) -> None:
+        self.root, self.edits = root, edits or Edits()
         self.is_hidden = Visibility().is_hidden
         self._roles: dict[Element, str | None] = {}
         self._ids: dict[str, Element] | None = None
@@ -61,8 +81,8 @@ class Inspection:
 
     def value(self, field: Element) -> str:
         """Return what stands in an input or a text area."""
-        if field in self.values:
-            return self.values[field]
+        if field in self.edits.texts:
+            return self.edits.texts[field]
         if field.tag == "textarea":
             return field.text
         value = field.attributes.get("value", "")
@@ -72,8 +92,31 @@ class Inspection:
             )
         return value.replace("\n", "").replace("\r", "")
 
+    def radio_group(self, radio: Element) -> list[Element]:
+        """Return the radio buttons of which one at a time is on, in document order, the given one among them."""
+        name = radio.attributes.get("name")
+        if not name:
+            return [radio]
+        form = form_of(radio)
+        return [
+            one
+            for one in self.root.find_all("input", name=name)
+            if input_type(one) == "radio" and form_of(one) is form
+        ]
+
+    def is_checked(self, box: Element) -> bool:
+        """Return whether a check box or radio button is on."""
+        if box in self.edits.checked:
+            return self.edits.checked[box]
+        if "checked" not in box.attributes or input_type(box) == "checkbox":
+            return "checked" in box.attributes
+        # Each that is written as on turns off those before it.
+        return [one for one in self.radio_group(box) if "checked" in one.attributes][-1] is box
+
     def selected_options(self, select: Element) -> list[Element]:
         """Return the options of a select that are chosen."""
+        if select in self.edits.chosen:
+            return [self.edits.chosen[select]]
         options = select.find_all("option")
         chosen = [option for option in options if "selected" in option.attributes]
         if "multiple" in select.attributes:
@@ -81,6 +124,16 @@ class Inspection:
         if not chosen and not is_list_box(select):
             chosen = [option for option in options if not is_disabled(option)][:1]
         return chosen[-1:]
+
+
+def form_of(control: Element) -> Element | None:
+    """Return the form that a control belongs to, or None."""
+    if wanted := control.attributes.get("form"):
+        root = control
+        while root.parent is not None:
+            root = root.parent
+        return root.find("form", id=wanted)
+    return control.closest(lambda element: element.tag == "form")
 
 
 def _in_range(value: str, low: str, high: str) -> str:

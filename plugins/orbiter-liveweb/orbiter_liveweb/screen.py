@@ -15,8 +15,8 @@ from attrs import field, frozen
 WINDOW_SIZE = 60
 """Lines that are shown at once."""
 
-CLICKABLE = ("link", "button")
-TYPABLE = ("textbox", "searchbox")
+CLICKABLE = ("link", "button", "checkbox", "radio", "switch")
+TYPABLE = ("textbox", "searchbox", "combobox", "listbox")
 
 _ELEMENT = re.compile(
     r"""( *)- ('?)([a-z]+)(?: ("(?:[^"\\]|\\.)*"))?((?: \[[^\]]*\])*)('?)(:.*)?"""

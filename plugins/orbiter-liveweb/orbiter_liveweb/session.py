@@ -40,6 +40,7 @@ class Session(Toolbox):
         self.visited: dict[str, None] = {}
         self.answer: str | None = None
         self._start = self._stop = 0
+        self._screen_moved = False
 
     def reset(self, task: Task) -> None:  # noqa: ARG002  # every task begins with no page open
         """Begin anew, with no page open."""
@@ -55,19 +56,19 @@ class Session(Toolbox):
         return self._act(lambda: self._browser.open(_text("url", url)))
 
     def click(self, ref: int) -> str:
-        """Follow a link or press a button by its number.
+        """Follow a link, press a button, or turn a check box or radio button on or off, by its number.
 
         Args:
             ref: The number of the element, shown as [ref=N].
         """
-        return self._act(lambda: self._click(self._by_ref(ref)))
+        return self._act(lambda: self._click(self._by_ref(ref)), moves=None)
 
     def type(self, ref: int, text: str) -> str:
-        """Type a text into a field by its number, in the place of what it holds.
+        """Type a text into a field by its number, in the place of what it holds; of a list of options, choose the one of this text.
 
         Args:
             ref: The number of the field, shown as [ref=N].
-            text: The text.
+            text: The text, or the name of an option.
         """
         return self._act(lambda: self._fill(self._by_ref(ref), text), moves=False)
 
@@ -110,29 +111,35 @@ class Session(Toolbox):
             or not 0 <= seconds <= LONGEST_WAIT_S
         ):
             return f"Error: seconds must be a number from 0 to {LONGEST_WAIT_S:g}"
-        self._screen_moved = False
 
         def pass_time() -> None:
             self._screen_moved = self._browser.wait(seconds)
 
         return self._act(pass_time, moves=None)
 
-    def click_role(self, role: Literal["link", "button"], name: str) -> str:
-        """Follow a link or press a button by its role and name.
+    def click_role(
+        self, role: Literal["link", "button", "checkbox", "radio", "switch"], name: str
+    ) -> str:
+        """Follow a link, press a button, or turn a check box or radio button on or off, by its role and name.
 
         Args:
-            role: link or button.
+            role: link, button, checkbox, radio or switch.
             name: The name, as it is shown in quotation marks.
         """
-        return self._act(lambda: self._click(self._by_role(role, name, CLICKABLE)))
+        return self._act(lambda: self._click(self._by_role(role, name, CLICKABLE)), moves=None)
 
-    def type_role(self, role: Literal["textbox", "searchbox"], name: str, text: str) -> str:
-        """Type a text into a field by its role and name, in the place of what it holds.
+    def type_role(
+        self,
+        role: Literal["textbox", "searchbox", "combobox", "listbox"],
+        name: str,
+        text: str,
+    ) -> str:
+        """Type a text into a field by its role and name, in the place of what it holds; of a list of options, choose the one of this text.
 
         Args:
-            role: textbox or searchbox.
+            role: textbox, searchbox, combobox or listbox.
             name: The name, as it is shown in quotation marks.
-            text: The text.
+            text: The text, or the name of an option.
         """
         return self._act(lambda: self._fill(self._by_role(role, name, TYPABLE), text), moves=False)
 
@@ -204,7 +211,7 @@ class Session(Toolbox):
             raise BrowserError(f"a {target.role} cannot be clicked")
         if target.is_disabled:
             raise BrowserError(f"the {target.role} is disabled")
-        self._browser.click(target)
+        self._screen_moved = self._browser.click(target)
 
     def _fill(self, target: Target, text: str) -> None:
         if target.role not in TYPABLE or target.is_disabled:

@@ -63,6 +63,18 @@ PAGES = {
     "long": "<title>Long</title>" + "".join(f"<p id=p{n}>line {n}</p>" for n in range(100)) + "<h2 id=there>there</h2><p>end",
     "find?q=x+y&k=v+w&c=on&s=2&b=go": "<title>Found</title><p>found",
     "find?q=x&k=v+w&c=on&s=2&b=go": "<title>Found less</title><p>found",
+    "controls": """<title>Controls</title><form action="/found"><label><input type=checkbox name=new> New</label>
+        <label><input type=checkbox name=old value=1 checked> Old</label><input type=checkbox name=off aria-label="Off" disabled>
+        <label><input type=radio name=size value=s checked> Small</label><label><input type=radio name=size value=m checked> Medium</label>
+        <label><input type=radio name=size value=l> Large</label><label><input type=radio name=else value=e checked> Else</label>
+        <label><input type=radio> Alone</label><label>Lamp <input type=checkbox role=switch name=lamp></label>
+        <label>Order <select name=order><option value=up>By price<option value=down disabled>By age<optgroup label=More disabled><option>By  fame
+        </optgroup><option label="By name" value=name>N</select></label><label>Maker <select name=maker multiple><option selected>Ames<option>Bell</select></label>
+        <label>Word <input name=q list=dl></label><datalist id=dl><option>x</datalist><div role=checkbox tabindex=0>Script</div>
+        <div role=combobox tabindex=0 aria-label=Script>Script</div><button>Show</button></form>"""
+    + "<p>end</p>" * 60,
+    "found?old=1&size=m&else=e&order=up&maker=Ames&q=": "<title>As it was</title><p>found",
+    "found?new=on&size=l&else=e&lamp=on&order=name&maker=Bell&q=x": "<title>As it was chosen</title><p>found",
     "slow": '<title>Slow</title><meta http-equiv="refresh" content="5; url=/done"><p>wait',
     "done": "<title>Done</title><p>done",
 }  # fmt: skip
@@ -76,6 +88,37 @@ def forms(tmp_path_factory) -> Cache:
     made.put_all(Snapshot.of_page(HOME + path, html, **when) for path, html in PAGES.items())
     made.put(redirect(f"{HOME}moved", f"{HOME}done", **when))
     return made
+
+
+@pytest.fixture
+def choosing() -> list[tuple[str, dict[str, str]]]:
+    """Calls that turn boxes on and off and choose options, and some that cannot."""
+    return [
+        ("goto", {"url": f"{HOME}controls"}),
+        ("click_role", {"role": "button", "name": "Show"}),
+        ("goto", {"url": f"{HOME}controls"}),
+        ("click_role", {"role": "checkbox", "name": "New"}),
+        ("click_role", {"role": "checkbox", "name": "Old"}),
+        ("click_role", {"role": "checkbox", "name": "Old"}),
+        ("click_role", {"role": "checkbox", "name": "Old"}),
+        ("scroll", {"direction": "down"}),
+        ("click_role", {"role": "radio", "name": "Large"}),
+        ("click_role", {"role": "radio", "name": "Large"}),
+        ("click_role", {"role": "radio", "name": "Alone"}),
+        ("click_role", {"role": "switch", "name": "Lamp"}),
+        ("type_role", {"role": "combobox", "name": "Order", "text": "By name"}),
+        ("type_role", {"role": "listbox", "name": "Maker", "text": "Bell"}),
+        ("type_role", {"role": "combobox", "name": "Word", "text": "xy"}),
+        ("press", {"key": "Backspace"}),
+        ("type_role", {"role": "combobox", "name": "Order", "text": "By colour"}),
+        ("type_role", {"role": "combobox", "name": "Order", "text": "By age"}),
+        ("type_role", {"role": "combobox", "name": "Order", "text": "By fame"}),
+        ("type_role", {"role": "combobox", "name": "Script", "text": "x"}),
+        ("click_role", {"role": "checkbox", "name": "Off"}),
+        ("click_role", {"role": "checkbox", "name": "Script"}),
+        ("view_more", {}),
+        ("click_role", {"role": "button", "name": "Show"}),
+    ]
 
 
 HTML = "text/html; charset=utf-8"

@@ -175,6 +175,18 @@ def test_chromium_shows_the_same_after_every_action(forms, chromium):
         theirs.reset(None)
 
 
+def test_chromium_turns_boxes_and_chooses_options_alike(forms, choosing, chromium):
+    ours = Session(lambda: CacheBrowser(forms))
+    theirs = Session(lambda: ChromiumBrowser(forms, chromium))
+    try:
+        for one in choosing:
+            assert (one, call(theirs, *one)) == (one, call(ours, *one))
+            if ours.screen is not None:
+                assert theirs.screen.tree == ours.screen.tree, one
+    finally:
+        theirs.reset(None)
+
+
 def test_chromium_records_what_scripts_left(server, tmp_path, chromium):
     server, _ = server
     cache = Cache(tmp_path, create=True)

@@ -72,6 +72,8 @@ def test_a_fault_of_a_cache_is_named(forms, tmp_path, capsys):
     ("arguments", "code", "said"),
     [
         (["check", "nowhere"], 2, "'nowhere' is no cache of web pages"),
+        (["export", "nowhere", "x.har"], 2, "'nowhere' is no cache of web pages"),
+        (["view", "nowhere.jsonl"], 2, "nowhere.jsonl: cannot be read: No such file"),
         (["teach", "nowhere", "x.jsonl"], 2, "'nowhere' is no cache of web pages"),
         (["teach", "WEB", "x.jsonl", "--plugins", "shop"], 2, "unknown site 'shop'"),
         (

@@ -11,6 +11,7 @@ from orbiter_liveweb.teacher import TeacherGenerator
 from orbiter_liveweb.verifier import LiveWebVerifier
 
 from orbiter.cli.command import Command
+from orbiter.errors import OrbiterError
 from orbiter.plugin import registry
 from orbiter.records import Message, Verdict
 from orbiter.testing import check_environment, check_synthesiser, check_verifier
@@ -39,13 +40,38 @@ def labelled(teacher):
     return found
 
 
+WRONG = {
+    "synth": ["web", "--size", "huge"],
+    "record": ["ftp://x.example/", "--http", "--cache", "made"],
+    "import": ["pages.zip", "--cache", "made"],
+    "export": ["nowhere", "out.har"],
+    "check": ["nowhere"],
+    "teach": ["nowhere", "rows.jsonl"],
+    "view": ["nowhere.jsonl"],
+}
+"""A wrong call of each subcommand."""
+
+
 def check_command(web, teacher):
-    """Check that the command describes itself and takes its own help."""
+    """Check that the command has these subcommands and no other, and that each says what it does and refuses what is wrong."""
     command = registry().create("command", "liveweb", {})
     assert isinstance(command, Command)
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
-    assert "view" in parser.format_help()
+    (subs,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    assert set(subs.choices) == set(WRONG)
+    for name, wrong in WRONG.items():
+        assert len(subs.choices[name].description) > 20
+        assert "-h, --help" in subs.choices[name].format_help()
+        with pytest.raises((OrbiterError, FileNotFoundError)) as refused:
+            command.main(parser.parse_args([name, *wrong]))
+        error = refused.value
+        if isinstance(error, OrbiterError):
+            assert error.exit_code == 2, name
+            assert len(error.message) > 20
+            assert "\n" not in error.message
+        else:  # the command line names the file
+            assert error.filename is not None
 
 
 CHECKS = {
@@ -63,7 +89,8 @@ CHECKS = {
 
 
 @pytest.mark.parametrize("name", CHECKS, ids="-".join)
-def test_a_name_keeps_its_contract(name, web, teacher):
+def test_a_name_keeps_its_contract(name, web, teacher, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     CHECKS[name](web, teacher)
 
 

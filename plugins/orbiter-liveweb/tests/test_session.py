@@ -73,13 +73,35 @@ def test_a_redirect_is_followed(session):
     assert list(session.visited) == [HOME, f"{HOME}done"]
 
 
+def test_boxes_are_turned_on_and_options_chosen_as_in_a_browser(forms, choosing):
+    session = Session(lambda: CacheBrowser(forms))
+    shown = [call(session, *one) for one in choosing]
+    assert 'radio "Small" [ref=4]' in shown[0]
+    assert 'radio "Medium" [checked] [ref=5]' in shown[0]
+    assert title(shown[1]) == "As it was"
+    assert 'checkbox "New" [checked] [ref=1]' in shown[3]
+    old = [f'checkbox "Old" {state}[ref=2]' for state in ("", "[checked] ", "")]
+    assert all(one in said for one, said in zip(old, shown[4:7]))
+    # What turns a box leaves the window where it was.
+    assert shown[8].split("\n")[2] == shown[7].split("\n")[2] != shown[6].split("\n")[2]
+    assert [said.removeprefix("Error: ") for said in shown[16:22]] == [
+        "there is no option 'By colour'; there are 'By price', 'By age', 'By fame', 'By name'",
+        "option 'By age' is disabled",
+        "option 'By fame' is disabled",
+        "nothing can be typed into combobox 'Script'",
+        "the checkbox is disabled",
+        "nothing happens when checkbox 'Script' is pressed",
+    ]
+    assert title(shown[-1]) == "As it was chosen"
+
+
 @pytest.mark.parametrize(
     ("name", "arguments", "said"),
     [
         ("goto", {"url": "https://b.example/"}, "the cache has no page https://b.example/"),
         ("goto", {"url": "file:///etc/passwd"}, "address must begin with http:// or https://"),
         ("goto", {"url": 3}, "url must be a text"),
-        ("click", {"ref": 0}, "ref must be the number of an element of this page, 1 to 14"),
+        ("click", {"ref": 0}, "ref must be the number of an element of this page, 1 to 16"),
         ("click", {"ref": "1"}, "ref must be the number"),
         ("click", {"ref": True}, "ref must be the number"),
         ("click", {"ref": 7}, "a textbox cannot be clicked"),
@@ -87,7 +109,7 @@ def test_a_redirect_is_followed(session):
         ("click", {"ref": 4}, "the cache has no page https://a.example/gone"),
         ("click_role", {"role": "link", "name": "Long"}, "2 elements have this role and name: refs 1, 2"),
         ("click_role", {"role": "link", "name": "long"}, "there is no link with this name"),
-        ("click_role", {"role": "list", "name": "x"}, "role must be link or button"),
+        ("click_role", {"role": "list", "name": "x"}, "role must be link or button or checkbox or radio or switch"),
         ("click_role", {"role": "button", "name": "Send"}, "the form would change something"),
         ("click_role", {"role": "button", "name": "Idle"}, "nothing happens when button 'Idle'"),
         ("type", {"ref": 1, "text": "x"}, "nothing can be typed"),
