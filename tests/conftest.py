@@ -19,6 +19,25 @@ evaluate: {tasks: 2, audit: 0}
 verify: {workers: 0}
 """
 
+LEARNING = """
+import json
+from orbiter.records import Trajectory
+from orbiter.train.backend import Backend, TrainResult
+from orbiter.train.config import TrainMetrics
+
+class Learning(Backend):
+    '''Writes the accuracy that the scripted policy answers with from then on.'''
+    name = "learning"
+    algorithms = {"sft": Trajectory}
+    def check(self, job):
+        pass
+    def train(self, job):
+        checkpoint = job.output_dir / "checkpoint"
+        checkpoint.mkdir(parents=True)
+        (checkpoint / "scripted.json").write_text(json.dumps({"accuracy": 1.0}))
+        return TrainResult(checkpoint=checkpoint, metrics=TrainMetrics(loss=0.5, steps=1))
+"""
+
 
 @frozen
 class Said:
@@ -55,3 +74,9 @@ def orbiter(capsys, tmp_path, monkeypatch):
         return Said(code, captured.out, captured.err)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def learning():
+    """Return the source of a file with a backend ``Learning``, with which a scripted policy learns to be right."""
+    return LEARNING

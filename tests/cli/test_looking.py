@@ -62,28 +62,8 @@ def test_lineage_of_a_row(orbiter, finished):
     assert "  in           data/round-1-kept.jsonl\n" in said.out
 
 
-LEARNING = """
-import json
-import shutil
-from orbiter.records import Trajectory
-from orbiter.train.backend import Backend, TrainResult
-from orbiter.train.config import TrainMetrics
-
-class Learning(Backend):
-    name = "learning"
-    algorithms = {"sft": Trajectory}
-    def check(self, job):
-        pass
-    def train(self, job):
-        checkpoint = job.output_dir / "checkpoint"
-        checkpoint.mkdir(parents=True)
-        (checkpoint / "scripted.json").write_text(json.dumps({"accuracy": 1.0}))
-        return TrainResult(checkpoint=checkpoint, metrics=TrainMetrics(loss=0.5, steps=1))
-"""
-
-
-def test_lineage_of_a_checkpoint(orbiter, tmp_path):
-    (tmp_path / "learning.py").write_text(LEARNING)
+def test_lineage_of_a_checkpoint(orbiter, learning, tmp_path):
+    (tmp_path / "learning.py").write_text(learning)
     train = ("model.id=m", "train.backend=learning.py:Learning", "rounds=2")
     assert orbiter("run", "small.yaml", *train, "--no-report").code == 0
     said = orbiter("explain", "small", "checkpoints/round-2")

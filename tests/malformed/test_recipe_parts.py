@@ -182,28 +182,8 @@ def test_file_in_the_options_is_relative_to_the_recipe_too(orbiter, refused, par
     assert "does not exist" in what
 
 
-LEARNING = """
-import json
-from orbiter.records import Trajectory
-from orbiter.train.backend import Backend, TrainResult
-from orbiter.train.config import TrainMetrics
-
-class Learning(Backend):
-    '''Writes the accuracy that the scripted policy answers with from then on.'''
-    name = "learning"
-    algorithms = {"sft": Trajectory}
-    def check(self, job):
-        pass
-    def train(self, job):
-        checkpoint = job.output_dir / "checkpoint"
-        checkpoint.mkdir(parents=True)
-        (checkpoint / "scripted.json").write_text(json.dumps({"accuracy": 1.0}))
-        return TrainResult(checkpoint=checkpoint, metrics=TrainMetrics(loss=0.5, steps=1))
-"""
-
-
-def test_checkpoint_that_is_gone(orbiter, refused, parts, tmp_path):
-    (parts / "learning.py").write_text(LEARNING)
+def test_checkpoint_that_is_gone(orbiter, refused, parts, learning, tmp_path):
+    (parts / "learning.py").write_text(learning)
     command = ["run", "elsewhere/recipe.yaml", "model.id=m", "train.backend=learning.py:Learning"]
     said = orbiter(*command, "--no-report")
     assert said.code == 0, said
@@ -214,21 +194,23 @@ def test_checkpoint_that_is_gone(orbiter, refused, parts, tmp_path):
     )
 
 
-def test_algorithm_that_the_backend_does_not_know(refused, parts):
-    (parts / "learning.py").write_text(LEARNING)
+def test_algorithm_that_the_backend_does_not_know(refused, parts, learning):
+    (parts / "learning.py").write_text(learning)
     command = ["run", "elsewhere/recipe.yaml", "model.id=m", "train.backend=learning.py:Learning"]
     assert refused(*command, "train.algorithm=sfd")[0] == (
         "algorithm of the backend 'learning' must be one of sft, got 'sfd'; did you mean 'sft'?"
     )
 
 
-def test_later_parts_are_looked_at_before_the_run_leaves_anything(refused, parts, tmp_path):
-    (parts / "learning.py").write_text(LEARNING)
-    recipe, learning = "elsewhere/recipe.yaml", "backend: 'learning.py:Learning'"
-    teach = f"teach={{{learning}, synthesisers: [{{name: nobody}}]}}"
+def test_later_parts_are_looked_at_before_the_run_leaves_anything(
+    refused, parts, learning, tmp_path
+):
+    (parts / "learning.py").write_text(learning)
+    recipe, backend = "elsewhere/recipe.yaml", "backend: 'learning.py:Learning'"
+    teach = f"teach={{{backend}, synthesisers: [{{name: nobody}}]}}"
     assert refused("run", recipe, "model.id=m", teach)[0] == "unknown synthesiser 'nobody'"
     model = "model={name: 'parts.py:make_good', colour: red}"
-    what, _ = refused("run", recipe, model, f"train={{{learning}}}")
+    what, _ = refused("run", recipe, model, f"train={{{backend}}}")
     assert what.startswith("model 'parts.py:make_good' has no option 'path'")
     assert not (tmp_path / "runs").exists()
 
