@@ -22,7 +22,7 @@ code, pre { font: 13px/1.4 ui-monospace, monospace; } pre { margin: 0; overflow-
 .call { font-weight: 600; overflow-wrap: anywhere; } .number { color: gray; margin-right: .5rem; }
 .head { color: gray; overflow-wrap: anywhere; } details > summary { cursor: pointer; margin: .4rem 0; }
 .pass { color: var(--good); } .fail, .invalid, .error { color: var(--bad); }
-.ref { color: var(--link); font-weight: 600; } .role { color: #8250df; } .url { color: gray; }
+.ref { color: var(--link); font-weight: 600; } .next { background: #ffd33d55; border-radius: .2rem; } .role { color: #8250df; } .url { color: gray; }
 @media (prefers-color-scheme: dark) { :root { --good: #4ac26b; --bad: #ff7b72; --link: #79b8ff; } .role { color: #d2a8ff; } }
 table { border-collapse: collapse; } td, th { text-align: left; padding: .15rem .8rem .15rem 0; vertical-align: top; }
 """
@@ -38,9 +38,11 @@ def render(row: Trajectory) -> str:
         for m in row.prompt
     )
     steps: list[str] = []
+    calls = [c for m in row.messages[len(row.prompt) :] for c in m.tool_calls]
+    following = iter([*calls[1:], None])
     for message in row.messages[len(row.prompt) :]:
         for call in message.tool_calls:
-            steps.append(_step(len(steps) + 1, call, shown))
+            steps.append(_step(len(steps) + 1, call, shown, _acted_on(next(following))))
         if message.role == "assistant" and message.text.strip():
             steps.append(
                 f'<div class="answer"><h2>answer</h2><pre>{escape(message.text)}</pre></div>'
@@ -69,18 +71,43 @@ def _verdict(row: Trajectory) -> str:
     return f"<table>{lines}</table>"
 
 
-def _step(number: int, call: Any, shown: Mapping[str | None, str]) -> str:
+def _function(call: Any) -> Mapping[str, Any]:
     function = call.get("function") if isinstance(call, Mapping) else None
-    function = function if isinstance(function, Mapping) else {}
+    return function if isinstance(function, Mapping) else {}
+
+
+def _acted_on(call: Any) -> re.Pattern[str] | None:
+    """Return what the line of the element looks like that a call acts on, or None where it acts on none."""
+    try:
+        given = json.loads(_function(call).get("arguments", ""))
+    except (ValueError, TypeError, RecursionError):
+        return None
+    if not isinstance(given, Mapping):
+        return None
+    if type(given.get("ref")) is int:
+        return re.compile(rf"\[ref={given['ref']}\]")
+    role, name = given.get("role"), given.get("name")
+    if not isinstance(role, str) or not isinstance(name, str):
+        return None
+    quoted = json.dumps(name, ensure_ascii=False)
+    return re.compile(rf"^ *- '?{re.escape(role)} {re.escape(quoted)}(?: |$)")
+
+
+def _step(
+    number: int, call: Any, shown: Mapping[str | None, str], following: re.Pattern[str] | None
+) -> str:
+    function = _function(call)
     text = shown.get(call.get("id") if isinstance(call, Mapping) else None, "")
     head, gap, tree = text.partition("\n\n")
     kind = " error" if text.startswith("Error:") else ""
     body = f'<pre class="head{kind}">{escape(head)}</pre>'
     if gap:
         lines = tree.split("\n")
+        marked = [following is not None and following.search(line) is not None for line in lines]
+        note = "; the next step acts on the marked line" if any(marked) else ""
         body += (
-            f"<details{' open' if len(lines) <= 25 else ''}><summary>{len(lines)} lines of the accessibility tree</summary>"
-            f"<pre>{chr(10).join(map(_line, lines))}</pre></details>"
+            f"<details open><summary>{len(lines)} lines of the accessibility tree{note}</summary>"
+            f"<pre>{chr(10).join(map(_line, lines, marked))}</pre></details>"
         )
     said = f"{function.get('name', '?')}({_arguments(function.get('arguments'))})"
     return f'<div class="step"><div class="call"><span class="number">{number}</span><code>{escape(said)}</code></div>{body}</div>'
@@ -98,8 +125,8 @@ def _arguments(given: Any) -> str:
     )
 
 
-def _line(line: str) -> str:
-    """Return a line of a tree with its parts marked; what is marked is markup of ours, all else is escaped."""
+def _line(line: str, is_next: bool) -> str:
+    """Return a line of a tree with its parts marked, and itself if the next step acts on it; what is marked is markup of ours, all else is escaped."""
     match = _LINE.fullmatch(line)
     if match is None or not match[2]:
         css = "url" if line.lstrip().startswith("- /") else ""
@@ -107,4 +134,5 @@ def _line(line: str) -> str:
     rest = re.sub(
         r"\[ref=[0-9]+\]", lambda m: f'<span class="ref">{m[0]}</span>', escape(match[3]), count=1
     )
-    return f'{escape(match[1])}<span class="role">{match[2]}</span>{rest}'
+    text = f'{escape(match[1])}<span class="role">{match[2]}</span>{rest}'
+    return f'<span class="next">{text}</span>' if is_next else text

@@ -1,14 +1,19 @@
 import hashlib
 import json
+import re
 import shutil
+from random import Random
 
 import pytest
+from orbiter_liveweb.browser import CacheBrowser
 from orbiter_liveweb.cache import Cache
+from orbiter_liveweb.guide import Guide
 from orbiter_liveweb.rendering import render
+from orbiter_liveweb.session import Session
 
 from orbiter import jsonl
 from orbiter.cli import main
-from orbiter.records import Trajectory
+from orbiter.records import Message, Trajectory
 
 
 def run(capsys, *arguments):
@@ -136,3 +141,17 @@ def test_a_hostile_row_is_shown_as_text(evil):
 def test_a_page_is_the_same_again(teacher):
     row = teacher.compose(seed=1).trajectory
     assert len({hashlib.sha256(render(row).encode()).digest() for _ in range(2)}) == 1
+
+
+def test_what_the_next_step_acts_on_is_marked(web):
+    session = Session(lambda: CacheBrowser(web))
+    guide = Guide(session, Random(0))
+    guide.do("goto", url="https://weather.example/")
+    guide.do("type_role", role="textbox", name="Town", text="x")
+    guide.do("click", ref=1)
+    page = render(Trajectory((Message("user", "go"), *guide.messages), "liveweb", "t", None))
+    marked = re.findall(r'<span class="next">(.*)</span>', page)
+    assert [re.sub("<[^>]*>", "", line).strip() for line in marked] == [
+        "- textbox &quot;Town&quot; [ref=2]",
+        "- link &quot;Weather service&quot; [ref=1]:",
+    ]
