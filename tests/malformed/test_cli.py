@@ -127,31 +127,31 @@ def test_damaged_line_in_the_middle(refused, run, command):
     lines[2] = lines[2][:40] + b"\n"
     (run / "attempts.jsonl").write_bytes(b"".join(lines))
     what, todo = refused(*command.split())
-    assert what.startswith("attempts.jsonl line 3 is damaged: ")
+    assert what.startswith("runs/small/attempts.jsonl line 3 is damaged: ")
     assert todo.startswith("restore the file from a copy")
 
 
 @pytest.mark.parametrize(
     ("file", "line", "message"),
     [
-        ("rounds", b"not json\n", "rounds.jsonl line {n} is damaged: "),
+        ("rounds", b"not json\n", "runs/small/rounds.jsonl line {n} is damaged: "),
         (
             "rounds",
             b"{}\n",
-            "rounds.jsonl line {n} is damaged: Object missing required field `event`",
+            "runs/small/rounds.jsonl line {n} is damaged: Object missing required field `event`",
         ),
         (
             "rounds",
             b'{"event":"ledger_created","format":9}\n',
-            "format of a ledger must be 1, got 9",
+            "runs/small/rounds.jsonl line {n}: format of a ledger must be 1, got 9",
         ),
-        ("verdicts", b'{"round":1}\n', "verdicts.jsonl line {n} is damaged: "),
-        ("decisions", b"\xff\n", "decisions.jsonl line {n} is damaged: "),
-        ("attempts", b"\n", "attempts.jsonl line {n} is damaged: "),
+        ("verdicts", b'{"round":1}\n', "runs/small/verdicts.jsonl line {n} is damaged: "),
+        ("decisions", b"\xff\n", "runs/small/decisions.jsonl line {n} is damaged: "),
+        ("attempts", b"\n", "runs/small/attempts.jsonl line {n} is damaged: "),
         (
             "attempts",
             b'{"round":7,"engine":"policy","env":"e","task_id":"t","attempt":0}\n',
-            "attempts.jsonl line {n} names an attempt that was never planned: ",
+            "runs/small/attempts.jsonl line {n} names an attempt that was never planned: ",
         ),
     ],
 )
@@ -168,7 +168,9 @@ def test_line_that_stands_there_twice(refused, run):
     lines = (run / "attempts.jsonl").read_bytes().splitlines(keepends=True)
     (run / "attempts.jsonl").write_bytes(b"".join([*lines, lines[0]]))
     what, _ = refused("yield", "small")
-    assert what == f"attempts.jsonl line {len(lines) + 1} records again what line 1 records"
+    assert (
+        what == f"runs/small/attempts.jsonl line {len(lines) + 1} records again what line 1 records"
+    )
 
 
 @pytest.mark.parametrize("file", ["attempts", "verdicts", "decisions"])
