@@ -290,7 +290,7 @@ def rates(mock: Mock, options: argparse.Namespace) -> None:
 
 
 def in_flight(mock: Mock, options: argparse.Namespace) -> None:
-    """Print which share of the slots the server sees filled, and how many a bare client fills in the same minute."""
+    """Print which share of the slots the server sees filled, and beside it what a bare client fills; the busier the machine, the less."""
     environment = Addition(digits=9)
     with (
         VerifierPool(ExactVerifier(), workers=1) as pool,
@@ -298,26 +298,34 @@ def in_flight(mock: Mock, options: argparse.Namespace) -> None:
     ):
         for concurrency in (16, 64, 256, 1024):
             mean_s = max(0.05, concurrency / 512)
-            count = max(8 * concurrency, round(5 * concurrency / mean_s))
+            count = max(6 * concurrency, round(5 * concurrency / mean_s))
             tasks = [environment.task(index, seed=0) for index in range(count)]
-            folder = Path(root) / f"run-{concurrency}"
+            folders = (Path(root) / f"run-{concurrency}-{number}" for number in range(1000))
             ways = {
-                "orbiter": lambda: orbiter(mock.url, tasks, concurrency, pool=pool, folder=folder),  # noqa: B023  # run at once
+                "orbiter": lambda: orbiter(  # run at once, so what it closes over stays
+                    mock.url,
+                    tasks,
+                    concurrency,
+                    pool=pool,
+                    folder=next(folders),  # noqa: B023
+                ),
                 "bare": lambda: bare(mock.url, tasks, concurrency),  # noqa: B023
             }
-            found = []
-            for name, way in ways.items():
-                mock.begin(mean_s, 0.5)
-                asyncio.run(way())
-                share, rate = filled(*mock.seen()[:2], concurrency)
-                found.append(f"{name} {share:.1%} ({rate:.0f} requests/s)")
-            print(
-                f"{concurrency:5} in flight, mean latency {1e3 * mean_s:4.0f} ms: {', '.join(found)}"
+            found: dict[str, list[float]] = {name: [] for name in ways}
+            for _ in range(options.repeats):
+                for name, way in ways.items():
+                    mock.begin(mean_s, 0.5)
+                    asyncio.run(way())
+                    found[name].append(filled(*mock.seen()[:2], concurrency))
+            shares = ", ".join(
+                f"{name} {statistics.median(shares):.1%} ({min(shares):.1%} to {max(shares):.1%})"
+                for name, shares in found.items()
             )
+            print(f"{concurrency:5} in flight, mean latency {1e3 * mean_s:4.0f} ms: {shares}")
 
 
-def filled(began: list[float], ended: list[float], concurrency: int) -> tuple[float, float]:
-    """Return the mean share of the slots that were filled between ramp-up and tail, and the requests per second."""
+def filled(began: list[float], ended: list[float], concurrency: int) -> float:
+    """Return the mean share of the slots that were filled between ramp-up and tail."""
     # From when each slot has had an answer, until there is nothing more to be asked.
     low, high = began[min(len(began) - 1, 2 * concurrency)], began[-1]
     # Sorted ends go with sorted beginnings: what overlaps a span on the whole is the same.
@@ -325,7 +333,7 @@ def filled(began: list[float], ended: list[float], concurrency: int) -> tuple[fl
         max(0.0, min(end, high) - max(start, low))
         for start, end in zip(sorted(began), sorted(ended))
     )
-    return open_s / (high - low) / concurrency, len(began) / (max(ended) - began[0])
+    return open_s / (high - low) / concurrency
 
 
 RECIPE = """\
