@@ -10,7 +10,7 @@ from pathlib import Path
 from orbiter.errors import BackendError
 from orbiter.train.config import LoraConfig
 
-BASE, ADAPTER = ".base_layer.weight", ".lora_{}.default.weight"
+BASE, ADAPTER = ".base_layer", ".lora_{}.default.weight"
 
 
 def merge_adapters(source: Path, draft: Path, lora: LoraConfig) -> None:
@@ -36,8 +36,8 @@ def merge_adapters(source: Path, draft: Path, lora: LoraConfig) -> None:
     for name, value in found.items():
         if ".lora_" in name:
             continue
-        if name.endswith(BASE):
-            stem = name.removesuffix(BASE)
+        stem, adapted, kind = name.rpartition(f"{BASE}.")
+        if adapted and kind == "weight":
             try:
                 down, up = (found[stem + ADAPTER.format(part)] for part in "AB")
             except KeyError as error:
@@ -47,7 +47,7 @@ def merge_adapters(source: Path, draft: Path, lora: LoraConfig) -> None:
             change = up.double() @ down.double() * (lora.alpha / lora.rank)
             merged[f"{stem}.weight"] = (value.double() + change).to(value.dtype)
         else:
-            merged[name] = value
+            merged[f"{stem}.{kind}" if adapted else name] = value  # a bias is not adapted
     model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(source))
     model.to(next(iter(merged.values())).dtype)
     missing, unexpected = model.load_state_dict(merged, strict=False)

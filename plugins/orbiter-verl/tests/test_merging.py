@@ -4,21 +4,25 @@ from orbiter_verl.merging import merge_adapters
 from peft import LoraConfig as PeftConfig
 from peft import get_peft_model
 from safetensors.torch import save_file
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from orbiter.errors import BackendError
 from orbiter.train.config import LoraConfig
 
 
-@pytest.fixture
-def saved(nano, tmp_path):
-    """Return a folder as verl leaves it: a config, a tokenizer, and weights named as peft names them; and the model."""
+@pytest.fixture(params=[False, True], ids=["", "bias"])
+def saved(nano, tmp_path, request):
+    """Return a folder as verl leaves it: a config, a tokenizer, and weights named as peft names them; and the model.
+
+    Its layers have biases too, as those of Qwen2.5 have, or none.
+    """
+    config = AutoConfig.from_pretrained(nano, attention_bias=request.param)
     model = get_peft_model(
-        AutoModelForCausalLM.from_pretrained(nano),
+        AutoModelForCausalLM.from_config(config),
         PeftConfig(r=2, lora_alpha=6, target_modules="all-linear"),
     )
     for name, weight in model.named_parameters():
-        if "lora_B" in name:
+        if "lora_B" in name or "bias" in name:
             torch.nn.init.normal_(weight)
     folder = tmp_path / "huggingface"
     AutoTokenizer.from_pretrained(nano).save_pretrained(folder)

@@ -1,6 +1,7 @@
 """What runs inside verl's processes, without a cluster: the reward manager, the replay buffer, the rollout and its draws."""
 
 import asyncio
+import shutil
 import json
 import math
 import warnings
@@ -332,6 +333,18 @@ class TestServer:
             *(self.ask(server, sample=(0, n), temperature=0) for n in range(3))
         )
         assert len({tuple(answer.token_ids) for answer in answers}) == 1
+
+    async def test_every_end_token_that_the_model_came_with_ends_an_answer(self, nano, tmp_path):
+        folder = shutil.copytree(nano, tmp_path / "model")
+        settings = json.loads((folder / "generation_config.json").read_text())
+        ends = list(range(AutoModelForCausalLM.from_pretrained(nano).config.vocab_size))
+        settings["eos_token_id"] = ends  # config.json names one of them
+        (folder / "generation_config.json").write_text(json.dumps(settings))
+        server = self.started(folder)
+        await server.start()
+        await self.load(server, nano, 1)
+        answer = await self.ask(server)
+        assert (len(answer.token_ids), answer.stop_reason) == (1, "completed")
 
     async def test_weights_that_are_missing_or_unknown_are_an_error(self, server, nano):
         with pytest.raises(RuntimeError, match="weights never came"):

@@ -51,7 +51,7 @@ class Server:
         self._model.to(device).eval()
         self._tensors = dict(self._model.state_dict(keep_vars=True))
         self._missing = {name for name, _ in self._model.named_parameters()}
-        self._ends = _end_ids(self._model, self._tokenizer)
+        self._ends = _end_ids(model_config.generation_config, self._tokenizer)
         self._version, self._seen = 0, Counter[Any]()
         self._waiting: asyncio.Queue[tuple[Any, ...]] = asyncio.Queue()
 
@@ -176,9 +176,9 @@ class Server:
     abort_all_requests = resume_generation = start_profile = stop_profile = wake_up
 
 
-def _end_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:
-    """Return the tokens that end an answer: the tokenizer's, and those of the model's generation config."""
-    found = model.generation_config.eos_token_id
+def _end_ids(generation: GenerationConfig | None, tokenizer: Any) -> tuple[int, ...]:
+    """Return the tokens that end an answer: the tokenizer's, and those of the generation config that the model came with."""
+    found = None if generation is None else generation.eos_token_id
     more = found if isinstance(found, list) else [found]
     return tuple(dict.fromkeys(t for t in (tokenizer.eos_token_id, *more) if t is not None))
 
