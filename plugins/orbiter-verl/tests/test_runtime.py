@@ -1,9 +1,9 @@
 """What runs inside verl's processes, without a cluster: the reward manager, the replay buffer, the rollout and its draws."""
 
 import asyncio
-import shutil
 import json
 import math
+import shutil
 import warnings
 from collections import Counter
 
