@@ -10,6 +10,7 @@ import pyspiel
 from attrs import field, frozen
 
 from orbiter.errors import ConfigError, did_you_mean
+from orbiter.verify.answer import without_thoughts
 from orbiter_openspiel.boards import (
     BreakthroughNotation,
     ClobberNotation,
@@ -140,9 +141,11 @@ class Game:
         return self.notation.move(state, action)
 
     def parse(self, state: Any, text: str) -> int | None:
-        """Return the legal action that ``text`` names, or None; blanks around it do not count."""
-        wanted = text.strip()
-        moves = self.notation.moves(state)
+        """Return the legal action that ``text`` names, or None; thoughts before it and blanks around it do not count."""
+        said = without_thoughts(text)
+        if said is None:  # a thought that never ends
+            return None
+        wanted, moves = said.strip(), self.notation.moves(state)
         return next((action for action, move in moves.items() if move == wanted), None)
 
 

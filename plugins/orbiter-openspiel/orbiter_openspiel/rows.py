@@ -28,6 +28,7 @@ class RowWriter:
         rows: One of ``ROWS``.
         seed: Seed of the games.
         solver: What grades moves, where ``keep`` is ``graded``.
+        version: That of the verifier which judges by this solver.
         labels: Names of the players, as they sit in the first of mirrored games.
         instructions: Begin each row with a system message of the rules.
     """
@@ -40,6 +41,7 @@ class RowWriter:
         rows: str,
         seed: int,
         solver: Solver | None,
+        version: str,
         labels: Sequence[str],
         instructions: bool,
     ) -> None:
@@ -48,7 +50,7 @@ class RowWriter:
             f'"players":{json_of([*labels[turned:], *labels[:turned]])}'
             for turned in range(len(labels))
         ]
-        self._positions = Positions(game, solver)
+        self._positions, self._version = Positions(game, solver), version
         system = {"role": "system", "content": game.notation.rules}
         # A row between what is its own; put together from parts, it costs a third of what it does as an object.
         self._row_id = json_of(f"openspiel:{game.name}:selfplay-{seed}-")[:-1]
@@ -136,7 +138,8 @@ class RowWriter:
             return []
         own, judged, marked = json_of(score), "", ""
         if turns[0][2].verdict is not None:
-            verdict = _verdict_on_all([m.verdict for _, _, m, _ in turns if m.verdict])
+            verdicts = [m.verdict for _, _, m, _ in turns if m.verdict]
+            verdict = _verdict_on_all(verdicts, version=self._version)
             own, judged = json_of(verdict.score), f',"verdict":{json_of(verdict.to_row())}'
         elif wrong:
             own = "0.0"
@@ -149,13 +152,13 @@ class RowWriter:
         ]
 
 
-def _verdict_on_all(verdicts: Sequence[Verdict]) -> Verdict:
+def _verdict_on_all(verdicts: Sequence[Verdict], *, version: str) -> Verdict:
     """Return the verdict on all moves of a seat: by all the value that was lost, unknown where one move's is."""
     steps = tuple(verdict.score for verdict in verdicts)
     known = [step for step in steps if step is not None]
     named: dict[str, Any] = {
         "verifier": GameMoveVerifier.name,
-        "version": GameMoveVerifier.version,
+        "version": version,
         "step_scores": steps,
     }
     if len(known) < len(steps):

@@ -23,6 +23,7 @@ from orbiter_openspiel.games import load_game
 from orbiter_openspiel.players import Spec, label_of, make_player
 from orbiter_openspiel.rows import KEEP, ROWS, RowWriter
 from orbiter_openspiel.solvers import SOLVERS, solver_for
+from orbiter_openspiel.verifier import GameMoveVerifier
 
 PATIENCE = 100
 """Games without a kept row, per row that is asked for, after which ``generate`` gives up."""
@@ -150,7 +151,7 @@ class SelfPlaySynthesiser(DataSynthesiser):
         )  # fmt: skip
         self._writer = RowWriter(
             self.game, keep=keep, rows=rows, seed=seed, solver=grader, labels=self.labels,
-            instructions=instructions,
+            version=GameMoveVerifier(solver=solver, graded=True).version, instructions=instructions,
         )  # fmt: skip
 
     async def generate(self, count: int) -> list[Trajectory]:

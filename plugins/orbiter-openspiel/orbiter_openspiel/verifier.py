@@ -8,7 +8,7 @@ from typing import Any
 from orbiter.checks import check_whole_number
 from orbiter.errors import ConfigError
 from orbiter.records import Task, Trajectory, Verdict
-from orbiter.verify.verifier import Verifier
+from orbiter.verify.verifier import Verifier, version_of
 from orbiter_openspiel.games import Game, load_game
 from orbiter_openspiel.solvers import SOLVERS, Solver, solver_for
 
@@ -32,7 +32,7 @@ class GameMoveVerifier(Verifier):
         graded: Give a losing legal move the score 1 - loss / range of utilities instead of 0.
     """
 
-    name, version = "game_move", "1"
+    name = "game_move"
 
     def __init__(
         self,
@@ -49,7 +49,13 @@ class GameMoveVerifier(Verifier):
         if type(graded) is not bool:
             raise ConfigError(f"graded must be true or false, got {graded!r}")
         simulations = check_whole_number("simulations", simulations, low=2, high=10_000_000)
-        self.graded = graded
+        self.solver, self.simulations, self.epsilon, self.graded = (
+            solver,
+            simulations,
+            epsilon,
+            graded,
+        )
+        self.version = version_of(self, "2")
         self.solver_for = functools.partial(
             solver_for, name=solver, simulations=simulations, epsilon=epsilon
         )

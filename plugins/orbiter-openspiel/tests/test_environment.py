@@ -13,6 +13,7 @@ from orbiter.records import Message, Task
 from orbiter.tasks.splits import TaskStream
 from orbiter.testing import check_environment
 from orbiter.verify.answer import answered
+from orbiter.verify.pool import VerdictCache, VerifierPool
 from orbiter.verify.verifier import judge
 
 
@@ -143,6 +144,21 @@ def test_a_losing_move_may_be_graded():
         ("fail", 0.0),
     ]
     assert graded[1].details == {"regret": 1.0, "best": 1.0}
+
+
+def test_a_verdict_is_not_remembered_for_other_options():
+    task = task_of("tic_tac_toe", [0, 3, 1, 4])
+    pairs, cache = [(task, answered(task, "5"))], VerdictCache()
+    for options, score in (({}, 0.0), ({"graded": True}, 0.5), ({"epsilon": 2}, 1.0)):
+        with VerifierPool(GameMoveVerifier(**options), workers=0, cache=cache) as pool:
+            assert [verdict.score for verdict in pool.judge_all(pairs)] == [score]
+
+
+def test_a_move_may_come_after_thoughts():
+    history = [0, 3, 1, 4]
+    assert verdict_on("tic_tac_toe", history, "<think>5 draws.</think>\n2").outcome == "pass"
+    for answer in ("<think>2", "2 <think>5</think>", "<think>2</think>"):
+        assert verdict_on("tic_tac_toe", history, answer).reason == "illegal move"
 
 
 def test_a_search_in_doubt_says_so():

@@ -14,6 +14,7 @@ from orbiter_openspiel.games import load_game
 from orbiter_openspiel.positions import Positions
 from orbiter_openspiel.selfplay import SelfPlaySynthesiser
 from orbiter_openspiel.solvers import solver_for
+from orbiter_openspiel.verifier import GameMoveVerifier
 
 from orbiter import jsonl
 from orbiter.errors import ConfigError, OrbiterWarning
@@ -188,3 +189,9 @@ def test_a_position_is_remembered_by_its_board_only_where_that_tells_all():
 
     assert met_again("tic_tac_toe")
     assert not met_again("hex(board_size=4)")
+
+
+def test_a_row_of_a_game_names_the_verifier_that_would_judge_so():
+    for options in ({}, {"solver": "mcts"}):
+        (row,) = generate(1, game="tic_tac_toe", rows="games", **options)
+        assert row.verdict.version == GameMoveVerifier(graded=True, **options).version
