@@ -2,6 +2,17 @@
 
 import gc
 
+from hypothesis import HealthCheck, settings
+
+# A busy machine is no fault of what is tested: an example may take its time, and so may its making.
+settings.register_profile(
+    "unhurried",
+    settings.get_profile(settings.get_current_profile_name()),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("unhurried")
+
 
 def pytest_collection_modifyitems(config, items):
     """Begin with what takes long where processes share the tests: none of them is to be left alone with it at the end."""
