@@ -10,6 +10,7 @@ import functools
 import inspect
 import math
 import numbers
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
@@ -32,7 +33,7 @@ class RewardSpec:
         name: Name in metrics and reasons.
         weight: What the reward is multiplied by in the sum; a finite number, below 0 for a penalty.
         fn: Called as ``fn(output)``, or with those of ``task``, ``trajectory`` (the whole conversation, tool calls too) and ``toolbox``
-            (as the answer left it) that it has a parameter for; returns a finite number (True is 1), or None or an invalid
+            (as the answer left it) that it has a parameter for; returns a finite number (True is 1, numpy's too), or None or an invalid
             :class:`Verdict` when it cannot tell. One with a method ``score_batch`` (:class:`BatchReward`) scores a batch at once.
     """
 
@@ -43,7 +44,7 @@ class RewardSpec:
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
             raise ConfigError(f"name of a reward must be a text, got {self.name!r}")
-        if isinstance(self.weight, bool) or finite_number(self.weight)[0] is None:
+        if _is_truth(self.weight) or finite_number(self.weight)[0] is None:
             raise ConfigError(
                 f"weight of reward {self.name!r} must be a finite number, got {self.weight!r}"
             )
@@ -122,7 +123,7 @@ class RewardSpec:
         self, fn: BatchReward, pairs: Sequence[tuple[Task, Trajectory]]
     ) -> list[tuple[float | None, str]]:
         try:
-            values = fn.score_batch(pairs)
+            values = list(fn.score_batch(pairs))
         except Exception as error:
             return [(None, f"raised {type(error).__name__}")] * len(pairs)
         if len(values) != len(pairs):
@@ -269,7 +270,7 @@ def finite_number(value: Any) -> tuple[float | None, str]:
     """Return ``value`` as a float and an empty reason, or None and why it is no finite number; True is 1."""
     if value is None:
         return None, "returned None"
-    if not isinstance(value, numbers.Real):
+    if not isinstance(value, numbers.Real) and not _is_truth(value):
         return None, f"returned {type(value).__name__}, not a number"
     try:
         number = float(value)
@@ -280,3 +281,9 @@ def finite_number(value: Any) -> tuple[float | None, str]:
     if math.isinf(number):
         return None, "returned infinity"
     return number, ""
+
+
+def _is_truth(value: Any) -> bool:
+    """Return whether a value is True or False, or numpy's, which is no number to Python."""
+    numpy = sys.modules.get("numpy")  # whoever has a value of it has loaded it
+    return isinstance(value, bool) or (numpy is not None and isinstance(value, numpy.bool_))

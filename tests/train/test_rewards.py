@@ -60,6 +60,14 @@ def test_the_score_is_the_weighted_sum():
 
 
 @pytest.mark.parametrize(
+    "value", [True, np.True_, np.float32(1), np.int64(1), fractions.Fraction(1)]
+)
+def test_what_numpy_calls_a_number_or_a_truth_is_one(value):
+    rewards = combine_rewards([RewardSpec(name="r", weight=0.5, fn=constant(value))], ["x"])
+    assert (rewards.scores, rewards.reasons) == ((0.5,), (None,))
+
+
+@pytest.mark.parametrize(
     ("fn", "reason"),
     [
         (raising, "raised ZeroDivisionError"),
@@ -179,6 +187,7 @@ async def coroutine_reward(output):
         ({"name": ""}, "name of a reward must be a text, got ''"),
         ({"weight": math.nan}, "weight of reward 'r' must be a finite number, got nan"),
         ({"weight": True}, "weight of reward 'r' must be a finite number, got True"),
+        ({"weight": np.True_}, "weight of reward 'r' must be a finite number, got np.True_"),
         ({"weight": "1"}, "weight of reward 'r' must be a finite number, got '1'"),
         ({"fn": 3}, "fn of reward 'r' must be callable, got 3"),
         ({"fn": coroutine_reward}, "fn of reward 'r' must be a plain function, got the coroutine"),
@@ -226,3 +235,26 @@ def test_a_verifier_judges_the_outputs_of_a_batch_together():
     rewards = combine_rewards([spec], ["0", "x", "2"], tasks)
     assert rewards.scores == (2.0, 0.0, 2.0)
     assert verifier.asked == [[("0", "0"), ("1", "x"), ("2", "2")]]
+
+
+@pytest.mark.parametrize(
+    ("values", "scores", "reason"),
+    [
+        (None, (None, None), "together: raised TypeError"),
+        ([1.0], (None, None), "together: returned 1 rewards for 2 answers"),
+        (iter([1.0, np.False_]), (1.0, 0.0), None),
+    ],
+)
+def test_what_scores_together_must_say_something_of_each_answer(values, scores, reason):
+    class Together:
+        def __call__(self, output):
+            raise AssertionError
+
+        def score_batch(self, pairs):
+            return values
+
+    rewards = combine_rewards(
+        [RewardSpec(name="together", fn=Together())], ["a", "b"], [task()] * 2
+    )
+    assert rewards.scores == scores
+    assert set(rewards.reasons) == {reason}
