@@ -53,10 +53,11 @@ class ChoiceVerifier(Verifier):
 
     The letter is read from ``\boxed{B}``, ``#### B``, "the answer is (B)" or "the correct option is B", with or without the text of
     the option after it; where there is none of these, from a last line "B is correct". A text of one line may be the letter alone. Where ``task.metadata["choices"]`` lists the texts of the options, an
-    answer that is just one of these texts chooses it. Two letters fail.
+    answer that is just one of these texts chooses it; the letter of an option is that letter, also where it is the text of another, as
+    in "Which vitamin? A: A, B: C". Two letters fail.
     """
 
-    name, version = "choice", "3"
+    name, version = "choice", "4"
 
     def verify(self, task: Task, trajectory: Trajectory) -> Verdict:
         """Pass if every statement of the answer chooses the reference; invalid without a reference letter."""
@@ -111,6 +112,8 @@ def chosen(text: str, metadata: Mapping[str, Any]) -> str | None:
     choices = metadata.get("choices")
     if isinstance(choices, Sequence) and not isinstance(choices, str):
         said = _same_text(text)
+        if len(said) == 1 and 0 <= ord(said.upper()) - ord("A") < len(choices[:26]):
+            return letter(text)
         named = [i for i, choice in enumerate(choices[:26]) if _same_text(str(choice)) == said]
         if len(named) == 1:
             return chr(ord("A") + named[0])

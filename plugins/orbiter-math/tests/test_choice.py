@@ -134,3 +134,25 @@ def test_the_text_of_an_option_chooses_it():
 def test_every_letter_is_told_from_every_other(choice):
     for form in ("{}", "({})", "{}.", "({}) 42", "\\text{{{}}}"):
         assert letter(form.format(choice)) == choice
+
+
+@pytest.mark.parametrize(
+    ("text", "outcome"),
+    [
+        ("C", "pass"),
+        ("(C)", "pass"),
+        ("\\boxed{C}", "pass"),
+        ("The answer is (C) D.", "pass"),
+        ("B", "fail"),
+        ("The answer is (B).", "fail"),
+        ("#### D", "fail"),
+        ("K", "fail"),
+    ],
+)
+def test_a_letter_is_a_letter_where_the_options_are_letters_too(text, outcome):
+    assert verdict_on(text, "C", ["A", "C", "D", "K"]).outcome == outcome
+
+
+def test_a_letter_that_is_no_option_may_be_the_text_of_one():
+    assert verdict_on("\\boxed{Y}", "B", ["X", "Y"]).outcome == "pass"
+    assert verdict_on("\\boxed{X}", "B", ["X", "Y"]).reason == "wrong answer"
