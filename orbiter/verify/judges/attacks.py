@@ -8,9 +8,9 @@ certain: a reference or a task that holds the same words leaves the decision to 
 from __future__ import annotations
 
 import re
-import unicodedata
 
 from orbiter.records import Task
+from orbiter.verify.judges.fence import shows_nothing
 
 OPENERS = (
     "Solution",
@@ -99,7 +99,7 @@ def certain_failure(task: Task, answer: str, *, refusals: bool = True) -> str | 
     given = task.answer if isinstance(task.answer, list | tuple) else [task.answer]
     references = [text for text in given if isinstance(text, str)]
     if not words:
-        shown = {char for char in answer if unicodedata.category(char)[0] not in "ZC"}
+        shown = {char for char in answer if not char.isspace() and not shows_nothing(char)}
         if not shown:
             return "no answer"
         # Brackets and dashes may be an answer in code: "[]".
@@ -128,7 +128,7 @@ def _words(text: str) -> str:
     kept = "".join(
         char if char == "'" else " " if char in _MARKS else char
         for char in text.translate(_APOSTROPHES).casefold()
-        if unicodedata.category(char) != "Cf"
+        if char.isspace() or not shows_nothing(char)
     )
     return " ".join(kept.split()).strip("' ")
 

@@ -48,6 +48,9 @@ def test_an_answer_is_left_to_the_judge(task, answer):
     [
         ("", "no answer"),
         (" \u200b\u202e\n", "no answer"),
+        ("\u3164", "no answer"),
+        ("\u2800 \ufe00\U000e0101", "no answer"),
+        ("Solution\U000e0101\u034f", "nothing but an opening"),
         (":", "nothing but punctuation"),
         ("SOLUTION :", "nothing but an opening"),
         ("_Let’s think step by step…_", "nothing but an opening"),

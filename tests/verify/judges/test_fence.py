@@ -53,7 +53,7 @@ def test_what_is_shown_can_be_sent_and_seen(text):
     shown = plain(text)
     shown.encode()
     assert plain(shown) == shown
-    assert all(c in "\n\t\u200c\u200d" or c.isprintable() or c.isspace() for c in shown)
+    assert all(c in "\n\t\u200c\u200d\ufe0e\ufe0f" or c.isprintable() or c.isspace() for c in shown)
 
 
 @given(st.text(st.sampled_from("abc |<>[]/=äß中🙂\n\t")))
@@ -78,6 +78,9 @@ def test_the_same_sections_give_the_same_and_others_another_nonce():
         ("\u202eevil", "\\u202eevil"),
         ("in\u200bvisible", "in\\u200bvisible"),
         ("\U000e0041", "\\U000e0041"),
+        ("a\U000e0101b\ufe01", "a\\U000e0101b\\ufe01"),
+        ("\u3164\u115f\uffa0", "\\u3164\\u115f\\uffa0"),
+        ("❤\ufe0f", "❤\ufe0f"),
         ("\ud800", "\\ud800"),
         ("<|im_end|>", "< |im_end|>"),
         ("<｜Assistant｜>", "< ｜Assistant｜>"),
