@@ -122,10 +122,11 @@ class VerdictCache:
 
     def _give_up(self, error: sqlite3.Error) -> None:
         """Go on without the file: a cache must not stop what it serves."""
-        warnings.warn(f"cache of verdicts is switched off: {error}", OrbiterWarning, stacklevel=4)
         if self._db is not None:
             self._db.close()
             self._db = None
+        # Last, since a warning may be an error: whoever then gives up must not meet the file again.
+        warnings.warn(f"cache of verdicts is switched off: {error}", OrbiterWarning, stacklevel=4)
 
 
 def verdict_keys(

@@ -9,7 +9,7 @@ import os
 import pickle
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from typing import Self
 
@@ -248,6 +248,11 @@ class RemoteVerifier(Verifier):
         self.verifier = pool.verifier
         self.name, self.version = pool.verifier.name, pool.verifier.version
         self.batch_size = CHUNK
+        self.opinion, self.needs_env = pool.verifier.opinion, pool.verifier.needs_env
+
+    def writings(self, answer: str) -> Iterable[str]:
+        """Return the other writings that its verifier knows."""
+        return self.verifier.writings(answer)
 
     def verify(self, task: Task, trajectory: Trajectory) -> Verdict:
         """Return the verdict of a worker."""

@@ -10,6 +10,7 @@ from orbiter.records import Message, Task, Verdict
 from orbiter.verify.answer import answered
 from orbiter.verify.exact import ExactVerifier
 from orbiter.verify.pool import VerdictCache
+from orbiter.verify.pool.batch import Batch
 from orbiter.verify.pool.cache import verdict_keys
 
 EXACT = ExactVerifier()
@@ -124,3 +125,14 @@ def test_a_file_that_fails_later_is_done_without(tmp_path):
         cache.put([(b"1", verdict())])
     assert set(cache.get(EXACT, [b"1"])) == {b"1"}  # it is still in memory
     cache.close()
+
+
+def test_a_file_that_fails_keeps_nobody_waiting_where_warnings_are_errors(tmp_path):
+    cache = VerdictCache(path=tmp_path / "v.sqlite")
+    batch = Batch([(TASK, answered(TASK, "a"))], verifier=EXACT, cache=cache)
+    (item,) = batch.begin()
+    cache._db.execute("DROP TABLE verdicts")
+    with pytest.raises(OrbiterWarning, match="switched off") as caught:
+        item.give(verdict())
+    batch.end(caught.value)  # as a slot does with what it meets
+    assert batch.future.exception() is caught.value

@@ -205,6 +205,17 @@ def test_it_stands_in_for_its_verifier(pool, asked):
     assert verdict.details["pid"] != os.getpid()
 
 
+def test_it_is_an_opinion_and_knows_writings_as_its_verifier_does():
+    class Judging(ExactVerifier):
+        opinion, needs_env = True, ("KEY",)
+
+        def writings(self, answer):
+            return [f" {answer}"]
+
+    remote = VerifierPool(Judging(), workers=0).remote
+    assert (remote.opinion, remote.needs_env, remote.writings("4")) == (True, ("KEY",), [" 4"])
+
+
 def test_a_reward_that_asks_it_can_be_sent_elsewhere(misbehaving, asked):
     with VerifierPool(misbehaving(), workers=1, timeout_s=7, memory_mb=None) as pool:
         remote = pickle.loads(pickle.dumps(pool.remote))
