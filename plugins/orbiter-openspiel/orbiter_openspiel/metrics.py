@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from statistics import NormalDist, mean, stdev
 
 from attrs import frozen
@@ -29,7 +29,7 @@ from orbiter_openspiel.teachers import Teacher
 class MatchReport:
     """Results of one player against an opponent, each deal played from every seat.
 
-    Games of one deal hang together, and the intervals take them for what they are worth together.
+    Games of one deal hang together, as do the answers in them, and the intervals take them for what they are worth together.
 
     Args:
         game_count: Games that were played to their end.
@@ -106,30 +106,33 @@ def _report(
 ) -> MatchReport:
     ended = [one for one in played if one.error is None]
     deals: dict[int, list[tuple[float, float]]] = {}
-    answered = wrong = 0
+    answers: dict[int, tuple[int, int]] = {}
     for one in ended:
-        seat = one.players.index(0)
-        deals.setdefault(one.index // seats, []).append((one.outcomes[seat], one.returns[seat]))
+        seat, deal = one.players.index(0), one.index // seats
+        deals.setdefault(deal, []).append((one.outcomes[seat], one.returns[seat]))
         if asked:
             mine = [_mover(one, ply) == seat for ply in one.illegal]
-            wrong += sum(mine)
-            answered += one.seats.count(seat) + (len(one.history) in one.illegal and mine[-1])
+            count = one.seats.count(seat) + (len(one.history) in one.illegal and mine[-1])
+            wrong, answered = answers.get(deal, (0, 0))
+            answers[deal] = wrong + sum(mine), answered + count
     groups = list(deals.values())
 
-    def rate(outcomes: Sequence[float]) -> Estimate:
-        clusters = [(sum(o in outcomes for o, _ in group), len(group)) for group in groups]
+    def rate(clusters: Collection[tuple[int, int]]) -> Estimate:
         size = effective_size(clusters, confidence=confidence)
-        hits = sum(hit for hit, _ in clusters)
-        return estimate_rate(hits, len(ended), confidence=confidence, effective=size or None)
+        hits, count = (sum(part) for part in zip(*clusters)) if clusters else (0, 0)
+        return estimate_rate(hits, count, confidence=confidence, effective=size or None)
+
+    def ending(outcome: float) -> Estimate:
+        return rate([(sum(o == outcome for o, _ in group), len(group)) for group in groups])
 
     means = [mean(value for _, value in group) for group in groups]
     return MatchReport(
         game_count=len(ended),
-        wins=rate((1.0,)),
-        draws=rate((0.5,)),
-        losses=rate((0.0,)),
+        wins=ending(1.0),
+        draws=ending(0.5),
+        losses=ending(0.0),
         mean_return=_mean(means, confidence=confidence),
-        illegal=estimate_rate(wrong, answered, confidence=confidence),
+        illegal=rate(answers.values()),
         broken_count=len(played) - len(ended),
         distinct_count=len({(one.players[0], *one.history) for one in ended}),
     )

@@ -18,6 +18,7 @@ from orbiter_openspiel.teachers import make_teacher
 
 from orbiter.errors import ConfigError, PolicyError
 from orbiter.generate.policy import Completion, Policy
+from orbiter.intervals import clopper_pearson
 
 KUHN, LEDUC, TTT = (load_game(name) for name in ("kuhn_poker", "leduc_poker", "tic_tac_toe"))
 
@@ -176,6 +177,24 @@ def test_a_match_counts_the_illegal_answers_of_its_player_alone():
         assert report.illegal.interval.width < 0.15
     # The other one forfeits at once; this one only when it is asked first, and a quarter of those times.
     assert report.wins.value == pytest.approx(1 - 0.25 / 2, abs=0.06)
+
+
+def test_the_illegal_answers_of_one_deal_hang_together():
+    class Blunt(Policy):
+        """Says nothing legal with a jack in hand, and calls with any other card."""
+
+        name, batch_size, said = "blunt", 256, ()
+
+        async def complete(self, requests, sampling):
+            texts = ["?" if r.messages[-1].text.startswith("leduc J") else "c" for r in requests]
+            self.said = (*self.said, *texts)
+            return [Completion.of(text) for text in texts]
+
+    blunt = Blunt()
+    found = asyncio.run(play_match(blunt, "uniform", game="leduc_poker", games=400)).illegal
+    count, wrong = len(blunt.said), blunt.said.count("?")
+    assert found.value == wrong / count
+    assert found.interval.width > 1.2 * clopper_pearson(wrong, count).width
 
 
 def test_a_player_may_meet_its_own_name():
