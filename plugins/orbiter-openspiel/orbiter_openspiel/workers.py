@@ -55,8 +55,9 @@ def write_in_parallel(
     blocks = (range(start, min(start + step, games)) for start in range(0, games, step))
     idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
     with ExitStack() as stack:
-        for _ in range(workers):
-            idle.put(stack.enter_context(_worker(synthesiser.options)))
+        started = [stack.enter_context(_worker(synthesiser.options)) for _ in range(workers)]
+        for worker in started:
+            idle.put(worker)
         threads = stack.enter_context(ThreadPoolExecutor(workers))
         file = stack.enter_context(replace_file(path))
 
@@ -67,12 +68,18 @@ def write_in_parallel(
             finally:
                 idle.put(worker)
 
-        under_way = deque(threads.submit(play, block) for block in islice(blocks, 4 * workers))
-        while under_way:
-            lines, head = under_way.popleft().result()
-            under_way.extend(threads.submit(play, block) for block in islice(blocks, 1))
-            file.write(lines)
-            counts.update(head["counts"])
+        try:
+            under_way = deque(threads.submit(play, block) for block in islice(blocks, 4 * workers))
+            while under_way:
+                lines, head = under_way.popleft().result()
+                under_way.extend(threads.submit(play, block) for block in islice(blocks, 1))
+                file.write(lines)
+                counts.update(head["counts"])
+        except BaseException:  # Ctrl-C, say: nobody wants the blocks that are under way, or wait
+            threads.shutdown(wait=False, cancel_futures=True)
+            for worker in started:
+                worker.process.kill()
+            raise
 
 
 class _Worker:

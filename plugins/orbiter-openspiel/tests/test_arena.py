@@ -271,3 +271,21 @@ def test_write_refuses_what_it_cannot_wait_for(tmp_path):
         SelfPlaySynthesiser(game="kuhn_poker", players=mixed()).write(tmp_path / "a", games=2)
     with pytest.raises(ConfigError, match="multiple of 2"):
         SelfPlaySynthesiser(game="kuhn_poker", players="cfr+").write(tmp_path / "a", games=3)
+
+
+def test_what_is_broken_off_is_not_played_to_its_end(tmp_path, monkeypatch):
+    from orbiter_openspiel import workers
+
+    played = []
+
+    def play(self, block):
+        if played:  # the first is told of while the others are at work
+            self.process.wait()
+        played.append(block)
+        raise OrbiterError("no space left")
+
+    monkeypatch.setattr(workers._Worker, "play", play)
+    synthesiser = SelfPlaySynthesiser(game="tic_tac_toe", players="uniform", keep="all")
+    with pytest.raises(OrbiterError, match="no space left"):
+        synthesiser.write(tmp_path / "rows.jsonl", games=800, workers=2)
+    assert len(played) <= 4  # of sixteen blocks
