@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
+import pickle
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import attrs
 
@@ -23,8 +26,8 @@ def check_verifier(make: Callable[[], Verifier], labelled: Sequence[LabelledAnsw
     """Check that a verifier keeps its contract.
 
     The clauses: it has a name and a version; it returns a Verdict, which is JSON data without NaN and has scores in [0, 1]; it
-    passes the right answers, in every writing that it names, and does not pass the wrong ones; it says the same again, in any order, in a fresh instance, and of an
-    answer that it judges alone or in a batch; it changes neither task nor trajectory; it ignores scores, verdicts and claims of success that the
+    passes the right answers, in every writing that it names, and does not pass the wrong ones; it says the same again, in any order, in a fresh instance, in one
+    that was pickled as for a worker, and of an answer that it judges alone or in a batch; it changes neither task nor trajectory; it ignores scores, verdicts and claims of success that the
     trajectory carries; it never passes a trajectory without an answer, nor one that is broken; only an Exception may leave it.
 
         def test_shouting():
@@ -52,6 +55,7 @@ def check_verifier(make: Callable[[], Verifier], labelled: Sequence[LabelledAnsw
     verdicts = [_check_labelled(contract, verifier, item) for item in labelled]
     _check_determinism(contract, verifier, make(), labelled, verdicts)
     _check_alone(contract, make, labelled, verdicts)
+    _check_sent(contract, make(), labelled, verdicts)
     _check_batch(contract, make(), labelled, verdicts)
     for item, verdict in zip(labelled, verdicts, strict=True):
         _check_claims(contract, verifier, item, verdict)
@@ -143,6 +147,53 @@ def _check_alone(
         )
 
 
+class _Pickler(pickle.Pickler):
+    """Pickles what a verifier holds. Classes go as they are: that of a test may stand where no other process finds it."""
+
+    def __init__(self, file: io.BytesIO, classes: list[type]) -> None:
+        super().__init__(file, protocol=pickle.HIGHEST_PROTOCOL)
+        self._classes = classes
+
+    def persistent_id(self, value: Any) -> int | None:
+        if not isinstance(value, type):
+            return None
+        self._classes.append(value)
+        return len(self._classes) - 1
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, file: io.BytesIO, classes: list[type]) -> None:
+        super().__init__(file)
+        self._classes = classes
+
+    def persistent_load(self, pid: Any) -> type:
+        found: type = self._classes[pid]
+        return found
+
+
+def _check_sent(
+    contract: Contract,
+    verifier: Verifier,
+    labelled: Sequence[LabelledAnswer],
+    verdicts: Sequence[Verdict],
+) -> None:
+    """Judge with a copy through pickle, as a worker gets one."""
+    file, classes = io.BytesIO(), list[type]()
+    with contract.without_error("pickled", "pickling an instance, as for a worker,"):
+        _Pickler(file, classes).dump(verifier)
+        file.seek(0)
+        sent = _Unpickler(file, classes).load()
+    for item, verdict in zip(labelled, verdicts, strict=True):
+        with contract.without_error("pickled", f"its verify() of {shown(item.answer)}"):
+            other = sent.verify(item.task, item.trajectory)
+        contract.clause(
+            "pickled",
+            other == verdict,
+            f"an instance that was pickled must judge {shown(item.answer)} as any other does, "
+            f"got {shown(other)} instead of {shown(verdict)}",
+        )
+
+
 def _check_batch(
     contract: Contract,
     verifier: Verifier,
@@ -150,6 +201,12 @@ def _check_batch(
     verdicts: Sequence[Verdict],
 ) -> None:
     """Judge all answers at once, in their order and in the reverse."""
+    size = verifier.batch_size
+    contract.clause(
+        "batches",
+        type(size) is int and size >= 1,
+        f"batch_size must be an integer >= 1, got {size!r}",
+    )
     pairs = [(item.task, item.trajectory) for item in labelled]
     for batch, expected in ((pairs, list(verdicts)), (pairs[::-1], list(verdicts)[::-1])):
         with contract.without_error("batches", f"verify_batch() of {len(batch)} answers"):

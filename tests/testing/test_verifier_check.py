@@ -1,5 +1,6 @@
 import functools
 import itertools
+import threading
 
 import attrs
 import pytest
@@ -250,6 +251,31 @@ class Remembering(Right):
         return attrs.evolve(super().verify(task, trajectory), details={"late": late})
 
 
+class Connected(Right):
+    """Holds from the first what cannot be sent to a worker."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+
+
+class LostOnTheWay(Right):
+    """Forgets on its way to a worker what it needs."""
+
+    def __init__(self):
+        self.expected = "42"
+
+    def __getstate__(self):
+        return {"expected": "43"}
+
+    def verify(self, task, trajectory):
+        right = trajectory.answer == self.expected and task.answer is not None
+        return Verdict.passed() if right else Verdict.failed("wrong answer")
+
+
+class BatchOfNone(Right):
+    batch_size = 0
+
+
 class RankingBatch(Right):
     """Passes the longest answer of a batch."""
 
@@ -312,6 +338,9 @@ class WarmingUp(Right):
         (FirstOfItsBatch, "same verdict for ever"),
         (WarmingUp, "same verdict for ever"),
         (Remembering, "alone or among others"),
+        (Connected, "pickled"),
+        (LostOnTheWay, "pickled"),
+        (BatchOfNone, "batches"),
         (RankingBatch, "batches"),
         (DisorderlyBatch, "batches"),
         (LosingBatch, "batches"),

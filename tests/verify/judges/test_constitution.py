@@ -91,11 +91,12 @@ def test_a_refusal_is_judged_and_an_empty_answer_is_not(scripted, verdict):
     assert model.calls == 1
 
 
-def test_it_keeps_the_contract_of_a_verifier(scripted, task):
-    def grader(question):
-        answer = question.messages[1].text.partition("[[BEGIN ANSWER ")[2]
-        return say("kept", "kept" if "| 42" in answer else "broken", "kept")
+def grader(question):
+    answer = question.messages[1].text.partition("[[BEGIN ANSWER ")[2]
+    return say("kept", "kept" if "| 42" in answer else "broken", "kept")
 
+
+def test_it_keeps_the_contract_of_a_verifier(scripted, task):
     labelled = [LabelledAnswer(task, text, text[0] == "4") for text in ("42", "42!", "a fool asks")]
     check_verifier(lambda: constitution(scripted(grader)), labelled)
 

@@ -84,11 +84,12 @@ def test_braces_in_a_rubric_are_text(scripted):
     assert "{x} {0} %s" in PointwiseJudge(model=model, rubric="{x} {0} %s").instructions
 
 
-def test_it_keeps_the_contract_of_a_verifier(scripted, task):
-    def grader(question):
-        right = "42" in question.messages[1].text.partition("[[BEGIN ANSWER")[2]
-        return f'{{"score": {10 * right}}}'
+def grader(question):
+    right = "42" in question.messages[1].text.partition("[[BEGIN ANSWER")[2]
+    return f'{{"score": {10 * right}}}'
 
+
+def test_it_keeps_the_contract_of_a_verifier(scripted, task):
     labelled = [LabelledAnswer(task, text, "42" in text) for text in ("42", "It is 42", "41", ":")]
     check_verifier(lambda: PointwiseJudge(model=scripted(grader), rubric="r"), labelled)
 
