@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from time import monotonic
 from typing import Any
 
 import orjson
+import stamina
 
 from orbiter.checks import check_whole_number, is_number
 from orbiter.convert import unstructure
@@ -15,8 +15,9 @@ from orbiter.errors import ConfigError
 from orbiter.generate.openai.address import endpoint, key_of
 from orbiter.generate.openai.answer import REASONING, Reading
 from orbiter.generate.openai.client import Client
-from orbiter.generate.openai.faults import Fault, Refusal, pause_s
+from orbiter.generate.openai.faults import Fault, Refusal
 from orbiter.generate.openai.limit import Limit
+from orbiter.generate.openai.patience import Patience
 from orbiter.generate.policy import Completion, Policy, Request, Sampling
 
 
@@ -143,39 +144,42 @@ class OpenAIPolicy(Policy):
     ) -> list[Completion]:
         """Answer requests with one prompt, asking again for those that are not answered."""
         answers: list[Completion | None] = [None] * len(group)
-        missing, tries, began = list(range(len(group))), 0, monotonic()
-        while missing:
-            first = group[missing[0]]
-            body = self._body(first, sampling, len(missing))
-            try:
-                found = await self._try(client, body, len(missing), began)
-            except Refusal as error:
-                why = error.message
-            except Fault as fault:
-                why, tries = fault.message, tries + 1
-                wait_s = pause_s(fault, tries, first_s=self._retry_wait_s)
-                until = monotonic() + wait_s - began
-                if tries <= self._retries and (self._deadline_s is None or until < self._deadline_s):  # fmt: skip
-                    await asyncio.sleep(wait_s)
-                    continue
-                if tries <= self._retries:
-                    why = f"deadline of {self._deadline_s:g} s: {why}"
-            else:
-                for place, (number, completion) in enumerate(zip(missing, found)):
-                    answers[number] = completion and self._marked(completion, first, place, len(missing))  # fmt: skip
-                missing = [number for number in missing if answers[number] is None]
-                continue
-            for number in missing:
-                answers[number] = Completion.failed(why)
-            break
+        patience = Patience(
+            self._retries, first_wait_s=self._retry_wait_s, deadline_s=self._deadline_s
+        )
+        try:
+            async for attempt in stamina.retry_context(
+                on=patience, attempts=self._retries + 1, timeout=None
+            ):
+                with attempt:
+                    await self._fill(answers, client, group, sampling, patience)
+        except (Fault, Refusal) as error:
+            failed = Completion.failed(patience.why(error))
+            return [one or failed for one in answers]
         return [one for one in answers if one is not None]
 
+    async def _fill(
+        self,
+        answers: list[Completion | None],
+        client: Client,
+        group: Sequence[Request],
+        sampling: Sampling,
+        patience: Patience,
+    ) -> None:
+        """Ask until every answer is there; those that came before a fault stay."""
+        while missing := [number for number, answer in enumerate(answers) if answer is None]:
+            first, count = group[missing[0]], len(missing)
+            body = self._body(first, sampling, count)
+            found = await self._try(client, body, count, patience)
+            for place, (number, completion) in enumerate(zip(missing, found)):
+                answers[number] = completion and self._marked(completion, first, place, count)
+
     async def _try(
-        self, client: Client, body: bytes, count: int, began: float
+        self, client: Client, body: bytes, count: int, patience: Patience
     ) -> list[Completion | None]:
         opened = await self._limit.acquire()
         try:
-            data = await client.post(body, within_s=self._left_s(began))
+            data = await client.post(body, within_s=patience.left_s())
         except Fault as fault:
             if fault.overload:
                 self._limit.overloaded(opened, wait_s=fault.wait_s)
@@ -188,15 +192,6 @@ class OpenAIPolicy(Policy):
             return self._reading.read(data, count)
         except Fault as fault:
             raise Fault(f"{fault.message}: {client.excerpt(data)}") from None
-
-    def _left_s(self, began: float) -> float | None:
-        """Return how long a request may still take; None if nothing bounds it."""
-        if self._deadline_s is None:
-            return None
-        left_s = began + self._deadline_s - monotonic()
-        if left_s <= 0:
-            raise Fault("no request was opened in time")
-        return left_s
 
     def _marked(self, completion: Completion, first: Request, place: int, count: int) -> Completion:
         """Return a completion that says which choice of which request it was, where a request may ask for several."""

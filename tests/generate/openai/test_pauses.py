@@ -7,13 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orbiter.generate.openai.faults import (
-    MAX_RETRY_AFTER_S,
-    MAX_WAIT_S,
-    Fault,
-    pause_s,
-    retry_after,
-)
+from orbiter.generate.openai.faults import MAX_RETRY_AFTER_S, Fault, retry_after
+from orbiter.generate.openai.patience import MAX_WAIT_S, pause_s
 
 
 @pytest.mark.parametrize(
@@ -33,7 +28,7 @@ from orbiter.generate.openai.faults import (
         ("Wed, 21 Oct 9999 07:28:00 GMT", MAX_RETRY_AFTER_S),
     ],
 )
-def testretry_after(header, wait_s):
+def test_retry_after(header, wait_s):
     assert retry_after(header) == wait_s
 
 
