@@ -87,6 +87,8 @@ class TrlBackend(Backend):
         part.check(job)
         try:
             part.make_arguments(job, JobFolder(job.output_dir).resume)
+        except OrbiterError:
+            raise
         except (ValueError, TypeError, ImportError) as error:
             raise ConfigError(
                 f"options or config must fit {part.CONFIG.__name__}: {error}"
@@ -129,6 +131,7 @@ class TrlBackend(Backend):
         from transformers import PrinterCallback
 
         from orbiter_trl.loading import load
+        from orbiter_trl.reference import MovingReference
         from orbiter_trl.watching import Watch
 
         model, tokenizer = load(job)
@@ -149,6 +152,11 @@ class TrlBackend(Backend):
         point = folder.newest()
         if point is not None:
             tally.go_on_from(point.tally)
+        if job.options.get("sync_ref_model"):
+            reference = MovingReference(trainer, folder)
+            trainer.add_callback(reference)
+            if point is not None:
+                reference.go_on_from(point)
         watch = Watch(
             folder,
             tally=tally,
@@ -160,6 +168,11 @@ class TrlBackend(Backend):
             trainer.add_callback(_tensorboard(folder.path / "tensorboard"))
         trainer.remove_callback(PrinterCallback)
         trainer.train(resume_from_checkpoint=None if point is None else str(point.folder))
+        if not trainer.state.global_step:
+            raise BackendError(
+                "training must make a step, and made none: the rows do not fill a batch",
+                hint="lower batch_size or gradient_accumulation, or give more rows",
+            )
         folder.publish(lambda draft: _save(job, trainer, tokenizer, draft))
         alarms += tally.alarms()
         for alarm in alarms:

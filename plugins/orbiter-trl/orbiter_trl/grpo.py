@@ -11,8 +11,14 @@ from trl import GRPOConfig, GRPOTrainer
 from orbiter.errors import ConfigError
 from orbiter.train.backend import TrainJob
 from orbiter.train.tally import Tally
-from orbiter_trl.online import CountingTrainer, check_online, make_group_trainer, read_tasks
-from orbiter_trl.settings import check_choices, check_reference, trl_arguments
+from orbiter_trl.online import (
+    GroupTrainer,
+    check_online,
+    make_group_arguments,
+    make_group_trainer,
+    read_tasks,
+)
+from orbiter_trl.settings import check_choices, check_reference
 
 CONFIG = GRPOConfig
 """The class whose arguments a job's options are."""
@@ -30,8 +36,8 @@ NEEDS = {"luspo": "sequence", "vespo": "token"}
 """The losses that are defined for one of them alone."""
 
 
-class CountingGRPOTrainer(CountingTrainer, GRPOTrainer):  # type: ignore[misc]
-    """TRL's trainer, counting the tokens that carry loss."""
+class GroupGRPOTrainer(GroupTrainer, GRPOTrainer):  # type: ignore[misc]
+    """TRL's trainer, with groups that are counted."""
 
 
 def check(job: TrainJob) -> None:
@@ -52,9 +58,7 @@ def check(job: TrainJob) -> None:
 
 def make_arguments(job: TrainJob, folder: Path) -> GRPOConfig:
     """Return TRL's arguments for the job; ``folder`` gets the resumable checkpoints."""
-    return GRPOConfig(
-        **trl_arguments(job.config, job.options, folder=folder, evaluate=job.eval_data is not None)
-    )
+    return make_group_arguments(GRPOConfig, job, folder)
 
 
 def make_trainer(
@@ -65,8 +69,8 @@ def make_trainer(
     *,
     peft_config: Any,
     tally: Tally,
-) -> tuple[CountingGRPOTrainer, list[str]]:
+) -> tuple[GroupGRPOTrainer, list[str]]:
     """Return the trainer, ready to train, and the alarms about its data."""
     return make_group_trainer(
-        CountingGRPOTrainer, job, args, model, tokenizer, peft_config=peft_config, tally=tally
+        GroupGRPOTrainer, job, args, model, tokenizer, peft_config=peft_config, tally=tally
     )

@@ -2,29 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from datasets import Dataset
+from torch.utils.data import Sampler
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from orbiter import jsonl
 from orbiter.errors import ConfigError, RecordError
 from orbiter.records import Message, Task, Trajectory
+from orbiter.tasks.streams import item_seed
 from orbiter.tasks.toolbox import Toolbox, tools_of
 from orbiter.train.backend import TrainJob
 from orbiter.train.rewards import Rewards, RewardSpec, check_rewards, combine_rewards
 from orbiter.train.tally import Tally
 from orbiter_trl.chat import context_of, to_chat
 from orbiter_trl.rollouts import check_vllm
+from orbiter_trl.settings import trl_arguments
 from orbiter_trl.tools import environment_argument, shown_tools, tools_are_wanted
 
+C = TypeVar("C")
 
-class CountingTrainer:
-    """Mixed into a trainer of TRL that samples groups of answers: counts the tokens that carry loss."""
+
+class PassSampler(Sampler[int]):
+    """Draws the order of each pass over the tasks from a stream of its own.
+
+    TRL's sampler goes on with one stream, so that a run that goes on in a later pass would see the order of the first.
+
+    Args:
+        sampler: TRL's, which repeats each task for its answers.
+        seed: Of the order.
+    """
+
+    def __init__(self, sampler: Any, *, seed: int) -> None:
+        self._sampler, self._seed, self._pass = sampler, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Go by the order of this pass from now on."""
+        self._pass = epoch
+
+    def __len__(self) -> int:
+        return len(self._sampler)
+
+    def __iter__(self) -> Iterator[int]:
+        if self._sampler.shuffle:
+            self._sampler.generator.manual_seed(item_seed("tasks", self._seed, self._pass))
+        return iter(self._sampler)
+
+
+class GroupTrainer:
+    """Mixed into a trainer of TRL that samples groups of answers: counts the tokens that carry loss, and sees each pass in its order."""
 
     tally: Tally
+
+    def _get_train_sampler(self, dataset: Any = None) -> PassSampler:
+        sampler = super()._get_train_sampler(dataset)  # type: ignore[misc]
+        return PassSampler(sampler, seed=self.args.seed)  # type: ignore[attr-defined]
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *more: Any, **named: Any) -> Any:
         """Compute the loss, as the parent does."""
@@ -200,6 +236,32 @@ def prompt_alarms(
         f"{over} of {len(tasks)} prompts and {bound}={room} together are longer than "
         f"the model's context of {context} tokens"
     ]
+
+
+def make_group_arguments(config_class: type[C], job: TrainJob, folder: Path) -> C:
+    """Return TRL's arguments for a job that samples groups of answers.
+
+    Raises:
+        ConfigError: There are not the tasks of one batch of answers, or a checkpoint would come amid the steps that share one.
+    """
+    args: Any = config_class(
+        **trl_arguments(job.config, job.options, folder=folder, evaluate=job.eval_data is not None)
+    )
+    asked = args.generation_batch_size // args.num_generations
+    count = sum(1 for _ in jsonl.read_objects(job.data))
+    if count < asked:
+        raise ConfigError(
+            f"data must hold at least the {asked} tasks of one batch of {args.generation_batch_size} answers, got {count}",
+            hint="lower batch_size or gradient_accumulation, raise num_generations, or give more tasks",
+        )
+    batches, saved = args.steps_per_generation * args.num_iterations, job.config.save_every
+    steps = math.lcm(batches, args.gradient_accumulation_steps) // args.gradient_accumulation_steps
+    if saved is not None and saved % steps:
+        raise ConfigError(
+            f"save_every must be a multiple of {steps}, since so many steps share their answers, got {saved}",
+            hint="the answers are not kept with a checkpoint, so that a run could not go on with them",
+        )
+    return args  # type: ignore[no-any-return]
 
 
 def make_group_trainer(

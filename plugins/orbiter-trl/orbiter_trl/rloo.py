@@ -10,8 +10,14 @@ from trl import RLOOConfig, RLOOTrainer
 
 from orbiter.train.backend import TrainJob
 from orbiter.train.tally import Tally
-from orbiter_trl.online import CountingTrainer, check_online, make_group_trainer, read_tasks
-from orbiter_trl.settings import check_reference, trl_arguments
+from orbiter_trl.online import (
+    GroupTrainer,
+    check_online,
+    make_group_arguments,
+    make_group_trainer,
+    read_tasks,
+)
+from orbiter_trl.settings import check_reference
 
 CONFIG = RLOOConfig
 """The class whose arguments a job's options are."""
@@ -20,8 +26,8 @@ IDLE = frozenset[str]()
 """Arguments of it that would change nothing here."""
 
 
-class CountingRLOOTrainer(CountingTrainer, RLOOTrainer):  # type: ignore[misc]
-    """TRL's trainer, counting the tokens that carry loss."""
+class GroupRLOOTrainer(GroupTrainer, RLOOTrainer):  # type: ignore[misc]
+    """TRL's trainer, with groups that are counted."""
 
 
 def check(job: TrainJob) -> None:
@@ -34,9 +40,7 @@ def check(job: TrainJob) -> None:
 
 def make_arguments(job: TrainJob, folder: Path) -> RLOOConfig:
     """Return TRL's arguments for the job; ``folder`` gets the resumable checkpoints."""
-    return RLOOConfig(
-        **trl_arguments(job.config, job.options, folder=folder, evaluate=job.eval_data is not None)
-    )
+    return make_group_arguments(RLOOConfig, job, folder)
 
 
 def make_trainer(
@@ -47,8 +51,8 @@ def make_trainer(
     *,
     peft_config: Any,
     tally: Tally,
-) -> tuple[CountingRLOOTrainer, list[str]]:
+) -> tuple[GroupRLOOTrainer, list[str]]:
     """Return the trainer, ready to train, and the alarms about its data."""
     return make_group_trainer(
-        CountingRLOOTrainer, job, args, model, tokenizer, peft_config=peft_config, tally=tally
+        GroupRLOOTrainer, job, args, model, tokenizer, peft_config=peft_config, tally=tally
     )

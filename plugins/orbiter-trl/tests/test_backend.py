@@ -217,6 +217,16 @@ def test_a_model_that_was_moved_is_the_same_and_one_that_was_changed_is_another(
         TrlBackend().train(job(model=str(tmp_path / "moved")))
 
 
+def test_rows_that_fill_no_batch_are_an_error(job):
+    with pytest.raises(BackendError, match="training must make a step, and made none"):
+        TrlBackend().train(
+            job(
+                config=TrainConfig(max_steps=2, batch_size=99),
+                options={"dataloader_drop_last": True},
+            )
+        )
+
+
 def test_a_saved_lora_answers_as_the_live_one(nano, tmp_path):
     import torch
     from peft import LoraConfig as PeftConfig

@@ -105,18 +105,35 @@ class Crash(Exception):
     pass
 
 
-def test_a_crashed_run_goes_on_and_ends_in_the_same_weights(job):
+@pytest.mark.parametrize(
+    ("algorithm", "count", "options"),
+    [
+        ("grpo", 20, {}),
+        ("rloo", 8, {}),  # the second pass over the tasks
+        ("grpo", 20, {"beta": 0.5, "sync_ref_model": True, "ref_model_sync_steps": 1}),
+    ],
+    ids=["first-pass", "later-pass", "moving-reference"],
+)
+def test_a_crashed_run_goes_on_and_ends_in_the_same_weights(
+    job, tasks, write, algorithm, count, options
+):
     def crash(step, _):
         if step == 3:
             raise Crash
 
     config = TrainConfig(max_steps=4, batch_size=16, learning_rate=3e-3, log_every=1, save_every=2)
-    straight = TrlBackend().train(job("straight", config=config))
+    same = {
+        "algorithm": algorithm,
+        "config": config,
+        "data": write(tasks(count), "some.jsonl"),
+        "options": OPTIONS | options,
+    }
+    straight = TrlBackend().train(job("straight", **same))
     with pytest.raises(Crash):
-        TrlBackend().train(job("crashed", config=config, on_metrics=crash))
+        TrlBackend().train(job("crashed", on_metrics=crash, **same))
     steps = []
     resumed = TrlBackend().train(
-        job("crashed", config=config, on_metrics=lambda step, _: steps.append(step))
+        job("crashed", on_metrics=lambda step, _: steps.append(step), **same)
     )
     assert steps == [3, 4]
     assert (resumed.checkpoint / "model.safetensors").read_bytes() == (

@@ -175,6 +175,12 @@ CASES = [
     ("grpo", options(num_generations=1), "options or config must fit GRPOConfig: GRPO requires at least 2 generations per prompt"),
     ("rloo", options(num_generations=1), "options or config must fit RLOOConfig: RLOO requires at least 2 generations per prompt"),
     ("grpo", options(num_generations=3), "options or config must fit GRPOConfig: generation_batch_size (4) must be divisible"),
+    *(
+        (algorithm, job(config=TrainConfig(batch_size=52)), "data must hold at least the 13 tasks of one batch of 52 answers, got 12")
+        for algorithm in ("grpo", "rloo")
+    ),
+    ("rloo", job(options={"num_iterations": 3}, config=TrainConfig(batch_size=4, save_every=4)), "save_every must be a multiple of 3, since so many steps share their answers, got 4"),
+    ("grpo", job(options={"steps_per_generation": 4}, config=TrainConfig(batch_size=4, gradient_accumulation=2, save_every=1)), "save_every must be a multiple of 2, since"),
     ("kto", job(config=TrainConfig(batch_size=1)), "batch_size must be >= 2 for kto, got 1"),
     ("sft", options(packing=True), "max_length must be set for packing, got None"),
     ("sft", job(config=TrainConfig(eval_every=1)), "eval_every needs eval_data, got eval_every=1"),
