@@ -172,9 +172,17 @@ def mean_by_name(rewards: Rewards) -> dict[str, float]:
 
 
 def group_reward(
-    specs: Sequence[RewardSpec], tasks: Sequence[Task], group_size: int, tally: Tally
+    specs: Sequence[RewardSpec],
+    tasks: Sequence[Task],
+    tally: Tally,
+    *,
+    group_size: int,
+    trained_count: int,
 ) -> Callable[..., list[float | None]]:
-    """Return the rewards as one function of TRL's kind, which also counts."""
+    """Return the rewards as one function of TRL's kind, which also counts the answers to the first ``trained_count`` tasks.
+
+    The rest are held out, in groups of another size.
+    """
 
     def combined(
         completions: list[Any],
@@ -186,7 +194,8 @@ def group_reward(
         rewards = score(specs, completions, [tasks[number] for number in task], environments)
         for name, mean in mean_by_name(rewards).items():
             log_metric(f"rewards/{name}", mean)
-        tally.count_rewards(rewards, group_size=group_size)
+        if task[0] < trained_count:  # TRL evaluates in batches of their own
+            tally.count_rewards(rewards, group_size=group_size)
         return list(rewards.scores)
 
     return combined
@@ -282,7 +291,15 @@ def make_group_trainer(
         trainer = trainer_class(
             model=model,
             args=args,
-            reward_funcs=[group_reward(job.rewards, every, args.num_generations, tally)],
+            reward_funcs=[
+                group_reward(
+                    job.rewards,
+                    every,
+                    tally,
+                    group_size=args.num_generations,
+                    trained_count=len(tasks),
+                )
+            ],
             train_dataset=task_table(tasks),
             eval_dataset=task_table(held_out, len(tasks)) if held_out else None,
             processing_class=tokenizer,

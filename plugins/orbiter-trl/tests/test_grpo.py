@@ -84,6 +84,26 @@ def test_rewards_get_their_task_and_are_summed_by_weight(job, tasks):
         )
 
 
+def test_held_out_answers_are_measured_and_not_counted(job, tasks, write):
+    held_out = write([Task("held", "held:1", tasks(1)[0].messages, "x")], "held.jsonl")
+
+    def judge(output: str, task: Task) -> float | None:
+        return None if task.env == "held" and output > "5" else float(task.env == "held")
+
+    one = job(
+        eval_data=held_out,
+        config=TrainConfig(
+            max_steps=2, batch_size=16, learning_rate=3e-3, log_every=1, eval_every=1
+        ),
+        options=OPTIONS | {"num_generations_eval": 16},
+        rewards=(RewardSpec(name="judge", fn=judge),),
+    )
+    result = TrlBackend().train(one)
+    assert {row["eval_reward"] for row in metrics_of(one) if "eval_reward" in row} == {1.0}
+    assert result.sample_count == 2 * 16
+    assert result.alarms == ("8 of 8 groups (100%) have no variance of reward and teach nothing",)
+
+
 def test_an_unscored_answer_moves_nothing_and_is_counted(job, nano):
     def unable(output: str) -> float | None:
         return None
