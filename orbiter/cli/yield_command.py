@@ -46,6 +46,7 @@ def main(options: argparse.Namespace) -> int:
     """Print the account: every attempt, by round and engine, and what the yield means."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from orbiter.checks import check_number
     from orbiter.cli.text import printable
@@ -62,7 +63,8 @@ def main(options: argparse.Namespace) -> int:
         print(json.dumps(row, indent=2))
         return 0
     console = Console(highlight=False)
-    console.print(f"{account.name}  {printable(account.state)}  ({account.path})", markup=False)
+    title = f"{account.name}  {account.state}  ({account.path})"
+    console.print(printable(title), markup=False)
     table = Table(box=None, pad_edge=False)
     for column in (
         "round",
@@ -74,18 +76,22 @@ def main(options: argparse.Namespace) -> int:
         "pending",
         "yield [95% CI]",
     ):
-        table.add_column(column, justify="left" if column == "engine" else "right", no_wrap=True)
+        if (
+            column == "engine"
+        ):  # goes on in the next line where there is no room, so that no number is cut
+            table.add_column(column, overflow="fold")
+        else:
+            table.add_column(column, justify="right", no_wrap=True)
     for row in account.rounds:
         invalid = str(sum(row["invalid"].values()))
         counts = [str(row[k]) for k in ("planned", "passed", "failed")]
-        table.add_row(
-            str(row["round"]), row["engine"], *counts, invalid, str(row["pending"]), rate(row)
-        )
+        engine = Text(printable(row["engine"], limit=40))  # a file's, and no markup
+        table.add_row(str(row["round"]), engine, *counts, invalid, str(row["pending"]), rate(row))
     console.print(table)
     for row in account.rounds:
         if row["decisions"]:
             parts = ", ".join(f"{count} {name}" for name, count in sorted(row["decisions"].items()))
-            console.print(f"round {row['round']} funnel: {parts}", markup=False)
+            console.print(f"round {row['round']} funnel: {printable(parts)}", markup=False)
     for model, row in account.by_model.items():
         if len(account.by_model) > 1:
             console.print(
