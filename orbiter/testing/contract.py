@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from attrs import frozen
+
+T = TypeVar("T")
 
 
 @frozen
@@ -62,3 +67,36 @@ def shown(value: object, *, width: int = 200) -> str:
     """Return the repr of ``value``, cut to ``width`` characters."""
     text = repr(value)
     return text if len(text) <= width else text[: width - 3] + "..."
+
+
+def through_pickle(value: T) -> T:
+    """Return a copy through pickle, as another process gets one."""
+    file, classes = io.BytesIO(), list[type]()
+    _Pickler(file, classes).dump(value)
+    file.seek(0)
+    copied: T = _Unpickler(file, classes).load()
+    return copied
+
+
+class _Pickler(pickle.Pickler):
+    """Pickles what an instance holds. Classes go as they are: that of a test may stand where no other process finds it."""
+
+    def __init__(self, file: io.BytesIO, classes: list[type]) -> None:
+        super().__init__(file, protocol=pickle.HIGHEST_PROTOCOL)
+        self._classes = classes
+
+    def persistent_id(self, value: Any) -> int | None:
+        if not isinstance(value, type):
+            return None
+        self._classes.append(value)
+        return len(self._classes) - 1
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, file: io.BytesIO, classes: list[type]) -> None:
+        super().__init__(file)
+        self._classes = classes
+
+    def persistent_load(self, pid: Any) -> type:
+        found: type = self._classes[pid]
+        return found

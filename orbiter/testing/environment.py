@@ -13,6 +13,7 @@ import orjson
 
 from orbiter.records import Outcome, Task, content_hash
 from orbiter.tasks.environment import Environment, Probe
+from orbiter.tasks.toolbox import Toolbox
 from orbiter.testing.contract import Contract, shown
 from orbiter.verify.answer import answered
 from orbiter.verify.component import make_verifier
@@ -31,7 +32,7 @@ def check_environment(
 
     The clauses: it is named; tasks are tasks of this environment; the same (seed, index) gives the same task in any order,
     in a fresh instance and, if asked for, in a fresh process; seeds select different streams; one id never names two tasks;
-    tasks survive the way through JSON; ``chars`` covers prompts and demonstrations; the verifier accepts each demonstration
+    tasks survive the way through JSON; it has as many as its size says; tools are fresh for each answer; ``chars`` covers prompts and demonstrations; the verifier accepts each demonstration
     and does not accept every wrong answer; its probes are labelled as the verifier says.
 
         def test_doubling():
@@ -55,6 +56,9 @@ def check_environment(
     _check_attributes(contract, environment)
     if environment.size is not None:
         count = min(count, environment.size)
+        for seed in seeds:
+            with contract.without_error("size", f"task({environment.size - 1}, seed={seed})"):
+                environment.task(environment.size - 1, seed=seed)
     with contract.without_error("tasks", "task()"):
         streams = {
             seed: [environment.task(index, seed=seed) for index in range(count)] for seed in seeds
@@ -66,6 +70,7 @@ def check_environment(
     if fresh_process:
         _check_fresh_process(contract, make, streams)
     _check_streams(contract, environment, streams)
+    _check_toolbox(contract, environment)
     judged_by = verifier or make_verifier(environment.verifier())
     for tasks in streams.values():
         demonstrations = _demonstrations(contract, environment, tasks)
@@ -194,6 +199,17 @@ def _check_streams(
         prompts = {content_hash(task.messages) for task in tasks}
         contract.clause(
             "variety", len(tasks) < 2 or len(prompts) > 1, "tasks must differ, got one prompt only"
+        )
+
+
+def _check_toolbox(contract: Contract, environment: Environment) -> None:
+    with contract.without_error("toolbox", "toolbox()"):
+        boxes = [environment.toolbox() for _ in range(2)]
+    if boxes != [None, None]:
+        contract.clause(
+            "toolbox",
+            all(isinstance(box, Toolbox) for box in boxes) and boxes[0] is not boxes[1],
+            f"toolbox() must return None, or a fresh Toolbox each time, got {shown(boxes)}",
         )
 
 

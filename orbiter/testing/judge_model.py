@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from orbiter.testing.contract import Contract, shown
+from orbiter.testing.contract import Contract, shown, through_pickle
 from orbiter.verify.judges.model import JudgeModel, Question, Reply
 
 
@@ -14,8 +14,8 @@ def check_judge_model(
 ) -> None:
     """Check that a judge model keeps its contract.
 
-    The clauses: it is named, in a fresh instance the same; ``ask`` gives one reply per question, in their order, and none for
-    none; each reply has a text or an error; it can be asked inside a running event loop.
+    The clauses: it is named, in a fresh instance the same, and says how many questions it puts at once; ``ask`` gives one reply per question, in their order, and
+    none for none; each reply has a text or an error; it can be asked inside a running event loop, and after it was pickled as for a worker.
 
         def test_coin():
             check_judge_model(Coin, [Question(messages=(Message("user", "heads?"),), seed=n) for n in range(4)])
@@ -39,8 +39,21 @@ def check_judge_model(
         make().model == named,
         f"a fresh instance must have the same model, got {make().model!r} after {named!r}",
     )
+    contract.clause(
+        "concurrency",
+        type(model.concurrency) is int and model.concurrency >= 1,
+        f"concurrency must be an integer >= 1, got {model.concurrency!r}",
+    )
     replies = _ask(contract, model, questions)
     _ask(contract, model, ())
+    with contract.without_error("pickled", "pickling an instance, as for a worker,"):
+        sent = through_pickle(make())
+    elsewhere = _ask(contract, sent, questions)
+    contract.clause(
+        "pickled",
+        sent.model == named,
+        f"an instance that was pickled must have the same model, got {sent.model!r} after {named!r}",
+    )
 
     async def inside() -> list[Reply]:
         return _ask(contract, model, questions)
@@ -55,6 +68,11 @@ def check_judge_model(
         "same replies again",
         [reply.text for reply in again] == texts,
         f"the same questions must get the same replies, got {shown(again)} after {shown(replies)}",
+    )
+    contract.clause(
+        "pickled",
+        [reply.text for reply in elsewhere] == texts,
+        f"an instance that was pickled must reply the same, got {shown(elsewhere)} after {shown(replies)}",
     )
     backwards = [reply.text for reply in _ask(contract, model, questions[::-1])]
     contract.clause(

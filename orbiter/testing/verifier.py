@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import copy
-import io
 import json
-import pickle
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import attrs
 
 from orbiter.records import Message, Outcome, Task, Trajectory, Verdict
-from orbiter.testing.contract import Contract, shown
+from orbiter.testing.contract import Contract, shown, through_pickle
 from orbiter.verify.answer import answered
 from orbiter.verify.audit import LabelledAnswer
 from orbiter.verify.audit.claims import claiming
@@ -147,30 +144,6 @@ def _check_alone(
         )
 
 
-class _Pickler(pickle.Pickler):
-    """Pickles what a verifier holds. Classes go as they are: that of a test may stand where no other process finds it."""
-
-    def __init__(self, file: io.BytesIO, classes: list[type]) -> None:
-        super().__init__(file, protocol=pickle.HIGHEST_PROTOCOL)
-        self._classes = classes
-
-    def persistent_id(self, value: Any) -> int | None:
-        if not isinstance(value, type):
-            return None
-        self._classes.append(value)
-        return len(self._classes) - 1
-
-
-class _Unpickler(pickle.Unpickler):
-    def __init__(self, file: io.BytesIO, classes: list[type]) -> None:
-        super().__init__(file)
-        self._classes = classes
-
-    def persistent_load(self, pid: Any) -> type:
-        found: type = self._classes[pid]
-        return found
-
-
 def _check_sent(
     contract: Contract,
     verifier: Verifier,
@@ -178,11 +151,8 @@ def _check_sent(
     verdicts: Sequence[Verdict],
 ) -> None:
     """Judge with a copy through pickle, as a worker gets one."""
-    file, classes = io.BytesIO(), list[type]()
     with contract.without_error("pickled", "pickling an instance, as for a worker,"):
-        _Pickler(file, classes).dump(verifier)
-        file.seek(0)
-        sent = _Unpickler(file, classes).load()
+        sent = through_pickle(verifier)
     for item, verdict in zip(labelled, verdicts, strict=True):
         with contract.without_error("pickled", f"its verify() of {shown(item.answer)}"):
             other = sent.verify(item.task, item.trajectory)

@@ -11,6 +11,7 @@ from orbiter.tasks.countdown import Countdown
 from orbiter.tasks.environment import Environment, Probe
 from orbiter.tasks.reversal import Reversal
 from orbiter.tasks.sorting import Sorting
+from orbiter.tasks.toolbox import Toolbox
 from orbiter.testing import check_environment
 from orbiter.verify.verifier import Verifier
 
@@ -67,6 +68,37 @@ class Nameless(Squares):
 
 class Empty(Squares):
     size = 0
+
+
+class Short(Squares):
+    size = 1000
+
+    def task(self, index, *, seed):
+        return super().task(range(500)[index], seed=seed)
+
+
+class Tools(Toolbox):
+    def reset(self, task):
+        pass
+
+
+class OneToolbox(Squares):
+    box = Tools()
+
+    def toolbox(self):
+        return self.box
+
+
+class NoToolbox(Squares):
+    def toolbox(self):
+        return {"look": print}
+
+
+def test_tools_that_are_fresh_pass():
+    class Fresh(Squares):
+        toolbox = staticmethod(Tools)
+
+    check_environment(Fresh, count=2)
 
 
 class Lost(Squares):
@@ -198,6 +230,9 @@ class YesMan(Squares):
     [
         (Nameless, "name"),
         (Empty, "size"),
+        (Short, "size"),
+        (OneToolbox, "toolbox"),
+        (NoToolbox, "toolbox"),
         (Lost, "tasks"),
         (Foreign, "tasks"),
         (Speechless, "tasks"),

@@ -1,4 +1,5 @@
 import asyncio
+import threading
 
 import pytest
 
@@ -92,6 +93,28 @@ class Looping(Parrot):
         return super().ask(questions)
 
 
+class Connected(Parrot):
+    def __init__(self):
+        self.lock = threading.Lock()
+
+
+class ChangedOnTheWay(Parrot):
+    echo = ""
+
+    def __setstate__(self, _):
+        self.echo = "!"
+
+    def __getstate__(self):
+        return {"echo": ""}
+
+    def ask(self, questions):
+        return [Reply(text=f"{reply.text}{self.echo}") for reply in super().ask(questions)]
+
+
+class Idle(Parrot):
+    concurrency = 0
+
+
 @pytest.mark.parametrize(
     ("made", "clause"),
     [
@@ -105,6 +128,9 @@ class Looping(Parrot):
         (Sorting, "order"),
         (Forgetful, "same replies again"),
         (Looping, "replies"),
+        (Connected, "pickled"),
+        (ChangedOnTheWay, "pickled"),
+        (Idle, "concurrency"),
     ],
 )
 def test_a_broken_clause_is_named(made, clause):
