@@ -87,6 +87,30 @@ def newest_checkpoint(resume: Path) -> tuple[int, Path | None]:
     return (step, folder) if folder.is_dir() else (0, None)
 
 
+def account_until(folder: Path, step: int, *, compares_groups: bool) -> Account:
+    """Return the account of what the attempts did up to a step, leaving out what a later one did again.
+
+    Args:
+        folder: Of the attempts.
+        step: The last step that counts.
+        compares_groups: Whether answers to one prompt are compared with each other.
+    """
+    account, made = Account(compares_groups=compares_groups), attempts(folder)
+    for attempt, later in zip(made, [*(each.start for each in made[1:]), step]):
+        until = min(later, step)
+        account.add(
+            s for s in SampleReader(attempt.samples).read() if attempt.start < s.step <= until
+        )
+        account.close(until)
+        account.tally.seconds += sum(
+            translated(row["data"]).get("step_time", 0.0)
+            for row in JsonlTail(attempt.path / "metrics.jsonl").rows()
+            if attempt.start < row["step"] <= until
+        )
+    account.tracebacks.clear()
+    return account
+
+
 def kl_coef_after(folder: Path, step: int, request: Request) -> float:
     """Return where the adaptive controller stood after a step, which verl's checkpoints do not hold.
 

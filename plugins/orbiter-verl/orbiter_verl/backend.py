@@ -22,7 +22,7 @@ from orbiter.train.job_folder import JobFolder
 from orbiter.train.rewards import check_rewards
 from orbiter_verl.attempt import (
     Watch,
-    attempts,
+    account_until,
     kl_coef_after,
     new_attempt,
     newest_checkpoint,
@@ -33,7 +33,6 @@ from orbiter_verl.driver import Order
 from orbiter_verl.keys import Request
 from orbiter_verl.merging import merge_adapters
 from orbiter_verl.process import compose_elsewhere
-from orbiter_verl.samples import Account, SampleReader
 from orbiter_verl.settings import check_config, read_settings
 
 log = logging.getLogger("orbiter.train.verl")
@@ -156,17 +155,7 @@ class VerlBackend(Backend):
 
     def _watch(self, job: TrainJob, folder: JobFolder, request: Request, step: int) -> Watch:
         """Return what watches a run that begins after a step, with the account of all that came before."""
-        account = Account(compares_groups=job.algorithm == "grpo")
-        made = attempts(folder.path / "verl")
-        for attempt, later in zip(made, [*(each.start for each in made[1:]), step]):
-            until = min(later, step)
-            account.add(
-                s for s in SampleReader(attempt.samples).read() if attempt.start < s.step <= until
-            )
-            account.close(until)
-        account.tracebacks.clear()
-        rows = keep_metrics(folder.metrics, step)
-        account.tally.seconds = sum(row.get("step_time", 0.0) for row in rows)
+        account = account_until(folder.path / "verl", step, compares_groups=job.algorithm == "grpo")
         watch = Watch(
             folder=folder,
             account=account,
@@ -174,7 +163,7 @@ class VerlBackend(Backend):
             last_step=request.step_count or 0,
             on_metrics=job.on_metrics,
         )
-        for row in rows:
+        for row in keep_metrics(folder.metrics, step):
             watch.last.update({name: value for name, value in row.items() if name != "step"})
         return watch
 

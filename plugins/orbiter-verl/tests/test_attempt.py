@@ -2,7 +2,13 @@
 
 import orjson
 import pytest
-from orbiter_verl.attempt import attempts, kl_coef_after, new_attempt, newest_checkpoint
+from orbiter_verl.attempt import (
+    account_until,
+    attempts,
+    kl_coef_after,
+    new_attempt,
+    newest_checkpoint,
+)
 from orbiter_verl.backend import keep_metrics
 from orbiter_verl.keys import Request
 from orbiter_verl.settings import read_settings
@@ -57,3 +63,28 @@ class TestAttempts:
         )
         # 20 % above its target at most: 0.2 * (1 + 0.2 * 10 answers / 100).
         assert kl_coef_after(tmp_path, 2, request) == pytest.approx(0.204)
+
+    def test_what_was_done_counts_once(self, tmp_path):
+        """Steps 1 to 5, of which 4 and 5 are done again after the checkpoint of step 3."""
+        for start, last in ((0, 5), (3, 8)):
+            attempt = new_attempt(tmp_path, start)
+            attempt.samples.mkdir()
+            steps = range(start + 1, last + 1)
+            rows = [{"step": n, "data": {"timing_s/step": 10.0 + start}} for n in steps]
+            (attempt.path / "metrics.jsonl").write_bytes(
+                b"".join(orjson.dumps(r) + b"\n" for r in rows)
+            )
+            sample = {
+                "split": "train",
+                "group": "g",
+                "task_id": "t",
+                "output": "a",
+                "score": 1.0,
+                "token_count": 2,
+            }
+            (attempt.samples / "1.jsonl").write_bytes(
+                b"".join(orjson.dumps({"step": n, **sample}) + b"\n" for n in steps)
+            )
+        tally = account_until(tmp_path, 6, compares_groups=False).tally
+        assert (tally.sample_count, tally.token_count) == (6, 12)
+        assert tally.seconds == 3 * 10.0 + 3 * 13.0
