@@ -48,7 +48,7 @@ class TokenRows:
         truncated_count: Rows that were cut at the bound on length.
         dropped_count: Rows of which nothing carries loss, after cutting.
         lengths: Tokens of every row before cutting.
-        unended_count: Uncut rows whose last trained token is not an end token.
+        unended_count: Uncut rows whose last trained token, line feeds aside, is not an end token.
         unmasked_count: Rows in which every token carries loss.
         unknown_count: Rows with a token that stands for characters unknown to the tokenizer.
     """
@@ -113,13 +113,23 @@ def tokenise(
         unknown += tokenizer.unk_token_id is not None and tokenizer.unk_token_id in ids
         labels = [token if bit else IGNORED for token, bit in zip(ids, mask)][:max_length]
         rows.append(TokenRow(ids[:max_length], labels))
-        last = next((token for token in reversed(labels) if token != IGNORED), None)
-        if last is None:
+        learned = [token for token in labels if token != IGNORED]
+        if not learned:
             dropped += 1
             continue
-        unended += not cut and last not in end_ids
+        unended += not cut and not _ends(learned, end_ids, tokenizer)
         unmasked += IGNORED not in labels
     return TokenRows(rows, truncated, dropped, lengths, unended, unmasked, unknown)
+
+
+def _ends(
+    learned: Sequence[int], end_ids: Sequence[int], tokenizer: PreTrainedTokenizerBase
+) -> bool:
+    """Return whether the last token that is learned is an end token, but for the line feed that some templates write after it."""
+    last = next(
+        (t for t in reversed(learned) if t in end_ids or tokenizer.decode([t]).strip()), None
+    )
+    return last in end_ids
 
 
 def _rendered(

@@ -75,6 +75,22 @@ def test_a_known_template_without_markers_is_trained_with_trl_s_own_version_of_i
     assert spoken.replace("<|unk|>", "").endswith("44<|im_end|>")
 
 
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_line_feed_after_the_end_token_is_no_missing_end(tokenizer, ends):
+    """Qwen2.5's template writes one, and TRL's version of it has it carry loss."""
+    tokenizer.chat_template = (
+        Path(trl.__file__).parent / "chat_templates" / "qwen2_5.jinja"
+    ).read_text()
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
+    tokenizer.add_tokens(["\n"])
+    end, feed = tokenizer.convert_tokens_to_ids(["<|im_end|>", "\n"])
+    found = tokenise(
+        [talk("u1", "a2")], tokenizer, max_length=None, end_ids=(end if ends else feed + 1,)
+    )
+    assert found.rows[0].labels[-2:] == [end, feed]
+    assert found.unended_count == (not ends)
+
+
 def test_a_turn_that_the_whole_renders_otherwise_carries_no_loss(tokenizer):
     tokenizer.chat_template = (
         "{%- for m in messages -%}{%- if m.role == 'assistant' -%}<|assistant|>"
