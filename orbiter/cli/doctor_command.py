@@ -80,17 +80,18 @@ def main(options: argparse.Namespace) -> int:
 
 def examine(entry: Entry) -> Examination:
     """Return what became of the attacks on the sandbox of a registered name."""
-    from orbiter.errors import OrbiterError
+    from orbiter.errors import OrbiterError, user_code
     from orbiter.plugin import registry
 
     begun, tier = time.perf_counter(), ""
     try:
         sandbox = registry().create("sandbox", entry.full_name)
         tier = sandbox.tier
-        try:
-            probes = tuple(sandbox.probe())
-        finally:
-            sandbox.close()
+        with user_code(f"sandbox {entry.full_name!r}"):
+            try:
+                probes = tuple(sandbox.probe())
+            finally:
+                sandbox.close()
     except OrbiterError as error:
         return Examination(entry.full_name, tier, problem=error.message, hint=error.hint or "")
     return Examination(entry.full_name, tier, probes, seconds=time.perf_counter() - begun)
@@ -98,12 +99,14 @@ def examine(entry: Entry) -> Examination:
 
 def look_at(entry: Entry) -> Sequence[Finding]:
     """Return what the backend of a registered name says of this machine."""
-    from orbiter.errors import OrbiterError
+    from orbiter.errors import OrbiterError, user_code
     from orbiter.plugin import registry
     from orbiter.train.backend import Finding
 
     try:
-        return tuple(registry().create("backend", entry.full_name).examine())
+        backend = registry().create("backend", entry.full_name)
+        with user_code(f"backend {entry.full_name!r}"):
+            return tuple(backend.examine())
     except OrbiterError as error:
         problem = Finding(what="backend", good=False, said=error.message, hint=error.hint or "")
         return (problem,)
@@ -111,13 +114,13 @@ def look_at(entry: Entry) -> Sequence[Finding]:
 
 def look_at_policy(entry: Entry) -> Sequence[Finding]:
     """Return what the policy of a registered name says of this machine; it is not made, since its options are a recipe's."""
-    from orbiter.errors import OrbiterError
+    from orbiter.errors import OrbiterError, user_code
     from orbiter.train.backend import Finding
 
     try:
-        return tuple(
-            getattr(entry.load(), "examine", tuple)()
-        )  # a function that makes one has none
+        examine = getattr(entry.load(), "examine", tuple)  # a function that makes one has none
+        with user_code(f"policy {entry.full_name!r}"):
+            return tuple(examine())
     except OrbiterError as error:
         return (Finding(what="policy", good=False, said=error.message, hint=error.hint or ""),)
 
@@ -138,7 +141,7 @@ def _show(found: Sequence[Examination]) -> None:
 
     from orbiter.cli.text import one_line
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     attacked = [one for one in found if one.probes]
     if attacked:
         console.print(_table(attacked))

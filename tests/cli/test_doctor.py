@@ -163,3 +163,19 @@ def test_what_a_policy_finds(known, capsys):
     said = json.loads(capsys.readouterr().out)["policies"]
     assert [finding["what"] for finding in said["test/needy"]] == ["server"]
     assert said["test/function"] == []
+
+
+def test_one_part_that_breaks_hides_no_other(known, capsys):
+    def breaks(*_):
+        raise RuntimeError("out of order")
+
+    known(ToySandbox, type("Bad", (ToySandbox,), {"name": "bad", "probe": breaks}))
+    bad = type("Bad", (Examined,), {"examine": breaks})
+    registry()._entries["backend", "test", "bad"] = Entry("backend", "bad", "test", bad)
+    bad = type("Bad", (Needy,), {"examine": breaks})
+    registry()._entries["policy", "test", "bad"] = Entry("policy", "bad", "test", bad)
+    assert main(["doctor"]) == 0
+    out = capsys.readouterr().out
+    assert "T1  test/toy  holds" in out
+    for what in ("sandbox", "backend", "policy"):
+        assert f"{what} 'test/bad' raised RuntimeError: out of order" in out
