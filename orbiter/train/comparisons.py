@@ -34,6 +34,11 @@ class Comparisons:
         if not isinstance(self.judge, PairwiseJudge):
             raise ConfigError(f"judge must be a PairwiseJudge, got {show(self.judge)}")
 
+    @property
+    def version(self) -> str:
+        """What changes when the judge does."""
+        return f"{self.judge.name}@{self.judge.version}"
+
     def __call__(self, output: str, task: Task) -> Verdict:  # noqa: ARG002  # one answer alone
         """Return that there is nothing to compare one answer with."""
         return Verdict.invalid("nothing to compare with")

@@ -145,7 +145,7 @@ def _describe(job: TrainJob) -> dict[str, Any]:
         "data": _hash(job.data),
         "eval_data": None if job.eval_data is None else _hash(job.eval_data),
         "config": unstructure(job.config),
-        "rewards": [[reward.name, reward.weight] for reward in job.rewards],
+        "rewards": [[reward.name, reward.weight, reward.version] for reward in job.rewards],
         "options": {key: repr(value) for key, value in sorted(job.options.items())},
         **({} if job.toolbox is None else {"toolbox": type(job.toolbox()).__qualname__}),
     }

@@ -69,6 +69,12 @@ class RewardSpec:
         return cls(name=name or verifier.name, weight=weight, fn=_VerifierReward(verifier))
 
     @property
+    def version(self) -> str | None:
+        """What changes when the reward judges otherwise: the ``version`` of ``fn``, as a verifier has one; None if it has none."""
+        version = getattr(self.fn, "version", None)
+        return version if isinstance(version, str) else None
+
+    @property
     def needs_task(self) -> bool:
         """Whether ``fn`` cannot be called without a task."""
         parameter = self._parameters.get("task")
@@ -153,6 +159,10 @@ class _VerifierReward:
     """A verifier as a reward function; a class, so that it can be pickled for a worker."""
 
     verifier: Verifier
+
+    @property
+    def version(self) -> str:
+        return f"{self.verifier.name}@{self.verifier.version}"
 
     def __call__(self, output: str, task: Task, trajectory: Trajectory | None = None) -> Verdict:
         return judge(self.verifier, task, trajectory or answered(task, output))

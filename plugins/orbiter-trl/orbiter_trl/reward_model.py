@@ -89,6 +89,11 @@ class RewardModel(_Scoring):
 
     algorithm = "reward"
 
+    @property
+    def version(self) -> str:
+        """What changes when the model does."""
+        return self.fingerprint()
+
     def __call__(
         self, output: str, task: Task, trajectory: Trajectory | None = None
     ) -> float | Verdict:

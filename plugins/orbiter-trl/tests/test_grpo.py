@@ -1,14 +1,16 @@
 import orjson
 import pytest
 from orbiter_trl.backend import TrlBackend
+from orbiter_trl.reward_model import RewardModel
 from safetensors.numpy import load_file
 
-from orbiter.errors import ConfigError
+from orbiter.errors import BackendError, ConfigError
 from orbiter.records import Task
 from orbiter.train.backend import TrainJob
 from orbiter.train.config import LoraConfig, TrainConfig
 from orbiter.train.rewards import Rewards, RewardSpec
 from orbiter.train.tally import Tally
+from orbiter.verify.regex import RegexVerifier
 
 CONFIG = TrainConfig(max_steps=4, batch_size=16, learning_rate=3e-3, log_every=1)
 OPTIONS = {"num_generations": 4, "max_completion_length": 6}
@@ -82,6 +84,24 @@ def test_rewards_get_their_task_and_are_summed_by_weight(job, tasks):
         assert row["reward"] == pytest.approx(
             0.5 * row["rewards/digits"] + 2.0 * row["rewards/right"], abs=1e-5
         )
+
+
+def test_a_reward_by_the_same_name_that_judges_otherwise_is_another_job(job, reward_model):
+    config = TrainConfig(max_steps=1, batch_size=4)
+
+    def train(fn):
+        spec = (
+            RewardSpec.from_verifier(fn)
+            if isinstance(fn, RegexVerifier)
+            else RewardSpec(name="regex", fn=fn)
+        )
+        return TrlBackend().train(job(config=config, rewards=(spec,)))
+
+    first = train(RegexVerifier("[0-4]"))
+    assert train(RegexVerifier("[0-4]")) == first
+    for other in (RegexVerifier("[5-9]"), RewardModel(reward_model), digit_share):
+        with pytest.raises(BackendError, match="whose job differs in rewards"):
+            train(other)
 
 
 def test_held_out_answers_are_measured_and_not_counted(job, tasks, write):
