@@ -94,7 +94,7 @@ class CodeVerifier(Verifier):
         confined = self._sandbox.tier != UNSANDBOXED
         options = inside_options(_REFEREE_LIMITS, self.packages, confined=confined)
         self._referee = Referee(options, interpreter=interpreter or sys.executable)
-        self.version = version_of(self, "1")
+        self.version = version_of(self, "2")
 
     def verify(self, task: Task, trajectory: Trajectory) -> Verdict:
         """Return the verdict on the program in the final answer."""

@@ -72,6 +72,8 @@ SCRIPTS = {
     "a file that is left open": "out = open(1, 'w')\nprint(input(), file=out)",
     "streams that are closed early": "with open(0) as a: x = a.read()\n"
     "with open(1, 'w') as b: b.write(x)\nimport time; time.sleep(0.05)",
+    "standard streams that are closed at the end": "import sys\nprint(input())\nsys.stdin.close(); sys.stdout.close()",
+    "no standard output at the end": "import sys\nprint(input(), flush=True)\nsys.stdout = None",
     "bytes": "import os\nos.write(1, os.read(0, 100))",
     "a main function": "import sys\ndef main():\n    print(input())\n    sys.exit()\n"
     "if __name__ == '__main__':\n    main()",
@@ -105,3 +107,10 @@ def test_numbers_of_numpy(required):
     )
     with contextlib.closing(CodeVerifier(packages=["numpy"], timeout_s=2)) as verifier:
         assert verifier.verify(task, answered(task, program)).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize("tolerance", [0.0, 0.1])
+def test_a_number_that_cannot_be_written_is_a_wrong_answer(judge, tolerance):
+    tests = {"entry_point": "f", "tests": [{"args": [], "output": 1.5}], "tolerance": tolerance}
+    verdict = judge("def f(): return 10 ** 5000", tests)
+    assert (verdict.outcome, verdict.reason) == (Outcome.FAIL, "wrong answer")

@@ -74,12 +74,18 @@ def _run_script(sock: socket.socket, program: str) -> None:
         # As the interpreter at its end: wait for threads, call what atexit knows, let go of files that were left open.
         threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
-        sys.stdout.flush()
+        _flush(sys.stdout)
         vars(sys.modules["__main__"]).clear()
-        sys.__stdout__.flush()
+        _flush(sys.__stdout__)
     except BaseException:
         status = status or 1
     os._exit(status & 255)
+
+
+def _flush(file: Any) -> None:
+    """Flush a stream, unless the program has closed it or put nothing in its place."""
+    if file is not None and not getattr(file, "closed", False):
+        file.flush()
 
 
 def _answer_calls(channel: Channel, program: str, nonce: str) -> None:

@@ -294,9 +294,16 @@ def _case(
     def run() -> None:
         got = function(*case["args"], **case.get("kwargs", {}))
         if not same(got, case["output"], tolerance):
-            raise AssertionError(f"got {got!r:.200}")
+            raise AssertionError(f"got {_written(got)}")
 
     return run
+
+
+def _written(value: Any) -> str:
+    try:
+        return f"{value!r:.200}"
+    except ValueError:  # an int has more digits than Python is ready to write
+        return "a very long number"
 
 
 def same(got: Any, expected: Any, tolerance: float) -> bool:
@@ -310,9 +317,7 @@ def same(got: Any, expected: Any, tolerance: float) -> bool:
     if isinstance(got, bool) or isinstance(expected, bool):
         return got is expected
     if isinstance(got, int | float) and isinstance(expected, int | float):
-        return got == expected or (
-            tolerance > 0 and math.isclose(got, expected, rel_tol=tolerance, abs_tol=tolerance)
-        )
+        return got == expected or (tolerance > 0 and _near(got, expected, tolerance))
     if isinstance(got, list | tuple) and isinstance(expected, list | tuple):
         pairs = zip(got, expected)
         return len(got) == len(expected) and all(same(a, b, tolerance) for a, b in pairs)
@@ -321,6 +326,13 @@ def same(got: Any, expected: Any, tolerance: float) -> bool:
             same(got[key], expected[key], tolerance) for key in got
         )
     return type(got) is type(expected) and bool(got == expected)
+
+
+def _near(got: float, expected: float, tolerance: float) -> bool:
+    try:
+        return math.isclose(got, expected, rel_tol=tolerance, abs_tol=tolerance)
+    except OverflowError:  # an int that no float can hold
+        return False
 
 
 def _exception(name: str, message: str) -> Exception:
