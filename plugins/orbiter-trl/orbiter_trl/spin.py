@@ -16,6 +16,7 @@ from trl import DPOConfig
 
 from orbiter import jsonl
 from orbiter.checks import check_number, check_whole_number
+from orbiter.curate.pairs import tools_of
 from orbiter.curate.response import response
 from orbiter.errors import BackendError, ConfigError, RecordError
 from orbiter.generate.policy import Request, Sampling
@@ -133,7 +134,14 @@ def own_pairs(
     for start in range(0, len(requests), args.generation_batch_size):
         answers += answerer.answer(requests[start : start + args.generation_batch_size], sampling)
     pairs = [
-        Pair(row.prompt, response(row), answer.messages, env=row.env, task_id=row.task_id)
+        Pair(
+            row.prompt,
+            response(row),
+            answer.messages,
+            env=row.env,
+            task_id=row.task_id,
+            extra=tools_of(row),
+        )
         for row, answer in zip(rows, answers)
         if answer.messages and answer.messages != response(row)
     ]

@@ -229,6 +229,14 @@ def test_spin_leaves_out_answers_that_are_the_demonstration(any_job, rows):
     assert (len(both), len(alarms)) == (1, 1)
 
 
+def test_spin_trains_on_the_prompt_that_was_answered_tools_and_all(any_job, rows):
+    tool = {"p": 1}
+    job = any_job("spin")
+    args = spin.make_arguments(job, job.output_dir)
+    (pair,), _ = spin.own_pairs([attrs.evolve(rows(1)[0], tools=(tool,))], job, args)
+    assert pair.extra == {"tools": [tool]}
+
+
 def test_spin_draws_the_same_answers_again(any_job, rows):
     job = any_job("spin")
     args = spin.make_arguments(job, job.output_dir)
