@@ -109,13 +109,17 @@ def _judge_chunk(
 
 
 def own_tasks(pairs: Sequence[tuple[Task, Trajectory]]) -> list[tuple[Task, Trajectory]]:
-    """Return the pairs, none of which shares a task that can be changed with another: a verifier that changes it must not turn the
-    verdicts on other answers to it.
+    """Return the pairs, none of which shares a task or prompt that can be changed with another: a verifier that changes it must not turn
+    the verdicts on other answers to it.
     """
     times = Counter(id(task) for task, _ in pairs)
     packed: dict[int, bytes] = {}
     own = []
     for task, trajectory in pairs:
+        if any(m.tool_calls or m.extra or isinstance(m.content, list) for m in task.messages):
+            # The trajectory begins with the same messages.
+            own.append(pickle.loads(pickle.dumps((task, trajectory), pickle.HIGHEST_PROTOCOL)))  # noqa: S301  # written here
+            continue
         changeable = (
             task.metadata or task.tools or task.extra or not isinstance(task.answer, _SIMPLE)
         )

@@ -54,6 +54,10 @@ class Misbehaving(Verifier):
         wanted = task.metadata["wanted"]
         return Verdict.passed(wanted.pop()) if wanted else Verdict.failed("nothing is left")
 
+    def scribbles_on_its_prompt(self, task):
+        task.messages[0].content.append({"type": "text", "text": "seen"})
+        return Verdict.passed(str(len(task.messages[0].content)))
+
     def returns_none(self, task):
         return None
 

@@ -6,10 +6,12 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import attrs
 import pytest
 
 from orbiter.errors import BudgetExceededError
-from orbiter.records import Outcome
+from orbiter.records import Message, Outcome
+from orbiter.verify.answer import answered
 from orbiter.verify.pool import VerdictCache, VerifierPool
 from orbiter.verify.pool.cache import verdict_keys
 from orbiter.verify.pool.worker import REAP_S
@@ -129,6 +131,16 @@ def test_a_verifier_that_changes_its_task_changes_it_for_one_answer_alone(
         verdicts = pool.judge_all([pair] * 6)
     assert [v.reason for v in verdicts] == ["a"] * 6
     assert pair[0].metadata == {"wanted": ["a"]}
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_so_with_a_prompt_of_parts(asked, misbehaving, workers):
+    task, _ = asked("")
+    task = attrs.evolve(task, messages=(Message("user", [{"type": "text", "text": "do it"}]),))
+    pairs = [(task, answered(task, "scribbles_on_its_prompt"))] * 2
+    pairs += [(task, answered(task, "scribbles_on_its_prompt")) for _ in range(2)]
+    with VerifierPool(misbehaving(), workers=workers) as pool:
+        assert [v.reason for v in pool.judge_all(pairs)] == ["2"] * 4
 
 
 class Unpacks:
