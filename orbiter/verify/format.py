@@ -13,6 +13,7 @@ from orbiter.records import Task, Trajectory, Verdict
 from orbiter.tasks.component import Spec
 from orbiter.verify.answer import final_answer
 from orbiter.verify.component import make_verifier
+from orbiter.verify.invisible import shows_nothing
 from orbiter.verify.verifier import Verifier, judge, version_of
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,30}")
@@ -50,7 +51,7 @@ class FormatVerifier(Verifier):
         for name, value in (("opened", opened), ("tail", tail)):
             check_bool(name, value)
         self.sections, self.opened, self.tail = tuple(sections), opened, tail
-        self.version = version_of(self, "1")
+        self.version = version_of(self, "2")
 
     def verify(self, task: Task, trajectory: Trajectory) -> Verdict:  # noqa: ARG002
         """Pass if the last turn has the form."""
@@ -116,7 +117,7 @@ class SectionVerifier(Verifier):
 
 
 def _is_seen(text: str) -> bool:
-    return any(char.isprintable() and not char.isspace() for char in text)
+    return any(char.isprintable() and not (char.isspace() or shows_nothing(char)) for char in text)
 
 
 def _check_name(option: str, name: object) -> None:

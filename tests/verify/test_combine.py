@@ -273,7 +273,7 @@ def test_format_gates_correctness():
     ):
         trajectory = Trajectory((*TASK.messages, Message("assistant", text)), "e", "e:1", None)
         assert gate.verify(TASK, trajectory).outcome is outcome
-    assert gate.version == "1;gate=format@1;verifier=section@1;verifier=exact@1"
+    assert gate.version == "1;gate=format@2;verifier=section@1;verifier=exact@1"
 
 
 def test_a_cascade_stops_at_the_first_that_can_tell():

@@ -65,6 +65,8 @@ BAD = [
     ("<think></think><answer>42</answer>", "a section is empty"),
     ("<think>6*7</think><answer> </answer>", "a section is empty"),
     ("<think>\u200b \u2060</think><answer>42</answer>", "a section is empty"),
+    ("<think>\u3164\u115f</think><answer>42</answer>", "a section is empty"),
+    ("<think>6*7</think><answer>\ufe01\u2800</answer>", "a section is empty"),
 ]
 
 

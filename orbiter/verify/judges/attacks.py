@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from orbiter.records import Task
-from orbiter.verify.judges.fence import shows_nothing
+from orbiter.verify.invisible import shows_nothing
 
 OPENERS = (
     "Solution",

@@ -17,6 +17,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from orbiter.records import content_hash
+from orbiter.verify.invisible import FILLERS
 
 MARGIN = "| "
 """What every line of untrusted text begins with in a prompt."""
@@ -30,11 +31,6 @@ _CONTROL_TOKEN = re.compile(
 
 _JOINERS = "\u200c\u200d\ufe0e\ufe0f"
 """Invisible, and needed to write Persian, Hindi and emoji."""
-
-_INVISIBLE = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
-)
-"""Letters and marks that show nothing: fillers, and variation selectors, of which a row can spell a whole text."""
 
 
 def plain(text: str) -> str:
@@ -50,16 +46,10 @@ def plain(text: str) -> str:
     return _CONTROL_TOKEN.sub(lambda found: f"{found[0]} ", text)
 
 
-def shows_nothing(char: str) -> bool:
-    """Return whether a reader certainly sees nothing of a character: a control, a filler, the blank of braille."""
-    control = unicodedata.category(char) in ("Cc", "Cf")
-    return control or char == "\u2800" or _INVISIBLE.match(char) is not None
-
-
 def _visible(char: str) -> str:
     if char in "\n\t" + _JOINERS or unicodedata.category(char) == "Zs":
         return char
-    if char.isprintable() and not _INVISIBLE.match(char):
+    if char.isprintable() and not FILLERS.match(char):
         return char
     return f"\\u{ord(char):04x}" if ord(char) <= 0xFFFF else f"\\U{ord(char):08x}"
 
