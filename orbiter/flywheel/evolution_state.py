@@ -11,7 +11,6 @@ from attrs import field, frozen
 
 from orbiter.convert import structure, unstructure
 from orbiter.errors import RecordError
-from orbiter.jsonl import replace_file
 
 
 @frozen(kw_only=True)
@@ -118,6 +117,8 @@ def check_plain(candidates: Sequence[Any]) -> None:
 
 def save_state(state: EvolutionState, path: Path) -> None:
     """Write the state so that the file is at every instant the old one or the new one."""
+    from orbiter.jsonl import replace_file  # loads numpy, which evolution itself does without
+
     check_plain([member.candidate for member in state.members])
     with replace_file(path) as file:
         file.write(orjson.dumps(unstructure(state)))
