@@ -162,7 +162,7 @@ class Judge(Verifier):
             for a in attrs.fields(type(self))
             if a.name not in ("model", *self.told) and getattr(self, a.name) != a.default
         ]
-        self.version = ";".join(("1", *named, *options))
+        self.version = ";".join(("2", *named, *options))
 
     @property
     @abstractmethod

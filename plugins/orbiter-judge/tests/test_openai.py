@@ -238,7 +238,7 @@ def test_a_recipe_names_the_model_inside_the_judge(server, task):
     server.responses = [YES]
     model = {"name": "openai", "base_url": server.url, "model": "small"}
     made = registry().create("verifier", "pointwise_judge", {"model": model, "rubric": "r"})
-    assert made.version.startswith("1;model=small;prompt=")
+    assert made.version.startswith("2;model=small;prompt=")
     assert made.verify(task, answered(task, "42")).outcome is PASS
 
 

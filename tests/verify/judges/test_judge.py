@@ -316,7 +316,7 @@ def test_version_tells_models_prompts_and_options_apart(scripted):
     ]  # fmt: skip
     assert len({one.version for one in judges}) == len(judges)
     assert pointwise(model).version == pointwise(scripted(model="a")).version
-    assert pointwise(model, samples=3).version.startswith("1;model=a;prompt=")
+    assert pointwise(model, samples=3).version.startswith("2;model=a;prompt=")
     assert pointwise(model, samples=3).version.endswith(";samples=3")
 
 
