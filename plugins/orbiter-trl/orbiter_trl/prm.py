@@ -17,6 +17,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import RewardConfig, RewardTrainer
 
+from orbiter.errors import RecordError
 from orbiter.train.backend import TrainJob
 from orbiter.train.tally import Tally
 from orbiter_trl.bucketing import BucketingTrainer
@@ -69,7 +70,14 @@ def check(job: TrainJob) -> None:
     """Raise if the job asks for what this algorithm cannot do, or its data are no labelled steps."""
     refuse_rewards(job)
     for path in filter(None, (job.data, job.eval_data)):
-        read_unpaired(path)
+        for line, step in enumerate(read_unpaired(path), start=1):
+            if step.completion[-1].role != "assistant":
+                raise RecordError(
+                    f"must end with the step, an assistant turn, got {step.completion[-1].role}",
+                    source=str(path),
+                    line=line,
+                    field="completion",
+                )
 
 
 def make_arguments(job: TrainJob, folder: Path) -> RewardConfig:
@@ -105,7 +113,7 @@ def make_trainer(
 
 
 def step_table(steps: Sequence[tuple[TokenRow, bool]]) -> Dataset:
-    """Return a table of conversations with a label on the last token of each judged step.
+    """Return a table of conversations with a label on the last token of each judged step, which is that of the conversation up to it.
 
     A step whose tokens begin those of another shares its row, unless the place of its label is taken; so the steps of one attempt need
     one pass, and every step counts once.
@@ -113,12 +121,11 @@ def step_table(steps: Sequence[tuple[TokenRow, bool]]) -> Dataset:
     rows: list[tuple[list[int], list[int]]] = []
     # From the longest of each beginning to the shortest.
     for step, right in sorted(steps, key=lambda item: item[0].ids, reverse=True):
-        end = len(step.mask) - 1 - step.mask[::-1].index(1)
-        ids = step.ids[: end + 1]
-        shares = bool(rows) and rows[-1][0][: end + 1] == ids and rows[-1][1][end] == IGNORED
+        size = len(step.ids)
+        shares = bool(rows) and rows[-1][0][:size] == step.ids and rows[-1][1][size - 1] == IGNORED
         if not shares:
-            rows.append((ids, [IGNORED] * (end + 1)))
-        rows[-1][1][end] = int(right)
+            rows.append((step.ids, [IGNORED] * size))
+        rows[-1][1][size - 1] = int(right)
     return Dataset.from_dict({"input_ids": [i for i, _ in rows], "labels": [m for _, m in rows]})
 
 

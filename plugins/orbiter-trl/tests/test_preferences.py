@@ -7,10 +7,12 @@ import attrs
 import orbiter_trl
 import orjson
 import pytest
+from orbiter_trl import prm
 from orbiter_trl.backend import TrlBackend
+from orbiter_trl.chat import to_chat
 from orbiter_trl.kto import UnaryBatch, unary_table
 from orbiter_trl.preferences import PairBatch, Tokeniser, pad_id_of, read_pairs, read_unpaired
-from orbiter_trl.rows import TokenRow
+from orbiter_trl.rows import IGNORED, TokenRow
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from orbiter.curate.pairs import UnpairedPreference
@@ -258,3 +260,20 @@ def test_a_trainer_that_trl_gave_up_is_named():
             ConfigError, match=rf"needs NoTrainer of trl.experimental.{module}, .*TRL 1"
         ):
             experimental(module, name)
+
+
+def test_a_step_is_labelled_where_it_is_scored(tokeniser):
+    """On the last token of the conversation up to the step, also where a template writes something after a turn that carries no loss."""
+    tokens = tokeniser()
+    template = tokens.tokenizer.chat_template
+    tokens.tokenizer.chat_template = template.replace(
+        "{%- endgeneration -%}", "{%- endgeneration -%}{{- ' ' -}}"
+    )
+    table = prm.step_table(
+        tokens.unpaired([UnpairedPreference((USER,), (GOOD,), True)], whole=True)
+    )
+    scored = tokens.tokenizer.apply_chat_template(
+        to_chat((USER, GOOD)), tokenize=True, return_dict=True
+    )["input_ids"]
+    assert table["input_ids"] == [scored]
+    assert table["labels"] == [[IGNORED] * (len(scored) - 1) + [1]]

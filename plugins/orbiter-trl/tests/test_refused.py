@@ -125,6 +125,7 @@ CASES = [
     ("kto", rows(UnpairedPreference((), (GOOD,), True)), "line 1: field 'prompt' must hold a message, got none"),
     ("kto", rows(UnpairedPreference((USER,), (EMPTY,), True)), f"line 1: field 'completion' {NOT_EMPTY}an empty one"),
     ("kto", rows(UnpairedPreference((USER,), (), False)), "line 1: field 'completion' must hold an assistant turn, got none"),
+    ("prm", rows(UNARY, UnpairedPreference((USER,), (GOOD, USER), False)), "line 2: field 'completion' must end with the step, an assistant turn, got user"),
     ("spin", rows(Trajectory((USER, GOOD, USER, BAD), "e", "t", 1.0)), "line 1: field 'messages' must hold a prompt and one assistant turn after it for spin"),
     ("sft", rows(Trajectory((USER,), "e", "t", 1.0)), "must hold an assistant turn (row 1, task 't')"),
     ("grpo", rows(Task("e", "t", ())), "line 1: field 'messages' must hold a message, got none"),
