@@ -11,13 +11,8 @@ from trl import GRPOConfig, GRPOTrainer
 from orbiter.errors import ConfigError
 from orbiter.train.backend import TrainJob
 from orbiter.train.tally import Tally
-from orbiter_trl.online import (
-    GroupTrainer,
-    check_online,
-    make_group_arguments,
-    make_group_trainer,
-    read_tasks,
-)
+from orbiter_trl.groups import GroupTrainer, make_group_arguments, make_group_trainer
+from orbiter_trl.online import check_online, read_tasks
 from orbiter_trl.settings import check_choices, check_reference
 
 CONFIG = GRPOConfig

@@ -10,13 +10,8 @@ from trl import RLOOConfig, RLOOTrainer
 
 from orbiter.train.backend import TrainJob
 from orbiter.train.tally import Tally
-from orbiter_trl.online import (
-    GroupTrainer,
-    check_online,
-    make_group_arguments,
-    make_group_trainer,
-    read_tasks,
-)
+from orbiter_trl.groups import GroupTrainer, make_group_arguments, make_group_trainer
+from orbiter_trl.online import check_online, read_tasks
 from orbiter_trl.settings import check_reference
 
 CONFIG = RLOOConfig
