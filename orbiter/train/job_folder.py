@@ -113,6 +113,20 @@ class JobFolder:
         )
         return ResumePoint(entry, step, tally)
 
+    def keep_metrics(self, step: int) -> dict[str, float]:
+        """Cut the metrics after the rows of a step, and return the last value of each in what stays."""
+        lines = self.metrics.read_bytes().splitlines(keepends=True) if self.metrics.exists() else []
+        kept: list[bytes] = []
+        last: dict[str, float] = {}
+        for line in lines:
+            # A run that was killed may have left a torn last line.
+            if not line.endswith(b"\n") or (row := orjson.loads(line)).pop("step") > step:
+                break
+            kept.append(line)
+            last.update(row)
+        self.metrics.write_bytes(b"".join(kept))
+        return last
+
     def mark_complete(self, step: int, tally: Tally) -> None:
         """Say that the resumable checkpoint of ``step`` is wholly written."""
         folder = self.resume / f"checkpoint-{step}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -38,7 +37,7 @@ class Watch(TrainerCallback):
     ) -> None:
         self._folder, self._tally, self._on_metrics = folder, tally, on_metrics
         self._before, self._start = tally.seconds, time.perf_counter()
-        self.last: dict[str, float] = _keep_until(folder.metrics, resumed_at)
+        self.last: dict[str, float] = folder.keep_metrics(resumed_at)
 
     def on_train_begin(self, *_: Any, **__: Any) -> None:
         """Start the clock."""
@@ -91,18 +90,3 @@ class Watch(TrainerCallback):
 
     def _read_clock(self) -> None:
         self._tally.seconds = self._before + time.perf_counter() - self._start
-
-
-def _keep_until(path: Path, step: int) -> dict[str, float]:
-    """Cut the file after the rows of ``step``, and return the last value of each metric in what stays."""
-    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-    kept, last = [], {}
-    for line in lines:
-        # A run that was killed may have left a torn last line.
-        if not line.endswith(b"\n") or (row := orjson.loads(line))["step"] > step:
-            break
-        kept.append(line)
-        last.update(row)
-    path.write_bytes(b"".join(kept))
-    last.pop("step", None)
-    return last

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import attrs
 import orjson
@@ -163,8 +163,7 @@ class VerlBackend(Backend):
             last_step=request.step_count or 0,
             on_metrics=job.on_metrics,
         )
-        for row in keep_metrics(folder.metrics, step):
-            watch.last.update({name: value for name, value in row.items() if name != "step"})
+        watch.last.update(folder.keep_metrics(step))
         return watch
 
     def _attempt(
@@ -246,22 +245,6 @@ def read_tasks(name: str, path: Path) -> list[Task]:
     if not tasks:
         raise ConfigError(f"{name} must hold at least one task, got none in {str(path)!r}")
     return tasks
-
-
-def keep_metrics(path: Path, step: int) -> list[dict[str, Any]]:
-    """Cut a file of metrics after the rows of a step, and return those that stay."""
-    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-    kept: list[bytes] = []
-    rows = []
-    for line in lines:
-        # A run that was killed may have left a torn last line.
-        if not line.endswith(b"\n") or (row := orjson.loads(line))["step"] > step:
-            break
-        kept.append(line)
-        rows.append(row)
-    if lines:
-        path.write_bytes(b"".join(kept))
-    return rows
 
 
 def _weights_of(checkpoint: Path) -> Path:

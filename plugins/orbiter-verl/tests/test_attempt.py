@@ -9,7 +9,6 @@ from orbiter_verl.attempt import (
     new_attempt,
     newest_checkpoint,
 )
-from orbiter_verl.backend import keep_metrics
 from orbiter_verl.keys import Request
 from orbiter_verl.settings import read_settings
 
@@ -34,13 +33,6 @@ class TestAttempts:
         assert newest_checkpoint(tmp_path) == (3, tmp_path / "global_step_3")
         (tmp_path / "latest_checkpointed_iteration.txt").write_text("4")
         assert newest_checkpoint(tmp_path) == (0, None)
-
-    def test_rows_after_the_checkpoint_are_cut(self, tmp_path):
-        path = tmp_path / "metrics.jsonl"
-        assert keep_metrics(path, 3) == []
-        path.write_bytes(b'{"step":1}\n{"step":3}\n{"step":4}\n{"st')
-        assert keep_metrics(path, 3) == [{"step": 1}, {"step": 3}]
-        assert path.read_bytes() == b'{"step":1}\n{"step":3}\n'
 
     def test_the_controller_goes_on_where_it_stood(self, tmp_path):
         settings = read_settings(
