@@ -41,7 +41,23 @@ _SIGNS = {
     "⟨": r"\langle ",
     "⟩": r"\rangle ",
 }
-_SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹"
+# A run of small characters is one exponent or index: 2¹⁰ is no power of 2¹.
+_SMALL = [
+    chr(code)
+    for start, stop in (
+        (0xB2, 0xB4),
+        (0xB9, 0xBA),
+        (0x2B0, 0x300),
+        (0x1D2C, 0x1DC0),
+        (0x2070, 0x20A0),
+    )
+    for code in range(start, stop)
+]
+_RAISED, _LOWERED = (
+    "".join(char for char in _SMALL if unicodedata.decomposition(char).startswith(tag))
+    for tag in ("<super>", "<sub>")
+)
+_RUN = re.compile(f"(?P<raised>[{_RAISED}]+)|[{_LOWERED}]+")
 _GREEK = {
     chr(code): f"\\{name} "
     for code, name in zip(
@@ -119,7 +135,8 @@ _STARTS = " \t\n,;:*_`"
 def clean(text: str) -> str:
     r"""Return ``text`` in one spelling, without delimiters, spacing commands, currency signs and closing punctuation."""
     if not text.isascii():
-        text = "".join(map(_ascii, _ROOT.sub(r"\\sqrt{\1}", text)))
+        text = _RUN.sub(_full_size, _ROOT.sub(r"\\sqrt{\1}", text))
+        text = "".join(map(_ascii, text))
     if "$" in text or not text.isascii():
         text = scaled_money(text)
     if "\\" in text or "$" in text:
@@ -150,13 +167,17 @@ def squeezed(text: str) -> str:
     return re.sub(r"(?<![A-Za-z0-9.]) | (?![A-Za-z0-9.])", "", text)
 
 
+def _full_size(match: re.Match[str]) -> str:
+    sign, inside = "^" if match["raised"] else "_", unicodedata.normalize("NFKC", match[0])
+    alone = len(inside) == 1 and not match.string[match.end() : match.end() + 1].isalnum()
+    return sign + (inside if alone else f"{{{inside}}}")
+
+
 def _ascii(char: str) -> str:
     if char.isascii():
         return char
     if char in _SIGNS:
         return _SIGNS[char]
-    if char in _SUPERSCRIPTS:
-        return f"^{_SUPERSCRIPTS.index(char)}"
     if char in _GREEK:
         return _GREEK[char]
     if (digit := unicodedata.decimal(char, None)) is not None:

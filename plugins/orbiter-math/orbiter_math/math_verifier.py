@@ -60,7 +60,7 @@ class MathVerifier(Verifier):
             check_number(name, value, "[0, inf)")
         self.abs_tol, self.rel_tol = abs_tol, rel_tol
         self._tolerances = {name: Fraction(str(value)) for name, value in options.items()}
-        self.version = version_of(self, "4")
+        self.version = version_of(self, "5")
 
     def writings(self, answer: str) -> list[str]:
         """Return an answer, or what a worked solution boxes last, in a box of its own in other writings."""

@@ -37,7 +37,7 @@ class StepVerifier(Verifier):
             )
         check_number("threshold", threshold, "(0, 1]")
         self.aggregate, self.threshold = aggregate, threshold
-        self.version = version_of(self, "1")
+        self.version = version_of(self, "2")
 
     def verify(self, task: Task, trajectory: Trajectory) -> Verdict:
         """Pass if the score reaches the threshold; invalid if there is no step, or one that cannot be computed."""

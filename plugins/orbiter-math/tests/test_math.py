@@ -297,3 +297,24 @@ def test_hedging_never_pays(reference, other, form):
 def test_any_text_gets_a_verdict(text):
     for verdict in (verdict_on(f"\\boxed{{{text}}}", "x^2+1"), verdict_on("\\boxed{x^2+1}", text)):
         assert not verdict.reason.startswith("error")
+
+
+@pytest.mark.parametrize(
+    ("reference", "answer", "outcome"),
+    [
+        ("1024", "2¹⁰", "pass"),
+        ("2", "2¹⁰", "fail"),
+        ("x^{10}", "x¹⁰", "pass"),
+        ("x", "x¹⁰", "fail"),
+        ("xn", "xⁿ", "fail"),
+        ("32", "2³4", "pass"),
+        ("10^{-3}", "10⁻³", "pass"),
+        ("1011_2", "1011₂", "pass"),
+        ("10112", "1011₂", "fail"),
+        ("x_1", "x₁", "pass"),
+        ("x", "x₁", "fail"),
+        ("5\\text{ cm}^2", "5cm²", "pass"),
+    ],
+)
+def test_small_characters_in_a_row_are_one_exponent_or_index(reference, answer, outcome):
+    assert verdict_on(f"\\boxed{{{answer}}}", reference).outcome == outcome
