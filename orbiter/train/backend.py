@@ -29,7 +29,7 @@ class TrainJob:
         config: Hyperparameters.
         rewards: Reward functions of online algorithms.
         toolbox: Makes the tools that an online algorithm lets the model call, if it can; None: answers are one turn.
-        eval_data: JSONL file of the same kind, for ``config.eval_every``.
+        eval_data: JSONL file of the same kind, to evaluate on every ``config.eval_every`` steps and after the last.
         options: Settings of the backend's own, passed through and checked there.
         on_metrics: Called with (step, metrics) whenever metrics are logged.
     """

@@ -77,7 +77,7 @@ class TrainConfig:
         batch_size: Rows per device and step.
         learning_rate: Peak learning rate.
         warmup_steps: Steps of linear warm-up.
-        eval_every: Steps between evaluations; None for none.
+        eval_every: Steps between evaluations; None for none but the last, which comes after the last step wherever there are held-out data.
         max_steps: Optimiser steps; None to go by epochs.
         gradient_accumulation: Batches per optimiser step.
         max_length: Tokens per row; longer rows are cut, and counted. None for no bound.

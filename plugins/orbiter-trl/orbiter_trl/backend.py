@@ -162,6 +162,7 @@ class TrlBackend(Backend):
             tally=tally,
             on_metrics=job.on_metrics,
             resumed_at=0 if point is None else point.step,
+            evaluates=job.eval_data is not None,
         )
         trainer.add_callback(watch)
         if "tensorboard" in job.config.report_to:

@@ -25,6 +25,7 @@ class Watch(TrainerCallback):
         tally: What is saved with each resumable checkpoint.
         on_metrics: Called with the step and the metrics.
         resumed_at: Step that the run goes on from; rows of later steps are logged again, so the old ones are removed.
+        evaluates: Whether there are held-out data, on which the last model is always measured.
     """
 
     def __init__(
@@ -34,8 +35,10 @@ class Watch(TrainerCallback):
         tally: Tally,
         on_metrics: Callable[[int, Mapping[str, float]], None] | None,
         resumed_at: int = 0,
+        evaluates: bool = False,
     ) -> None:
         self._folder, self._tally, self._on_metrics = folder, tally, on_metrics
+        self._evaluates = evaluates
         self._before, self._start = tally.seconds, time.perf_counter()
         self.last: dict[str, float] = folder.keep_metrics(resumed_at)
 
@@ -48,9 +51,10 @@ class Watch(TrainerCallback):
         self._read_clock()
 
     def on_step_end(self, _: Any, state: TrainerState, control: TrainerControl, **__: Any) -> None:
-        """Have the last step logged, whatever ``log_every`` is."""
+        """Have the last step logged and evaluated, whatever ``log_every`` and ``eval_every`` are."""
         if state.global_step >= state.max_steps:
             control.should_log = True
+            control.should_evaluate = self._evaluates
 
     def on_log(
         self, _: Any, state: TrainerState, __: Any, logs: dict[str, Any] | None = None, **___: Any

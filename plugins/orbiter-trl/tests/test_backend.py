@@ -217,6 +217,16 @@ def test_a_model_that_was_moved_is_the_same_and_one_that_was_changed_is_another(
         TrlBackend().train(job(model=str(tmp_path / "moved")))
 
 
+@pytest.mark.parametrize("eval_every", [None, 2])
+def test_the_model_that_is_kept_is_the_one_that_is_evaluated(job, rows, write, eval_every):
+    config = TrainConfig(max_steps=3, batch_size=4, learning_rate=3e-3, eval_every=eval_every)
+    one = job(eval_data=write(rows(8), "eval.jsonl"), config=config)
+    result = TrlBackend().train(one)
+    measured = {row["step"]: row["eval_loss"] for row in metrics_of(one) if "eval_loss" in row}
+    assert list(measured) == ([3] if eval_every is None else [2, 3])
+    assert result.metrics.extra["eval_loss"] == measured[3]
+
+
 def test_rows_that_fill_no_batch_are_an_error(job):
     with pytest.raises(BackendError, match="training must make a step, and made none"):
         TrlBackend().train(
