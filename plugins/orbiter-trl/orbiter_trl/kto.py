@@ -145,7 +145,9 @@ def unary_table(
         for number, (row, _) in enumerate(rows):
             start = number - number % batch_size
             size = min(batch_size, len(rows) - start)
-            other = rows[start + (number - start - 1) % size][0]
+            # A row that is alone in the last batch has the answer of the one before it.
+            before = number - 1 if size == 1 else start + (number - start - 1) % size
+            other = rows[before][0]
             prompt, answer = row.mask.index(1), other.mask.index(1)
             table["KL_ids"].append(row.ids[:prompt] + other.ids[answer:])
             table["KL_mask"].append([0] * prompt + other.mask[answer:])
