@@ -65,7 +65,7 @@ def _panel(found: Sequence[Standing], cost: str, *, top: int, target: float) -> 
         f'<text x="{x(end / 2):.1f}" y="{top + _PANEL + 38}" class="m">{cost} after the cold start</text>'
         f'<line x1="{_LEFT}" y1="{y(target):.1f}" x2="{x(end):.1f}" y2="{y(target):.1f}" '
         'stroke="#111827" stroke-dasharray="5 4"/>'
-        f'<text x="{x(end) + 6:.1f}" y="{y(target) + 4:.1f}" class="s">target</text>'
+        f'<text x="{x(end) - 4:.1f}" y="{y(target) - 5:.1f}" class="s e">target</text>'
     )
     for place, course in courses:
         points = " ".join(f"{x(m.spent[cost]):.1f},{y(m.rate):.1f}" for m in course.marks)
