@@ -61,6 +61,11 @@ class JobFolder:
         """Resumable checkpoints."""
         return self.path / "resume"
 
+    @property
+    def is_claimed(self) -> bool:
+        """Whether a job has noted down that the folder is its own."""
+        return (self.path / "job.json").exists()
+
     def claim(self, job: TrainJob) -> None:
         """Note down what the folder is for.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +14,7 @@ from orbiter.records import Task
 from orbiter.tasks.toolbox import MakeToolbox
 from orbiter.train.backend import Backend, TrainJob, TrainResult
 from orbiter.train.config import TrainConfig, TrainMetrics
+from orbiter.train.job_folder import JobFolder
 from orbiter.train.lifecycle import TrainerState
 from orbiter.train.rewards import RewardSpec, check_rewards
 from orbiter.train.trainer import Trainer
@@ -183,9 +185,21 @@ class ModelTrainer(Trainer):
         if isinstance(data, str | Path):
             return Path(data)
         path = self.output_dir / name
-        write_training_data(path, data, kind=self._data_kind())
+        draft = path.with_name(f".{name}")
+        write_training_data(draft, data, kind=self._data_kind())
+        if JobFolder(self.output_dir).is_claimed and not _same(path, draft):
+            draft.unlink()
+            raise ConfigError(
+                f"output_dir must be new or hold the same job, got {str(self.output_dir)!r}, whose job has another {name}",
+                hint="choose another output_dir, or delete this one to train anew",
+            )
+        draft.replace(path)
         return path
 
     def _announce(self, step: int, metrics: Mapping[str, float]) -> None:
         event = MetricsEvent(run=str(self.output_dir), step=step, metrics=metrics)
         plugin_manager().notify("orbiter_on_metrics", event)
+
+
+def _same(path: Path, other: Path) -> bool:
+    return path.is_file() and filecmp.cmp(path, other, shallow=False)

@@ -16,9 +16,10 @@ from orbiter.errors import (
 from orbiter.hookspecs import MetricsEvent
 from orbiter.plugin import plugin_manager
 from orbiter.records import Message, Pair, Task, Trajectory, TrajectoryItem
-from orbiter.train.backend import Backend, TrainResult
+from orbiter.train.backend import Backend, TrainJob, TrainResult
 from orbiter.train.config import TrainConfig, TrainMetrics
 from orbiter.train.dataset import TrajectoryDataset
+from orbiter.train.job_folder import JobFolder
 from orbiter.train.lifecycle import TrainerState
 from orbiter.train.model_trainer import ModelTrainer
 from orbiter.train.rewards import RewardSpec
@@ -276,6 +277,27 @@ async def test_metrics_are_announced(trainer, tmp_path):
     finally:
         plugin_manager().unregister(listener)
     assert events == [MetricsEvent(run=str(tmp_path / "run"), step=1, metrics={"loss": 0.5})]
+
+
+async def test_the_data_of_a_folder_that_holds_a_job_are_not_replaced(trainer, tmp_path):
+    await trainer(data=[TRAJECTORY]).run()
+    first = (tmp_path / "run/data.jsonl").read_bytes()
+    await trainer(data=[TRAJECTORY] * 2).run()  # nobody had noted down a job there
+    JobFolder(tmp_path / "run").claim(make_job(tmp_path / "run"))
+    with pytest.raises(
+        ConfigError, match=r"output_dir must be new or hold the same job, .*another data"
+    ):
+        await trainer(data=[TRAJECTORY]).run()
+    kept = (tmp_path / "run/data.jsonl").read_bytes()
+    assert kept == first * 2
+    await trainer(data=[TRAJECTORY] * 2).run()
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["data.jsonl", "job.json"]
+
+
+def make_job(folder):
+    return TrainJob(
+        algorithm="sft", model="tiny", data=folder / "data.jsonl", output_dir=folder, config=TrainConfig()
+    )  # fmt: skip
 
 
 def test_the_default_folder_is_named_by_the_algorithm():
