@@ -126,7 +126,6 @@ SETTINGS = {
         arguments=GRPOConfig,
         options={"num_generations": 8, "max_completion_length": 10},
         batch_size=64,
-        steps=0.3,
     ),
 }
 """Algorithm to what it is measured with."""

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 from torch.utils.data import Sampler
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from orbiter import jsonl
 from orbiter.errors import ConfigError
 from orbiter.records import Task
-from orbiter.tasks.streams import item_seed
 from orbiter.tasks.toolbox import Toolbox
 from orbiter.train.backend import TrainJob
 from orbiter.train.rewards import RewardSpec
@@ -26,13 +27,14 @@ C = TypeVar("C")
 
 
 class PassSampler(Sampler[int]):
-    """Draws the order of each pass over the tasks from a stream of its own.
+    """Gives each pass over the tasks the order that it has in a run that is never stopped.
 
-    TRL's sampler goes on with one stream, so that a run that goes on in a later pass would see the order of the first.
+    TRL's sampler draws one order after the other from one stream, so that a run that goes on in a later pass would see the
+    order of the first.
 
     Args:
         sampler: TRL's, which repeats each task for its answers.
-        seed: Of the order.
+        seed: What TRL seeds its stream with.
     """
 
     def __init__(self, sampler: Any, *, seed: int) -> None:
@@ -47,7 +49,10 @@ class PassSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         if self._sampler.shuffle:
-            self._sampler.generator.manual_seed(item_seed("tasks", self._seed, self._pass))
+            stream = self._sampler.generator
+            stream.manual_seed(self._seed)
+            for _ in range(self._pass):
+                torch.randperm(self._sampler.num_samples, generator=stream)
         return iter(self._sampler)
 
 
@@ -110,7 +115,7 @@ def make_group_arguments(config_class: type[C], job: TrainJob, folder: Path) -> 
         **trl_arguments(job.config, job.options, folder=folder, evaluate=job.eval_data is not None)
     )
     asked = args.generation_batch_size // args.num_generations
-    count = sum(1 for _ in jsonl.read_objects(job.data))
+    count = sum(1 for _ in islice(jsonl.read_objects(job.data), asked))
     if count < asked:
         raise ConfigError(
             f"data must hold at least the {asked} tasks of one batch of {args.generation_batch_size} answers, got {count}",
