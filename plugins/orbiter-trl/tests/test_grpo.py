@@ -1,8 +1,10 @@
 import orjson
 import pytest
 from orbiter_trl.backend import TrlBackend
+from orbiter_trl.groups import PassSampler
 from orbiter_trl.reward_model import RewardModel
 from safetensors.numpy import load_file
+from trl.trainer.utils import RepeatSampler
 
 from orbiter.errors import BackendError, ConfigError
 from orbiter.records import Task
@@ -232,3 +234,16 @@ def test_a_tally_counts_groups_and_reasons():
         "3 of 8 answers could not be scored: r: raised (3)",
     ]
     assert Tally().alarms() == []
+
+
+def test_each_pass_has_the_order_of_a_run_of_trl_that_is_never_stopped():
+    def sampler():
+        return RepeatSampler(list(range(12)), mini_repeat_count=2, batch_size=4, seed=7)
+
+    never_stopped = sampler()
+    orders = [list(never_stopped) for _ in range(3)]
+    assert orders[0] != orders[1] != orders[2]
+    for number, order in enumerate(orders):
+        ours = PassSampler(sampler(), seed=7)
+        ours.set_epoch(number)
+        assert list(ours) == list(ours) == order
