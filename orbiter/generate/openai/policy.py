@@ -148,15 +148,34 @@ class OpenAIPolicy(Policy):
             self._retries, first_wait_s=self._retry_wait_s, deadline_s=self._deadline_s
         )
         try:
-            async for attempt in stamina.retry_context(
-                on=patience, attempts=self._retries + 1, timeout=None
-            ):
-                with attempt:
-                    await self._fill(answers, client, group, sampling, patience)
+            try:
+                await self._fill(answers, client, group, sampling, patience)
+            except Fault as fault:
+                await self._fill_later(fault, answers, client, group, sampling, patience)
         except (Fault, Refusal) as error:
             failed = Completion.failed(patience.why(error))
             return [one or failed for one in answers]
         return [one for one in answers if one is not None]
+
+    async def _fill_later(
+        self,
+        fault: Fault,
+        answers: list[Completion | None],
+        client: Client,
+        group: Sequence[Request],
+        sampling: Sampling,
+        patience: Patience,
+    ) -> None:
+        """Ask again after a fault; the first try is made without stamina, which costs as much as the request itself."""
+        first: Fault | None = fault
+        async for attempt in stamina.retry_context(
+            on=patience, attempts=self._retries + 1, timeout=None
+        ):
+            with attempt:
+                if first is not None:
+                    known, first = first, None
+                    raise known
+                await self._fill(answers, client, group, sampling, patience)
 
     async def _fill(
         self,
