@@ -8,13 +8,10 @@ A ``file.py:Class`` is accepted wherever a name is; inside the options of anothe
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +29,7 @@ from orbiter.errors import (
     UserCodeLoadError,
     did_you_mean,
 )
+from orbiter.user_file import load_from_file, looking_in
 
 KINDS = (
     "environment",
@@ -96,9 +94,6 @@ KNOWN_PLUGINS: Mapping[tuple[str, str], str] = {
     ("command", "liveweb"): "orbiter-liveweb",
 }
 """First-party plugins by what they add, so that a missing one is named with its install line."""
-
-_folder: ContextVar[Path] = ContextVar("orbiter_folder", default=Path())
-"""Where a ``file.py`` is looked for while a component is made: its own options may name further files."""
 
 
 @frozen
@@ -283,7 +278,7 @@ class Registry:
             UserCodeLoadError: The constructor raised.
         """
         what, cls, options = f"{kind} {name!r}", _class_of(kind), dict(options or {})
-        with _looking_in(base_dir):
+        with looking_in(base_dir):
             factory = self.check(kind, name, options)
             try:
                 made = factory(**options)
@@ -298,16 +293,6 @@ class Registry:
                 ) from error
         _check_made(made, cls, what=what)
         return made
-
-
-@contextmanager
-def _looking_in(folder: Path | None) -> Iterator[None]:
-    """Look for files in ``folder`` inside the block; None leaves it as it is."""
-    token = _folder.set(_folder.get() if folder is None else folder)
-    try:
-        yield
-    finally:
-        _folder.reset(token)
 
 
 def _class_of(kind: str) -> type | None:
@@ -384,43 +369,3 @@ def parameters_of(factory: Any) -> Mapping[str, inspect.Parameter] | None:
         return inspect.signature(factory).parameters
     except (TypeError, ValueError):
         return None
-
-
-def load_from_file(spec: str, *, base_dir: Path | None = None) -> Any:
-    """Return the object that ``path/to/file.py:Name`` points to.
-
-    Raises:
-        ConfigError: There is no such file, or no such name in it.
-        UserCodeLoadError: The file raised while it was imported.
-    """
-    file, _, attr = spec.rpartition(":")
-    path = (_folder.get() if base_dir is None else base_dir) / file
-    if not path.is_file():
-        raise ConfigError(
-            f"file {str(path)!r} of {spec!r} does not exist",
-            hint="a file.py:Class is relative to the folder of the recipe that names it",
-        )
-    path = path.resolve()
-    # One file is one module, under a name of its own, so that its classes are the same ones on a second look-up.
-    module_name = "orbiter_user_" + re.sub(r"\W", "_", str(path))
-    module = sys.modules.get(module_name)
-    if module is None:
-        module_spec = importlib.util.spec_from_file_location(module_name, path)
-        if module_spec is None or module_spec.loader is None:
-            raise ConfigError(f"file {str(path)!r} cannot be imported")
-        module = importlib.util.module_from_spec(module_spec)
-        sys.modules[module_name] = module
-        try:
-            module_spec.loader.exec_module(module)
-        except (Exception, SystemExit) as error:
-            del sys.modules[module_name]
-            raise UserCodeLoadError(
-                f"{path} cannot be imported: {type(error).__name__}: {error}"
-            ) from error
-    if not hasattr(module, attr):
-        names = [n for n in vars(module) if not n.startswith("_")]
-        raise ConfigError(
-            f"{path} has no {attr!r}{did_you_mean(attr, names)}",
-            hint=f"it has: {', '.join(names) or 'nothing'}",
-        )
-    return getattr(module, attr)

@@ -10,7 +10,7 @@ from orbiter.errors import (
     UnknownNameError,
     UserCodeLoadError,
 )
-from orbiter.registry import KINDS, Registry, load_from_file
+from orbiter.registry import KINDS, Registry
 
 
 class Thing:
@@ -128,19 +128,9 @@ def test_class_from_a_file(tmp_path):
     registry = Registry()
     made = registry.create("model", "mine.py:Mine", {"size": 2}, base_dir=tmp_path)
     assert made.size == 2
-    assert type(made) is load_from_file("mine.py:Mine", base_dir=tmp_path)
+    assert type(made) is registry.get("model", "mine.py:Mine", base_dir=tmp_path)
     with pytest.raises(ConfigError, match="needs the option 'size'"):
         registry.create("model", "mine.py:Mine", {}, base_dir=tmp_path)
-    with pytest.raises(ConfigError, match="has no 'Main'; did you mean 'Mine'"):
-        load_from_file("mine.py:Main", base_dir=tmp_path)
-    with pytest.raises(ConfigError, match="does not exist"):
-        load_from_file("other.py:Mine", base_dir=tmp_path)
-
-
-def test_file_that_raises_on_import_is_user_code(tmp_path):
-    (tmp_path / "bad.py").write_text("1 / 0\n")
-    with pytest.raises(UserCodeLoadError, match="ZeroDivisionError"):
-        load_from_file("bad.py:X", base_dir=tmp_path)
 
 
 @given(

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from orbiter.records import Message, Task
-from orbiter.registry import load_from_file
+from orbiter.user_file import load_from_file
 from orbiter.verify.answer import answered
 
 

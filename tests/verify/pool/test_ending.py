@@ -19,7 +19,7 @@ PROGRAM = f"""
 import os, signal, sys, time
 from pathlib import Path
 from orbiter.records import Message, Task
-from orbiter.registry import load_from_file
+from orbiter.user_file import load_from_file
 from orbiter.verify.answer import answered
 from orbiter.verify.pool import VerifierPool
 

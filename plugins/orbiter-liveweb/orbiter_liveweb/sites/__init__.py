@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from orbiter.errors import ConfigError, did_you_mean
-from orbiter.registry import load_from_file
+from orbiter.user_file import load_from_file
 from orbiter_liveweb.cache import Cache
 from orbiter_liveweb.sites.catalogue import Catalogue
 from orbiter_liveweb.sites.league import League
