@@ -6,47 +6,17 @@ does not fit them, so it may be deleted at any time.
 
 from __future__ import annotations
 
-import hashlib
-import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-import msgspec
 from attrs import frozen
 
-from orbiter.errors import ConfigError, DamagedRunError, LedgerError, did_you_mean
+from orbiter.errors import ConfigError, LedgerError, did_you_mean
 from orbiter.ledger.attempt import AttemptKey
-from orbiter.ledger.history import paths_of
-from orbiter.ledger.lines import DecisionLine, EventLine, IndexedLine, VerdictLine, decode
+from orbiter.ledger.indexing import catch_up, open_index, remove_index
 from orbiter.records import Outcome, Verdict
-
-_SCHEMA_VERSION = 1
-_SCHEMA = """
-CREATE TABLE files (name TEXT PRIMARY KEY, bytes INT, lines INT, last_start INT, last_hash BLOB);
-CREATE TABLE attempts (
-    line INTEGER PRIMARY KEY, round INT, engine TEXT, env TEXT, task_id TEXT, attempt INT,
-    id TEXT, generator TEXT, model TEXT, seed TEXT, finish_reason TEXT, token_count INT, error TEXT,
-    outcome TEXT, score REAL, reason TEXT, verifier TEXT, version TEXT,
-    decision TEXT, decision_reason TEXT,
-    UNIQUE (round, engine, env, task_id, attempt));
-CREATE INDEX attempts_id ON attempts (id);
-CREATE INDEX attempts_env ON attempts (env, outcome);
-CREATE INDEX attempts_model ON attempts (model);
-CREATE TABLE verdicts (
-    line INTEGER PRIMARY KEY, attempt INT, outcome TEXT, score REAL, reason TEXT, verifier TEXT, version TEXT);
-CREATE INDEX verdicts_attempt ON verdicts (attempt);
-CREATE INDEX verdicts_verifier ON verdicts (verifier, version);
-CREATE TABLE datasets (line INTEGER PRIMARY KEY, round INT, path TEXT, hash TEXT, attempts INT, others INT);
-CREATE TABLE dataset_rows (dataset TEXT, attempt INT, PRIMARY KEY (dataset, attempt)) WITHOUT ROWID;
-CREATE INDEX dataset_rows_attempt ON dataset_rows (attempt);
-CREATE TABLE dataset_others (dataset TEXT, id TEXT, PRIMARY KEY (dataset, id)) WITHOUT ROWID;
-CREATE INDEX dataset_others_id ON dataset_others (id);
-CREATE TABLE checkpoints (line INTEGER PRIMARY KEY, round INT, path TEXT, base TEXT, dataset TEXT);
-"""
-"""``attempts.outcome`` is that of the verdict of record, or ``pending``; ``attempt`` elsewhere is a line of attempts.jsonl.
-``seed`` is text, since it may have more than 63 bits."""
 
 _FILTERS = (
     "round", "engine", "env", "task_id", "attempt", "id", "generator", "model", "seed", "finish_reason",
@@ -117,25 +87,9 @@ class RunIndex:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._files = paths_of(self.path)
         if not (self.path / "rounds.jsonl").exists():
             raise LedgerError(f"folder {str(self.path)!r} holds no run")
-        file = self.path / "index.sqlite"
-        try:
-            self._open(str(file))
-        except sqlite3.OperationalError:  # the folder is read-only, or its file system has no locks
-            self._open(":memory:")
-        except sqlite3.DatabaseError:  # not a database, or a damaged one
-            _remove(self.path)
-            self._open(str(file))
-
-    def _open(self, target: str) -> None:
-        self._db = sqlite3.connect(target, timeout=60, isolation_level=None)
-        try:
-            self.catch_up()
-        except BaseException:
-            self._db.close()
-            raise
+        self._db = open_index(self.path)
 
     def __enter__(self) -> Self:
         return self
@@ -148,132 +102,8 @@ class RunIndex:
         self._db.close()
 
     def catch_up(self) -> None:
-        """Take in what the files have gained since; begin anew if they are not those that were indexed."""
-        # Lines lean to the left in this order, and a run may be going on: sizes are taken from the right.
-        names = ("rounds", "attempts", "verdicts", "decisions")
-        sizes = {name: (self.path / f"{name}.jsonl").stat().st_size for name in reversed(names)}
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            (version,) = self._db.execute("PRAGMA user_version").fetchone()
-            if version != _SCHEMA_VERSION or not all(self._is_prefix(name) for name in names):
-                self._begin_anew()
-            for name in ("attempts", "verdicts", "decisions", "rounds"):
-                self._take_in(name, sizes[name])
-            self._db.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
-
-    def _begin_anew(self) -> None:
-        tables = self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-        for (name,) in tables:
-            self._db.execute(f'DROP TABLE "{name}"')
-        for statement in _SCHEMA.split(";"):
-            self._db.execute(statement)
-        self._db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
-
-    def _is_prefix(self, name: str) -> bool:
-        """Return whether the last line that was indexed still stands where it stood."""
-        row = self._db.execute(
-            "SELECT bytes, last_start, last_hash FROM files WHERE name = ?", (name,)
-        ).fetchone()
-        if row is None:
-            return True
-        end, start, digest = row
-        with (self.path / f"{name}.jsonl").open("rb") as file:
-            file.seek(start)
-            return _hash(file.read(end - start)) == bytes(digest)
-
-    def _take_in(self, name: str, size: int) -> None:
-        row = self._db.execute("SELECT bytes, lines FROM files WHERE name = ?", (name,)).fetchone()
-        end, number = row or (0, 0)
-        last: tuple[int, bytes] | None = None
-        insert = getattr(self, f"_insert_{name}")
-        with (self.path / f"{name}.jsonl").open("rb") as file:
-            file.seek(end)
-            for line in file:
-                if not line.endswith(b"\n") or end + len(line) > size:
-                    break
-                number += 1
-                insert(line, number)
-                last = (end, line)
-                end += len(line)
-        if last is not None:
-            self._db.execute(
-                "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)",
-                (name, end, number, last[0], _hash(last[1])),
-            )
-
-    def _insert_attempts(self, line: bytes, number: int) -> None:
-        row = decode(line, IndexedLine, source=self._files["attempts"], number=number)
-        outcome, reason = (
-            ("pending", None) if row.error is None else ("invalid", f"no answer: {row.error}")
-        )
-        self._db.execute(
-            f"INSERT INTO attempts VALUES ({', '.join('?' * 20)})",  # noqa: S608  # question marks alone
-            (
-                number, row.round, row.engine, row.env, row.task_id, row.attempt,
-                row.id, row.generator, row.model, None if row.seed is None else str(row.seed),
-                row.finish_reason, row.token_count, row.error, outcome, None, reason, None, None, None, None,
-            ),
-        )  # fmt: skip
-
-    def _insert_verdicts(self, line: bytes, number: int) -> None:
-        row = decode(line, VerdictLine, source=self._files["verdicts"], number=number)
-        attempt = self._line_of(row.key)
-        said = (row.outcome.value, row.score, row.reason, row.verifier, row.version)
-        self._db.execute(
-            "INSERT INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?)", (number, attempt, *said)
-        )
-        self._db.execute(
-            "UPDATE attempts SET outcome = ?, score = ?, reason = ?, verifier = ?, version = ?"
-            " WHERE line = ? AND verifier IS NULL",
-            (*said, attempt),
-        )
-
-    def _insert_decisions(self, line: bytes, number: int) -> None:
-        row = decode(line, DecisionLine, source=self._files["decisions"], number=number)
-        self._db.execute(
-            "UPDATE attempts SET decision = ?, decision_reason = ? WHERE line = ?",
-            (row.decision, row.reason, self._line_of(row.key)),
-        )
-
-    def _insert_rounds(self, line: bytes, number: int) -> None:
-        event = decode(line, EventLine, source=self._files["rounds"], number=number).event
-        if event not in ("dataset_rows", "dataset_written", "checkpoint_written"):
-            return
-        row: dict[str, Any] = msgspec.json.decode(line)
-        if event == "dataset_rows":
-            for table, items in (
-                ("rows", row.get("attempts", ())),
-                ("others", row.get("others", ())),
-            ):
-                self._db.executemany(
-                    f"INSERT OR IGNORE INTO dataset_{table} VALUES (?, ?)",  # noqa: S608  # two fixed words
-                    [(row["dataset"], item) for item in items],
-                )
-        elif event == "dataset_written":
-            self._db.execute(
-                "INSERT INTO datasets VALUES (?, ?, ?, ?, ?, ?)",
-                (number, row["round"], row["path"], row["hash"], row["attempts"], row["others"]),
-            )
-        else:
-            self._db.execute(
-                "INSERT INTO checkpoints VALUES (?, ?, ?, ?, ?)",
-                (number, row["round"], row["path"], row["base"], row["dataset"]),
-            )
-
-    def _line_of(self, key: AttemptKey) -> int:
-        row = self._db.execute(
-            "SELECT line FROM attempts WHERE round = ? AND engine = ? AND env = ? AND task_id = ? AND attempt = ?",
-            (key.round, key.engine, key.env, key.task_id, key.attempt),
-        ).fetchone()
-        if row is None:
-            raise DamagedRunError(
-                f"the files of run {str(self.path)!r} do not belong together: no attempt {key}"
-            )
-        return int(row[0])
+        """Take in what the files have gained since."""
+        catch_up(self._db, self.path)
 
     def find(self, *, limit: int | None = None, **where: Any) -> list[IndexedAttempt]:
         """Return the attempts that fit, ordered by round, engine, env and line.
@@ -364,14 +194,8 @@ class RunIndex:
 
 def rebuild_index(path: str | Path) -> None:
     """Make the index of a run again from its JSONL files."""
-    _remove(Path(path))
+    remove_index(Path(path))
     RunIndex(path).close()
-
-
-def _remove(path: Path) -> None:
-    # A journal left by a killed process would be played back into the next index of the same name.
-    for name in ("index.sqlite", "index.sqlite-journal"):
-        (path / name).unlink(missing_ok=True)
 
 
 def _condition(where: dict[str, Any]) -> tuple[str, list[Any]]:
@@ -413,7 +237,3 @@ def _indexed(row: Sequence[Any]) -> IndexedAttempt:
     fields["seed"] = None if fields["seed"] is None else int(fields["seed"])
     key = AttemptKey(number, engine, env, task_id, attempt)
     return IndexedAttempt(key=key, line=line, **fields)
-
-
-def _hash(data: bytes) -> bytes:
-    return hashlib.blake2b(data, digest_size=16).digest()
