@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Awaitable, Callable
 from time import monotonic
+
+import stamina
 
 from orbiter.errors import OrbiterError
 from orbiter.generate.openai.faults import Fault
@@ -13,7 +16,7 @@ MAX_WAIT_S = 60.0
 
 
 class Patience:
-    """The backoff hook of one request, to be given to stamina: what it has tried so far, and whether another try is due.
+    """What one request has tried so far, and whether another try is due; the backoff hook that stamina is given.
 
     Args:
         retries: How often the request may be made again.
@@ -33,6 +36,24 @@ class Patience:
         self._tries += 1
         wait_s = pause_s(error, self._tries, first_s=self._first_wait_s)
         return wait_s if self._ends is None or monotonic() + wait_s < self._ends else False
+
+    async def go_on(self, ask: Callable[[], Awaitable[None]], *, after: Fault) -> None:
+        """Ask again after a first fault, until it succeeds or the patience is at its end.
+
+        The first try is not made here, since stamina costs as much as the request itself.
+
+        Raises:
+            Fault: The last one.
+        """
+        first: Fault | None = after
+        async for attempt in stamina.retry_context(
+            on=self, attempts=self._retries + 1, timeout=None
+        ):
+            with attempt:
+                if first is not None:
+                    known, first = first, None
+                    raise known
+                await ask()
 
     def left_s(self) -> float | None:
         """Return how long the request may still take, in seconds; None if nothing bounds it.

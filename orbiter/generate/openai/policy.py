@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
-import stamina
 
 from orbiter.checks import check_whole_number, is_number
 from orbiter.convert import unstructure
@@ -147,51 +146,25 @@ class OpenAIPolicy(Policy):
         patience = Patience(
             self._retries, first_wait_s=self._retry_wait_s, deadline_s=self._deadline_s
         )
+
+        async def fill() -> None:
+            # What came before a fault stays; what is missing is asked for again.
+            while missing := [number for number, answer in enumerate(answers) if answer is None]:
+                first, count = group[missing[0]], len(missing)
+                body = self._body(first, sampling, count)
+                found = await self._try(client, body, count, patience)
+                for place, (number, completion) in enumerate(zip(missing, found)):
+                    answers[number] = completion and self._marked(completion, first, place, count)
+
         try:
             try:
-                await self._fill(answers, client, group, sampling, patience)
+                await fill()
             except Fault as fault:
-                await self._fill_later(fault, answers, client, group, sampling, patience)
+                await patience.go_on(fill, after=fault)
         except (Fault, Refusal) as error:
             failed = Completion.failed(patience.why(error))
             return [one or failed for one in answers]
         return [one for one in answers if one is not None]
-
-    async def _fill_later(
-        self,
-        fault: Fault,
-        answers: list[Completion | None],
-        client: Client,
-        group: Sequence[Request],
-        sampling: Sampling,
-        patience: Patience,
-    ) -> None:
-        """Ask again after a fault; the first try is made without stamina, which costs as much as the request itself."""
-        first: Fault | None = fault
-        async for attempt in stamina.retry_context(
-            on=patience, attempts=self._retries + 1, timeout=None
-        ):
-            with attempt:
-                if first is not None:
-                    known, first = first, None
-                    raise known
-                await self._fill(answers, client, group, sampling, patience)
-
-    async def _fill(
-        self,
-        answers: list[Completion | None],
-        client: Client,
-        group: Sequence[Request],
-        sampling: Sampling,
-        patience: Patience,
-    ) -> None:
-        """Ask until every answer is there; those that came before a fault stay."""
-        while missing := [number for number, answer in enumerate(answers) if answer is None]:
-            first, count = group[missing[0]], len(missing)
-            body = self._body(first, sampling, count)
-            found = await self._try(client, body, count, patience)
-            for place, (number, completion) in enumerate(zip(missing, found)):
-                answers[number] = completion and self._marked(completion, first, place, count)
 
     async def _try(
         self, client: Client, body: bytes, count: int, patience: Patience
