@@ -39,6 +39,7 @@ import aiohttp
 import orjson
 
 from orbiter.flywheel.rollout import Rollout, RolloutPlan
+from orbiter.flywheel.waves import UniformWaves
 from orbiter.generate import Sampling
 from orbiter.generate.openai import OpenAIPolicy
 from orbiter.ledger import History, Ledger
@@ -231,7 +232,7 @@ async def orbiter(
         round=1,
         engine="policy",
         tasks=tasks,
-        samples=1,
+        waves=UniformWaves(1),
         seed=0,
         sampling=Sampling(),
     )

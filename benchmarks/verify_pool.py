@@ -30,6 +30,7 @@ from time import perf_counter, process_time, sleep
 from attrs import frozen
 
 from orbiter.flywheel.rollout import Rollout, RolloutPlan
+from orbiter.flywheel.waves import UniformWaves
 from orbiter.generate import Completion, Policy, Request, Sampling
 from orbiter.ledger import Ledger
 from orbiter.records import Task, Trajectory, Verdict
@@ -113,7 +114,13 @@ def overlap(*, batches: int = 50, repeats: int = 3, burns: bool = True) -> Overl
 
 def _roll_out(tasks: list[Task], policy: Policy, pool: VerifierPool) -> float:
     plan = RolloutPlan(
-        run="r", round=1, engine="policy", tasks=tasks, samples=1, seed=0, sampling=Sampling()
+        run="r",
+        round=1,
+        engine="policy",
+        tasks=tasks,
+        waves=UniformWaves(1),
+        seed=0,
+        sampling=Sampling(),
     )
     with tempfile.TemporaryDirectory() as folder, Ledger.open(Path(folder) / "r") as ledger:
         rollout = Rollout(plan, policy=policy, pool=pool, ledger=ledger)

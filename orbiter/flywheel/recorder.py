@@ -145,7 +145,7 @@ class Recorder:
     def check_budget(self, more: Iterable[str] = (), *, of: int | None = None) -> None:
         """Raise if the invalid attempts, with these reasons for more of them, are too many of all that are planned."""
         plan, reasons = self.plan, self._invalid + Counter(more)
-        total = len(plan.tasks) * plan.samples if of is None else of
+        total = plan.waves.most(plan.tasks) if of is None else of
         if reasons.total() > plan.max_invalid_rate * total:
             often = "; ".join(f"{count} x {reason}" for reason, count in reasons.most_common(3))
             what = "attempts" if plan.engine == POLICY else f"{plan.engine} attempts"

@@ -11,10 +11,10 @@ import attrs
 
 from orbiter.convert import unstructure
 from orbiter.errors import LedgerError
-from orbiter.flywheel.allocation import Allocator
 from orbiter.flywheel.busy_clock import BusyClock
 from orbiter.flywheel.recorder import Recorder
 from orbiter.flywheel.rollout_plan import RolloutPlan, RolloutResult
+from orbiter.flywheel.waves import Wave
 from orbiter.generate.policy import Completion, Policy, Request, ask
 from orbiter.ledger import Attempt, AttemptKey, Ledger
 from orbiter.records import Outcome, Task, Trajectory
@@ -66,7 +66,7 @@ class Rollout:
         plan = self.plan
         with _seldom_collected():
             await self._recall()
-            for wave in self._waves():
+            for wave in plan.waves.over(plan.tasks, self._outcome_of):
                 self._plan(wave)
                 await self._run_wave(wave)
         self._recorder.check_budget(of=len(self.result.judged))
@@ -105,32 +105,25 @@ class Rollout:
         for start in range(0, len(unjudged), RECALLED):
             await recorder.judge(unjudged[start : start + RECALLED])
 
-    def _waves(self) -> Iterator[list[tuple[Task, int]]]:
-        plan = self.plan
-        if plan.target_survivors is None:
-            yield [(task, n) for task in plan.tasks for n in range(plan.samples)]
-            return
-        allocator = Allocator(
-            tasks=len(plan.tasks),
-            samples_per_task=plan.samples,
-            target_survivors=plan.target_survivors,
-        )
-        while wave := allocator.next_wave():
-            yield [(plan.tasks[index], attempt) for index, attempt in wave]
-            for index, attempt in wave:
-                verdict = self.result.judged[plan.key(plan.tasks[index], attempt)].verdict
-                allocator.record(index, attempt, verdict.outcome if verdict else Outcome.INVALID)
+    def _outcome_of(self, task: Task, attempt: int) -> Outcome:
+        verdict = self.result.judged[self.plan.key(task, attempt)].verdict
+        return verdict.outcome if verdict else Outcome.INVALID
 
-    def _plan(self, wave: list[tuple[Task, int]]) -> None:
+    def _plan(self, wave: Wave) -> None:
         """Make the wave's plan durable; attempts of a task are numbered without gaps, so its highest one says it all."""
         most: dict[tuple[str, str], int] = {}
         for task, attempt in wave:
             most[task.env, task.task_id] = max(most.get((task.env, task.task_id), 0), attempt + 1)
-        for samples in sorted(set(most.values())):
+        if not most:
+            return
+        # All tasks first, since the order in which they are planned is that in which the ledger gives them back.
+        least = min(most.values())
+        self.ledger.plan(self.plan.round, self.plan.engine, list(most), samples=least)
+        for samples in sorted(set(most.values()) - {least}):
             tasks = [task for task, n in most.items() if n == samples]
             self.ledger.plan(self.plan.round, self.plan.engine, tasks, samples=samples)
 
-    async def _run_wave(self, wave: list[tuple[Task, int]]) -> None:
+    async def _run_wave(self, wave: Wave) -> None:
         size, count = max(1, self.policy.batch_size), max(1, self.policy.concurrency)
         # Made one by one, so that the first is asked at once.
         batches = (

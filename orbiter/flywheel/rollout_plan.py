@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from attrs import define, field, frozen
 
+from orbiter.flywheel.waves import Waves
 from orbiter.generate.policy import Sampling
 from orbiter.ledger import AttemptKey
 from orbiter.records import Message, Outcome, Task, Trajectory
@@ -20,10 +21,9 @@ class RolloutPlan:
         round: Round that the attempts belong to.
         engine: ``policy`` for training data, ``held_out`` for a measurement.
         tasks: The tasks, in order.
-        samples: Attempts per task.
+        waves: Which attempts at them are asked for, and when.
         seed: Seed of the run.
         sampling: How to sample.
-        target_survivors: See :class:`orbiter.flywheel.sections.Generate`.
         model: Name of the model for the rows; the same wherever the run's folder lies.
         max_invalid_rate: Share of the attempts that may be invalid before the rollout is given up.
         hint: What is asked instead of a task's prompt; the rows follow the prompt all the same. None asks the prompt.
@@ -33,10 +33,9 @@ class RolloutPlan:
     round: int
     engine: str
     tasks: Sequence[Task]
-    samples: int
+    waves: Waves
     seed: int
     sampling: Sampling
-    target_survivors: int | None = None
     model: str | None = None
     max_invalid_rate: float = 1.0
     hint: Callable[[Task], tuple[Message, ...]] | None = None

@@ -11,6 +11,7 @@ import pytest
 from orbiter.errors import PolicyError
 from orbiter.flywheel.rollout import Rollout
 from orbiter.flywheel.rollout_plan import RolloutPlan
+from orbiter.flywheel.waves import UniformWaves
 from orbiter.generate import Sampling
 from orbiter.generate.openai import OpenAIPolicy
 from orbiter.generate.openai import client as client_of
@@ -26,7 +27,7 @@ PLAN = RolloutPlan(
     round=1,
     engine="policy",
     tasks=[Task("env", name, (Message("user", name),), answer="right") for name in "abcdef"],
-    samples=2,
+    waves=UniformWaves(2),
     seed=7,
     sampling=Sampling(),
 )

@@ -10,6 +10,7 @@ from orbiter.flywheel import recorder as recorder_of
 from orbiter.flywheel import rollout as rollout_of
 from orbiter.flywheel.rollout import Rollout
 from orbiter.flywheel.rollout_plan import RolloutPlan
+from orbiter.flywheel.waves import UniformWaves
 from orbiter.generate import Completion, Policy, Sampling
 from orbiter.ledger import Ledger
 from orbiter.ledger.journal import Journal
@@ -24,7 +25,7 @@ PLAN = RolloutPlan(
     round=1,
     engine="policy",
     tasks=TASKS,
-    samples=1,
+    waves=UniformWaves(1),
     seed=7,
     sampling=Sampling(),
     max_invalid_rate=0.1,

@@ -6,12 +6,14 @@ from concurrent.futures import Future
 
 import attrs
 import pytest
+from attrs import frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orbiter import hookimpl
 from orbiter.errors import ConfigError, PolicyError, UserCodeError
 from orbiter.flywheel.rollout import Rollout, RolloutPlan
+from orbiter.flywheel.waves import AdaptiveWaves, CountedWaves, UniformWaves, Waves
 from orbiter.generate import Completion, Policy, Sampling
 from orbiter.ledger import Attempt, AttemptKey, Ledger
 from orbiter.plugin import plugin_manager
@@ -68,7 +70,7 @@ def make_plan(*, tasks=5, samples=3, **more) -> RolloutPlan:
     if isinstance(tasks, int):
         tasks = [Task("env", f"t{n}", (Message("user", f"task {n}"),)) for n in range(tasks)]
     more = {"run": "r", "round": 1, "engine": "policy", "seed": 7, "sampling": Sampling(), **more}
-    return RolloutPlan(tasks=tasks, samples=samples, **more)
+    return RolloutPlan(tasks=tasks, **{"waves": UniformWaves(samples), **more})
 
 
 def roll_out(folder, plan, policy=None, verifier=None):
@@ -87,7 +89,7 @@ def roll_out(folder, plan, policy=None, verifier=None):
 
 
 def every(plan) -> list[tuple[str, int]]:
-    return [(task.task_id, n) for task in plan.tasks for n in range(plan.samples)]
+    return [(task.task_id, n) for task in plan.tasks for n in range(plan.waves.samples)]
 
 
 def in_ledger(folder) -> dict[AttemptKey, tuple[str, str]]:
@@ -211,17 +213,20 @@ def test_an_attempt_whose_verdict_was_lost_is_judged_and_not_asked(tmp_path):
     assert account.passed == 3 == result.outcomes(Outcome.PASS)
 
 
+UNEVEN = CountedWaves({("env", f"t{n}"): count for n, count in enumerate((3, 1, 4, 2))})
+
+
 @given(
     batch_size=st.integers(1, 7),
     concurrency=st.integers(1, 3),
     stops=st.lists(st.integers(1, 5), max_size=4),
-    survivors=st.none() | st.integers(1, 2),
+    waves=st.sampled_from([UniformWaves(3), AdaptiveWaves(3, 1), AdaptiveWaves(3, 2), UNEVEN]),
 )
 @settings(max_examples=20, deadline=None)
 def test_wherever_it_is_interrupted_it_ends_the_same(
-    tmp_path_factory, batch_size, concurrency, stops, survivors
+    tmp_path_factory, batch_size, concurrency, stops, waves
 ):
-    plan = make_plan(tasks=4, samples=3, target_survivors=survivors)
+    plan = make_plan(tasks=4, waves=waves)
     whole, other = tmp_path_factory.mktemp("whole"), tmp_path_factory.mktemp("other")
     expected, account = roll_out(whole, plan)
     for stop in stops:
@@ -237,7 +242,7 @@ def test_wherever_it_is_interrupted_it_ends_the_same(
 
 
 def test_sampling_stops_at_the_wanted_survivors(tmp_path):
-    plan = make_plan(tasks=6, samples=5, target_survivors=1)
+    plan = make_plan(tasks=6, waves=AdaptiveWaves(5, 1))
     result, account = roll_out(tmp_path, plan)
     passed = {k.task_id for k, t in result.judged.items() if t.verdict.outcome is Outcome.PASS}
     assert passed == {f"t{n}" for n in range(6)}
@@ -245,6 +250,33 @@ def test_sampling_stops_at_the_wanted_survivors(tmp_path):
     for task in plan.tasks:
         numbers = [k.attempt for k in result.judged if k.task_id == task.task_id]
         assert numbers == list(range(len(numbers)))
+
+
+def test_each_task_is_asked_as_often_as_is_said_of_it(tmp_path):
+    plan = make_plan(tasks=4, waves=UNEVEN)
+    result, account = roll_out(tmp_path, plan)
+    asked = [(f"t{n}", k) for n, count in enumerate((3, 1, 4, 2)) for k in range(count)]
+    assert [(k.task_id, k.attempt) for k in result.judged] == asked
+    assert [(k.task_id, k.attempt) for k in in_ledger(tmp_path)] == asked
+    assert account.planned == plan.waves.most(plan.tasks) == 10
+
+
+def test_what_a_wave_asks_may_depend_on_the_outcomes_before_it(tmp_path):
+    @frozen
+    class UntilOneFails(Waves):
+        def most(self, tasks):
+            return 20 * len(tasks)
+
+        def over(self, tasks, outcome_of):
+            going = list(tasks)
+            for n in range(20):
+                yield [(task, n) for task in going]
+                going = [task for task in going if outcome_of(task, n) is Outcome.PASS]
+
+    result, _ = roll_out(tmp_path, make_plan(tasks=6, waves=UntilOneFails()))
+    for task_id in {k.task_id for k in result.judged}:
+        outcomes = [t.verdict.outcome for k, t in result.judged.items() if k.task_id == task_id]
+        assert outcomes == [Outcome.PASS] * (len(outcomes) - 1) + [Outcome.FAIL]
 
 
 class Mute(Halves):

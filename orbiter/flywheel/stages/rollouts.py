@@ -16,6 +16,7 @@ from orbiter.flywheel.rollout import Rollout, RolloutPlan, RolloutResult
 from orbiter.flywheel.sections import Generate
 from orbiter.flywheel.stages.revising import revising
 from orbiter.flywheel.summary import effective_answers
+from orbiter.flywheel.waves import AdaptiveWaves, UniformWaves
 from orbiter.generate.policy import Policy
 from orbiter.generate.tool_using import ToolUsingPolicy
 from orbiter.ledger import AttemptKey
@@ -49,8 +50,7 @@ def generate(wheel: Flywheel, number: int) -> dict[str, Any]:
             plan,
             engine=HINTED,
             tasks=unsolved,
-            samples=1,
-            target_survivors=None,
+            waves=UniformWaves(1),
             hint=partial(with_hint, wheel.environment, spec.hint),
         )
         again = _roll_out(wheel, hinted, pool=pool, turn=turn)
@@ -118,10 +118,11 @@ def _plan(wheel: Flywheel, turn: Turn) -> RolloutPlan:
         round=turn.number,
         engine=POLICY,
         tasks=round_tasks(wheel, turn.number),
-        samples=spec.samples,
+        waves=UniformWaves(spec.samples)
+        if spec.target_survivors is None
+        else AdaptiveWaves(spec.samples, spec.target_survivors),
         seed=wheel.recipe.seed,
         sampling=wheel.recipe.policy.sampling,
-        target_survivors=spec.target_survivors,
         model=wheel.model_label,
         max_invalid_rate=turn.stage.gates.max_invalid_rate,
     )
@@ -166,7 +167,7 @@ def evaluate(wheel: Flywheel, number: int) -> dict[str, Any]:
         round=number,
         engine=HELD_OUT,
         tasks=wheel.held_out_tasks,
-        samples=spec.samples,
+        waves=UniformWaves(spec.samples),
         seed=wheel.recipe.seed,
         sampling=attrs.evolve(wheel.recipe.policy.sampling, temperature=spec.temperature),
         model=wheel.model_label,

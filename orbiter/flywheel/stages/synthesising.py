@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from orbiter.flywheel.rollout import Rollout
 from orbiter.flywheel.rollout_plan import RolloutPlan
 from orbiter.flywheel.sections import Component
 from orbiter.flywheel.stages.rollouts import rollout_facts, round_tasks
+from orbiter.flywheel.waves import CountedWaves
 from orbiter.generate.engine import PolicySynthesiser
 from orbiter.generate.policy import Completion, Policy, Request, Sampling
 from orbiter.generate.proposals import Dropped, Proposal, Proposed
@@ -29,8 +30,6 @@ from orbiter.tasks.streams import item_seed
 if TYPE_CHECKING:
     from orbiter.flywheel.flywheel import Flywheel
     from orbiter.flywheel.sections import Synthesise
-    from orbiter.ledger import Ledger
-    from orbiter.verify.pool import VerifierPool
 
 
 @frozen(kw_only=True)
@@ -81,7 +80,7 @@ def synthesise(wheel: Flywheel, number: int) -> dict[str, Any]:
         round=number,
         engine=SYNTHESISED,
         tasks=tasks,
-        samples=max(counts.values(), default=1),
+        waves=CountedWaves(counts),
         seed=wheel.recipe.seed,
         sampling=Sampling(temperature=engine.temperature, max_new_tokens=engine.max_new_tokens),
         model=wheel.model_label,
@@ -89,7 +88,7 @@ def synthesise(wheel: Flywheel, number: int) -> dict[str, Any]:
     )
     pool = wheel.pool_of(wheel.judge_of(turn))
     told = _Teller(engine.name, proposed.proposals)
-    rollout = _Told(counts, plan, policy=told, pool=pool, ledger=wheel.ledger)
+    rollout = Rollout(plan, policy=told, pool=pool, ledger=wheel.ledger)
     rollout.result.generate_s += proposing_s
     rollout.result.work_s += proposing_s
     result = wheel.wait_for(rollout.run())
@@ -200,26 +199,3 @@ class _Teller(Policy):
     async def complete(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:  # noqa: ARG002
         """Return what was proposed."""
         return [self._answers[r.env, r.task_id][r.attempt] for r in requests]
-
-
-class _Told(Rollout):
-    """A rollout with as many attempts at each task as there are proposals for it."""
-
-    def __init__(
-        self,
-        counts: Mapping[tuple[str, str], int],
-        plan: RolloutPlan,
-        *,
-        policy: Policy,
-        pool: VerifierPool,
-        ledger: Ledger,
-    ) -> None:
-        super().__init__(plan, policy=policy, pool=pool, ledger=ledger)
-        self._counts = counts
-
-    def _waves(self) -> Iterator[list[tuple[Task, int]]]:
-        counts = self._counts
-        # The ledger gives tasks back in the order in which they were planned first.
-        yield [(task, 0) for task in self.plan.tasks]
-        if more := [(t, n) for t in self.plan.tasks for n in range(1, counts[t.env, t.task_id])]:
-            yield more
