@@ -100,8 +100,10 @@ def _main(arguments: list[str]) -> int:
         return 2
     # What is left at the end is the system's to clear away: a walk through the objects of torch takes a second.
     atexit.register(gc.freeze)
-    # What is logged is for programs that use orbiter as a library; here the warning beside it is enough.
-    logging.getLogger("orbiter").addHandler(logging.NullHandler())
+    # What is logged is for programs that use orbiter as a library; here the warning beside it is enough. Stamina logs each
+    # request that is made again, and what becomes of those is in the account.
+    for name_of_logger in ("orbiter", "stamina"):
+        logging.getLogger(name_of_logger).addHandler(logging.NullHandler())
     with _our_warnings():
         return _guarded(chosen, options)
 

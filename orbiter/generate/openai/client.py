@@ -5,16 +5,13 @@ from __future__ import annotations
 from typing import NoReturn
 
 import aiohttp
-import orjson
 
 from orbiter.errors import PolicyError
 from orbiter.generate.openai.faults import Fault, Refusal, retry_after
+from orbiter.generate.openai.secret import Secret
 
 MAX_BODY_BYTES = 64_000_000
 """Largest answer that is read, in bytes."""
-
-MIN_SECRET_SIZE = 12
-"""Shorter keys are no secrets, such as the EMPTY that a server of one's own takes; an answer may well hold that word."""
 
 _HEADERS = {
     "Content-Type": "application/json",
@@ -35,9 +32,8 @@ class Client:
     """
 
     def __init__(self, url: str, *, model: str, key: str | None, timeout_s: float) -> None:
-        self._url, self._model, self._key = url, model, key
+        self._url, self._model, self._secret = url, model, Secret(key)
         self._timeout_s = timeout_s
-        self._echoes = _echoes(key)
         authorization = {} if key is None else {"Authorization": f"Bearer {key}"}
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),  # the policy's own limit holds
@@ -79,14 +75,16 @@ class Client:
             ) as response:
                 data = await _read(response)
                 if response.status == 200:
-                    if any(echo in data for echo in self._echoes):
+                    if self._secret.is_in(data):
                         raise Fault("answer shows the API key")
                     return data
                 self._refuse(response, data)
         except TimeoutError:
             raise Fault(f"timeout: no answer within {limit_s:g} s") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise Fault(self.redacted(f"connection: {type(error).__name__}: {error}")) from None
+            raise Fault(
+                self._secret.redacted(f"connection: {type(error).__name__}: {error}")
+            ) from None
         raise AssertionError("_refuse always raises")
 
     def _refuse(self, response: aiohttp.ClientResponse, data: bytes) -> NoReturn:
@@ -102,27 +100,16 @@ class Client:
                 f"model server has no model {self._model!r} at this address: {what}",
                 hint="check base_url, which most often ends in /v1, and model",
             )
-        if status in (408, 409, 425, 429) or status >= 500:
+        # A success that is not 200, such as 204, is no answer.
+        if status < 300 or status in (408, 409, 425, 429) or status >= 500:
             wait_s = retry_after(response.headers.get("Retry-After"))
             raise Fault(what, wait_s=wait_s, overload=status == 429 or status >= 500)
         raise Refusal(what)
 
     def excerpt(self, data: bytes) -> str:
         """Return the beginning of a body for a message; the key goes first, lest half of it stay at the cut."""
-        text = " ".join(self.redacted(data.decode(errors="replace")).split())
+        text = " ".join(self._secret.redacted(data.decode(errors="replace")).split())
         return repr(text if len(text) <= 200 else text[:197] + "...")
-
-    def redacted(self, text: str) -> str:
-        """Return ``text`` without the key, which a server may have echoed."""
-        return text if self._key is None else text.replace(self._key, "[key]")
-
-
-def _echoes(key: str | None) -> tuple[bytes, ...]:
-    """Return what a key looks like in an answer, if it is long enough not to stand there by chance."""
-    if key is None or len(key) < MIN_SECRET_SIZE:
-        return ()
-    quoted = orjson.dumps(key)[1:-1]
-    return tuple({key.encode(), quoted, quoted.replace(b"/", b"\\/")})
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:

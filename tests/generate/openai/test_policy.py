@@ -151,6 +151,7 @@ PASSING_FAULTS = {
     "502": text_of("<html>bad gateway</html>", 502),
     "503": json_of({}, 503, **{"Retry-After": formatdate(0, usegmt=True)}),
     "408": text_of("", 408),
+    "204": text_of("", 204),
     "connection reset": reset,
     "half a body": half_a_body,
     "200 with HTML": text_of("<html>please log in</html>"),

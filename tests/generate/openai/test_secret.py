@@ -1,0 +1,60 @@
+"""The key is found in what a server says, however the server's JSON writes its characters."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orbiter.generate.openai.secret import Secret
+
+KEY = 'sk-P1anted+Secret/Va"lue\\9=&f8e'
+
+keys = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=12, max_size=40)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    key=keys, escaped=st.sets(st.integers(0x21, 0x7E)), upper=st.booleans(), depth=st.integers(0, 3)
+)
+def test_it_is_found_however_it_is_escaped(key, escaped, upper, depth):
+    def written(one):
+        if ord(one) in escaped:
+            return "\\u00" + (f"{ord(one):02X}" if upper else f"{ord(one):02x}")
+        return json.dumps(one)[1:-1]
+
+    text = '{"content": "it is ' + "".join(map(written, key)) + ' indeed"}'
+    assert key in json.loads(text)["content"]
+    for _ in range(depth):
+        text = json.dumps({"error": text})
+    assert Secret(key).is_in(text.encode())
+    assert Secret(key).redacted(text).count("[key]") == 1
+
+
+QUOTED = json.dumps(KEY)[1:-1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        KEY,
+        QUOTED,
+        QUOTED.replace("/", "\\/"),
+        QUOTED.replace("+", "\\u002B").replace("=", "\\u003d").replace("/", "\\/"),
+    ],
+)
+def test_how_known_servers_write_it(text):
+    assert Secret(KEY).is_in(text.encode())
+    assert Secret(KEY).redacted(f"<{text}>") == "<[key]>"
+
+
+def test_other_answers_do_not_show_it():
+    text = json.dumps({"content": KEY[:-1] + 'x \\u002B "a/b" é\n'})
+    assert not Secret(KEY).is_in(text.encode())
+    assert Secret(KEY).redacted(text) == text
+
+
+@pytest.mark.parametrize("key", [None, "EMPTY"])
+def test_what_is_no_secret_may_stand_in_an_answer(key):
+    assert not Secret(key).is_in(b"the list is EMPTY")
+    assert Secret(key).redacted("the list is full") == "the list is full"
