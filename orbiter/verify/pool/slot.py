@@ -139,9 +139,8 @@ class Slot(threading.Thread):
             self._lost_in_a_row = 0
             first = items.index(blamed[0]) if blamed else done
             self._queue.give_back([item for item in items[first:] if item not in blamed])
-            if unsent := items[
-                done:first
-            ]:  # their verdicts were lost on the way; now they come before the next loss
+            # Verdicts that were lost on the way come before the next loss.
+            if unsent := items[done:first]:
                 self._judge(unsent)
             if blamed:
                 self._queue.count_loss(lost.reason)
