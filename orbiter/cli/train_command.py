@@ -75,8 +75,7 @@ def main(options: argparse.Namespace) -> int:
             raise ConfigError(f"{name} must be given to train, got none")
     try:
         with terminable():
-            backend.check(job)
-            result = backend.train(job)
+            result = backend.prepare(job)()
     except KeyboardInterrupt as stop:
         print(
             f"\nstopped; what is done is in {job.output_dir}. The same command goes on from there.",

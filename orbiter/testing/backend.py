@@ -22,11 +22,11 @@ UNKNOWN = "no_such_setting_of_any_backend"
 def check_backend(make: Callable[[], Backend], job: TrainJob) -> None:
     """Check that a backend keeps its contract.
 
-    The clauses: it is named and says what record each algorithm trains on; ``check`` accepts the job and writes nothing; both
-    ``check`` and ``train`` refuse an unknown algorithm, an unknown option and a missing data file, naming the field, and leave no
+    The clauses: it is named and says what record each algorithm trains on; ``check`` accepts the job and writes nothing;
+    ``check``, ``prepare`` and ``train`` refuse an unknown algorithm, an unknown option and a missing data file, naming the field, and leave no
     checkpoint; data that is not JSONL leaves none either; ``train`` puts a checkpoint of safetensors inside ``output_dir``,
     without pickles, keeps ``metrics.jsonl`` and calls ``on_metrics`` for the same steps; the model it starts from stays
-    as it is; the same job gives the same weights; a finished job that is run again changes nothing.
+    as it is; the same job gives the same weights, prepared or trained at once; a finished job that is run again changes nothing.
 
         def test_my_backend(tmp_path):
             job = TrainJob(algorithm="sft", model=..., data=..., output_dir=tmp_path, config=TrainConfig(max_steps=2))
@@ -135,8 +135,10 @@ def _check_metrics_file(contract: Contract, path: Path, seen: list[int]) -> None
 def _check_again(contract: Contract, fresh: Backend, job: TrainJob, name: Path) -> None:
     first = job.output_dir / "first" / name
     weights = _hashes(first)
-    with contract.without_error("same weights", "train() of the same job elsewhere"):
-        fresh.train(_in(job, "second"))
+    with contract.without_error(
+        "same weights", "prepare() and the training of the same job elsewhere"
+    ):
+        fresh.prepare(_in(job, "second"))()
     contract.clause(
         "same weights",
         _weights(_hashes(job.output_dir / "second" / name)) == _weights(weights),
@@ -161,7 +163,7 @@ def _check_refusals(
     }
     for number, (field, bad) in enumerate(refused.items()):
         bad = _in(bad, f"refused-{number}")
-        for method in ("check", "train"):
+        for method in ("check", "prepare", "train"):
             with contract.refusal(
                 "refusals",
                 f"{method}() of a job with a wrong {field}",

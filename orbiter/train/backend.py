@@ -142,3 +142,14 @@ class Backend(ABC):
     @abstractmethod
     def train(self, job: TrainJob) -> TrainResult:
         """Run the job and return what it made."""
+
+    def prepare(self, job: TrainJob) -> Callable[[], TrainResult]:
+        """Check the job, and return what trains it when it is called, once.
+
+        What trains a job calls this, so that a backend whose check reads the data can override it, and hand on what it has read.
+
+        Raises:
+            OrbiterError: The job cannot work, as :meth:`check` says.
+        """
+        self.check(job)
+        return lambda: self.train(job)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import filecmp
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -50,6 +50,9 @@ class ModelTrainer(Trainer):
     result: TrainResult | None
     """What the training made, once it is done."""
 
+    job: TrainJob | None
+    """What the backend is asked for, once it is checked."""
+
     def __init__(
         self,
         model: str | Path | None = None,
@@ -71,8 +74,8 @@ class ModelTrainer(Trainer):
         self.toolbox = toolbox
         self.eval_data = eval_data
         self.options = dict(options or {})
-        self.result = None
-        self._job: TrainJob | None = None
+        self.result = self.job = None
+        self._run: Callable[[], TrainResult] | None = None
         self._backend: Backend | None = None
 
     async def check_agent(self) -> bool:
@@ -111,7 +114,7 @@ class ModelTrainer(Trainer):
         Raises:
             ConfigError: The backend refuses a field of it.
         """
-        self._job = TrainJob(
+        self.job = TrainJob(
             algorithm=self.algorithm,
             model=str(self.agent),
             data=self._file(self.dataset, "data.jsonl"),
@@ -125,7 +128,7 @@ class ModelTrainer(Trainer):
             options=self.options,
             on_metrics=self._announce,
         )
-        self._checked(self._backend).check(self._job)
+        self._run = self._checked(self._backend).prepare(self.job)
         return True
 
     async def train(self, dataset: Any = None) -> TrainMetrics:
@@ -163,16 +166,16 @@ class ModelTrainer(Trainer):
         )
 
     async def _train(self) -> TrainMetrics:
-        backend, job = self._checked(self._backend), self._checked(self._job)
+        run, self._run = self._checked(self._run), None
         # Not in a thread: there, an interrupt would leave the training running behind the user's back.
-        self.result = backend.train(job)
+        self.result = run()
         return self.result.metrics
 
     def _checked(self, found: T | None) -> T:
         """Return what a check has made; a subclass that overrides the check may have left it out."""
         if found is None:
             raise LifecycleError(
-                f"{type(self).__name__} must find its backend and make its job in its checks, got none",
+                f"{type(self).__name__} must find its backend and prepare its job in its checks, got none",
                 hint="a check that is overridden must call super()",
             )
         return found

@@ -93,6 +93,39 @@ async def test_a_run_trains_with_the_backend(trainer, backend, tmp_path):
     assert backend.thread is threading.current_thread()
 
 
+class HandingOnBackend(CountingBackend):
+    """Reads its rows in the check, and hands them on."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = []
+
+    def check(self, job):
+        self.calls.append("check")
+        super().check(job)
+
+    def prepare(self, job):
+        self.calls.append("prepare")
+        super().check(job)
+
+        def train():
+            self.calls.append("run")
+            return super(HandingOnBackend, self).train(job)
+
+        return train
+
+
+async def test_what_the_check_made_is_what_trains(trainer):
+    """What a backend reads in its check, it need not read again."""
+    backend = HandingOnBackend()
+    made = trainer(data=[TRAJECTORY], backend=backend)
+    await made.validate()
+    assert backend.calls == ["prepare"]
+    await made.train()
+    assert backend.calls == ["prepare", "run"]
+    assert made.result.metrics.steps == 1
+
+
 async def test_nothing_measured_is_none(trainer):
     result = await trainer(data=[TRAJECTORY]).run()
     assert result.eval_metrics == TrainMetrics(steps=1)

@@ -14,6 +14,7 @@ from orbiter.errors import ConfigError
 from orbiter.flywheel.demonstrations import demonstrations, made_by_stage
 from orbiter.flywheel.recipe import PREVIOUS, TASK
 from orbiter.flywheel.sections import Component, Reward
+from orbiter.flywheel.spending import spending_facts
 from orbiter.flywheel.stages.datasets import kept_path
 from orbiter.flywheel.stages.rollouts import round_tasks
 from orbiter.hookspecs import MetricsEvent
@@ -66,8 +67,8 @@ def teach(wheel: Flywheel, number: int) -> dict[str, Any]:
     spec = wheel.recipe.teach
     if spec is None:
         return {}
-    rows = demonstrations(wheel, spec.demonstrations)
-    path = kept_path(0)
+    shown = demonstrations(wheel, spec.demonstrations)
+    rows, path = shown.rows, kept_path(0)
     if not rows:
         raise ConfigError(
             "teach stage must have demonstrations, and no row of its synthesisers is fit"
@@ -75,18 +76,22 @@ def teach(wheel: Flywheel, number: int) -> dict[str, Any]:
     jsonl.write(wheel.place(path), rows)
     wheel.kept[0] = rows
     wheel.ledger.add_dataset(path, rows, round=number)
-    return _train(wheel, number, spec, path) | {"demonstrations": len(rows)}
+    return {
+        **_train(wheel, number, spec, path),
+        **spending_facts(shown.spent),
+        "demonstrations": len(rows),
+    }
 
 
 def demonstrate(wheel: Flywheel, number: int) -> dict[str, Any]:
     """Write the demonstrations of a stage."""
     turn = wheel.turn(number)
-    rows = made_by_stage(wheel, turn)
-    path = kept_path(number)
+    shown = made_by_stage(wheel, turn)
+    rows, path = shown.rows, kept_path(number)
     jsonl.write(wheel.place(path), rows)
     wheel.kept[number] = rows
     wheel.ledger.add_dataset(path, rows, round=number)
-    return {"dataset": path, "demonstrations": len(rows)}
+    return {**spending_facts(shown.spent), "dataset": path, "demonstrations": len(rows)}
 
 
 def train(wheel: Flywheel, number: int) -> dict[str, Any]:
@@ -168,8 +173,7 @@ def _train(
         ),
     )
     started = perf_counter()
-    backend.check(job)
-    result = backend.train(job)
+    result = backend.prepare(job)()
     train_s = perf_counter() - started
     path = result.checkpoint.relative_to(wheel.path).as_posix()
     wheel.ledger.add_checkpoint(path, round=number, base=wheel.label(start), **trained_on)

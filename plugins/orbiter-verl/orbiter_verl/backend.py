@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -56,14 +56,19 @@ class VerlBackend(Backend):
     }
 
     def check(self, job: TrainJob) -> None:
-        """Raise if the job cannot work.
+        """Raise if the job cannot work, as :meth:`prepare` does."""
+        self.prepare(job)
+
+    def prepare(self, job: TrainJob) -> Callable[[], TrainResult]:
+        """Return what trains a job that can work.
 
         Raises:
             ConfigError: The algorithm, an option, an override, the model or the data file cannot be used.
             RecordError: A row is no task, or has what verl cannot be given; names file, line and field.
             MissingPluginError: The interpreter lacks verl.
         """
-        self._checked_tasks(job)
+        tasks = self._checked_tasks(job)
+        return lambda: self._train(job, tasks)
 
     def native_config(self, job: TrainJob) -> str:
         """Return verl's whole configuration for a job, as YAML; the data need not be there."""
@@ -77,13 +82,15 @@ class VerlBackend(Backend):
         return examine()
 
     def train(self, job: TrainJob) -> TrainResult:
-        """Run the job and return what it made.
+        """Check the job, run it, and return what it made.
 
         Raises:
             BackendError: The folder holds another job, or verl failed; the cause is the worker's own traceback.
             UserCodeError: A reward raises at every answer.
         """
-        tasks = self._checked_tasks(job)
+        return self.prepare(job)()
+
+    def _train(self, job: TrainJob, tasks: Mapping[str, list[Task]]) -> TrainResult:
         folder = JobFolder(job.output_dir)
         folder.claim(job)
         if done := folder.result():

@@ -142,7 +142,7 @@ def grpo(nano, data, tmp_path_factory) -> Run:
             )
             metrics = asyncio.run(trainer.train())
             assert metrics == trainer.result.metrics
-            runs.append(Run(attrs.evolve(trainer._job, on_metrics=None), trainer.result, seen))
+            runs.append(Run(attrs.evolve(trainer.job, on_metrics=None), trainer.result, seen))
             return trainer.result
 
     with contextlib.chdir(tmp_path_factory.mktemp("present")):
