@@ -80,6 +80,11 @@ class RewardSpec:
         parameter = self._parameters.get("task")
         return parameter is not None and parameter.default is parameter.empty
 
+    @property
+    def needs_conversation(self) -> bool:
+        """Whether ``fn`` looks at the whole conversation that an output ends."""
+        return "trajectory" in self._parameters or isinstance(self.fn, BatchReward)
+
     @functools.cached_property
     def _parameters(self) -> Mapping[str, inspect.Parameter]:
         try:
@@ -113,16 +118,21 @@ class RewardSpec:
         trajectories: Sequence[Trajectory] | None = None,
         toolboxes: Sequence[object] | None = None,
     ) -> list[tuple[float | None, str]]:
-        """Return what :meth:`score` would say of each output; what has a ``score_batch`` of its own scores them together."""
-        if tasks is not None and trajectories is None:
-            trajectories = [answered(task, output) for output, task in zip(outputs, tasks)]
+        """Return what :meth:`score` would say of each output.
+
+        What has a ``score_batch`` of its own scores them together, if there are tasks and trajectories.
+        """
         if tasks is not None and trajectories is not None and isinstance(self.fn, BatchReward):
             return self._together(self.fn, list(zip(tasks, trajectories)))
-        nothing = [None] * len(outputs)
-        columns = (tasks or nothing, trajectories or nothing, toolboxes or nothing)
+        about = {"task": tasks, "trajectory": trajectories, "toolbox": toolboxes}
+        told = {
+            name: items
+            for name, items in about.items()
+            if items is not None and name in self._parameters
+        }
         return [
-            self.score(output, task=task, trajectory=trajectory, toolbox=toolbox)
-            for output, task, trajectory, toolbox in zip(outputs, *columns)
+            self.score(output, **{name: items[i] for name, items in told.items()})
+            for i, output in enumerate(outputs)
         ]
 
     def _together(
@@ -239,6 +249,9 @@ def combine_rewards(
     for spec in specs:
         if tasks is None and spec.needs_task:
             raise ConfigError(f"reward {spec.name!r} needs the task of each output, got none")
+    if tasks is not None and trajectories is None and any(s.needs_conversation for s in specs):
+        # Once for all rewards.
+        trajectories = [answered(task, output) for output, task in zip(outputs, tasks)]
     columns = [
         spec.score_batch(outputs, tasks, trajectories=trajectories, toolboxes=toolboxes)
         for spec in specs

@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import gc
-import logging
 from collections.abc import Mapping, Set
 from importlib import import_module
-from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from orbiter.curate.pairs import UnpairedPreference
-from orbiter.errors import BackendError, ConfigError, OrbiterError
+from orbiter.errors import ConfigError, OrbiterError
 from orbiter.records import Pair, Task, Trajectory
 from orbiter.train.backend import Backend, TrainJob, TrainResult
-from orbiter.train.config import TrainMetrics
 from orbiter.train.job_folder import JobFolder
-from orbiter.train.tally import Tally
 from orbiter_trl.quantising import check_quantising
 from orbiter_trl.settings import check_config, check_options
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
-log = logging.getLogger("orbiter.train.trl")
-
-_TASK_TYPES = {"reward": "SEQ_CLS", "prm": "TOKEN_CLS"}
-"""PEFT's names of the models that score."""
+    from orbiter_trl.training import Training
 
 
 class TrlBackend(Backend):
@@ -64,10 +54,23 @@ class TrlBackend(Backend):
     }
 
     def check(self, job: TrainJob) -> None:
-        """Raise if the job cannot work.
+        """Raise if the job cannot work, as :meth:`prepare` does."""
+        self.prepare(job)
+
+    def train(self, job: TrainJob) -> TrainResult:
+        """Check the job, run it, and return what it made.
+
+        Raises:
+            BackendError: The folder holds another job, the model cannot be loaded, or the loss stopped being a number.
+        """
+        return self.prepare(job)()
+
+    def prepare(self, job: TrainJob) -> Training:
+        """Return the training of a job that can work.
 
         Raises:
             ConfigError: The algorithm, an option, the model or the data file cannot be used.
+            RecordError: A row cannot be trained on; names file, line and field.
             MissingPluginError: A tracker is not installed.
         """
         check_config(job.config)
@@ -84,18 +87,16 @@ class TrlBackend(Backend):
                 f"toolbox must be None for {job.algorithm}, got {job.toolbox!r}",
                 hint=f"tools can be called in {', '.join(self.tool_calling)}",
             )
-        part.check(job)
+        data = part.check(job)
         try:
-            part.make_arguments(job, JobFolder(job.output_dir).resume)
+            args = part.make_arguments(job, JobFolder(job.output_dir).resume)
         except OrbiterError:
             raise
         except (ValueError, TypeError, ImportError) as error:
             raise ConfigError(
                 f"options or config must fit {part.CONFIG.__name__}: {error}"
             ) from error
-        self._check_model_and_rows(job)
-
-    def _check_model_and_rows(self, job: TrainJob) -> None:
+        from orbiter_trl.training import Training
         from orbiter_trl.validating import check_model, check_rows
 
         config, tokenizer = check_model(job)
@@ -105,153 +106,10 @@ class TrlBackend(Backend):
             from orbiter_trl.tools import check_toolbox
 
             check_toolbox(job.toolbox, GRPOTrainer, tokenizer)
-        check_rows(job, config, tokenizer)
-
-    def train(self, job: TrainJob) -> TrainResult:
-        """Run the job and return what it made.
-
-        Raises:
-            BackendError: The folder holds another job, the model cannot be loaded, or the loss stopped being a number.
-        """
-        from orbiter_trl.quiet import quiet
-
-        self.check(job)
-        folder = JobFolder(job.output_dir)
-        folder.claim(job)
-        if done := folder.result():
-            return done
-        part = self._part(job)
-        try:
-            with quiet():
-                return self._train(job, part, folder)
-        finally:
-            _free_memory()
-
-    def _train(self, job: TrainJob, part: ModuleType, folder: JobFolder) -> TrainResult:
-        from transformers import PrinterCallback
-
-        from orbiter_trl.loading import load
-        from orbiter_trl.reference import MovingReference
-        from orbiter_trl.watching import Watch
-
-        model, tokenizer = load(job)
-        tally = Tally()
-        try:
-            trainer, alarms = part.make_trainer(
-                job,
-                part.make_arguments(job, folder.resume),
-                model,
-                tokenizer,
-                peft_config=self._peft_config(job),
-                tally=tally,
-            )
-        except OrbiterError:
-            raise
-        except (ValueError, NotImplementedError) as error:
-            raise BackendError(f"TRL refused the job: {error}") from error
-        point = folder.newest()
-        if point is not None:
-            tally.go_on_from(point.tally)
-        if job.options.get("sync_ref_model"):
-            reference = MovingReference(trainer, folder)
-            trainer.add_callback(reference)
-            if point is not None:
-                reference.go_on_from(point)
-        watch = Watch(
-            folder,
-            tally=tally,
-            on_metrics=job.on_metrics,
-            resumed_at=0 if point is None else point.step,
-            evaluates=job.eval_data is not None,
-        )
-        trainer.add_callback(watch)
-        if "tensorboard" in job.config.report_to:
-            trainer.add_callback(_tensorboard(folder.path / "tensorboard"))
-        trainer.remove_callback(PrinterCallback)
-        trainer.train(resume_from_checkpoint=None if point is None else str(point.folder))
-        if not trainer.state.global_step:
-            raise BackendError(
-                "training must make a step, and made none: the rows do not fill a batch",
-                hint="lower batch_size or gradient_accumulation, or give more rows",
-            )
-        folder.publish(lambda draft: _save(job, trainer, tokenizer, draft))
-        alarms += tally.alarms()
-        for alarm in alarms:
-            log.warning("%s", alarm)
-        result = TrainResult(
-            checkpoint=folder.checkpoint,
-            metrics=_final(watch.last, trainer.state.global_step, tally),
-            token_count=tally.token_count,
-            sample_count=tally.sample_count,
-            seconds=tally.seconds,
-            alarms=tuple(alarms),
-        )
-        folder.finish(result)
-        return result
+        check_rows(job, data, config, tokenizer)
+        return Training(job, part, data=data, args=args, tokenizer=tokenizer)
 
     def _part(self, job: TrainJob) -> ModuleType:
         """Return the module that knows the algorithm, importing TRL."""
         self.record_of(job.algorithm)
         return import_module(f"orbiter_trl.{job.algorithm}")
-
-    def _peft_config(self, job: TrainJob) -> Any:
-        lora = job.config.lora
-        if lora is None:
-            return None
-        from peft import LoraConfig
-
-        modules = lora.target_modules
-        return LoraConfig(
-            r=lora.rank,
-            lora_alpha=lora.alpha,
-            lora_dropout=lora.dropout,
-            target_modules=modules if isinstance(modules, str) else list(modules),
-            task_type=_TASK_TYPES.get(job.algorithm, "CAUSAL_LM"),
-            # A new head is trained whole. PEFT knows that of models that score conversations, and not of those that score tokens.
-            exclude_modules=["score", "classifier"] if job.algorithm == "prm" else None,
-        )
-
-
-def _free_memory() -> None:
-    """Give the device memory of a trainer, which holds references to itself, back before the next model is loaded."""
-    import torch
-
-    if torch.cuda.is_available():
-        gc.collect()
-        torch.cuda.empty_cache()
-
-
-def _tensorboard(folder: Path) -> Any:
-    """Return TRL's tracker, writing to a folder that outlives the resumable checkpoints."""
-    from torch.utils.tensorboard import SummaryWriter
-    from transformers.integrations import TensorBoardCallback
-
-    return TensorBoardCallback(SummaryWriter(log_dir=str(folder)))
-
-
-def _save(job: TrainJob, trainer: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    if job.config.lora is not None and job.config.lora.bits is not None:
-        from orbiter_trl.loading import from_where
-        from orbiter_trl.quantising import merged_into_whole
-
-        merged_into_whole(model, **from_where(job)).save_pretrained(folder)
-    elif hasattr(model, "merge_and_unload"):
-        model.merge_and_unload().save_pretrained(folder)
-    else:
-        trainer.save_model(str(folder))
-        # A pickle of the trainer's arguments, of no use to a reader of the model.
-        (folder / "training_args.bin").unlink(missing_ok=True)
-    tokenizer.save_pretrained(folder)
-
-
-def _final(last: dict[str, float], steps: int, tally: Tally) -> TrainMetrics:
-    named = {"loss": "loss", "accuracy": "mean_token_accuracy", "reward": "reward"}
-    if "mean_token_accuracy" not in last:
-        named["accuracy"] = "accuracy"
-    extra = {name: value for name, value in sorted(last.items()) if name not in named.values()}
-    if tally.group_count:
-        extra["flat_group_ratio"] = tally.flat_group_count / tally.group_count
-    return TrainMetrics(
-        **{field: last.get(name) for field, name in named.items()}, steps=steps, extra=extra
-    )

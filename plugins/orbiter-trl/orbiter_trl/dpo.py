@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import DPOConfig, DPOTrainer
 
 from orbiter.checks import check_number
 from orbiter.errors import ConfigError, RecordError
 from orbiter.records import Pair
 from orbiter.train.backend import TrainJob
-from orbiter.train.tally import Tally
-from orbiter_trl.offline import make_config, make_offline_trainer, pair_table
+from orbiter_trl.data import Data, read_data
+from orbiter_trl.offline import make_config, make_offline_trainer
 from orbiter_trl.preferences import PairBatch, Tokeniser, pad_id_of, read_pairs
 from orbiter_trl.settings import check_choices, check_reference, refuse_rewards
+from orbiter_trl.training import Setup
 from orbiter_trl.weighing import WeighingTrainer
 
 CONFIG = DPOConfig
@@ -60,13 +59,18 @@ def losses(job: TrainJob) -> list[str]:
     return list(found) if isinstance(found, list | tuple) else [found]
 
 
-def check(job: TrainJob) -> None:
-    """Raise if the job asks for what this algorithm cannot do, or its data are no pairs."""
+def check(job: TrainJob) -> Data[Pair]:
+    """Return the job's pairs; raise if it asks for what this algorithm cannot do, or its data are no pairs."""
     refuse_rewards(job)
     check_losses(job)
     check_reference(job, beta=0.1)
-    for path in filter(None, (job.data, job.eval_data)):
-        check_weights(job, path, read_pairs(path))
+
+    def read(path: Path) -> list[Pair]:
+        pairs = read_pairs(path)
+        check_weights(job, path, pairs)
+        return pairs
+
+    return read_data(job, read)
 
 
 def check_losses(job: TrainJob) -> None:
@@ -104,42 +108,13 @@ def make_arguments(job: TrainJob, folder: Path) -> DPOConfig:
     return make_config(DPOConfig, job, folder)
 
 
-def make_trainer(
-    job: TrainJob,
-    args: DPOConfig,
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    *,
-    peft_config: Any,
-    tally: Tally,
-) -> tuple[PairDPOTrainer, list[str]]:
+def make_trainer(setup: Setup) -> tuple[PairDPOTrainer, list[str]]:
     """Return the trainer, ready to train, and the alarms about its data."""
-    return pair_trainer(
-        job, args, model, tokenizer, table=pair_table, peft_config=peft_config, tally=tally
-    )
-
-
-def pair_trainer(
-    job: TrainJob,
-    args: DPOConfig,
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    *,
-    table: Callable[[Tokeniser, Path], Dataset],
-    peft_config: Any,
-    tally: Tally,
-) -> tuple[PairDPOTrainer, list[str]]:
-    """Return the trainer on the pairs of a table, and the alarms about them."""
     return make_offline_trainer(
         PairDPOTrainer,
-        job,
-        args,
-        model,
-        tokenizer,
-        table=table,
+        setup,
+        table=Tokeniser.pairs,
         data_collator=PairBatch(
-            pad_id_of(tokenizer), columns=("weight", "ref_chosen_logps", "ref_rejected_logps")
+            pad_id_of(setup.tokenizer), columns=("weight", "ref_chosen_logps", "ref_rejected_logps")
         ),
-        peft_config=peft_config,
-        tally=tally,
     )

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 import torch
 from torch.utils.data import Sampler
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from orbiter import jsonl
 from orbiter.errors import ConfigError
@@ -19,9 +18,10 @@ from orbiter.tasks.toolbox import Toolbox
 from orbiter.train.backend import TrainJob
 from orbiter.train.rewards import RewardSpec
 from orbiter.train.tally import Tally
-from orbiter_trl.online import mean_by_name, prompt_alarms, read_tasks, score, task_table
+from orbiter_trl.online import mean_by_name, prompt_alarms, score, task_table
 from orbiter_trl.settings import trl_arguments
 from orbiter_trl.tools import environment_argument, shown_tools, tools_are_wanted
+from orbiter_trl.training import Setup
 
 C = TypeVar("C")
 
@@ -131,44 +131,35 @@ def make_group_arguments(config_class: type[C], job: TrainJob, folder: Path) -> 
     return args  # type: ignore[no-any-return]
 
 
-def make_group_trainer(
-    trainer_class: Any,
-    job: TrainJob,
-    args: Any,
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    *,
-    peft_config: Any,
-    tally: Tally,
-) -> tuple[Any, list[str]]:
+def make_group_trainer(trainer_class: Any, setup: Setup) -> tuple[Any, list[str]]:
     """Return a trainer that samples ``num_generations`` answers per prompt, and the alarms about its data."""
-    tasks = read_tasks(job.data, job)
-    held_out = [] if job.eval_data is None else read_tasks(job.eval_data, job)
+    job, args = setup.job, setup.args
+    tasks, held_out = setup.data.train, setup.data.held_out or []
     every = [*tasks, *held_out]
     with tools_are_wanted():
         trainer = trainer_class(
-            model=model,
+            model=setup.model,
             args=args,
             reward_funcs=[
                 group_reward(
                     job.rewards,
                     every,
-                    tally,
+                    setup.tally,
                     group_size=args.num_generations,
                     trained_count=len(tasks),
                 )
             ],
             train_dataset=task_table(tasks),
             eval_dataset=task_table(held_out, len(tasks)) if held_out else None,
-            processing_class=tokenizer,
-            peft_config=peft_config,
+            processing_class=setup.tokenizer,
+            peft_config=setup.peft_config,
             **environment_argument(job.toolbox, every),
         )
-    trainer.tally = tally
+    trainer.tally = setup.tally
     alarms = prompt_alarms(
         tasks,
-        model,
-        tokenizer,
+        setup.model,
+        setup.tokenizer,
         room=args.max_completion_length,
         bound="max_completion_length",
         tools=shown_tools(job.toolbox),

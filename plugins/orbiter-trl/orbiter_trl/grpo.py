@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import GRPOConfig, GRPOTrainer
 
 from orbiter.errors import ConfigError
+from orbiter.records import Task
 from orbiter.train.backend import TrainJob
-from orbiter.train.tally import Tally
+from orbiter_trl.data import Data, read_data
 from orbiter_trl.groups import GroupTrainer, make_group_arguments, make_group_trainer
 from orbiter_trl.online import check_online, read_tasks
 from orbiter_trl.settings import check_choices, check_reference
+from orbiter_trl.training import Setup
 
 CONFIG = GRPOConfig
 """The class whose arguments a job's options are."""
@@ -35,8 +35,8 @@ class GroupGRPOTrainer(GroupTrainer, GRPOTrainer):  # type: ignore[misc]
     """TRL's trainer, with groups that are counted."""
 
 
-def check(job: TrainJob) -> None:
-    """Raise if the job asks for what this algorithm cannot do, or its data are no tasks."""
+def check(job: TrainJob) -> Data[Task]:
+    """Return the job's tasks; raise if it asks for what this algorithm cannot do, or its data are no tasks."""
     check_online(job, bound="max_completion_length")
     check_reference(job, beta=0.0)
     loss = job.options.get("loss_type", "dapo")
@@ -47,8 +47,7 @@ def check(job: TrainJob) -> None:
         raise ConfigError(
             f"importance_sampling_level must be {NEEDS[loss]!r} for the loss {loss!r}, got {level!r}"
         )
-    for path in filter(None, (job.data, job.eval_data)):
-        read_tasks(path, job)
+    return read_data(job, lambda path: read_tasks(path, job))
 
 
 def make_arguments(job: TrainJob, folder: Path) -> GRPOConfig:
@@ -56,16 +55,6 @@ def make_arguments(job: TrainJob, folder: Path) -> GRPOConfig:
     return make_group_arguments(GRPOConfig, job, folder)
 
 
-def make_trainer(
-    job: TrainJob,
-    args: GRPOConfig,
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    *,
-    peft_config: Any,
-    tally: Tally,
-) -> tuple[GroupGRPOTrainer, list[str]]:
+def make_trainer(setup: Setup) -> tuple[GroupGRPOTrainer, list[str]]:
     """Return the trainer, ready to train, and the alarms about its data."""
-    return make_group_trainer(
-        GroupGRPOTrainer, job, args, model, tokenizer, peft_config=peft_config, tally=tally
-    )
+    return make_group_trainer(GroupGRPOTrainer, setup)

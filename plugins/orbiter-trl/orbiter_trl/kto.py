@@ -10,19 +10,21 @@ from typing import Any
 import torch
 from attrs import frozen
 from datasets import Dataset
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import KTOConfig, KTOTrainer
 
 from orbiter.checks import check_number
+from orbiter.curate.pairs import UnpairedPreference
 from orbiter.curate.unary import unary_weights
 from orbiter.errors import ConfigError
 from orbiter.tasks.streams import item_stream
 from orbiter.train.backend import TrainJob
 from orbiter.train.tally import Tally
+from orbiter_trl.data import Data, read_data
 from orbiter_trl.offline import make_config
 from orbiter_trl.preferences import Tokeniser, pad_id_of, pad_tokens, read_unpaired
 from orbiter_trl.rows import TokenRow
 from orbiter_trl.settings import check_choices, check_reference, refuse_rewards
+from orbiter_trl.training import Setup
 
 
 @dataclass
@@ -61,8 +63,8 @@ class UnaryKTOTrainer(KTOTrainer):
         return super().compute_loss(model, inputs, *more, **named)
 
 
-def check(job: TrainJob) -> None:
-    """Raise if the job asks for what this algorithm cannot do, or its data are no unpaired preferences."""
+def check(job: TrainJob) -> Data[UnpairedPreference]:
+    """Return the job's answers; raise if it asks for what this algorithm cannot do, or its data are no unpaired preferences."""
     refuse_rewards(job)
     check_choices("loss_type", job.options.get("loss_type", "kto"), LOSSES)
     check_number("beta", job.options.get("beta", 0.1), "(0, inf)")
@@ -80,8 +82,7 @@ def check(job: TrainJob) -> None:
             f"batch_size must be >= 2 for kto, got {job.config.batch_size}",
             hint="the reference point is estimated from the other answers of the batch",
         )
-    for path in filter(None, (job.data, job.eval_data)):
-        read_unpaired(path)
+    return read_data(job, read_unpaired)
 
 
 def make_arguments(job: TrainJob, folder: Path) -> BalancedKTOConfig:
@@ -89,39 +90,32 @@ def make_arguments(job: TrainJob, folder: Path) -> BalancedKTOConfig:
     return make_config(BalancedKTOConfig, job, folder)
 
 
-def make_trainer(
-    job: TrainJob,
-    args: BalancedKTOConfig,
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    *,
-    peft_config: Any,
-    tally: Tally,
-) -> tuple[UnaryKTOTrainer, list[str]]:
+def make_trainer(setup: Setup) -> tuple[UnaryKTOTrainer, list[str]]:
     """Return the trainer, ready to train, and the alarms about its data."""
-    tokens = Tokeniser(model, tokenizer, job.config.max_length)
+    job, data, args = setup.job, setup.data, setup.args
+    tokens = Tokeniser(setup.model, setup.tokenizer, job.config.max_length)
 
-    def table(path: Path, batch_size: int) -> Dataset:
-        rows = tokens.unpaired(read_unpaired(path))
+    def table(answers: list[UnpairedPreference], batch_size: int) -> Dataset:
+        rows = tokens.unpaired(answers)
         # TRL goes through the rows in their order; in that of a data set, neighbours answer the same prompt.
         item_stream("kto order", job.config.seed).shuffle(rows)
         return unary_table(rows, batch_size=batch_size, mismatch=args.loss_type == "kto")
 
     if args.label_ratio is not None:
-        weights = unary_weights(read_unpaired(job.data), ratio=args.label_ratio)
+        weights = unary_weights(data.train, ratio=args.label_ratio)
         args.desirable_weight, args.undesirable_weight = weights.desirable, weights.undesirable
     trainer = UnaryKTOTrainer(
-        model=model,
+        model=setup.model,
         args=args,
-        data_collator=UnaryBatch(pad_id_of(tokenizer)),
-        train_dataset=table(job.data, args.per_device_train_batch_size),
+        data_collator=UnaryBatch(pad_id_of(setup.tokenizer)),
+        train_dataset=table(data.train, args.per_device_train_batch_size),
         eval_dataset=None
-        if job.eval_data is None
-        else table(job.eval_data, args.per_device_eval_batch_size),
-        processing_class=tokenizer,
-        peft_config=peft_config,
+        if data.held_out is None
+        else table(data.held_out, args.per_device_eval_batch_size),
+        processing_class=setup.tokenizer,
+        peft_config=setup.peft_config,
     )
-    trainer.tally = tally
+    trainer.tally = setup.tally
     return trainer, tokens.alarms
 
 

@@ -1,4 +1,4 @@
-"""Loading: the model that a job starts from, and its tokenizer."""
+"""Loading: the model that a job starts from."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
-    AutoTokenizer,
     PreTrainedModel,
-    PreTrainedTokenizerBase,
     set_seed,
 )
 
@@ -29,14 +27,14 @@ SCORING = {
 """The algorithms whose model scores, and the kind of model: one number per conversation, or one per token."""
 
 
-def load(job: TrainJob) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Return the job's model and its tokenizer.
+def load(job: TrainJob) -> PreTrainedModel:
+    """Return the job's model.
 
     The weights are in fp32, or quantised if the job's adapters want that. A scoring algorithm gets a head for one number in place of the
     one for the next token; a head that the model does not have yet is made with random weights, by the job's seed.
 
     Raises:
-        BackendError: It cannot be loaded, or the tokenizer has no chat template.
+        BackendError: It cannot be loaded.
     """
     shared = from_where(job)
     # Mixed precision keeps its master weights in fp32.
@@ -46,7 +44,6 @@ def load(job: TrainJob) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         **quantised(job.config.lora, scoring=job.algorithm in SCORING),
     }
     try:
-        tokenizer = AutoTokenizer.from_pretrained(job.model, **shared)
         if job.algorithm in SCORING:
             set_seed(job.config.seed)
             model = _with_head(SCORING[job.algorithm], job.model, **weights, **shared)
@@ -54,10 +51,8 @@ def load(job: TrainJob) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
             model = AutoModelForCausalLM.from_pretrained(job.model, **weights, **shared)
     except (OSError, ValueError) as error:
         raise BackendError(f"model {job.model!r} cannot be loaded: {error}") from error
-    if tokenizer.chat_template is None:
-        raise BackendError(f"tokenizer of {job.model!r} must have a chat template, got none")
     fit_threads(model)
-    return model, tokenizer
+    return model  # type: ignore[no-any-return]
 
 
 def _with_head(kind: Any, name: str, **how: Any) -> PreTrainedModel:

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from datasets import Dataset
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from orbiter.train.backend import TrainJob
-from orbiter.train.tally import Tally
-from orbiter_trl.preferences import Tokeniser, read_pairs
+from orbiter_trl.preferences import Tokeniser
 from orbiter_trl.settings import trl_arguments
+from orbiter_trl.training import Setup
 
 C = TypeVar("C")
 
@@ -35,33 +34,24 @@ def make_config(
     )
 
 
-def pair_table(tokens: Tokeniser, path: Path) -> Dataset:
-    """Return the pairs of a file as a table."""
-    return tokens.pairs(read_pairs(path))
-
-
 def make_offline_trainer(
     trainer_class: Any,
-    job: TrainJob,
-    args: Any,
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
+    setup: Setup,
     *,
-    table: Callable[[Tokeniser, Path], Dataset],
+    table: Callable[[Tokeniser, list[Any]], Dataset],
     data_collator: Any,
-    peft_config: Any,
-    tally: Tally,
 ) -> tuple[Any, list[str]]:
-    """Return a trainer on the tables of the job's files, and the alarms about its data."""
-    tokens = Tokeniser(model, tokenizer, job.config.max_length)
+    """Return a trainer on the tables of the job's data, and the alarms about them."""
+    data = setup.data
+    tokens = Tokeniser(setup.model, setup.tokenizer, setup.job.config.max_length)
     trainer = trainer_class(
-        model=model,
-        args=args,
+        model=setup.model,
+        args=setup.args,
         data_collator=data_collator,
-        train_dataset=table(tokens, job.data),
-        eval_dataset=None if job.eval_data is None else table(tokens, job.eval_data),
-        processing_class=tokenizer,
-        peft_config=peft_config,
+        train_dataset=table(tokens, data.train),
+        eval_dataset=None if data.held_out is None else table(tokens, data.held_out),
+        processing_class=setup.tokenizer,
+        peft_config=setup.peft_config,
     )
-    trainer.tally = tally
+    trainer.tally = setup.tally
     return trainer, tokens.alarms

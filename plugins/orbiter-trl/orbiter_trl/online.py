@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import orjson
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from orbiter import jsonl
+from orbiter.convert import unstructure
 from orbiter.errors import ConfigError, RecordError
 from orbiter.records import Message, Task, Trajectory
 from orbiter.tasks.toolbox import Toolbox, tools_of
@@ -84,6 +86,9 @@ def score(
     toolboxes: Sequence[Toolbox] | None = None,
 ) -> Rewards:
     """Return the rewards of answers in chat form; the output of one with tools is the last that the model said."""
+    if all(map(_is_text, completions)):
+        texts = [turns[0]["content"] for turns in completions]
+        return combine_rewards(specs, texts, tasks, toolboxes=toolboxes)
     trajectories = [conversation(task, turns) for task, turns in zip(tasks, completions)]
     return combine_rewards(
         specs,
@@ -92,6 +97,13 @@ def score(
         trajectories=trajectories,
         toolboxes=toolboxes,
     )
+
+
+def _is_text(turns: Sequence[Any]) -> bool:
+    """Return whether an answer is one turn of text, of which the rewards make a conversation where they want one."""
+    if len(turns) != 1 or turns[0].keys() != {"role", "content"}:
+        return False
+    return turns[0]["role"] == "assistant" and isinstance(turns[0]["content"], str)
 
 
 def conversation(task: Task, turns: Sequence[Any]) -> Trajectory:
@@ -116,6 +128,16 @@ def mean_by_name(rewards: Rewards) -> dict[str, float]:
         for name, values in rewards.by_name.items()
     }
     return {name: sum(values) / len(values) for name, values in scored.items() if values}
+
+
+def longest_prompt(tasks: Sequence[Task]) -> Task:
+    """Return the task whose prompt has the most bytes, tool calls that it shows among them."""
+
+    def size(message: Message) -> int:
+        calls = orjson.dumps(unstructure(message.tool_calls)) if message.tool_calls else b""
+        return len(message.text.encode()) + len(calls)
+
+    return max(tasks, key=lambda task: sum(map(size, task.messages)))
 
 
 def prompt_alarms(
@@ -151,9 +173,8 @@ def prompt_alarms(
         )
         return [len(ids) for ids in encoded["input_ids"]]
 
-    longest = max(tasks, key=lambda t: sum(len(m.text.encode()) for m in t.messages))
     # A token is at least a byte, and in plain English four: if this one has room to spare, so have all.
-    if 4 * sizes([longest])[0] + room <= context:
+    if 4 * sizes([longest_prompt(tasks)])[0] + room <= context:
         return []
     over = sum(size + room > context for size in sizes(tasks))
     if not over:

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from orbiter.errors import ConfigError
 from orbiter.records import Task
 from orbiter.train.backend import TrainJob
 from orbiter.train.rewards import Rewards, RewardSpec
 from orbiter.train.tally import Tally
+from orbiter_trl.data import Data, read_data
 from orbiter_trl.experimental import experimental
 from orbiter_trl.online import (
     check_online,
@@ -29,6 +29,7 @@ from orbiter_trl.online import (
     task_table,
 )
 from orbiter_trl.settings import check_choices, trl_arguments
+from orbiter_trl.training import Setup
 from orbiter_trl.weighing import weigh_gradient
 
 OnlineDPOConfig, OnlineDPOTrainer = experimental(
@@ -115,8 +116,8 @@ class ThreeValuedOnlineDPOTrainer(OnlineDPOTrainer):  # type: ignore[misc, valid
         super().log(logs, *more, **named)
 
 
-def check(job: TrainJob) -> None:
-    """Raise if the job asks for what this algorithm cannot do, or its data are no tasks."""
+def check(job: TrainJob) -> Data[Task]:
+    """Return the job's tasks; raise if it asks for what this algorithm cannot do, or its data are no tasks."""
     check_online(job, bound="max_new_tokens")
     check_choices("loss_type", job.options.get("loss_type", "sigmoid"), LOSSES)
     if job.eval_data is not None:
@@ -124,7 +125,7 @@ def check(job: TrainJob) -> None:
             "eval_data must be None for online_dpo, whose trainer cannot evaluate",
             hint="measure the checkpoint with a verifier",
         )
-    read_tasks(job.data, job)
+    return read_data(job, lambda path: read_tasks(path, job))
 
 
 def make_arguments(job: TrainJob, folder: Path) -> Any:
@@ -136,28 +137,24 @@ def make_arguments(job: TrainJob, folder: Path) -> Any:
     )
 
 
-def make_trainer(
-    job: TrainJob,
-    args: Any,
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    *,
-    peft_config: Any,
-    tally: Tally,
-) -> tuple[ThreeValuedOnlineDPOTrainer, list[str]]:
+def make_trainer(setup: Setup) -> tuple[ThreeValuedOnlineDPOTrainer, list[str]]:
     """Return the trainer, ready to train, and the alarms about its data."""
-    tasks = read_tasks(job.data, job)
+    tasks = setup.data.train
     trainer = ThreeValuedOnlineDPOTrainer(
-        model=model,
-        args=args,
+        model=setup.model,
+        args=setup.args,
         reward_funcs=[_unused],
         train_dataset=task_table(tasks),
-        processing_class=tokenizer,
-        peft_config=peft_config,
+        processing_class=setup.tokenizer,
+        peft_config=setup.peft_config,
     )
-    trainer.tally, trainer.specs, trainer.tasks = tally, job.rewards, tasks
+    trainer.tally, trainer.specs, trainer.tasks = setup.tally, setup.job.rewards, tasks
     alarms = prompt_alarms(
-        tasks, model, tokenizer, room=args.max_new_tokens, bound="max_new_tokens"
+        tasks,
+        setup.model,
+        setup.tokenizer,
+        room=setup.args.max_new_tokens,
+        bound="max_new_tokens",
     )
     return trainer, alarms
 

@@ -26,11 +26,15 @@ from orbiter_trl.rows import IGNORED, TokenRow, TokenRows, tokenise
 P = TypeVar("P", Pair, UnpairedPreference)
 
 
-def read_pairs(path: Path) -> list[Pair]:
+def read_pairs(path: Path, *, with_margin: bool = False) -> list[Pair]:
     """Return the pairs of a file, without those of weight 0.
 
+    Args:
+        path: The file.
+        with_margin: Whether each pair must have a margin.
+
     Raises:
-        RecordError: A row is no pair, the chosen answer is empty, or both are the same; there is none, or all have weight 0. Names file,
+        RecordError: A row is no pair, the chosen answer is empty, both are the same, or a margin is missing; there is none, or all have weight 0. Names file,
             line and field.
     """
     pairs = _read(path, Pair)
@@ -44,6 +48,13 @@ def read_pairs(path: Path) -> list[Pair]:
                 line=line,
                 field="rejected",
                 hint="leave the pair out: there is nothing to prefer",
+            )
+        if with_margin and pair.margin is None:
+            raise RecordError(
+                "must be a number, since use_margin is on, got null",
+                source=str(path),
+                line=line,
+                field="margin",
             )
     weighty = [pair for pair in pairs if pair.weight]
     if not weighty:

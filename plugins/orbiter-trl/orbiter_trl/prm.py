@@ -14,17 +14,19 @@ import torch
 from attrs import frozen
 from datasets import Dataset
 from torch.nn.functional import binary_cross_entropy_with_logits
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import RewardConfig, RewardTrainer
 
+from orbiter.curate.pairs import UnpairedPreference
 from orbiter.errors import RecordError
 from orbiter.train.backend import TrainJob
 from orbiter.train.tally import Tally
 from orbiter_trl.bucketing import BucketingTrainer
+from orbiter_trl.data import Data, read_data
 from orbiter_trl.offline import make_config, make_offline_trainer
 from orbiter_trl.preferences import Tokeniser, pad_id_of, padded, read_unpaired
 from orbiter_trl.rows import IGNORED, TokenRow
 from orbiter_trl.settings import refuse_rewards
+from orbiter_trl.training import Setup
 
 CONFIG = RewardConfig
 """The class whose arguments a job's options are."""
@@ -66,18 +68,23 @@ class StepRewardTrainer(BucketingTrainer, RewardTrainer):  # type: ignore[misc]
         return (loss, outputs) if return_outputs else loss
 
 
-def check(job: TrainJob) -> None:
-    """Raise if the job asks for what this algorithm cannot do, or its data are no labelled steps."""
+def check(job: TrainJob) -> Data[UnpairedPreference]:
+    """Return the job's steps; raise if it asks for what this algorithm cannot do, or its data are no labelled steps."""
     refuse_rewards(job)
-    for path in filter(None, (job.data, job.eval_data)):
-        for line, step in enumerate(read_unpaired(path), start=1):
-            if step.completion[-1].role != "assistant":
-                raise RecordError(
-                    f"must end with the step, an assistant turn, got {step.completion[-1].role}",
-                    source=str(path),
-                    line=line,
-                    field="completion",
-                )
+    return read_data(job, _read_steps)
+
+
+def _read_steps(path: Path) -> list[UnpairedPreference]:
+    steps = read_unpaired(path)
+    for line, step in enumerate(steps, start=1):
+        if step.completion[-1].role != "assistant":
+            raise RecordError(
+                f"must end with the step, an assistant turn, got {step.completion[-1].role}",
+                source=str(path),
+                line=line,
+                field="completion",
+            )
+    return steps
 
 
 def make_arguments(job: TrainJob, folder: Path) -> RewardConfig:
@@ -85,30 +92,17 @@ def make_arguments(job: TrainJob, folder: Path) -> RewardConfig:
     return make_config(RewardConfig, job, folder)
 
 
-def make_trainer(
-    job: TrainJob,
-    args: RewardConfig,
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    *,
-    peft_config: Any,
-    tally: Tally,
-) -> tuple[StepRewardTrainer, list[str]]:
+def make_trainer(setup: Setup) -> tuple[StepRewardTrainer, list[str]]:
     """Return the trainer, ready to train, and the alarms about its data."""
 
-    def table(tokens: Tokeniser, path: Path) -> Dataset:
-        return step_table(tokens.unpaired(read_unpaired(path), whole=True))
+    def table(tokens: Tokeniser, steps: list[UnpairedPreference]) -> Dataset:
+        return step_table(tokens.unpaired(steps, whole=True))
 
     return make_offline_trainer(
         StepRewardTrainer,
-        job,
-        args,
-        model,
-        tokenizer,
+        setup,
         table=table,
-        data_collator=StepBatch(pad_id_of(tokenizer)),
-        peft_config=peft_config,
-        tally=tally,
+        data_collator=StepBatch(pad_id_of(setup.tokenizer)),
     )
 
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-from orbiter.train.backend import TrainJob
-from orbiter.train.tally import Tally
-from orbiter_trl.offline import make_offline_trainer, pair_table
-from orbiter_trl.preferences import PairBatch, pad_id_of
+from orbiter_trl.offline import make_offline_trainer
+from orbiter_trl.preferences import PairBatch, Tokeniser, pad_id_of
 from orbiter_trl.rows import IGNORED
+from orbiter_trl.training import Setup
 from orbiter_trl.weighing import WeighingTrainer
 
 IDLE = frozenset(
@@ -41,25 +38,11 @@ class ReferenceFreeTrainer(WeighingTrainer):
         )
 
 
-def make_pair_trainer(
-    trainer_class: type[T],
-    job: TrainJob,
-    args: Any,
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    *,
-    peft_config: Any,
-    tally: Tally,
-) -> tuple[T, list[str]]:
+def make_pair_trainer(trainer_class: type[T], setup: Setup) -> tuple[T, list[str]]:
     """Return the trainer, ready to train, and the alarms about its data."""
     return make_offline_trainer(
         trainer_class,
-        job,
-        args,
-        model,
-        tokenizer,
-        table=pair_table,
-        data_collator=PairBatch(pad_id_of(tokenizer), apart=True),
-        peft_config=peft_config,
-        tally=tally,
+        setup,
+        table=Tokeniser.pairs,
+        data_collator=PairBatch(pad_id_of(setup.tokenizer), apart=True),
     )

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import RewardConfig, RewardTrainer
 
-from orbiter import jsonl
-from orbiter.errors import RecordError
 from orbiter.records import Pair
 from orbiter.train.backend import TrainJob
-from orbiter.train.tally import Tally
+from orbiter_trl.data import Data, read_data
 from orbiter_trl.offline import make_config, make_offline_trainer
 from orbiter_trl.preferences import PairBatch, Tokeniser, pad_id_of, read_pairs
 from orbiter_trl.settings import refuse_rewards
+from orbiter_trl.training import Setup
 from orbiter_trl.weighing import WeighingTrainer
 
 
@@ -59,24 +58,11 @@ class ScoreBatch(PairBatch):
         return batch
 
 
-def check(job: TrainJob) -> None:
-    """Raise if the job asks for what this algorithm cannot do, or its data are no pairs."""
+def check(job: TrainJob) -> Data[Pair]:
+    """Return the job's pairs; raise if it asks for what this algorithm cannot do, or its data are no pairs."""
     refuse_rewards(job)
-    for path in filter(None, (job.data, job.eval_data)):
-        read_pairs(path)
-        if job.options.get("use_margin"):
-            _check_margins(path)
-
-
-def _check_margins(path: Path) -> None:
-    for line, pair in enumerate(jsonl.read(path, Pair), start=1):
-        if pair.margin is None:
-            raise RecordError(
-                "must be a number, since use_margin is on, got null",
-                source=str(path),
-                line=line,
-                field="margin",
-            )
+    with_margin = bool(job.options.get("use_margin"))
+    return read_data(job, lambda path: read_pairs(path, with_margin=with_margin))
 
 
 def make_arguments(job: TrainJob, folder: Path) -> MarginConfig:
@@ -84,29 +70,12 @@ def make_arguments(job: TrainJob, folder: Path) -> MarginConfig:
     return make_config(MarginConfig, job, folder)
 
 
-def make_trainer(
-    job: TrainJob,
-    args: MarginConfig,
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    *,
-    peft_config: Any,
-    tally: Tally,
-) -> tuple[PairRewardTrainer, list[str]]:
+def make_trainer(setup: Setup) -> tuple[PairRewardTrainer, list[str]]:
     """Return the trainer, ready to train, and the alarms about its data."""
-
-    def table(tokens: Tokeniser, path: Path) -> Dataset:
-        return tokens.pairs(read_pairs(path), whole=True)
-
-    columns = ("weight", "margin") if args.use_margin else ("weight",)
+    columns = ("weight", "margin") if setup.args.use_margin else ("weight",)
     return make_offline_trainer(
         PairRewardTrainer,
-        job,
-        args,
-        model,
-        tokenizer,
-        table=table,
-        data_collator=ScoreBatch(pad_id_of(tokenizer), columns=columns),
-        peft_config=peft_config,
-        tally=tally,
+        setup,
+        table=partial(Tokeniser.pairs, whole=True),
+        data_collator=ScoreBatch(pad_id_of(setup.tokenizer), columns=columns),
     )

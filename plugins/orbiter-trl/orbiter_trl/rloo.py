@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import RLOOConfig, RLOOTrainer
 
+from orbiter.records import Task
 from orbiter.train.backend import TrainJob
-from orbiter.train.tally import Tally
+from orbiter_trl.data import Data, read_data
 from orbiter_trl.groups import GroupTrainer, make_group_arguments, make_group_trainer
 from orbiter_trl.online import check_online, read_tasks
 from orbiter_trl.settings import check_reference
+from orbiter_trl.training import Setup
 
 CONFIG = RLOOConfig
 """The class whose arguments a job's options are."""
@@ -25,12 +25,11 @@ class GroupRLOOTrainer(GroupTrainer, RLOOTrainer):  # type: ignore[misc]
     """TRL's trainer, with groups that are counted."""
 
 
-def check(job: TrainJob) -> None:
-    """Raise if the job asks for what this algorithm cannot do, or its data are no tasks."""
+def check(job: TrainJob) -> Data[Task]:
+    """Return the job's tasks; raise if it asks for what this algorithm cannot do, or its data are no tasks."""
     check_online(job, bound="max_completion_length")
     check_reference(job, beta=0.05)
-    for path in filter(None, (job.data, job.eval_data)):
-        read_tasks(path, job)
+    return read_data(job, lambda path: read_tasks(path, job))
 
 
 def make_arguments(job: TrainJob, folder: Path) -> RLOOConfig:
@@ -38,16 +37,6 @@ def make_arguments(job: TrainJob, folder: Path) -> RLOOConfig:
     return make_group_arguments(RLOOConfig, job, folder)
 
 
-def make_trainer(
-    job: TrainJob,
-    args: RLOOConfig,
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    *,
-    peft_config: Any,
-    tally: Tally,
-) -> tuple[GroupRLOOTrainer, list[str]]:
+def make_trainer(setup: Setup) -> tuple[GroupRLOOTrainer, list[str]]:
     """Return the trainer, ready to train, and the alarms about its data."""
-    return make_group_trainer(
-        GroupRLOOTrainer, job, args, model, tokenizer, peft_config=peft_config, tally=tally
-    )
+    return make_group_trainer(GroupRLOOTrainer, setup)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import SFTConfig, SFTTrainer
 
 from orbiter import jsonl
@@ -16,8 +15,10 @@ from orbiter.train.backend import TrainJob
 from orbiter.train.tally import Tally
 from orbiter_trl.bucketing import BucketingTrainer
 from orbiter_trl.chat import context_of, end_ids
+from orbiter_trl.data import Data, read_data
 from orbiter_trl.rows import IGNORED, TokenRows, tokenise
 from orbiter_trl.settings import refuse_rewards, trl_arguments
+from orbiter_trl.training import Setup
 
 CONFIG = SFTConfig
 """The class whose arguments a job's options are."""
@@ -38,11 +39,12 @@ class CountingSFTTrainer(BucketingTrainer, SFTTrainer):  # type: ignore[misc]
         return super().compute_loss(model, inputs, *more, **named)
 
 
-def check(job: TrainJob) -> None:
-    """Raise ConfigError if the job asks for what this algorithm cannot do."""
+def check(job: TrainJob) -> Data[Trajectory]:
+    """Return the job's rows; raise if it asks for what this algorithm cannot do, or its data are no trajectories."""
     refuse_rewards(job)
     if job.options.get("packing") and job.config.max_length is None:
         raise ConfigError("max_length must be set for packing, got None")
+    return read_data(job, lambda path: list(jsonl.read(path, Trajectory)))
 
 
 def make_arguments(job: TrainJob, folder: Path) -> SFTConfig:
@@ -56,24 +58,14 @@ def make_arguments(job: TrainJob, folder: Path) -> SFTConfig:
     )
 
 
-def make_trainer(
-    job: TrainJob,
-    args: SFTConfig,
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    *,
-    peft_config: Any,
-    tally: Tally,
-) -> tuple[CountingSFTTrainer, list[str]]:
+def make_trainer(setup: Setup) -> tuple[CountingSFTTrainer, list[str]]:
     """Return the trainer, ready to train, and the alarms about its data."""
-    ends = end_ids(model, tokenizer)
+    job, data, model = setup.job, setup.data, setup.model
+    ends = end_ids(model, setup.tokenizer)
 
-    def rows_of(path: Path) -> TokenRows:
+    def tokens_of(path: Path, trajectories: list[Trajectory]) -> TokenRows:
         rows = tokenise(
-            jsonl.read(path, Trajectory),
-            tokenizer,
-            max_length=job.config.max_length,
-            end_ids=ends,
+            trajectories, setup.tokenizer, max_length=job.config.max_length, end_ids=ends
         )
         if not rows.rows:
             raise BackendError(
@@ -81,16 +73,19 @@ def make_trainer(
             )
         return rows
 
-    rows = rows_of(job.data)
+    rows = tokens_of(job.data, data.train)
+    held_out = None
+    if job.eval_data is not None and data.held_out is not None:
+        held_out = _table(tokens_of(job.eval_data, data.held_out))
     trainer = CountingSFTTrainer(
         model=model,
-        args=args,
+        args=setup.args,
         train_dataset=_table(rows),
-        eval_dataset=None if job.eval_data is None else _table(rows_of(job.eval_data)),
-        processing_class=tokenizer,
-        peft_config=peft_config,
+        eval_dataset=held_out,
+        processing_class=setup.tokenizer,
+        peft_config=setup.peft_config,
     )
-    trainer.tally = tally
+    trainer.tally = setup.tally
     return trainer, rows.alarms(context=context_of(model), max_length=job.config.max_length)
 
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from orbiter.checks import check_number
+from orbiter.records import Pair
 from orbiter.train.backend import TrainJob
-from orbiter.train.tally import Tally
+from orbiter_trl.data import Data, read_data
 from orbiter_trl.experimental import experimental
 from orbiter_trl.offline import make_config
 from orbiter_trl.preferences import read_pairs
 from orbiter_trl.reference_free import IDLE as IDLE
 from orbiter_trl.reference_free import LONGEST, ReferenceFreeTrainer, make_pair_trainer
 from orbiter_trl.settings import check_choices, refuse_rewards
+from orbiter_trl.training import Setup
 
 CPOConfig, CPOTrainer = experimental("cpo", "CPOConfig", "CPOTrainer")
 
@@ -42,14 +41,13 @@ class PairCPOTrainer(ReferenceFreeTrainer, CPOTrainer):  # type: ignore[misc, va
     """TRL's trainer on tokens that are ready, with weights of pairs."""
 
 
-def check(job: TrainJob) -> None:
-    """Raise if the job asks for what this algorithm cannot do, or its data are no pairs."""
+def check(job: TrainJob) -> Data[Pair]:
+    """Return the job's pairs; raise if it asks for what this algorithm cannot do, or its data are no pairs."""
     refuse_rewards(job)
     check_choices("loss_type", job.options.get("loss_type", "simpo"), LOSSES)
     check_number("beta", job.options.get("beta", 2.0), "(0, inf)")
     check_number("simpo_gamma", job.options.get("simpo_gamma", 1.0), "[0, inf)")
-    for path in filter(None, (job.data, job.eval_data)):
-        read_pairs(path)
+    return read_data(job, read_pairs)
 
 
 def make_arguments(job: TrainJob, folder: Path) -> SimPOConfig:
@@ -57,16 +55,6 @@ def make_arguments(job: TrainJob, folder: Path) -> SimPOConfig:
     return make_config(SimPOConfig, job, folder, max_length=LONGEST)
 
 
-def make_trainer(
-    job: TrainJob,
-    args: SimPOConfig,
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    *,
-    peft_config: Any,
-    tally: Tally,
-) -> tuple[PairCPOTrainer, list[str]]:
+def make_trainer(setup: Setup) -> tuple[PairCPOTrainer, list[str]]:
     """Return the trainer, ready to train, and the alarms about its data."""
-    return make_pair_trainer(
-        PairCPOTrainer, job, args, model, tokenizer, peft_config=peft_config, tally=tally
-    )
+    return make_pair_trainer(PairCPOTrainer, setup)

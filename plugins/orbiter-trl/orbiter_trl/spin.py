@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+import attrs
 from trl import DPOConfig
 
 from orbiter import jsonl
@@ -23,11 +22,12 @@ from orbiter.generate.policy import Request, Sampling
 from orbiter.records import Pair, Trajectory
 from orbiter.tasks.streams import item_seed
 from orbiter.train.backend import TrainJob
-from orbiter.train.tally import Tally
 from orbiter_trl import dpo
 from orbiter_trl.answering import Answerer
+from orbiter_trl.data import Data, read_data
 from orbiter_trl.offline import make_config
 from orbiter_trl.settings import check_reference, refuse_rewards
+from orbiter_trl.training import Setup
 
 
 @dataclass
@@ -46,8 +46,8 @@ IDLE = dpo.IDLE
 """Arguments of it that would change nothing here."""
 
 
-def check(job: TrainJob) -> None:
-    """Raise if the job asks for what this algorithm cannot do, or its data are no demonstrations of one turn."""
+def check(job: TrainJob) -> Data[Trajectory]:
+    """Return the job's demonstrations; raise if it asks for what this algorithm cannot do, or its data are no demonstrations of one turn."""
     refuse_rewards(job)
     dpo.check_losses(job)
     check_reference(job, beta=0.1)
@@ -58,7 +58,7 @@ def check(job: TrainJob) -> None:
         raise ConfigError(
             "eval_data must be None for spin, whose pairs are made of the model's own answers"
         )
-    read_demonstrations(job.data)
+    return read_data(job, read_demonstrations)
 
 
 def read_demonstrations(path: Path) -> list[Trajectory]:
@@ -87,26 +87,11 @@ def make_arguments(job: TrainJob, folder: Path) -> SpinConfig:
     return make_config(SpinConfig, job, folder)
 
 
-def make_trainer(
-    job: TrainJob,
-    args: SpinConfig,
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    *,
-    peft_config: Any,
-    tally: Tally,
-) -> tuple[dpo.PairDPOTrainer, list[str]]:
+def make_trainer(setup: Setup) -> tuple[dpo.PairDPOTrainer, list[str]]:
     """Return the trainer, ready to train, and the alarms about its data."""
-    rows = read_demonstrations(job.data)
-    pairs, alarms = own_pairs(rows, job, args)
-    trainer, more = dpo.pair_trainer(
-        job,
-        args,
-        model,
-        tokenizer,
-        table=lambda tokens, _: tokens.pairs(pairs),  # of its one file
-        peft_config=peft_config,
-        tally=tally,
+    pairs, alarms = own_pairs(setup.data.train, setup.job, setup.args)
+    trainer, more = dpo.make_trainer(
+        attrs.evolve(setup, data=attrs.evolve(setup.data, train=pairs))
     )
     return trainer, alarms + more
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import orjson
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 
-from orbiter import jsonl
-from orbiter.curate.pairs import UnpairedPreference
 from orbiter.errors import BackendError, ConfigError, RecordError
-from orbiter.records import Pair, Task, Trajectory
+from orbiter.records import Task
 from orbiter.train.backend import TrainJob
 from orbiter_trl.chat import to_chat
+from orbiter_trl.data import Data
 from orbiter_trl.loading import from_where
+from orbiter_trl.online import longest_prompt
 from orbiter_trl.preferences import Tokeniser
 from orbiter_trl.quiet import quiet
 from orbiter_trl.rows import refusals, tokenise
@@ -69,22 +69,24 @@ def check_model(job: TrainJob) -> tuple[Any, PreTrainedTokenizerBase]:
     return config, tokenizer
 
 
-def check_rows(job: TrainJob, config: Any, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Raise ConfigError if no row of the job's data can be trained on, or a prompt leaves no room for an answer."""
-    for path in filter(None, (job.data, job.eval_data)):
-        if job.algorithm in PROBES:
-            _one_learns(path, *PROBES[job.algorithm], job, tokenizer)
-        else:
-            _prompts_fit(path, job, config, tokenizer)
-
-
-def _one_learns(
-    path: Path, kind: type, count: Callable[..., int], job: TrainJob, tokenizer: Any
+def check_rows(
+    job: TrainJob, data: Data[Any], config: Any, tokenizer: PreTrainedTokenizerBase
 ) -> None:
+    """Raise ConfigError if no row of the job's data can be trained on, or a prompt leaves no room for an answer."""
+    for path, rows in ((job.data, data.train), (job.eval_data, data.held_out)):
+        if path is None or rows is None:
+            continue
+        if job.algorithm in PROBES:
+            _one_learns(path, rows, job, tokenizer)
+        else:
+            _prompts_fit(path, rows, job, config, tokenizer)
+
+
+def _one_learns(path: Path, rows: Sequence[Any], job: TrainJob, tokenizer: Any) -> None:
     alarms: list[str] = []
-    for chunk in _chunks(jsonl.read(path, kind)):
+    for chunk in _chunks(rows):
         alarms = []
-        if count(chunk, tokenizer, job.config.max_length, alarms):
+        if PROBES[job.algorithm](chunk, tokenizer, job.config.max_length, alarms):
             return
     raise RecordError(
         f"must hold a row that can be trained on, got none; of the last rows: {'; '.join(alarms)}",
@@ -123,26 +125,25 @@ def _kept(make: Callable[..., Any], tokenizer: Any, max_length: Any, alarms: lis
         return 0
 
 
-PROBES: dict[str, tuple[type, Callable[..., int]]] = {
-    "sft": (Trajectory, _learning),
-    "spin": (Trajectory, _learning),
-    "reward": (Pair, _whole_pairs),
-    "dpo": (Pair, _pairs),
-    "simpo": (Pair, _pairs),
-    "orpo": (Pair, _pairs),
-    "kto": (UnpairedPreference, _answers),
-    "prm": (UnpairedPreference, _whole_answers),
+PROBES: dict[str, Callable[..., int]] = {
+    "sft": _learning,
+    "spin": _learning,
+    "reward": _whole_pairs,
+    "dpo": _pairs,
+    "simpo": _pairs,
+    "orpo": _pairs,
+    "kto": _answers,
+    "prm": _whole_answers,
 }
-"""The algorithms that train on rows: their record, and what counts those of a chunk that can be trained on."""
+"""The algorithms that train on rows, and what counts those of a chunk that can be trained on."""
 
 
-def _prompts_fit(path: Path, job: TrainJob, config: Any, tokenizer: Any) -> None:
-    """Raise if the longest prompt, by its bytes in the file, fills the model's context."""
+def _prompts_fit(
+    path: Path, tasks: Sequence[Task], job: TrainJob, config: Any, tokenizer: Any
+) -> None:
+    """Raise if the longest prompt fills the model's context."""
     context = getattr(config.get_text_config(), "max_position_embeddings", None)
-    line, row = max(
-        jsonl.read_objects(path), key=lambda item: len(orjson.dumps(item[1].get("messages")))
-    )
-    longest = Task.from_row(row, source=str(path), line=line)
+    longest = longest_prompt(tasks)
     with refusals():
         size = len(
             tokenizer.apply_chat_template(
@@ -157,13 +158,13 @@ def _prompts_fit(path: Path, job: TrainJob, config: Any, tokenizer: Any) -> None
         raise RecordError(
             f"must leave room for an answer in the model's context of {context} tokens, got a prompt of {size}",
             source=str(path),
-            line=line,
+            line=next(n for n, task in enumerate(tasks, start=1) if task is longest),
             field="messages",
             hint="shorten it, leave the task out, or take a model with a longer context",
         )
 
 
-def _chunks(rows: Iterator[Any]) -> Iterator[Sequence[Any]]:
+def _chunks(rows: Iterable[Any]) -> Iterator[Sequence[Any]]:
     sizes = iter(CHUNKS)
     size, chunk = next(sizes), []
     for row in rows:

@@ -11,6 +11,7 @@ from orbiter_trl.rollouts import check_vllm
 from orbiter_trl.settings import trl_arguments
 from peft import LoraConfig as PeftConfig
 from peft import get_peft_model
+from transformers import AutoTokenizer
 
 from orbiter.errors import ConfigError, MissingPluginError
 from orbiter.train.config import LoraConfig, TrainConfig
@@ -79,7 +80,7 @@ def test_the_weights_are_quantised_as_in_qlora():
 def test_adapters_are_merged_into_the_weights_that_were_rounded(any_job, algorithm):
     """The whole model is read again; for weights that were not rounded that is what merging in place gives."""
     job = any_job(algorithm)
-    model, tokenizer = load(job)
+    model, tokenizer = load(job), AutoTokenizer.from_pretrained(job.model)
     kinds = {"sft": "CAUSAL_LM", "reward": "SEQ_CLS", "prm": "TOKEN_CLS"}
     torch.manual_seed(0)
     adapted = get_peft_model(

@@ -7,7 +7,6 @@ import pytest
 import torch
 from orbiter_trl import dpo, prm
 from orbiter_trl.backend import TrlBackend
-from orbiter_trl.loading import load
 from orbiter_trl.rows import TokenRow
 
 from orbiter.curate.pairs import UnpairedPreference
@@ -27,16 +26,8 @@ def first(any_job):
 
     def make(algorithm, *, moved=0.5, **changes):
         job = any_job(algorithm, config=CONFIG, count=BATCH, **changes)
-        part = TrlBackend()._part(job)
-        model, tokenizer = load(job)
-        trainer, alarms = part.make_trainer(
-            job,
-            part.make_arguments(job, job.output_dir),
-            model,
-            tokenizer,
-            peft_config=None,
-            tally=Tally(),
-        )
+        trainer, alarms = TrlBackend().prepare(job).make_trainer(Tally())
+        model = trainer.model
         assert alarms == []
         generator = torch.Generator().manual_seed(1)
         with torch.no_grad():
@@ -267,16 +258,8 @@ def test_sampled_answers(any_job, algorithm):
     """On its own samples the ratio is 1, so that the loss is minus the mean advantage, and its gradient that of the oracle."""
     options = {"beta": 0.0, "loss_type": "grpo"} if algorithm == "grpo" else {"beta": 0.0}
     job = any_job(algorithm, config=TrainConfig(max_steps=1, batch_size=8), options=options)
-    part = TrlBackend()._part(job)
-    model, tokenizer = load(job)
-    trainer, _ = part.make_trainer(
-        job,
-        part.make_arguments(job, job.output_dir),
-        model,
-        tokenizer,
-        peft_config=None,
-        tally=Tally(),
-    )
+    trainer, _ = TrlBackend().prepare(job).make_trainer(Tally())
+    model, tokenizer = trainer.model, trainer.processing_class
     trainer.current_gradient_accumulation_steps = 1
     batch = trainer._prepare_inputs(next(iter(trainer.get_train_dataloader())))
     texts = tokenizer.batch_decode(batch["completion_ids"], skip_special_tokens=True)
