@@ -269,7 +269,9 @@ class Curate:
         capacity: Most pairs that stay in it, the newest of them: a replay buffer; None is no bound.
         demonstrations: Keep the demonstrations in it.
         gold: Prefer the environment's own answer where it is as good as the model's, so that every task with a failure gives a pair.
-        pairs: Also write best-of-N preference pairs.
+        pairs: Also write preference pairs.
+        ranked: Pairs of every two answers whose scores differ, C(K, 2) of a ranking of K, each prompt with the same weight: for a reward model.
+            Else the best answer that passed against each that failed.
     """
 
     keep: str = field(default="survivors", validator=_choice("survivors", "none"))
@@ -282,6 +284,7 @@ class Curate:
     demonstrations: bool = True
     gold: bool = False
     pairs: bool = False
+    ranked: bool = False
 
 
 @frozen(kw_only=True)

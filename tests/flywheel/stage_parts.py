@@ -53,6 +53,17 @@ class Strict(Verifier):
         return Verdict.passed() if good else Verdict.failed("strict")
 
 
+class Graded(Verifier):
+    name, version = "graded", "1"
+
+    def verify(self, task, trajectory):
+        if trajectory.answer == task.answer:
+            return Verdict.passed()
+        places = enumerate(zip(trajectory.answer, task.answer), start=1)
+        right = sum(place for place, (said, wanted) in places if said == wanted)
+        return Verdict.failed("out of place", score=right / 100)
+
+
 class Editor(ScriptedPolicy):
     """Mends nine answers of ten, or as many as it is told, and says why."""
 

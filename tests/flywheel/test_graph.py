@@ -1,6 +1,8 @@
 """A recipe as a graph of stages: who answers, what each trains on and starts from, and how it is gone on with."""
 
 import json
+from collections import Counter, defaultdict
+from itertools import combinations
 
 import pytest
 
@@ -226,6 +228,31 @@ def test_a_buffer_keeps_the_newest_pairs(wheel):
     assert {pair.metadata["round"] for pair in pairs} <= {2, 3}
     newest = len(list(jsonl.read(result.path / "data/round-3-pairs.jsonl", Pair)))
     assert sum(pair.metadata["round"] == 3 for pair in pairs) == min(25, newest)
+
+
+def test_a_ranking_of_k_gives_a_pair_of_every_two_that_it_tells_apart(wheel):
+    stages = """\
+  reward: {generate: {samples: 6}, verifier: {name: "mine.py:Graded"}, curate: {ranked: true}, train: {algorithm: reward}}
+"""
+    result = wheel(stages).run()
+    scores = defaultdict(dict)
+    with History.open(result.path) as history:
+        for attempt in history.attempts(1, "policy"):
+            answer = attempt.trajectory.answer
+            scores[attempt.key.task_id][answer] = history.verdict_of(attempt.key).score
+    expected = {
+        task: sum(a != b for a, b in combinations(known.values(), 2))
+        for task, known in scores.items()
+    }
+    pairs = trained_on(result, 1, Pair)
+    assert Counter(pair.task_id for pair in pairs) == Counter(+Counter(expected))
+    of_task = defaultdict(float)
+    for pair in pairs:
+        of_task[pair.task_id] += pair.weight
+        known = scores[pair.task_id]
+        assert known[pair.chosen[0].text] - known[pair.rejected[0].text] == pair.margin > 0
+    assert len({round(total, 9) for total in of_task.values()}) == 1
+    assert any(scores[pair.task_id][pair.chosen[0].text] < 1 for pair in pairs)
 
 
 def test_the_right_answer_is_preferred_to_every_failure(wheel):

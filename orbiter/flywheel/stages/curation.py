@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from orbiter import jsonl
 from orbiter.curate.near_dedup import near_dedup
+from orbiter.curate.pairs import ranked_pairs
 from orbiter.curate.survivors import survivors
 from orbiter.flywheel.demonstrations import answers_to
 from orbiter.flywheel.stages.datasets import (
@@ -75,7 +76,7 @@ def _decide(wheel: Flywheel, turn: Turn) -> dict[str, Any]:
     wanted = _wanted(wheel, turn)
     for kind, (name, make) in PREFERENCES.items():
         if kind in wanted or (kind is Pair and spec.pairs):
-            preferences = make(clean)
+            preferences = (ranked_pairs if kind is Pair and spec.ranked else make)(clean)
             if kind is Pair and turn.stage.revise is not None:
                 preferences = [*before_and_after(wheel, turn, clean), *preferences]
             facts[name] = jsonl.write(wheel.place(preference_path(number, name)), preferences)
