@@ -18,6 +18,7 @@ from orbiter import hookimpl
 from orbiter.cli.text import printable
 from orbiter.flywheel.flywheel import RunResult
 from orbiter.flywheel.recipe import Recipe
+from orbiter.flywheel.spending import spending_facts, total_of, unpriced
 from orbiter.hookspecs import MetricsEvent, RoundEvent, StateEvent, VerdictsEvent
 
 COLUMNS = {
@@ -227,14 +228,16 @@ def print_ending(
         say(f"stopped after round {len(result.rounds) - 1}: {result.stopped}")
     rounds = [row for row in result.rounds if row["round"] > 0]
     kept = sum(row.get("kept", 0) for row in rounds)
-    tokens = sum(row.get("tokens", 0) for row in rounds)
+    asked = spending_facts(total_of(row.get("asked", {}) for row in rounds))
     sampled = sum(row.get("sampled", 0) for row in rounds)
     seconds = sum(row["seconds"] for row in result.rounds)
     if kept:
         # A policy that counts no tokens does not work for free.
-        counted = f"{tokens / kept:.0f} tokens, " if tokens else ""
+        counted = f"{asked['tokens'] / kept:.0f} tokens, " if asked["tokens"] else ""
+        if asked["priced"]:
+            counted += f"price {asked['cost'] / kept:.4g}{unpriced(asked)}, "
         say(
-            f"cost per kept row: {sampled / kept:.2f} samples, {counted}{1000 * seconds / kept:.0f} ms"
+            f"cost per kept row: {asked['samples'] / kept:.2f} samples, {counted}{1000 * seconds / kept:.0f} ms"
             f"  ({kept} rows kept of {sampled} samples in {seconds:.0f} s)"
         )
     own = sum(row.get("own_s", 0.0) for row in rounds)

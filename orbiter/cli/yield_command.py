@@ -53,6 +53,7 @@ def main(options: argparse.Namespace) -> int:
     from orbiter.convert import unstructure
     from orbiter.flywheel.account import find_run, read_account
     from orbiter.flywheel.outlook import outlook, told
+    from orbiter.flywheel.spending import in_words as spent_in_words
 
     check_number("--target", options.target, "(0, 1)")
     account = read_account(find_run(options.run, runs_dir=options.runs))
@@ -92,6 +93,13 @@ def main(options: argparse.Namespace) -> int:
         if row["decisions"]:
             parts = ", ".join(f"{count} {name}" for name, count in sorted(row["decisions"].items()))
             console.print(f"round {row['round']} funnel: {printable(parts)}", markup=False)
+        if row.get("dropped"):
+            counts = row["dropped"].items()
+            parts = ", ".join(f"{count} {name}" for name, count in counts)
+            said = f"round {row['round']} given up by {row['by']} before a verdict: {parts}"
+            console.print(printable(said), markup=False)
+        if beside := spent_in_words(row.get("beside", {})):
+            console.print(f"round {row['round']} beside its attempts: {beside}", markup=False)
     for model, row in account.by_model.items():
         if len(account.by_model) > 1:
             console.print(
@@ -109,11 +117,8 @@ def main(options: argparse.Namespace) -> int:
     for sentence in told(ahead):
         console.print(f"outlook: {printable(sentence)}", markup=False)
     total = account.total
-    if total.priced:
-        console.print(
-            f"cost: {total.cost:.6g} for {total.priced} of {total.generated} attempts",
-            markup=False,
-        )
+    if spent := spent_in_words(account.spent):
+        console.print(f"spent: {spent}", markup=False)
     console.print(
         f"planned {total.planned} = passed {total.passed} + failed {total.failed} + "
         f"invalid {total.invalid_count} + pending {total.pending}",

@@ -12,7 +12,9 @@ from attrs import frozen
 from orbiter.errors import ConfigError, did_you_mean
 from orbiter.flywheel import odds
 from orbiter.flywheel.engines import HELD_OUT, POLICY, SYNTHESISED
+from orbiter.flywheel.spending import spending_facts, total_of
 from orbiter.flywheel.summary import effective_answers, fair_counts
+from orbiter.generate.policy import Spending
 from orbiter.intervals import wilson
 from orbiter.ledger import Account, AttemptKey, History
 from orbiter.records import Outcome, Verdict
@@ -29,7 +31,8 @@ class RunAccount:
         audit: What the audit of the verifier measured; empty if there was none.
         rounds: One row per (round, engine).
         summaries: The summary of every finished round, as in rounds.jsonl.
-        total: The account of everything.
+        total: The account of all attempts.
+        spent: What all answers of policies took: the attempts, and what engines asked for beside them.
         by_model: Pass counts of the sampled attempts by the model that answered.
     """
 
@@ -40,6 +43,7 @@ class RunAccount:
     rounds: tuple[Mapping[str, Any], ...]
     summaries: tuple[Mapping[str, Any], ...]
     total: Account
+    spent: Mapping[str, Any]
     by_model: Mapping[str, Mapping[str, Any]]
 
 
@@ -65,9 +69,27 @@ def read_account(run: Path) -> RunAccount:
             audit={k: v for k, v in audit.items() if k not in ("event", "time", "round", "stage")},
             rounds=tuple(rows),
             summaries=tuple(ledger.events("stage_done", stage="round")),
-            total=ledger.account().check(),
+            total=(total := ledger.account().check()),
+            spent=spending_facts(attempts_spent(total) + _beside(ledger)),
             by_model=_by_model(ledger),
         )
+
+
+def attempts_spent(account: Account) -> Spending:
+    """Return what the attempts of an account took."""
+    return Spending(
+        samples=account.sample_count,
+        tokens=account.token_count,
+        cost=account.cost,
+        priced=account.priced,
+    )
+
+
+def _beside(ledger: History) -> Spending:
+    """Return what engines asked for that is no attempt: what their writers said, what they dropped, and demonstrations."""
+    done = list(ledger.events("stage_done"))
+    shown = total_of(e for e in done if e["stage"] in ("teach", "demonstrate"))
+    return shown + total_of(e["beside"] for e in done if "beside" in e)
 
 
 def find_run(name: str, *, runs_dir: Path) -> Path:
@@ -117,7 +139,7 @@ def newest_model(
 def _row(ledger: History, number: int, engine: str, audit: Mapping[str, Any]) -> dict[str, Any]:
     account = ledger.account(number, engine=engine).check()
     counts: Mapping[str, Any] = {"passed": account.passed, "failed": account.failed}
-    stage = {POLICY: "generate", HELD_OUT: "evaluate"}.get(engine)
+    stage = {POLICY: "generate", HELD_OUT: "evaluate", SYNTHESISED: "synthesise"}.get(engine)
     done = ledger.last_event("stage_done", round=number, stage=stage) if stage else None
     if done is not None:
         counts = fair_counts(done)
@@ -133,8 +155,10 @@ def _row(ledger: History, number: int, engine: str, audit: Mapping[str, Any]) ->
         "invalid": dict(account.invalid),
         "pending": account.pending,
         "decisions": {name: sum(by.values()) for name, by in account.decisions.items()},
-        "tokens": account.token_count,
+        **spending_facts(attempts_spent(account)),
     }
+    if done is not None and engine == SYNTHESISED:
+        row |= {name: done[name] for name in ("by", "beside", "dropped")}
     # Of what an engine makes, some is made to fail.
     if valid and engine != SYNTHESISED:
         row |= _rate(counts["passed"], valid, counts.get("effective"))

@@ -8,9 +8,11 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
-from attrs import frozen
+from attrs import field, frozen
 
 from orbiter.errors import ConfigError, OrbiterWarning, user_code
+from orbiter.generate.engine import PolicySynthesiser
+from orbiter.generate.policy import Spending
 from orbiter.plugin import registry
 from orbiter.records import Message, Outcome, Task, Trajectory, content_hash
 from orbiter.registry import parameters_of
@@ -36,7 +38,20 @@ class Source:
     verifier: Verifier
 
 
-def demonstrations(wheel: Flywheel, count: int) -> list[Trajectory]:
+@frozen
+class Shown:
+    """Demonstrations, and what engines spent on them.
+
+    Args:
+        rows: The demonstrations.
+        spent: What policies of the engines took; nothing if no policy was asked.
+    """
+
+    rows: list[Trajectory]
+    spent: Spending = field(factory=Spending)
+
+
+def demonstrations(wheel: Flywheel, count: int) -> Shown:
     """Return up to ``count`` demonstrations: of the recipe's engines in equal parts, or of the environment itself.
 
     What an engine cannot give is made up by those after it.
@@ -48,13 +63,13 @@ def demonstrations(wheel: Flywheel, count: int) -> list[Trajectory]:
     engines = teach.synthesisers if teach is not None else ()
     if not engines:
         source = Source(wheel.environment, wheel.verifier)
-        return _confirmed(wheel, source, wheel.stream("train").take(count))
-    rows = _made(wheel, engines, count, "synthesiser")
-    _tell_shortfall("teach.demonstrations", count, len(rows), SYNTHESISERS)
-    return rows
+        return Shown(_confirmed(wheel, source, wheel.stream("train").take(count)))
+    made = _made(wheel, engines, count, "synthesiser")
+    _tell_shortfall("teach.demonstrations", count, len(made.rows), SYNTHESISERS)
+    return made
 
 
-def made_by_stage(wheel: Flywheel, turn: Turn) -> list[Trajectory]:
+def made_by_stage(wheel: Flywheel, turn: Turn) -> Shown:
     """Return the demonstrations that a stage asks for, none of them to a task that an earlier one had.
 
     Raises:
@@ -62,16 +77,16 @@ def made_by_stage(wheel: Flywheel, turn: Turn) -> list[Trajectory]:
     """
     spec = turn.stage.demonstrate
     if spec is None:
-        return []
+        return Shown([])
     if spec.synthesisers:
-        rows = _made(wheel, spec.synthesisers, spec.count, "synthesiser", turn.number)
+        made = _made(wheel, spec.synthesisers, spec.count, "synthesiser", turn.number)
         who = SYNTHESISERS
     else:
         source, tasks = _to_show(wheel, turn, spec)
-        rows = _confirmed(wheel, source, tasks)
+        made = Shown(_confirmed(wheel, source, tasks))
         who = f"environment {source.environment.name!r} has {{}} tasks that are not held out"
-    _tell_shortfall(f"stages.{turn.name}.demonstrate.count", spec.count, len(rows), who)
-    return [attrs.evolve(row, round=turn.number) for row in rows]
+    _tell_shortfall(f"stages.{turn.name}.demonstrate.count", spec.count, len(made.rows), who)
+    return Shown([attrs.evolve(row, round=turn.number) for row in made.rows], made.spent)
 
 
 SYNTHESISERS = (
@@ -111,15 +126,14 @@ def answers_to(wheel: Flywheel, number: int) -> list[Trajectory]:
     return [attrs.evolve(row, round=number) for row in rows]
 
 
-def _made(
-    wheel: Flywheel, engines: Sequence[Component], count: int, *key: str | int
-) -> list[Trajectory]:
+def _made(wheel: Flywheel, engines: Sequence[Component], count: int, *key: str | int) -> Shown:
     """Return rows of several engines; ``key`` names their seeds."""
-    rows: list[Trajectory] = []
+    rows, spent = list[Trajectory](), Spending()
     for i, engine in enumerate(engines):
         share = math.ceil((count - len(rows)) / (len(engines) - i))
-        rows += _made_by(wheel, _seeded(wheel, engine, *key, i), share, beside=rows)
-    return rows
+        made = _made_by(wheel, _seeded(wheel, engine, *key, i), share, beside=rows)
+        rows, spent = [*rows, *made.rows], spent + made.spent
+    return Shown(rows, spent)
 
 
 def _seeded(wheel: Flywheel, engine: Component, *key: str | int) -> Component:
@@ -158,17 +172,26 @@ def _demonstrated(environment: Environment, task: Task) -> Trajectory:
 
 def _made_by(
     wheel: Flywheel, engine: Component, count: int, *, beside: Sequence[Trajectory]
-) -> list[Trajectory]:
+) -> Shown:
     """Return distinct rows of an engine that pass the verifier, answer no held-out prompt and are none of the others."""
     synthesiser = wheel.make("synthesiser", engine)
-    asked = count
-    while True:
-        with user_code(f"synthesiser {engine.name!r}", f"generate({asked})"):
-            made = wheel.wait_for(synthesiser.generate(asked))
-        rows = _fit(wheel, made, beside)[:count]
-        if len(rows) == count or len(made) < asked or asked >= REACH * count:
-            return rows
-        asked *= 2
+    asks = isinstance(synthesiser, PolicySynthesiser)
+    if asks:
+        n = wheel.recipe.curate.decontaminate
+        synthesiser.forbidden = lambda task: wheel.reserved(task, n=n)
+    asked, spent = count, Spending()
+    try:
+        while True:
+            with user_code(f"synthesiser {engine.name!r}", f"generate({asked})"):
+                made = wheel.wait_for(synthesiser.generate(asked))
+            spent += synthesiser.report.spent if asks else Spending()
+            rows = _fit(wheel, made, beside)[:count]
+            if len(rows) == count or len(made) < asked or asked >= REACH * count:
+                return Shown(rows, spent)
+            asked *= 2
+    finally:
+        if asks:
+            wheel.wait_for(synthesiser.aclose())
 
 
 def _fit(

@@ -22,22 +22,32 @@ def budget_reason(gates: Gates, rows: Sequence[Mapping[str, Any]]) -> str | None
     """Return which budget the rounds so far have used up, or None.
 
     Args:
-        gates: ``max_samples``, ``max_tokens`` and ``max_seconds``.
+        gates: ``max_samples``, ``max_tokens``, ``max_seconds`` and ``max_cost``.
         rows: The summaries of all rounds so far.
     """
     spent = total_spent(rows)
-    for name, unit in (("samples", "samples"), ("tokens", "tokens"), ("seconds", "s")):
+    for name, unit in (
+        ("samples", " samples"),
+        ("tokens", " tokens"),
+        ("seconds", " s"),
+        ("cost", ""),
+    ):
         most = getattr(gates, f"max_{name}")
         if most is not None and spent[name] >= most:
-            return f"the budget of {most:,g} {unit} is used up: {spent[name]:,.0f} {unit} so far"
+            shown = f"{spent[name]:,.6g}" if name == "cost" else f"{spent[name]:,.0f}"
+            what = "a cost of " if name == "cost" else ""
+            return f"the budget of {what}{most:,g}{unit} is used up: {shown}{unit} so far"
+    asked = sum(row.get("asked", {}).get("samples", 0) for row in rows)
+    if gates.max_cost is not None and asked and not spent["priced"]:
+        return f"gates.max_cost is {gates.max_cost:g}, and of no answer the cost is known: give the policy its prices, or bound samples or tokens"
     return None
 
 
 def total_spent(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Return samples, tokens and seconds of some rounds together: of their data and training, not of their measurement."""
+    """Return what some rounds spent together on their data and training, not on their measurement; the cost is that of what has a price."""
     return {
-        name: sum(row.get("spent", {}).get(name, 0) for row in rows)
-        for name in ("samples", "tokens", "seconds")
+        name: sum(row.get("spent", {}).get(name) or 0 for row in rows)
+        for name in ("samples", "tokens", "seconds", "cost", "priced")
     }
 
 

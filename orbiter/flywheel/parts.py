@@ -18,7 +18,7 @@ from orbiter.plugin import registry
 from orbiter.records import Task
 from orbiter.registry import parameters_of
 from orbiter.tasks.environment import Environment
-from orbiter.tasks.splits import TaskStream
+from orbiter.tasks.splits import TaskStream, is_held_out
 from orbiter.tasks.streams import item_seed
 from orbiter.verify.component import make_verifier
 from orbiter.verify.pool import VerdictCache, VerifierPool
@@ -163,6 +163,16 @@ class Parts:
         if n not in self._held_out:
             self._held_out[n] = HeldOutIndex(self.held_out_tasks, n=n)
         return self._held_out[n]
+
+    def reserved(self, task: Task, *, n: int | None) -> str | None:
+        """Return why a prompt is not one to train on, or None: it is held out, or shares so many words in a row with a task that is."""
+        share = self.recipe.evaluate.share
+        if share > 0 and is_held_out(task, share=share):
+            return "held-out prompt"
+        held_out = self.held_out(n)
+        if held_out is not None and held_out.find(task) is not None:
+            return "repeats a held-out task"
+        return None
 
     def drop_policy(self) -> None:
         """Let the policy go; the next use makes another."""

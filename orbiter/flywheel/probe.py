@@ -21,7 +21,7 @@ from orbiter.flywheel.flywheel import Flywheel
 from orbiter.flywheel.recipe import TEACH, Recipe, Stage, Turn
 from orbiter.flywheel.sections import Train
 from orbiter.flywheel.stages.datasets import own_rounds, sources_of
-from orbiter.flywheel.stages.synthesising import close, make_engine
+from orbiter.flywheel.stages.synthesising import make_engine
 from orbiter.generate.policy import Completion, Request, ask_all
 from orbiter.intervals import clustered_size
 from orbiter.ledger import History
@@ -177,7 +177,7 @@ def most_attempts(wheel: Flywheel, stage: Stage) -> int:
     if stage.synthesise is None:
         return 0
     engine = make_engine(wheel, stage.synthesise, seed=0)
-    wheel.wait_for(close(wheel, engine))
+    wheel.wait_for(engine.aclose(keep=wheel.policy))
     return stage.synthesise.tasks * engine.per_task
 
 
@@ -217,7 +217,7 @@ def _train_seconds(wheel: Flywheel, model: str) -> float | None:
         return None
     backend = stages.make_backend(wheel, spec)
     try:
-        shown = demonstrations(wheel, min(64, spec.batch_size * 2))
+        shown = demonstrations(wheel, min(64, spec.batch_size * 2)).rows
     except ConfigError:
         return None
     folder = Path(tempfile.mkdtemp(prefix="orbiter-probe-"))

@@ -15,6 +15,7 @@ from orbiter.flywheel.engines import POLICY, SYNTHESISED
 from orbiter.flywheel.gates import goodhart_reason
 from orbiter.flywheel.outlook import outlook, told
 from orbiter.flywheel.page import Columns, facts, grid, page, show
+from orbiter.flywheel.spending import spending_facts, total_of, unpriced
 from orbiter.jsonl import replace_file
 from orbiter.ledger import History
 from orbiter.records import Message, Outcome, Trajectory, Verdict
@@ -99,16 +100,23 @@ def _tiles(rows: Sequence[Mapping[str, Any]]) -> str:
         tiles.append(("yield", _change(made, "yield")))
     tiles.append(("rows kept", f"{kept:,} of {sampled:,}"))
     if kept:
-        tiles.append(("samples per kept row", f"{sampled / kept:.2f}"))
-        tokens = sum(row.get("tokens", 0) for row in made)
-        if tokens:  # a policy that counts none does not work for free
-            tiles.append(("tokens per kept row", f"{tokens / kept:,.0f}"))
+        tiles += _per_kept(spending_facts(total_of(row.get("asked", {}) for row in made)), kept)
     tiles.append(("time", f"{sum(row['seconds'] for row in rows):,.0f} s"))
     body = "".join(
         f'<div class="tile"><span class="soft">{show(name)}</span><b>{show(value)}</b></div>'
         for name, value in tiles
     )
     return f'<div class="tiles">{body}</div>'
+
+
+def _per_kept(asked: Mapping[str, Any], kept: int) -> list[tuple[str, str]]:
+    """Return what a kept row took of answers, their tokens and their cost: all that were asked for, those of writers and critics too."""
+    tiles = [("samples per kept row", f"{asked['samples'] / kept:.2f}")]
+    if asked["tokens"]:  # a policy that counts none does not work for free
+        tiles.append(("tokens per kept row", f"{asked['tokens'] / kept:,.0f}"))
+    if asked["priced"]:
+        tiles.append(("cost per kept row", f"{asked['cost'] / kept:.4g}{unpriced(asked)}"))
+    return tiles
 
 
 def _change(rows: Sequence[Mapping[str, Any]], name: str) -> str:

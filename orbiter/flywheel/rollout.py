@@ -15,7 +15,7 @@ from orbiter.flywheel.busy_clock import BusyClock
 from orbiter.flywheel.recorder import Recorder
 from orbiter.flywheel.rollout_plan import RolloutPlan, RolloutResult
 from orbiter.flywheel.waves import Wave
-from orbiter.generate.policy import Completion, Policy, Request, ask
+from orbiter.generate.policy import Completion, Policy, Request, Spending, ask
 from orbiter.ledger import Attempt, AttemptKey, Ledger
 from orbiter.records import Outcome, Task, Trajectory
 from orbiter.tasks.streams import item_seed
@@ -95,7 +95,7 @@ class Rollout:
                     hint="restore its data and its code, or start another run with name=...",
                 )
             verdict = self.ledger.verdict_of(attempt.key)
-            self.result.token_count += attempt.token_count
+            self.result.spent += _spent(attempt)
             if verdict is not None:
                 recorder.take(attempt, verdict)
             else:
@@ -177,13 +177,14 @@ class Rollout:
                 token_count=completion.token_count,
                 error=completion.error,
                 cost=completion.cost,
+                sample_count=completion.sample_count,
             )
             for (key, task), request, completion in zip(batch, requests, completions)
             if key not in self.result.judged
         ]
-        token_count = sum(attempt.token_count for attempt in fresh)
-        self.result.token_count += token_count
-        self.result.timed_token_count += token_count
+        spent = sum(map(_spent, fresh), Spending())
+        self.result.spent += spent
+        self.result.timed_token_count += spent.tokens
         return fresh
 
     def _request(self, key: AttemptKey, task: Task) -> Request:
@@ -213,6 +214,16 @@ class Rollout:
                 "finish_reason": completion.finish_reason,
             },
         )
+
+
+def _spent(attempt: Attempt) -> Spending:
+    """Return what an attempt took."""
+    return Spending(
+        samples=attempt.sample_count,
+        tokens=attempt.token_count,
+        cost=attempt.cost or 0.0,
+        priced=0 if attempt.cost is None else attempt.sample_count,
+    )
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from attrs import define, field, frozen
 
 from orbiter.flywheel.waves import Waves
-from orbiter.generate.policy import Sampling
+from orbiter.generate.policy import Sampling, Spending
 from orbiter.ledger import AttemptKey
 from orbiter.records import Message, Outcome, Task, Trajectory
 
@@ -52,8 +52,8 @@ class RolloutResult:
     Args:
         judged: Attempts with their verdicts.
         unanswered: Attempts to which the policy gave no answer, so that nobody can judge them.
-        token_count: Generated tokens.
-        timed_token_count: Those of them that were generated in ``generate_s``, by this process.
+        spent: What the attempts took.
+        timed_token_count: Those of its tokens that were generated in ``generate_s``, by this process.
         generate_s: Wall time with an answer under way, in seconds.
         verify_s: Wall time with a verdict under way, in seconds; it may overlap with generating.
         work_s: Wall time with either under way. What a stage takes beyond that is the framework's own.
@@ -62,7 +62,7 @@ class RolloutResult:
     # Not shown: asyncio takes the repr of a finished task, and this one would be millions of characters.
     judged: dict[AttemptKey, Trajectory] = field(factory=dict, repr=False)
     unanswered: set[AttemptKey] = field(factory=set, repr=False)
-    token_count: int = 0
+    spent: Spending = field(factory=Spending)
     timed_token_count: int = 0
     generate_s: float = 0.0
     verify_s: float = 0.0

@@ -327,6 +327,7 @@ class Gates:
         max_samples: Start no round when the run has sampled so many answers, those inside training counted too.
         max_tokens: The same, in tokens generated and trained on.
         max_seconds: The same, in seconds of work.
+        max_cost: The same, in the currency of the policies' prices; answers whose cost is unknown are not in it, and if it is known of none the run stops.
     """
 
     max_invalid_rate: float = field(default=0.05, validator=_share)
@@ -341,3 +342,4 @@ class Gates:
     max_samples: int | None = field(default=None, validator=at_least(1))
     max_tokens: int | None = field(default=None, validator=at_least(1))
     max_seconds: float | None = field(default=None, validator=_above_0)
+    max_cost: float | None = field(default=None, validator=_above_0)

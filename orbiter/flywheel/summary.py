@@ -7,9 +7,14 @@ from typing import Any
 
 from orbiter.flywheel import odds
 from orbiter.flywheel.gates import multiplier
+from orbiter.flywheel.spending import spending_facts, total_of
+from orbiter.generate.policy import Spending
 from orbiter.intervals import clustered_size
 from orbiter.ledger import AttemptKey
 from orbiter.records import Outcome, Verdict
+
+ASKING = ("teach", "demonstrate", "generate", "synthesise")
+"""The steps that ask policies for data."""
 
 LOOKS = (
     "answers",
@@ -65,7 +70,9 @@ def summarise_round(
     }
     row["alarms"] = [*trained.get("alarms", ()), *_alarms(made)]
     row |= _costs(stages)
-    row["spent"] = _spent(stages)
+    asked = total_of(stages[name] for name in ASKING if name in stages)
+    row["asked"] = spending_facts(asked)
+    row["spent"] = _spent(stages, asked)
     return row
 
 
@@ -134,18 +141,19 @@ def _alarms(made: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def _spent(stages: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+def _spent(stages: Mapping[str, Mapping[str, Any]], asked: Spending) -> dict[str, Any]:
     """Return what a round spent on data and training: neither its measurement nor the audit is a cost of a method."""
     counted = [
         facts for name, facts in stages.items() if name not in ("evaluate", "audit", "distance")
     ]
 
-    def total(*names: str) -> float:
-        return sum(facts.get(name) or 0 for facts in counted for name in names)
+    def total(name: str) -> float:
+        return sum(facts.get(name) or 0 for facts in counted)
 
     return {
-        "samples": total("sampled", "hinted", "trained_samples"),
-        "tokens": total("tokens", "trained_tokens"),
+        **spending_facts(asked),
+        "samples": asked.samples + total("trained_samples"),
+        "tokens": asked.tokens + total("trained_tokens"),
         "seconds": round(total("seconds"), 3),
     }
 

@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import attrs
-from attrs import define, field
+from attrs import define
 
-from orbiter.checks import check_number, check_whole_number
-from orbiter.generate.engine import PolicySynthesiser, make_policy
-from orbiter.generate.instructions import bare, fault, posed
-from orbiter.generate.policy import Completion, Policy
-from orbiter.generate.proposals import DOCUMENT, Dropped, Proposal, Proposed, said, why_nothing
+from orbiter.checks import check_number
+from orbiter.generate.proposals import DOCUMENT, Dropped, Proposal, Proposed
+from orbiter.generate.writing import Order, WritingSynthesiser
 from orbiter.records import Task
 from orbiter.similarity import shingles
 
@@ -25,7 +23,7 @@ Reply with the request alone.
 
 
 @define(kw_only=True, eq=False, slots=False, repr=False)
-class BackTranslation(PolicySynthesiser):
+class BackTranslation(WritingSynthesiser):
     """Write the instruction that a document answers, and keep it if it leads back to the document.
 
         BackTranslation(policy=policy, writer=teacher, environment=environment, verifier=judge)
@@ -40,16 +38,13 @@ class BackTranslation(PolicySynthesiser):
         max_words: Longest instruction, in words.
     """
 
-    writer: Policy | None = field(default=None, converter=make_policy)
     max_shared: float = 0.5
-    max_words: int = 400
 
     name: ClassVar[str] = "back_translation"
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
         check_number("max_shared", self.max_shared, "(0, 1]")
-        check_whole_number("max_words", self.max_words, low=1)
 
     async def propose(self, tasks: Sequence[Task]) -> Proposed:
         """Return the policy's answers to the instructions that were written for the tasks' right answers."""
@@ -58,40 +53,40 @@ class BackTranslation(PolicySynthesiser):
         dropped = [
             Dropped("no document", task.task_id) for task, right in zip(tasks, rights) if not right
         ]
-        replies = await self.ask(
-            [
-                self.order(task, PROMPT.format(document=document), step="write")
-                for task, document in known
-            ],
-            who=self.writer,
-        )
-        made: dict[str, Task] = {}
-        for (task, document), reply in zip(known, replies):
-            text = bare(said(reply) or "")
-            reason = self._fault(reply, text, document)
-            new = posed(task, text, engine=self.name, answer=document, operation="write")
-            if reason is None and new.task_id in made:
-                reason = "same instruction as another document's"
-            if reason is None:
-                made[new.task_id] = new
-            else:
-                dropped.append(Dropped(reason, task.task_id, text))
-        answers = await self.ask([self.request(task) for task in made.values()])
-        proposals = tuple(
-            Proposal(task, self._told(task, answer)) for task, answer in zip(made.values(), answers)
-        )
-        return Proposed(proposals=proposals, dropped=tuple(dropped))
+        orders = [
+            Order(
+                task=task,
+                request=self.order(task, PROMPT.format(document=document), step="write"),
+                source=document,
+                answer=document,
+                lineage={"operation": "write"},
+            )
+            for task, document in known
+        ]
+        written = await self.written(orders, repeats=_repeated, dropped=dropped)
+        answered = await self.answered([task for task in written if task is not None])
+        return Proposed(proposals=tuple(map(_told, answered)), dropped=tuple(dropped))
 
-    def _fault(self, reply: Completion, text: str, document: str) -> str | None:
-        if said(reply) is None:
-            return why_nothing(reply)
-        if reason := fault(text, source=document, max_words=self.max_words):
+    def fault(self, text: str, order: Order) -> str | None:
+        """Return why what was written is no instruction to the document, or None."""
+        if reason := super().fault(text, order):
             return reason
-        parts = shingles(document)
+        parts = shingles(order.source)
         shared = len(parts & shingles(text)) / len(parts)
-        given_away = shared >= self.max_shared or document.strip().casefold() in text.casefold()
+        given_away = shared >= self.max_shared or order.source.strip().casefold() in text.casefold()
         return "gives the document away" if given_away else None
 
-    def _told(self, task: Task, answer: Completion) -> Completion:
-        told = {**answer.metadata, **task.metadata, DOCUMENT: task.answer}
-        return attrs.evolve(answer, metadata=told)
+
+def _repeated(tasks: Sequence[Task]) -> list[str | None]:
+    """Return of each task why it is not new, or None: two documents cannot answer one instruction."""
+    first: dict[str, int] = {}
+    return [
+        None if first.setdefault(task.task_id, n) == n else "same instruction as another document's"
+        for n, task in enumerate(tasks)
+    ]
+
+
+def _told(proposal: Proposal) -> Proposal:
+    """Return the proposal with the document in its metadata."""
+    told = {**proposal.completion.metadata, DOCUMENT: proposal.task.answer}
+    return Proposal(proposal.task, attrs.evolve(proposal.completion, metadata=told))

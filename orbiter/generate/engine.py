@@ -6,7 +6,7 @@ import math
 import warnings
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
@@ -15,7 +15,7 @@ from attrs import field
 from orbiter.checks import check_whole_number
 from orbiter.errors import ConfigError, OrbiterWarning, UserCodeError, user_code
 from orbiter.generate.item import at_item, task_of
-from orbiter.generate.policy import Completion, Policy, Request, Sampling, ask_all
+from orbiter.generate.policy import Completion, Policy, Request, Sampling, Spending, ask_all
 from orbiter.generate.proposals import EngineReport, Proposal, Proposed, sorted_out
 from orbiter.generate.synthesiser import DataSynthesiser
 from orbiter.records import Message, Task, Trajectory, Verdict
@@ -32,6 +32,17 @@ if TYPE_CHECKING:
 def make_policy(given: object) -> Policy | None:
     """Return ``given`` if it is a policy or None, or the policy that it names."""
     return None if given is None else make_component("policy", given, Policy)  # type: ignore[type-abstract]
+
+
+Asking = Callable[[Policy, Sequence[Request], Sampling], Awaitable[list[Completion]]]
+
+REACH = 64
+"""Tasks of an environment that are looked at, per task wanted, where some are not to be answered."""
+
+
+def _nothing(task: Task) -> str | None:  # noqa: ARG001
+    """Return None: there is nothing against any prompt."""
+    return None
 
 
 def _optional_environment(given: object) -> Environment | None:
@@ -74,6 +85,8 @@ class PolicySynthesiser(DataSynthesiser):
         temperature: That of the policy's answers.
         max_new_tokens: Bound on each of them.
         report: (attribute) The account of the last call.
+        forbidden: (attribute) Says why a prompt is not to be answered, or None; a run sets it, so that nothing is spent on prompts that are held out.
+        asking: (attribute) What asks policies; a run sets it, so that an answer that was paid for is not asked for again.
     """
 
     policy: Policy | None = field(default=None, converter=make_policy)
@@ -83,7 +96,9 @@ class PolicySynthesiser(DataSynthesiser):
     temperature: float = 1.0
     max_new_tokens: int = 512
     report: EngineReport = field(factory=EngineReport, init=False)
-    _token_count: int = field(default=0, init=False)
+    forbidden: Callable[[Task], str | None] = field(default=_nothing, init=False)
+    asking: Asking = field(default=ask_all, init=False)
+    _spent: Spending = field(factory=Spending, init=False)
 
     name: ClassVar[str]
     """Name of the engine, written into every row as its generator."""
@@ -102,17 +117,17 @@ class PolicySynthesiser(DataSynthesiser):
         """Return what is made of the tasks, unjudged."""
 
     async def proposed(self, tasks: Sequence[Task]) -> Proposed:
-        """Return what is made of the tasks, with an account of the tokens; whoever calls an engine calls it through this.
+        """Return what is made of the tasks, with an account of what was spent; whoever calls an engine calls it through this.
 
         Raises:
             UserCodeError: The engine proposes something else.
         """
-        self._token_count = 0
+        self._spent = Spending()
         found = await self.propose(tasks)
         if not isinstance(found, Proposed):
             raise UserCodeError(f"{self.name} must propose a Proposed, got {found!r:.200}")
-        own = sum(proposal.completion.token_count for proposal in found.proposals)
-        return attrs.evolve(found, token_count=max(0, self._token_count - own))
+        own = Spending.of(proposal.completion for proposal in found.proposals)
+        return attrs.evolve(found, beside=self._spent.beside(own))
 
     async def generate(self, count: int) -> list[Any]:
         """Return up to ``count`` rows made of the environment's first tasks, as many as give that many rows if all are kept.
@@ -126,11 +141,7 @@ class PolicySynthesiser(DataSynthesiser):
                 f"{self.name} must have an environment to take tasks from, got none",
                 hint="give it one, or source data: synthesise(source, config)",
             )
-        size = math.ceil(count / self.per_task)
-        if self.environment.size is not None:
-            size = min(size, self.environment.size)
-        with user_code(f"environment {self.environment.name!r}", "task"):
-            tasks = [self.environment.task(index, seed=self.seed) for index in range(size)]
+        tasks = self._own_tasks(math.ceil(count / self.per_task))
         # An environment may ask the same twice.
         rows = (await self._rows(list({(t.env, t.task_id): t for t in tasks}.values())))[:count]
         if len(rows) < count:
@@ -142,6 +153,20 @@ class PolicySynthesiser(DataSynthesiser):
             )
         return rows
 
+    def _own_tasks(self, count: int) -> list[Task]:
+        """Return so many of the environment's first tasks, without those that are not to be answered."""
+        environment, found, looked_at = self.environment, list[Task](), 0
+        assert environment is not None  # noqa: S101  # the caller has looked
+        while len(found) < count and looked_at < REACH * count:
+            if environment.size is not None and looked_at >= environment.size:
+                break
+            with user_code(f"environment {environment.name!r}", "task"):
+                task = environment.task(looked_at, seed=self.seed)
+            looked_at += 1
+            if self.forbidden(task) is None:
+                found.append(task)
+        return found
+
     async def synthesise(self, source: Sequence[Any], config: SynthesisConfig) -> list[Any]:  # noqa: ARG002
         """Return the rows made of the source.
 
@@ -150,10 +175,10 @@ class PolicySynthesiser(DataSynthesiser):
         """
         return await self._rows([at_item(n, task_of, item) for n, item in enumerate(source)])
 
-    async def aclose(self) -> None:
-        """Release what the policies hold that were made for this engine: all but the one that answers."""
+    async def aclose(self, *, keep: Policy | None = None) -> None:
+        """Release what its policies hold, all but one that goes on to be used elsewhere."""
         for value in list(vars(self).values()):
-            if isinstance(value, Policy) and value is not self.policy:
+            if isinstance(value, Policy) and value is not keep:
                 await value.aclose()
 
     # --- for subclasses
@@ -186,8 +211,8 @@ class PolicySynthesiser(DataSynthesiser):
             if not requests:
                 return []
             raise ConfigError(f"{self.name} must have a policy, got none", hint="policy=...")
-        answers = await ask_all(policy, requests, self.sampling)
-        self._token_count += sum(answer.token_count for answer in answers)
+        answers = await self.asking(policy, requests, self.sampling)
+        self._spent += Spending.of(answers)
         return answers
 
     def right_answer(self, task: Task) -> str | None:
@@ -215,7 +240,7 @@ class PolicySynthesiser(DataSynthesiser):
             tried=len(rows) + len(proposed.dropped),
             kept=len(kept),
             dropped=dropped,
-            token_count=self._token_count,
+            spent=self._spent,
         )
         return kept
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
-import attrs
 from attrs import define, field
 
 from orbiter.checks import check_number, check_whole_number
 from orbiter.errors import ConfigError, did_you_mean
-from orbiter.generate.engine import PolicySynthesiser, make_policy
-from orbiter.generate.instructions import bare, fault, novel, posed
-from orbiter.generate.policy import Policy
-from orbiter.generate.proposals import Dropped, Proposal, Proposed, said, why_nothing
+from orbiter.generate.instructions import repeated
+from orbiter.generate.proposals import Dropped, Proposed
+from orbiter.generate.writing import Order, WritingSynthesiser
 from orbiter.records import Task
 from orbiter.tasks.streams import item_stream
 
@@ -51,7 +49,7 @@ def _operations(given: object) -> tuple[str, ...]:
 
 
 @define(kw_only=True, eq=False, slots=False, repr=False)
-class Evol(PolicySynthesiser):
+class Evol(WritingSynthesiser):
     """Evolve instructions, and answer what came of them.
 
         Evol(policy=policy, writer=teacher, environment=environment, verifier=judge, depth=2)
@@ -70,18 +68,16 @@ class Evol(PolicySynthesiser):
         max_words: Longest instruction, in words.
     """
 
-    writer: Policy | None = field(default=None, converter=make_policy)
     operations: tuple[str, ...] = field(default=tuple(OPERATIONS), converter=_operations)
     depth: int = 1
     samples: int = 1
     novelty: float = 0.9
-    max_words: int = 400
 
     name: ClassVar[str] = "evol"
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
-        for option in ("depth", "samples", "max_words"):
+        for option in ("depth", "samples"):
             check_whole_number(option, getattr(self, option), low=1)
         check_number("novelty", self.novelty, "(0, 1]")
 
@@ -102,13 +98,9 @@ class Evol(PolicySynthesiser):
             made += new
             pool += [task.prompt for task in new]
             front = [task or before for task, before in zip(found, front)]
-        asked = [(task, n) for task in made for n in range(self.samples)]
-        answers = await self.ask([self.request(task, number=n) for task, n in asked])
-        proposals = tuple(
-            Proposal(task, attrs.evolve(answer, metadata={**answer.metadata, **task.metadata}))
-            for (task, _), answer in zip(asked, answers)
+        return Proposed(
+            proposals=await self.answered(made, samples=self.samples), dropped=tuple(dropped)
         )
-        return Proposed(proposals=proposals, dropped=tuple(dropped))
 
     async def _evolved(
         self, front: Sequence[Task], step: int, pool: Sequence[str], dropped: list[Dropped]
@@ -119,35 +111,24 @@ class Evol(PolicySynthesiser):
             for task in front
         ]
         orders = [
-            self.order(
-                task,
-                PROMPT.format(operation=OPERATIONS[operation], instruction=task.prompt),
-                number=step,
-                step=operation,
+            Order(
+                task=task,
+                request=self.order(
+                    task,
+                    PROMPT.format(operation=OPERATIONS[operation], instruction=task.prompt),
+                    number=step,
+                    step=operation,
+                ),
+                source=task.prompt,
+                lineage={"operation": operation, "depth": _depth(task) + 1},
             )
             for task, operation in zip(front, drawn)
         ]
-        replies = await self.ask(orders, who=self.writer)
-        texts = [bare(said(reply) or "") for reply in replies]
-        faults = [
-            why_nothing(reply)
-            if said(reply) is None
-            else fault(text, source=task.prompt, max_words=self.max_words)
-            for task, reply, text in zip(front, replies, texts)
-        ]
-        sound = [n for n, reason in enumerate(faults) if reason is None]
-        fresh = novel([texts[n] for n in sound], pool=pool, threshold=self.novelty)
-        for n, is_new in zip(sound, fresh):
-            faults[n] = None if is_new else "nearly repeats another instruction"
-        found: list[Task | None] = []
-        for task, operation, text, reason in zip(front, drawn, texts, faults):
-            about = {"operation": operation, "depth": _depth(task) + 1}
-            if reason is None:
-                found.append(posed(task, text, engine=self.name, **about))
-            else:
-                found.append(None)
-                dropped.append(Dropped(reason, task.task_id, text, about))
-        return found
+        return await self.written(
+            orders,
+            repeats=lambda tasks: repeated(tasks, pool=pool, threshold=self.novelty),
+            dropped=dropped,
+        )
 
 
 def _depth(task: Task) -> int:

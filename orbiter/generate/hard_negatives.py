@@ -13,7 +13,15 @@ from orbiter.errors import ConfigError, did_you_mean
 from orbiter.generate.corruptions import NegativeKind, Right, corruption
 from orbiter.generate.engine import PolicySynthesiser
 from orbiter.generate.policy import Completion
-from orbiter.generate.proposals import ROLE, Dropped, Proposal, Proposed, said, why_nothing
+from orbiter.generate.proposals import (
+    ROLE,
+    Dropped,
+    Proposal,
+    Proposed,
+    by_program,
+    said,
+    why_nothing,
+)
 from orbiter.records import Task
 from orbiter.tasks.streams import item_stream
 from orbiter.verify.refusals import is_refusal
@@ -131,8 +139,8 @@ class HardNegatives(PolicySynthesiser):
         return Proposed(proposals=proposals, dropped=tuple(dropped))
 
     def _chosen(self, one: _Plan) -> Proposal:
-        told = {ROLE: "chosen"}
-        return Proposal(one.task, Completion.of(one.right, model="demonstration", metadata=told))
+        chosen = by_program(one.right, made_by="demonstration", **{ROLE: "chosen"})
+        return Proposal(one.task, chosen)
 
     def _by_program(self, one: _Plan, pool: Sequence[str], made: set[str]) -> Completion | None:
         """Return a negative made by program, unlike those ``made`` of its task before; None if there is none."""
@@ -149,7 +157,7 @@ class HardNegatives(PolicySynthesiser):
         if found is None:
             return None
         made.add(found[0].strip())
-        return Completion.of(found[0], model="corruption", metadata=one.told(found[1]))
+        return by_program(found[0], made_by="corruption", **one.told(found[1]))
 
     async def _asked(self, plan: Sequence[_Plan]) -> list[Completion]:
         """Return what the policy makes of those that no program could, or why there is nobody to ask."""

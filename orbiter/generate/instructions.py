@@ -62,6 +62,17 @@ def novel(texts: Sequence[str], *, pool: Sequence[str], threshold: float) -> lis
     return [twin is None for twin in twins[len(pool) :]]
 
 
+def repeated(tasks: Sequence[Task], *, pool: Sequence[str], threshold: float) -> list[str | None]:
+    """Return of each task why its instruction is not new, or None; see :func:`novel`."""
+    fresh = novel([task.prompt for task in tasks], pool=pool, threshold=threshold)
+    return [None if is_new else "nearly repeats another instruction" for is_new in fresh]
+
+
+def indented(text: str) -> str:
+    """Return a text whose lines after the first are indented, so that in a list with labels at the start of lines it adds none of its own."""
+    return "\n  ".join(text.splitlines())
+
+
 def posed(source: Task, text: str, *, engine: str, answer: Any = None, **lineage: Any) -> Task:
     """Return the task that an instruction poses: the source's prompt with this as its last user message.
 

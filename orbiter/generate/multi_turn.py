@@ -6,11 +6,13 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
+import attrs
 from attrs import define, field
 
 from orbiter.checks import check_whole_number
 from orbiter.errors import ConfigError
 from orbiter.generate.engine import PolicySynthesiser, make_policy
+from orbiter.generate.instructions import indented
 from orbiter.generate.policy import Completion, Policy, total_cost
 from orbiter.generate.proposals import Dropped, Proposal, Proposed, said, why_nothing
 from orbiter.records import Message, Task
@@ -208,17 +210,20 @@ def _has(text: str, answer: str) -> bool:
 
 def _transcript(talk: _Talk) -> str:
     lines = [("user", talk.task.prompt), *((turn.role, turn.text) for turn in talk.turns)]
-    return "\n".join(f"{role.capitalize()}: {text}" for role, text in lines)
+    return "\n".join(f"{role.capitalize()}: {indented(text)}" for role, text in lines)
 
 
 def _completed(talk: _Talk) -> Completion:
+    last = talk.answers[-1]
     if not talk.turns:
-        return Completion.failed("the policy gave no answer")
+        error = last.error or "the policy gave no answer"
+        return attrs.evolve(last, finish_reason="error", error=error)
     return Completion(
         messages=tuple(talk.turns),
         finish_reason=talk.finish_reason,
         token_count=sum(answer.token_count for answer in talk.answers),
         cost=total_cost(talk.answers),
+        sample_count=sum(answer.sample_count for answer in talk.answers),
         model=talk.model,
         metadata={"persona": talk.persona, "end": talk.ended},
     )

@@ -85,6 +85,7 @@ class Completion:
         error: Why there is no answer, when finish_reason is ``error``.
         metadata: Anything else to be kept with the row.
         cost: What it cost, in the currency of the policy's prices; None if unknown.
+        sample_count: How many answers of policies went into it: those that it was revised from too, and none if a program made it.
     """
 
     messages: tuple[Message, ...] = ()
@@ -95,6 +96,7 @@ class Completion:
     error: str | None = None
     metadata: dict[str, Any] = field(factory=dict)
     cost: float | None = None
+    sample_count: int = 1
 
     @classmethod
     def of(cls, text: str, **more: Any) -> Completion:
@@ -108,10 +110,64 @@ class Completion:
 
 
 def total_cost(completions: Iterable[Completion]) -> float | None:
-    """Return what completions cost together; None if that is unknown of one of them."""
-    costs = [completion.cost for completion in completions]
+    """Return what completions cost together; None if that is unknown of one of them.
+
+    One that failed and does not say what it cost is left out beside others: it gave no answer that was to be paid for.
+    """
+    costs = [c.cost for c in completions if c.error is None or c.cost is not None]
     known = [cost for cost in costs if cost is not None]
-    return math.fsum(known) if len(known) == len(costs) else None
+    return math.fsum(known) if known and len(known) == len(costs) else None
+
+
+@frozen(kw_only=True)
+class Spending:
+    """What answers of policies took.
+
+    Args:
+        samples: Answers that were asked for.
+        tokens: Generated tokens, where they are known.
+        cost: What the answers cost whose cost is known.
+        priced: How many those are.
+    """
+
+    samples: int = 0
+    tokens: int = 0
+    cost: float = 0.0
+    priced: int = 0
+
+    @classmethod
+    def of(cls, completions: Iterable[Completion]) -> Spending:
+        """Return what these took."""
+        given = list(completions)
+        priced = [c for c in given if c.cost is not None]
+        return cls(
+            samples=sum(c.sample_count for c in given),
+            tokens=sum(c.token_count for c in given),
+            cost=_summed(c.cost for c in priced),
+            priced=sum(c.sample_count for c in priced),
+        )
+
+    def __add__(self, other: Spending) -> Spending:
+        return Spending(
+            samples=self.samples + other.samples,
+            tokens=self.tokens + other.tokens,
+            cost=_summed((self.cost, other.cost)),
+            priced=self.priced + other.priced,
+        )
+
+    def beside(self, part: Spending) -> Spending:
+        """Return what is left of it without a part."""
+        return Spending(
+            samples=max(0, self.samples - part.samples),
+            tokens=max(0, self.tokens - part.tokens),
+            cost=max(0.0, _summed((self.cost, -part.cost))),
+            priced=max(0, self.priced - part.priced),
+        )
+
+
+def _summed(costs: Iterable[float | None]) -> float:
+    """Return a sum of prices, without the last digits, which depend on the order."""
+    return round(math.fsum(cost for cost in costs if cost is not None), 9)
 
 
 class Policy(ABC):
@@ -172,6 +228,29 @@ class Policy(ABC):
         """Release connections and memory. Called once, at the end of a run."""
 
 
+class WrappingPolicy(Policy):
+    """Answers by another policy, and does something with its answers; a base class that says who answers, and in which batches.
+
+    Args:
+        policy: What answers.
+        suffix: What the name has after the other's.
+    """
+
+    def __init__(self, policy: Policy, *, suffix: str) -> None:
+        self.policy = policy
+        self.name = f"{policy.name}+{suffix}"
+        self.batch_size, self.concurrency = policy.batch_size, policy.concurrency
+
+    @property
+    def model(self) -> str | None:
+        """The model that answers."""
+        return self.policy.model
+
+    def load(self, checkpoint: Path) -> None:
+        """Answer with another model from now on."""
+        self.policy.load(checkpoint)
+
+
 async def ask(
     policy: Policy, requests: Sequence[Request], sampling: Sampling
 ) -> Sequence[Completion]:
@@ -199,10 +278,21 @@ async def ask(
 
 
 async def ask_all(
-    policy: Policy, requests: Sequence[Request], sampling: Sampling
+    policy: Policy,
+    requests: Sequence[Request],
+    sampling: Sampling,
+    *,
+    gate: asyncio.Semaphore | None = None,
 ) -> list[Completion]:
-    """Return what a policy answers to any number of requests, in batches of which it has as many under way as it bears."""
-    size, gate = max(1, policy.batch_size), asyncio.Semaphore(max(1, policy.concurrency))
+    """Return what a policy answers to any number of requests, in batches of which it has as many under way as it bears.
+
+    Args:
+        policy: What answers.
+        requests: The prompts.
+        sampling: How.
+        gate: What bounds the batches under way, where others ask the same policy at the same time.
+    """
+    size, gate = max(1, policy.batch_size), gate or gate_of(policy)
 
     async def answers(batch: Sequence[Request]) -> Sequence[Completion]:
         async with gate:
@@ -217,6 +307,11 @@ async def ask_all(
     finally:
         for batch in batches:
             batch.cancel()
+
+
+def gate_of(policy: Policy) -> asyncio.Semaphore:
+    """Return what lets as many batches through at once as a policy bears."""
+    return asyncio.Semaphore(max(1, policy.concurrency))
 
 
 def _recordable(completion: Completion) -> Completion:

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 from attrs import field, frozen
 
-from orbiter.generate.policy import Completion
+from orbiter.generate.policy import Completion, Spending
 from orbiter.records import Message, Outcome, Task, Trajectory
 
 ROLE = "role"
@@ -56,12 +56,12 @@ class Proposed:
     Args:
         proposals: To be judged; a task has as many attempts as proposals, in their order.
         dropped: What is not worth a verdict.
-        token_count: Tokens generated beside those of the proposals: by writers and simulators, and for what was dropped.
+        beside: What was spent beside the proposals: on writers and simulators, and on what was dropped.
     """
 
     proposals: tuple[Proposal, ...]
     dropped: tuple[Dropped, ...] = ()
-    token_count: int = 0
+    beside: Spending = field(factory=Spending)
 
 
 @frozen(kw_only=True)
@@ -72,13 +72,13 @@ class EngineReport:
         tried: How many rows it set out to make.
         kept: Rows that were returned.
         dropped: The others, by reason.
-        token_count: Tokens generated for all of it.
+        spent: What all of it took.
     """
 
     tried: int = 0
     kept: int = 0
     dropped: Counter[str] = field(factory=Counter)
-    token_count: int = 0
+    spent: Spending = field(factory=Spending)
 
 
 def objection(row: Trajectory) -> str | None:
@@ -129,6 +129,11 @@ def kept_form(row: Trajectory) -> Trajectory:
     messages = (*row.prompt, Message("assistant", document))
     extra = {**row.extra, "id": row.id}
     return attrs.evolve(row, messages=messages, metadata=metadata, extra=extra)
+
+
+def by_program(text: str, *, made_by: str, **told: Any) -> Completion:
+    """Return an answer that no policy was asked for, with what is told of it."""
+    return Completion.of(text, model=made_by, sample_count=0, metadata=told)
 
 
 def said(completion: Completion) -> str | None:

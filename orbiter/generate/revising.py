@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import attrs
 from attrs import define, field
 
 from orbiter.checks import check_whole_number
 from orbiter.generate.constitution import Constitution, Principle
-from orbiter.generate.policy import Completion, Policy, Request, Sampling, ask, total_cost
+from orbiter.generate.policy import (
+    Completion,
+    Policy,
+    Request,
+    Sampling,
+    WrappingPolicy,
+    ask,
+    ask_all,
+    gate_of,
+    total_cost,
+)
 from orbiter.records import Message
 from orbiter.tasks.streams import item_seed
 
@@ -41,7 +52,7 @@ class _Chain:
         return self.said[-1:]
 
 
-class RevisingPolicy(Policy):
+class RevisingPolicy(WrappingPolicy):
     """Answers as another policy does, has each answer criticised by a principle of a constitution, and revised.
 
         RevisingPolicy(policy, critic=teacher, constitution=Constitution.default(), rounds=2)
@@ -69,21 +80,12 @@ class RevisingPolicy(Policy):
         temperature: float = 0.3,
         max_new_tokens: int = 512,
     ) -> None:
-        self.policy, self.critic = policy, critic or policy
-        self.name = f"{policy.name}+revision"
-        self.batch_size, self.concurrency = policy.batch_size, policy.concurrency
+        super().__init__(policy, suffix="revision")
+        self.critic = critic or policy
+        self._gates: WeakKeyDictionary[Any, asyncio.Semaphore] = WeakKeyDictionary()
         self.constitution = constitution or Constitution.default()
         self.rounds = check_whole_number("rounds", rounds, low=1)
         self.sampling = Sampling(temperature=temperature, max_new_tokens=max_new_tokens)
-
-    @property
-    def model(self) -> str | None:
-        """The model that answers first."""
-        return self.policy.model
-
-    def load(self, checkpoint: Path) -> None:
-        """Answer with another model from now on; a critic of its own stays as it is."""
-        self.policy.load(checkpoint)
 
     async def complete(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
         """Answer each request, and revise the answer."""
@@ -131,20 +133,23 @@ class RevisingPolicy(Policy):
             )
             for chain, more in zip(chains, turns)
         ]
-        size = max(1, self.critic.batch_size)
         said: list[tuple[Message, ...]] = []
-        for start in range(0, len(requests), size):
-            for chain, completion in zip(
-                chains[start:],
-                await ask(self.critic, requests[start : start + size], self.sampling),
-            ):
-                chain.completions.append(completion)
-                text = completion.messages[-1].text.strip() if completion.messages else ""
-                if completion.finish_reason != "stop" or not text:
-                    why = completion.error or ("it was cut off" if text else "nothing was said")
-                    chain.error = chain.error or f"no {what}: {why}"
-                said.append((Message("assistant", text),))
+        for chain, completion in zip(chains, await self._criticised(requests)):
+            chain.completions.append(completion)
+            text = completion.messages[-1].text.strip() if completion.messages else ""
+            if completion.finish_reason != "stop" or not text:
+                why = completion.error or ("it was cut off" if text else "nothing was said")
+                chain.error = chain.error or f"no {what}: {why}"
+            said.append((Message("assistant", text),))
         return said
+
+    async def _criticised(self, requests: Sequence[Request]) -> list[Completion]:
+        """Return what the critic answers, with as many batches under way as it bears, however many answers are revised at once."""
+        if self.critic is self.policy:
+            # The batch of answers that are revised is one that it bears, and is not under way itself.
+            return list(await ask(self.critic, requests, self.sampling)) if requests else []
+        gate = self._gates.setdefault(asyncio.get_running_loop(), gate_of(self.critic))
+        return await ask_all(self.critic, requests, self.sampling, gate=gate)
 
 
 def _can_be_revised(completion: Completion) -> bool:
@@ -169,6 +174,7 @@ def _completed(chain: _Chain) -> Completion:
     spent: dict[str, Any] = {
         "token_count": sum(completion.token_count for completion in chain.completions),
         "cost": total_cost(chain.completions),
+        "sample_count": len(chain.completions),
     }
     if chain.error is not None:
         return attrs.evolve(Completion.failed(chain.error), **spent)

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-import attrs
-from attrs import define, field
+from attrs import define
 
 from orbiter.checks import check_number, check_whole_number
-from orbiter.generate.engine import PolicySynthesiser, make_policy
-from orbiter.generate.instructions import bare, fault, novel, posed
-from orbiter.generate.policy import Completion, Policy
-from orbiter.generate.proposals import Dropped, Proposal, Proposed, said, why_nothing
+from orbiter.generate.instructions import indented, repeated
+from orbiter.generate.proposals import Dropped, Proposed
+from orbiter.generate.writing import Order, WritingSynthesiser
 from orbiter.records import Task
 from orbiter.tasks.streams import item_stream
 
@@ -26,7 +24,7 @@ Task {number}:"""
 
 
 @define(kw_only=True, eq=False, slots=False, repr=False)
-class SelfInstruct(PolicySynthesiser):
+class SelfInstruct(WritingSynthesiser):
     """Write new instructions from examples, and answer them.
 
         SelfInstruct(policy=policy, environment=environment, verifier=judge, examples=8)
@@ -45,7 +43,6 @@ class SelfInstruct(PolicySynthesiser):
         max_words: Longest instruction, in words; self-instruct has 150.
     """
 
-    writer: Policy | None = field(default=None, converter=make_policy)
     examples: int = 8
     waves: int = 1
     samples: int = 1
@@ -57,7 +54,7 @@ class SelfInstruct(PolicySynthesiser):
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
-        for option in ("examples", "waves", "samples", "min_words", "max_words"):
+        for option in ("examples", "waves", "samples", "min_words"):
             check_whole_number(option, getattr(self, option), low=1)
         check_number("novelty", self.novelty, "(0, 1]")
 
@@ -71,42 +68,32 @@ class SelfInstruct(PolicySynthesiser):
         made: list[Task] = []
         dropped: list[Dropped] = []
         for wave in range(self.waves):
-            made += await self._written(tasks, made, wave, dropped)
-        asked = [(task, n) for task in made for n in range(self.samples)]
-        answers = await self.ask([self.request(task, number=n) for task, n in asked])
-        proposals = tuple(
-            Proposal(task, attrs.evolve(answer, metadata={**answer.metadata, **task.metadata}))
-            for (task, _), answer in zip(asked, answers)
+            found = await self._wave(tasks, made, wave, dropped)
+            made += [task for task in found if task is not None]
+        return Proposed(
+            proposals=await self.answered(made, samples=self.samples), dropped=tuple(dropped)
         )
-        return Proposed(proposals=proposals, dropped=tuple(dropped))
 
-    async def _written(
+    async def _wave(
         self, tasks: Sequence[Task], made: Sequence[Task], wave: int, dropped: list[Dropped]
-    ) -> list[Task]:
-        """Return the new tasks of a wave; what became of the others is noted in ``dropped``."""
-        shown = [self._shown(task, tasks, made, wave) for task in tasks]
-        orders = [
-            self.order(task, _prompt(examples), number=wave, step="write")
-            for task, examples in zip(tasks, shown)
-        ]
-        replies = await self.ask(orders, who=self.writer)
-        texts = [bare(said(reply) or "") for reply in replies]
-        faults = [
-            self._fault(reply, text, task) for reply, text, task in zip(replies, texts, tasks)
-        ]
-        sound = [n for n, reason in enumerate(faults) if reason is None]
+    ) -> list[Task | None]:
+        """Return what is written after each task in a wave, or None; why not is noted in ``dropped``."""
+        orders = []
+        for task in tasks:
+            examples = self._shown(task, tasks, made, wave)
+            lineage = {
+                "operation": "write",
+                "wave": wave,
+                "examples": [e.task_id for e in examples],
+            }
+            request = self.order(task, _prompt(examples), number=wave, step="write")
+            orders.append(Order(task=task, request=request, source=task.prompt, lineage=lineage))
         pool = [task.prompt for task in (*tasks, *made)]
-        fresh = novel([texts[n] for n in sound], pool=pool, threshold=self.novelty)
-        for n, is_new in zip(sound, fresh):
-            faults[n] = None if is_new else "nearly repeats another instruction"
-        found = []
-        for task, text, reason, examples in zip(tasks, texts, faults, shown):
-            about = {"operation": "write", "wave": wave, "examples": [e.task_id for e in examples]}
-            if reason is None:
-                found.append(posed(task, text, engine=self.name, **about))
-            else:
-                dropped.append(Dropped(reason, task.task_id, text, about))
-        return found
+        return await self.written(
+            orders,
+            repeats=lambda tasks: repeated(tasks, pool=pool, threshold=self.novelty),
+            dropped=dropped,
+        )
 
     def _shown(
         self, task: Task, tasks: Sequence[Task], made: Sequence[Task], wave: int
@@ -120,14 +107,15 @@ class SelfInstruct(PolicySynthesiser):
         stream.shuffle(shown)
         return shown
 
-    def _fault(self, reply: Completion, text: str, task: Task) -> str | None:
-        if said(reply) is None:
-            return why_nothing(reply)
+    def fault(self, text: str, order: Order) -> str | None:
+        """Return why what was written is no instruction, or None."""
         if len(text.split()) < self.min_words:
             return "too short"
-        return fault(text, source=task.prompt, max_words=self.max_words)
+        return super().fault(text, order)
 
 
 def _prompt(shown: Sequence[Task]) -> str:
-    listed = "\n\n".join(f"Task {n}: {task.prompt}" for n, task in enumerate(shown, start=1))
+    listed = "\n\n".join(
+        f"Task {n}: {indented(task.prompt)}" for n, task in enumerate(shown, start=1)
+    )
     return PROMPT.format(tasks=listed, number=len(shown) + 1)

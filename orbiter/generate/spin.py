@@ -10,8 +10,15 @@ from attrs import define
 
 from orbiter.checks import check_whole_number
 from orbiter.generate.engine import PolicySynthesiser
-from orbiter.generate.policy import Completion
-from orbiter.generate.proposals import ROLE, Dropped, Proposal, Proposed, said, why_nothing
+from orbiter.generate.proposals import (
+    ROLE,
+    Dropped,
+    Proposal,
+    Proposed,
+    by_program,
+    said,
+    why_nothing,
+)
 from orbiter.records import Task
 
 
@@ -57,10 +64,8 @@ class SpinRows(PolicySynthesiser):
         )
         proposals: list[Proposal] = []
         for task, right in known:
-            told = {ROLE: "chosen"}
-            proposals.append(
-                Proposal(task, Completion.of(right, model="demonstration", metadata=told))
-            )
+            chosen = by_program(right, made_by="demonstration", **{ROLE: "chosen"})
+            proposals.append(Proposal(task, chosen))
             seen = {right.strip()}
             for answer in [next(answers) for _ in range(self.samples)]:
                 text = said(answer)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -12,7 +11,15 @@ from attrs import define, field
 
 from orbiter.checks import check_whole_number
 from orbiter.errors import user_code
-from orbiter.generate.policy import Completion, Policy, Request, Sampling, ask
+from orbiter.generate.policy import (
+    Completion,
+    Policy,
+    Request,
+    Sampling,
+    WrappingPolicy,
+    ask,
+    total_cost,
+)
 from orbiter.records import Message, Task
 from orbiter.tasks.streams import item_seed
 from orbiter.tasks.toolbox import MakeToolbox, tools_of
@@ -30,13 +37,12 @@ class _Conversation:
     tools: Mapping[str, Callable[..., Any]]
     said: list[Message] = field(factory=list)
     call_count: int = 0
-    token_count: int = 0
-    prompt_token_count: int = 0
-    last: Completion | None = None
+    turns: list[Completion] = field(factory=list)
+    is_cut_off: bool = False
     is_open: bool = True
 
 
-class ToolUsingPolicy(Policy):
+class ToolUsingPolicy(WrappingPolicy):
     """Answers as another policy does, and carries out the tool calls of each turn, until one calls none.
 
         ToolUsingPolicy(policy, environment.toolbox, task_of=lambda request: tasks[request.env, request.task_id])
@@ -61,19 +67,9 @@ class ToolUsingPolicy(Policy):
         task_of: Callable[[Request], Task],
         max_turns: int = MAX_TURNS,
     ) -> None:
-        self.policy, self._make_toolbox, self._task_of = policy, make_toolbox, task_of
-        self.name = f"{policy.name}+tools"
-        self.batch_size, self.concurrency = policy.batch_size, policy.concurrency
+        super().__init__(policy, suffix="tools")
+        self._make_toolbox, self._task_of = make_toolbox, task_of
         self.max_turns = check_whole_number("max_turns", max_turns, low=1)
-
-    @property
-    def model(self) -> str | None:
-        """The model that speaks."""
-        return self.policy.model
-
-    def load(self, checkpoint: Path) -> None:
-        """Speak with another model from now on."""
-        self.policy.load(checkpoint)
 
     async def complete(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
         """Answer each request, in as many turns as it takes."""
@@ -108,10 +104,7 @@ def _next_request(conversation: _Conversation, number: int) -> Request:
 
 async def _take(conversation: _Conversation, turn: Completion, *, is_last: bool) -> None:
     """Add a turn to a conversation, and what its calls gave."""
-    if conversation.last is None:
-        conversation.prompt_token_count = turn.prompt_token_count
-    conversation.last = turn
-    conversation.token_count += turn.token_count
+    conversation.turns.append(turn)
     conversation.is_open = False
     calls = turn.messages[0].tool_calls if len(turn.messages) == 1 else ()
     if not calls or not all(_is_call(call) for call in calls):
@@ -123,7 +116,7 @@ async def _take(conversation: _Conversation, turn: Completion, *, is_last: bool)
         numbered.append({**call, "id": f"call-{conversation.call_count}"})
     conversation.said.append(attrs.evolve(turn.messages[0], tool_calls=tuple(numbered)))
     if turn.finish_reason != "stop" or is_last:
-        conversation.last = attrs.evolve(turn, finish_reason="length")
+        conversation.is_cut_off = True
         return
     for call in numbered:
         shown = await call_tool(conversation.tools, call)
@@ -167,17 +160,20 @@ async def call_tool(tools: Mapping[str, Callable[..., Any]], call: Mapping[str, 
 
 
 def _completed(conversation: _Conversation) -> Completion:
-    last = conversation.last
-    assert last is not None  # noqa: S101  # there is at least one turn
+    turns = conversation.turns
+    last = turns[-1]
+    spent: dict[str, Any] = {
+        "token_count": sum(turn.token_count for turn in turns),
+        "cost": total_cost(turns),
+    }
     if last.error is not None:
-        turn = 1 + sum(message.role == "assistant" for message in conversation.said)
-        error = last.error if turn == 1 else f"turn {turn}: {last.error}"
-        return attrs.evolve(
-            Completion.failed(error), token_count=conversation.token_count, model=last.model
-        )
+        number = 1 + sum(message.role == "assistant" for message in conversation.said)
+        error = last.error if number == 1 else f"turn {number}: {last.error}"
+        return attrs.evolve(Completion.failed(error), model=last.model, **spent)
     return attrs.evolve(
         last,
         messages=tuple(conversation.said),
-        token_count=conversation.token_count,
-        prompt_token_count=conversation.prompt_token_count,
+        finish_reason="length" if conversation.is_cut_off else last.finish_reason,
+        prompt_token_count=turns[0].prompt_token_count,
+        **spent,
     )

@@ -27,7 +27,8 @@ class Account:
         decisions: Decided attempts, by decision and reason.
         undecided: Generated attempts without a decision.
         token_count: Generated tokens, where they are known.
-        cost: What the attempts cost whose cost is known.
+        sample_count: Answers of policies that went into the attempts: 1 each, more where they were revised, 0 where a program made them.
+        cost: What those answers cost whose cost is known.
         priced: How many those are.
     """
 
@@ -40,6 +41,7 @@ class Account:
     decisions: Mapping[str, Mapping[str, int]] = field(factory=dict)
     undecided: int = 0
     token_count: int = 0
+    sample_count: int = 0
     cost: float = 0.0
     priced: int = 0
 
@@ -105,7 +107,7 @@ def total(accounts: Iterable[Account]) -> Account:
         invalid.update(account.invalid)
         for name, reasons in account.decisions.items():
             decisions.setdefault(name, Counter()).update(reasons)
-    counts = ("planned", "generated", "passed", "failed", "pending", "undecided", "token_count", "priced")  # fmt: skip
+    counts = ("planned", "generated", "passed", "failed", "pending", "undecided", "token_count", "sample_count", "priced")  # fmt: skip
     return Account(
         invalid=dict(invalid),
         decisions={name: dict(reasons) for name, reasons in decisions.items()},

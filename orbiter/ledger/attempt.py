@@ -16,7 +16,7 @@ KEY_FIELDS = ("round", "engine", "env", "task_id", "attempt")
 """The fields that name an attempt, in every file of the ledger."""
 
 _IN_TRAJECTORY = ("engine", "attempt", "finish_reason")
-_BESIDE_TRAJECTORY = ("token_count", "error", "cost")
+_BESIDE_TRAJECTORY = ("token_count", "error", "cost", "sample_count")
 
 
 def _count(_: object, attribute: attrs.Attribute[int], value: int) -> None:
@@ -109,6 +109,7 @@ class Attempt:
         token_count: Number of generated tokens.
         error: Why there is no answer. Such an attempt is invalid, for this reason, until a verdict says something else.
         cost: What it cost, >= 0, in the currency of whoever answers; None if unknown.
+        sample_count: How many answers of policies went into it: those that it was revised from too, and none if a program made it.
 
     Raises:
         RecordError: The trajectory belongs to another task or round, or is scored already.
@@ -120,6 +121,7 @@ class Attempt:
     token_count: int = field(default=0, validator=_count)
     error: str | None = field(default=None, validator=_text_or_none)
     cost: float | None = field(default=None, validator=_cost)
+    sample_count: int = field(default=1, validator=_count)
 
     def __attrs_post_init__(self) -> None:
         given, key = self.trajectory, self.key
@@ -172,6 +174,8 @@ class Attempt:
             row["error"] = self.error
         if self.cost is not None:
             row["cost"] = self.cost
+        if self.sample_count != 1:
+            row["sample_count"] = self.sample_count
         return row
 
     @classmethod

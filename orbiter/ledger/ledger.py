@@ -181,6 +181,7 @@ class Ledger(GroupWriter):
                     error=attempt.error,
                     token_count=attempt.token_count,
                     cost=attempt.cost,
+                    sample_count=attempt.sample_count,
                 ),
             )
         self._add("attempts", rows)

@@ -38,6 +38,7 @@ class AttemptLine(KeyLine):
     token_count: int = 0
     error: str | None = None
     cost: float | None = None
+    sample_count: int = 1
 
 
 class IndexedLine(AttemptLine, kw_only=True):

@@ -33,7 +33,7 @@ class Section:
         self._invalid: Counter[str] = Counter()
         self._unanswered: dict[int, str] = {}  # why an attempt has no answer
         self._decisions: dict[str, Counter[str]] = {}
-        self._token_count = 0
+        self._token_count, self._sample_count = 0, 0
         self._cost, self._priced = 0.0, 0
 
     def plan(self, task_id: str, samples: int) -> None:
@@ -55,14 +55,22 @@ class Section:
         return slots[attempt] if 0 <= attempt < len(slots) else None
 
     def add_attempt(
-        self, slot: int, line: int, *, error: str | None, token_count: int, cost: float | None
+        self,
+        slot: int,
+        line: int,
+        *,
+        error: str | None,
+        token_count: int,
+        cost: float | None,
+        sample_count: int,
     ) -> None:
         """Note an attempt; one without an answer is invalid until a verdict says something else."""
         self.attempt_lines[slot] = line
         self._token_count += token_count
+        self._sample_count += sample_count
         if cost is not None:
             self._cost += cost
-            self._priced += 1
+            self._priced += sample_count
         if error is not None:
             self._unanswered[slot] = f"no answer: {error}"
             self._judge(slot, Outcome.INVALID, self._unanswered[slot])
@@ -133,6 +141,7 @@ class Section:
             decisions={name: dict(reasons) for name, reasons in self._decisions.items()},
             undecided=open_decisions,
             token_count=self._token_count,
+            sample_count=self._sample_count,
             cost=round(self._cost, 9),
             priced=self._priced,
         )

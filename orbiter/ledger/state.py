@@ -69,7 +69,12 @@ class State:
         section, slot = self._loaded(row, self._files["attempts"], number)
         _once(section.attempt_lines[slot], self._files["attempts"], number)
         section.add_attempt(
-            slot, number, error=row.error, token_count=row.token_count, cost=row.cost
+            slot,
+            number,
+            error=row.error,
+            token_count=row.token_count,
+            cost=row.cost,
+            sample_count=row.sample_count,
         )
 
     def _load_verdict(self, line: bytes, number: int) -> None:

@@ -63,7 +63,7 @@ def made(wheel, stages, *overrides):
     """Return the demonstrations of each round."""
     flywheel = wheel(*overrides, text=HEAD + stages)
     with flywheel:
-        return [made_by_stage(flywheel, turn) for turn in flywheel.recipe.turns]
+        return [made_by_stage(flywheel, turn).rows for turn in flywheel.recipe.turns]
 
 
 def task_ids(rows):

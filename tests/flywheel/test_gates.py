@@ -126,13 +126,16 @@ def test_a_flat_audit_is_waited_for():
 
 
 def test_budgets_count_data_and_training_and_not_the_measurement():
-    made = {"sampled": 100, "passed": 1, "failed": 99, "tokens": 400, "seconds": 2.0}
+    made = {"sampled": 100, "passed": 1, "failed": 99, "samples": 100, "tokens": 400, "cost": 0.5, "priced": 60, "seconds": 2.0}  # fmt: skip
     trained = {"trained_tokens": 50, "trained_samples": 30, "seconds": 3.0}
-    measured = {"passed": 5, "failed": 5, "tokens": 1000, "seconds": 9.0}
+    measured = {"passed": 5, "failed": 5, "samples": 10, "tokens": 1000, "cost": 1.0, "priced": 10, "seconds": 9.0}  # fmt: skip
     row = summarise_round(
         1, {"generate": made, "train": trained, "evaluate": measured}, before=None, audit={}
     )
-    assert row["spent"] == {"samples": 130, "tokens": 450, "seconds": 5.0}
+    assert row["asked"] == {"samples": 100, "tokens": 400, "cost": 0.5, "priced": 60}
+    assert row["spent"] == {
+        "samples": 130, "tokens": 450, "cost": 0.5, "priced": 60, "seconds": 5.0
+    }  # fmt: skip
     rows = [row, row]
     assert budget_reason(Gates(max_samples=261, max_tokens=901, max_seconds=10.1), rows) is None
     assert budget_reason(Gates(max_samples=260), rows) == (
@@ -140,6 +143,20 @@ def test_budgets_count_data_and_training_and_not_the_measurement():
     )
     assert "900 tokens" in budget_reason(Gates(max_tokens=800), rows)
     assert "10 s" in budget_reason(Gates(max_seconds=10), rows)
+    assert budget_reason(Gates(max_cost=1.01), rows) is None
+    assert budget_reason(Gates(max_cost=1), rows) == (
+        "the budget of a cost of 1 is used up: 1 so far"
+    )
+
+
+def test_a_budget_of_money_is_not_kept_by_guessing_what_nobody_priced():
+    made = {"sampled": 8, "samples": 8, "tokens": 400, "cost": None, "priced": 0}
+    row = summarise_round(1, {"generate": made}, before=None, audit={})
+    assert row["asked"]["cost"] is None
+    assert "of no answer the cost is known" in budget_reason(Gates(max_cost=1), [row])
+    assert budget_reason(Gates(max_cost=1), []) is None
+    by_program = summarise_round(1, {"synthesise": {**made, "samples": 0, "by": "", "dropped": {}}}, before=None, audit={})  # fmt: skip
+    assert budget_reason(Gates(max_cost=1), [by_program]) is None
 
 
 def test_a_verifier_that_was_not_audited_is_not_good_enough():

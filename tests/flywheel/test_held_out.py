@@ -102,7 +102,7 @@ def test_preferences_wait_until_their_round_is_curated(make, tmp_path):
 def test_synthesised_rows_do_not_bring_held_out_prompts_under_another_system_message(make):
     wheel = make()
     with wheel:
-        rows = demonstrations(wheel, 100)
+        rows = demonstrations(wheel, 100).rows
     held_out = stories_held_out(wheel)
     assert held_out
     assert 50 < len(rows) < 100  # all that there are to be had

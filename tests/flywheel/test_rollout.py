@@ -15,6 +15,7 @@ from orbiter.errors import ConfigError, PolicyError, UserCodeError
 from orbiter.flywheel.rollout import Rollout, RolloutPlan
 from orbiter.flywheel.waves import AdaptiveWaves, CountedWaves, UniformWaves, Waves
 from orbiter.generate import Completion, Policy, Sampling
+from orbiter.generate.policy import Spending
 from orbiter.ledger import Attempt, AttemptKey, Ledger
 from orbiter.plugin import plugin_manager
 from orbiter.records import Message, Outcome, Task, Trajectory, Verdict
@@ -108,7 +109,7 @@ def test_every_attempt_is_asked_once_in_batches_of_the_policys_size(tmp_path):
     assert [(k.task_id, k.attempt) for k in result.judged] == every(plan)
     assert (account.planned, account.passed + account.failed, account.pending) == (15, 15, 0)
     assert result.outcomes(Outcome.PASS) == account.passed
-    assert result.token_count == 30
+    assert result.spent == Spending(samples=15, tokens=30)
 
 
 @pytest.mark.parametrize("concurrency", [1, 2, 4])
@@ -159,7 +160,7 @@ def test_a_complete_rollout_asks_nothing_more(tmp_path):
     second, _ = roll_out(tmp_path, plan, policy, verifier)
     assert (policy.batches, verifier.seen) == ([], [])
     assert second.judged == first.judged
-    assert second.token_count == first.token_count
+    assert second.spent == first.spent
     assert second.generate_s == 0
 
 

@@ -16,10 +16,13 @@ from orbiter.flywheel.recipe_file import dump_recipe
 from orbiter.flywheel.report import write_report
 from orbiter.generate.scripted import ScriptedPolicy
 from orbiter.ledger import History, Ledger
-from orbiter.records import Pair, Trajectory
+from orbiter.records import Pair, Task, Trajectory
+from orbiter.tasks.splits import is_held_out
 
 PARTS = """
 import re
+from orbiter.generate.engine import PolicySynthesiser
+from orbiter.generate.proposals import Proposal, Proposed
 from orbiter.generate.synthesiser import DataSynthesiser
 from orbiter.generate.policy import Completion, Policy
 from orbiter.records import Verdict
@@ -60,6 +63,19 @@ class Writer(Policy):
         if text.startswith("You play the user"):
             return "DONE" if stream.random() < 0.5 else "look again"
         return f"sort {''.join(stream.choices('0123456789', k=7))}:"
+
+class Alike(Writer):
+    '''Writes the held-out prompt with something before it.'''
+    def __init__(self, word):
+        self.word = word
+    def say(self, request):
+        return f"please be so kind and {request.seed} {self.word}"
+
+class Each(PolicySynthesiser):
+    name = "each"
+    async def propose(self, tasks):
+        answers = await self.ask([self.request(task) for task in tasks])
+        return Proposed(proposals=tuple(map(Proposal, tasks, answers)))
 
 class Plain(DataSynthesiser):
     async def generate(self, count):
@@ -135,7 +151,6 @@ def test_every_attempt_of_an_engine_is_accounted_for(whole):
         assert sum("dropped" in line for line in proposed) == sum(told["dropped"].values())
         assert sum(row["decisions"].values()) == row["sampled"]
         assert row["kept"] == row["decisions"]["accepted"] > 0
-        assert row["spent"]["samples"] == row["sampled"]
         assert "yield" not in row  # what is made to fail is none
     assert [row["engine"] for row in account.rounds if "yield" in row] == ["held_out"]
     names = ["hard_negatives", "evol", "back_translation", "multi_turn", "spin"]
@@ -187,13 +202,12 @@ def test_a_negative_that_passes_is_neither_kept_nor_chosen_nor_rejected(wheel):
     assert again.rounds[1]["passed"] == 8
 
 
-def test_tokens_of_writers_and_of_what_was_dropped_are_spent_too(whole):
+def test_tokens_of_writers_are_spent_too_and_none_on_what_is_dropped(whole):
     with History.open(whole.path) as ledger:
         answers = sum(attempt.token_count for attempt in ledger.attempts(2, "synthesised"))
-    # Two of the writer for each of 24 orders, and five or more for each answer to a prompt that is held out.
-    row = whole.rounds[2]
-    spent = row["spent"]["tokens"]
-    assert answers + 48 <= spent == sum(line.get("token_count", 0) for line in lines(whole, "round-2-proposed.jsonl")) + answers  # fmt: skip
+    # Two of the writer for each of 24 orders.
+    assert whole.rounds[2]["spent"]["tokens"] == answers + 48
+    assert lines(whole, "round-2-proposed.jsonl")[-1]["beside"]["tokens"] == 48
 
 
 def test_a_document_leads_back_to_the_answer_that_tested_its_instruction(wheel, capsys):
@@ -223,12 +237,55 @@ def test_rows_say_where_they_come_from(whole):
     assert {row.metadata["end"] for row in talks} <= {"stop", "turns"}
 
 
-def test_no_answer_to_a_held_out_prompt_is_kept(wheel):
-    result = wheel(EVOL, "evaluate.share=0.5").run()
-    dropped = result.rounds[1]["synthesised"]["dropped"]
-    assert dropped["held-out prompt"] > 5
-    free = wheel(EVOL, "evaluate.share=0.01", folder="free").run()
-    assert "held-out prompt" not in free.rounds[1]["synthesised"]["dropped"]
+@pytest.fixture
+def asked(monkeypatch):
+    """What the policy that answers was asked."""
+    requests, complete = [], ScriptedPolicy.complete
+
+    async def counted(self, given, sampling):
+        requests.extend(given)
+        return await complete(self, given, sampling)
+
+    monkeypatch.setattr(ScriptedPolicy, "complete", counted)
+    return requests
+
+
+def held_out(request, share):
+    return is_held_out(Task(request.env, request.task_id, request.messages), share=share)
+
+
+@pytest.mark.parametrize("stage", [EVOL, EVOL.replace("evol, tasks: 12, depth: 2", "self_instruct, min_words: 2, tasks: 12"), BACK])  # fmt: skip
+def test_no_answer_to_a_held_out_prompt_is_asked_for(wheel, asked, stage):
+    overrides = ["evaluate.share=0.5", "evaluate.tasks=0", "curate.decontaminate=null"]
+    result = wheel(stage, *overrides, "gates.max_invalid_rate=1").run()
+    row = result.rounds[1]
+    assert row["synthesised"]["dropped"]["held-out prompt"] > 2
+    assert len(asked) == row["sampled"] > 2
+    assert not any(held_out(request, 0.5) for request in asked)
+
+
+def test_a_prompt_that_shares_words_with_a_held_out_task_is_not_answered(wheel, asked):
+    few = ["evaluate.tasks=2", "evaluate.share=0.02"]
+    number = wheel(EVOL, *few).held_out_tasks[0].prompt.removeprefix("sort ").removesuffix(":")
+    writer = f'stages.evol.synthesise.writer={{name: "mine.py:Alike", word: "{number}"}}'
+    result = wheel(EVOL, writer, *few, "curate.decontaminate=1").run()
+    assert result.rounds[1]["synthesised"]["dropped"] == {"repeats a held-out task": 24}
+    assert len(asked) == 2  # the held-out tasks themselves
+    off = wheel(EVOL, writer, *few, "curate.decontaminate=null", folder="off").run()
+    assert "repeats a held-out task" not in off.rounds[1]["synthesised"]["dropped"]
+
+
+def test_no_engine_of_demonstrations_answers_a_held_out_prompt(wheel, asked):
+    one = '{name: "mine.py:Each", policy: {name: scripted, environment: {name: sorting, length: 5}}, environment: {name: sorting, length: 5}}'
+    stage = (
+        f"  shown: {{demonstrate: {{count: 9, synthesisers: [{one}]}}, generate: {{tasks: 1}}}}\n"
+    )
+    judged = 'verifier={name: "mine.py:Sorted"}'
+    result = wheel(stage, judged, "evaluate.share=0.5", "evaluate.tasks=0").run()
+    assert len(rows(result, 1)) > 8
+    shown = [request for request in asked if not request.attempt]
+    assert not any(held_out(request, 0.5) for request in shown)
+    assert len(shown) == 9 + 1  # as many as were wanted, and the attempt
 
 
 def test_the_same_seed_gives_the_same_bytes(whole, wheel):

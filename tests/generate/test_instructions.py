@@ -8,7 +8,7 @@ from orbiter.errors import ConfigError
 from orbiter.generate.evol import OPERATIONS, Evol
 from orbiter.generate.instructions import bare, fault, novel
 from orbiter.generate.pipeline import SynthesisConfig
-from orbiter.generate.policy import Completion
+from orbiter.generate.policy import Completion, Spending
 from orbiter.generate.self_instruct import SelfInstruct
 from orbiter.records import Message, Task, Verdict
 from orbiter.verify import Verifier
@@ -85,7 +85,8 @@ def test_an_instruction_evolves_step_by_step_and_says_where_it_comes_from(saying
     engine = Evol(policy=policy, verifier=Polite(), depth=3, samples=2, seed=1)
     rows = run(engine, task(SOURCE, "Seine", name="rivers"))
     assert len(rows) == 6
-    assert engine.report.token_count == len(policy.asked) == 3 + 6
+    assert engine.report.spent == Spending(samples=9, tokens=9)
+    assert len(policy.asked) == 3 + 6
     tasks = list(dict.fromkeys(row.task_id for row in rows))
     lineages = [row.metadata["lineage"] for row in rows[::2]]
     assert [line["depth"] for line in lineages] == [1, 2, 3]

@@ -8,7 +8,7 @@ import pytest
 from orbiter.errors import ConfigError
 from orbiter.generate.multi_turn import PERSONAS, MultiTurn
 from orbiter.generate.pipeline import SynthesisConfig
-from orbiter.generate.policy import Completion
+from orbiter.generate.policy import Completion, Spending
 from orbiter.verify.exact import ExactVerifier
 from orbiter.verify.turns import TurnsVerifier
 
@@ -107,7 +107,7 @@ def test_what_was_said_before_or_is_another_word_gives_nothing_away(
 def test_a_policy_that_falls_silent_is_accounted_for(saying, task):
     made = engine(saying, [Completion.failed("down")], ["no"])
     assert run(made, task("2+2=", "4")) == []
-    assert made.report.dropped == {"no answer: the policy gave no answer": 1}
+    assert made.report.dropped == {"no answer: down": 1}
     made = engine(saying, ["5", Completion.failed("down")], ["no"])
     assert run(made, task("2+2=", "4")) == []
     assert made.report.dropped == {"no answer: down": 1}
@@ -131,7 +131,8 @@ def test_a_conversation_costs_what_its_answers_cost(saying, task):
     proposed = asyncio.run(engine(saying, answers, ["no", "DONE"]).proposed([task("2+2=", "4")]))
     (proposal,) = proposed.proposals
     assert (proposal.completion.cost, proposal.completion.token_count) == (1.0, 6)
-    assert proposed.token_count == 2  # the user's
+    assert proposal.completion.sample_count == 2
+    assert proposed.beside == Spending(samples=2, tokens=2)  # the user's
 
 
 def test_every_turn_may_be_judged(saying, task):

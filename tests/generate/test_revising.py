@@ -1,5 +1,6 @@
 """Critique and revision, with scripted policies that say what they were shown."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -157,7 +158,48 @@ async def test_what_a_chain_cost_is_that_of_all_its_completions():
 
     policy = RevisingPolicy(first(cost=0.25), critic=Critic(say), constitution=RULES, rounds=2)
     (said,) = await policy.complete([request()], Sampling())
-    assert (said.cost, said.token_count) == (2.25, 3 + 4 * 2)
+    assert (said.cost, said.token_count, said.sample_count) == (2.25, 3 + 4 * 2, 5)
     policy = RevisingPolicy(first(), critic=Critic(say), constitution=RULES)
     (said,) = await policy.complete([request()], Sampling())
     assert said.cost is None  # of the first answer it is unknown
+
+
+async def test_what_was_paid_for_before_the_critic_fell_silent_is_not_forgotten():
+    critic = Critic(lambda _: Completion.failed("down"))
+    policy = RevisingPolicy(first(cost=0.25), critic=critic, constitution=RULES)
+    (said,) = await policy.complete([request()], Sampling())
+    assert said.error == "no critique: down"
+    assert (said.cost, said.token_count, said.sample_count) == (0.25, 3, 3)
+
+
+class Busy(Critic):
+    """Notes how many batches are under way at once."""
+
+    def __init__(self, *, batch_size, concurrency):
+        super().__init__()
+        self.batch_size, self.concurrency = batch_size, concurrency
+        self.under_way, self.most = 0, 0
+
+    async def complete(self, requests, sampling):
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        self.under_way -= 1
+        return await super().complete(requests, sampling)
+
+
+@pytest.mark.parametrize(("answers_at_once", "batches"), [(1, 6), (6, 1)])
+@pytest.mark.parametrize("concurrency", [1, 3])
+async def test_a_critic_of_its_own_is_asked_as_many_at_once_as_it_bears(
+    answers_at_once, batches, concurrency
+):
+    critic = Busy(batch_size=1, concurrency=concurrency)
+    policy = RevisingPolicy(first(), critic=critic, constitution=RULES)
+    await asyncio.gather(
+        *(
+            policy.complete([request(f"{b}-{n}") for n in range(answers_at_once)], Sampling())
+            for b in range(batches)
+        )
+    )
+    assert critic.most == concurrency

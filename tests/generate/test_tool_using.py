@@ -168,6 +168,16 @@ async def test_what_is_no_call_at_all_is_carried_out_by_nobody(raw):
     assert completion.messages == turn.messages
 
 
+async def test_an_answer_costs_what_all_its_turns_cost():
+    turns = [calling(("count", "{}"), cost=0.25), calling(("count", "{}"), cost=0.5)]
+    whole = await said(using(*turns, Completion.of("3", token_count=1, cost=1.0)))
+    assert (whole.cost, whole.token_count, whole.sample_count) == (1.75, 7, 1)
+    unknown = await said(using(turns[0], Completion.of("3", token_count=1)))
+    assert unknown.cost is None
+    broken = await said(using(*turns, Completion.failed("down")))
+    assert (broken.cost, broken.token_count) == (0.75, 6)
+
+
 async def test_conversations_of_one_batch_share_nothing():
     def task_of(request):
         return Task("game", request.task_id, PROMPT, answer=int(request.task_id[-1]))

@@ -61,6 +61,7 @@ def test_everything_is_there_after_opening_again(run_dir, make_attempt, planned)
         decisions={"accepted": {"": 1}, "rejected": {"wrong": 1}},
         undecided=3,
         token_count=15,
+        sample_count=5,
     )
     assert (before.unverified, before.passed_rate, before.invalid_rate) == (1, 0.5, 0.5)
 

@@ -9,7 +9,7 @@ from orbiter.errors import ConfigError
 from orbiter.flywheel.recipe import TASK, TEACH
 from orbiter.flywheel.sections import Component
 from orbiter.flywheel.stages.datasets import PREFERENCES, sources_of
-from orbiter.flywheel.stages.synthesising import close, make_engine
+from orbiter.flywheel.stages.synthesising import make_engine
 from orbiter.flywheel.stages.training import REWARD_MODEL, make_backend, scores
 from orbiter.generate.constitution import Constitution
 from orbiter.generate.policy import Policy
@@ -39,7 +39,8 @@ def check_stages(wheel: Flywheel) -> None:
                 wheel.check("synthesiser", component)
         _check_revise(wheel, name, stage)
         if stage.synthesise is not None:
-            wheel.wait_for(close(wheel, make_engine(wheel, stage.synthesise, seed=0)))
+            engine = make_engine(wheel, stage.synthesise, seed=0)
+            wheel.wait_for(engine.aclose(keep=wheel.policy))
         _check_gates(wheel, place, stage)
         if stage.model is not None:
             _check_answers(wheel, f"{place}.model", stage.model)

@@ -14,6 +14,7 @@ from orbiter.flywheel.drift import looks_of
 from orbiter.flywheel.engines import HELD_OUT, HINTED, POLICY
 from orbiter.flywheel.rollout import Rollout, RolloutPlan, RolloutResult
 from orbiter.flywheel.sections import Generate
+from orbiter.flywheel.spending import spending_facts, spending_of
 from orbiter.flywheel.stages.revising import revising
 from orbiter.flywheel.summary import effective_answers
 from orbiter.flywheel.waves import AdaptiveWaves, UniformWaves
@@ -103,11 +104,12 @@ def with_hint(environment: Environment, hint: str, task: Task) -> tuple[Message,
 
 def _with_hinted(facts: Mapping[str, Any], hinted: Mapping[str, Any]) -> dict[str, Any]:
     """Return what changes in the facts of a round by its hinted attempts, which are in no yield."""
-    spent = ("tokens", "timed_tokens", "generate_s", "verify_s", "work_s")
+    timed = ("timed_tokens", "generate_s", "verify_s", "work_s")
     return {
         "hinted": hinted["sampled"],
         "hinted_passed": hinted["passed"],
-        **{name: round(facts[name] + hinted[name], 4) for name in spent},
+        **spending_facts(spending_of(facts) + spending_of(hinted)),
+        **{name: round(facts[name] + hinted[name], 4) for name in timed},
     }
 
 
@@ -273,7 +275,7 @@ def rollout_facts(result: RolloutResult) -> dict[str, Any]:
         "failed": failed,
         "invalid": result.outcomes(Outcome.INVALID),
         "reasons": dict(sorted(reasons.items(), key=lambda kv: (-kv[1], kv[0]))[:20]),
-        "tokens": result.token_count,
+        **spending_facts(result.spent),
         "timed_tokens": result.timed_token_count,
         "generate_s": round(result.generate_s, 4),
         "verify_s": round(result.verify_s, 4),

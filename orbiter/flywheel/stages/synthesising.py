@@ -16,15 +16,15 @@ from orbiter.flywheel.engines import SYNTHESISED
 from orbiter.flywheel.rollout import Rollout
 from orbiter.flywheel.rollout_plan import RolloutPlan
 from orbiter.flywheel.sections import Component
+from orbiter.flywheel.spending import spending_facts
 from orbiter.flywheel.stages.rollouts import rollout_facts, round_tasks
 from orbiter.flywheel.waves import CountedWaves
 from orbiter.generate.engine import PolicySynthesiser
-from orbiter.generate.policy import Completion, Policy, Request, Sampling
+from orbiter.generate.policy import Completion, Policy, Request, Sampling, Spending
 from orbiter.generate.proposals import Dropped, Proposal, Proposed
 from orbiter.plugin import registry
 from orbiter.records import Task
 from orbiter.registry import parameters_of
-from orbiter.tasks.splits import is_held_out
 from orbiter.tasks.streams import item_seed
 
 if TYPE_CHECKING:
@@ -34,19 +34,19 @@ if TYPE_CHECKING:
 
 @frozen(kw_only=True)
 class ProposedLine:
-    """A line of the file of proposals: an attempt to be judged, what the engine gave up, or, in the last line, the tokens of the rest.
+    """A line of the file of proposals: an attempt to be judged, what the engine gave up, or, in the last line, what was spent on the rest.
 
     Args:
         task: The task of an attempt.
         completion: What follows its prompt.
         dropped: What was given up.
-        token_count: Tokens generated beside those of the attempts.
+        beside: What was spent beside the attempts.
     """
 
     task: Task | None = None
     completion: Completion | None = None
     dropped: Dropped | None = None
-    token_count: int = 0
+    beside: Spending | None = None
 
 
 def proposed_path(number: int) -> str:
@@ -70,7 +70,7 @@ def synthesise(wheel: Flywheel, number: int) -> dict[str, Any]:
     # What was proposed is written down before anything is recorded, so that a run that is gone on with judges the same.
     path = wheel.place(proposed_path(number))
     if not path.is_file():
-        _write(path, wheel.wait_for(_proposed(wheel, engine, round_tasks(wheel, number))))
+        _write(path, wheel.wait_for(_proposed(wheel, engine, round_tasks(wheel, number), number)))
     proposed = _read(path)
     proposing_s = perf_counter() - started
     tasks = _tasks(proposed.proposals)
@@ -94,9 +94,13 @@ def synthesise(wheel: Flywheel, number: int) -> dict[str, Any]:
     result = wheel.wait_for(rollout.run())
     wheel.remember(number, dict(result.judged))
     dropped = Counter(item.reason for item in proposed.dropped)
-    facts = rollout_facts(result)
-    facts["tokens"] += proposed.token_count
-    return facts | {"by": engine.name, "dropped": dict(dropped.most_common())}
+    return {
+        **rollout_facts(result),
+        **spending_facts(result.spent + proposed.beside),
+        "beside": spending_facts(proposed.beside),
+        "by": engine.name,
+        "dropped": dict(dropped.most_common()),
+    }
 
 
 def make_engine(wheel: Flywheel, spec: Synthesise, *, seed: int) -> PolicySynthesiser:
@@ -130,34 +134,31 @@ def make_engine(wheel: Flywheel, spec: Synthesise, *, seed: int) -> PolicySynthe
     return engine
 
 
-async def _proposed(wheel: Flywheel, engine: PolicySynthesiser, tasks: Sequence[Task]) -> Proposed:
-    """Return what the engine proposes, without answers to prompts that are held out."""
+async def _proposed(
+    wheel: Flywheel, engine: PolicySynthesiser, tasks: Sequence[Task], number: int
+) -> Proposed:
+    """Return what the engine proposes, without answers to new prompts that are held out."""
+    own = {(task.env, task.task_id) for task in tasks}
+    n = wheel.turn(number).stage.curate.decontaminate
+    engine.forbidden = lambda task: (
+        None if (task.env, task.task_id) in own else wheel.reserved(task, n=n)
+    )
     try:
         with user_code(f"synthesiser {engine.name!r}", "propose"):
             found = await engine.proposed(tasks)
     finally:
-        await close(wheel, engine)
-    share, own = wheel.recipe.evaluate.share, {(task.env, task.task_id) for task in tasks}
+        await engine.aclose(keep=wheel.policy)
     kept: list[Proposal] = []
-    lost = 0
-    dropped = list(found.dropped)
+    dropped, beside = list(found.dropped), found.beside
     for proposal in found.proposals:
-        task = proposal.task
-        if (task.env, task.task_id) in own or share == 0 or not is_held_out(task, share=share):
+        # An engine that does not ask what is forbidden has paid for an answer, which is not kept all the same.
+        reason = engine.forbidden(proposal.task)
+        if reason is None:
             kept.append(proposal)
         else:
-            dropped.append(Dropped("held-out prompt", task.task_id, task.prompt))
-            lost += proposal.completion.token_count
-    return Proposed(
-        proposals=tuple(kept), dropped=tuple(dropped), token_count=found.token_count + lost
-    )
-
-
-async def close(wheel: Flywheel, engine: PolicySynthesiser) -> None:
-    """Release what the engine's own policies hold."""
-    await engine.aclose()
-    if engine.policy is not None and engine.policy is not wheel.policy:
-        await engine.policy.aclose()
+            dropped.append(Dropped(reason, proposal.task.task_id, proposal.task.prompt))
+            beside += Spending.of([proposal.completion])
+    return Proposed(proposals=tuple(kept), dropped=tuple(dropped), beside=beside)
 
 
 def _tasks(proposals: Sequence[Proposal]) -> list[Task]:
@@ -168,7 +169,7 @@ def _tasks(proposals: Sequence[Proposal]) -> list[Task]:
 def _write(path: Path, proposed: Proposed) -> None:
     lines = [ProposedLine(task=p.task, completion=p.completion) for p in proposed.proposals]
     lines += [ProposedLine(dropped=item) for item in proposed.dropped]
-    jsonl.write(path, [*lines, ProposedLine(token_count=proposed.token_count)])
+    jsonl.write(path, [*lines, ProposedLine(beside=proposed.beside)])
 
 
 def _read(path: Path) -> Proposed:
@@ -180,7 +181,7 @@ def _read(path: Path) -> Proposed:
             if line.task is not None and line.completion is not None
         ),
         dropped=tuple(line.dropped for line in lines if line.dropped is not None),
-        token_count=sum(line.token_count for line in lines),
+        beside=sum((line.beside for line in lines if line.beside is not None), Spending()),
     )
 
 

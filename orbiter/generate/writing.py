@@ -1,0 +1,102 @@
+"""WritingSynthesiser: an engine that has instructions written, and answers those that are fit to be answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import attrs
+from attrs import define, field, frozen
+
+from orbiter.checks import check_whole_number
+from orbiter.generate.engine import PolicySynthesiser, make_policy
+from orbiter.generate.instructions import bare, fault, posed
+from orbiter.generate.policy import Policy, Request
+from orbiter.generate.proposals import Dropped, Proposal, said, why_nothing
+from orbiter.records import Task
+
+
+@frozen(kw_only=True)
+class Order:
+    """An instruction that is to be written.
+
+    Args:
+        task: What it is made from.
+        request: What the writer is asked.
+        source: The text that it must not be a copy of.
+        answer: Its right answer, if that is known.
+        lineage: What a row of it says of where it comes from.
+    """
+
+    task: Task
+    request: Request
+    source: str
+    answer: Any = None
+    lineage: Mapping[str, Any]
+
+
+@define(kw_only=True, eq=False, slots=False, repr=False)
+class WritingSynthesiser(PolicySynthesiser):
+    """Have a writer write instructions, and let the policy answer them.
+
+    A subclass says in ``propose`` what is ordered: :meth:`written` gives the tasks that came of it, :meth:`answered` their answers. What is
+    no instruction, repeats another or is not to be answered is dropped before anything is spent on an answer to it.
+
+    Args:
+        writer: What writes; default: the policy that answers.
+        max_words: Longest instruction, in words.
+    """
+
+    writer: Policy | None = field(default=None, converter=make_policy)
+    max_words: int = 400
+
+    def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
+        check_whole_number("max_words", self.max_words, low=1)
+
+    def fault(self, text: str, order: Order) -> str | None:
+        """Return why what was written is no instruction, or None."""
+        return fault(text, source=order.source, max_words=self.max_words)
+
+    async def written(
+        self,
+        orders: Sequence[Order],
+        *,
+        repeats: Callable[[Sequence[Task]], Sequence[str | None]],
+        dropped: list[Dropped],
+    ) -> list[Task | None]:
+        """Return the task that came of each order, or None; why there is none is noted in ``dropped``.
+
+        Args:
+            orders: What is to be written.
+            repeats: Says of those that are sound, in their order, why one is not new, or None.
+            dropped: Gets what was given up.
+        """
+        replies = await self.ask([order.request for order in orders], who=self.writer)
+        texts = [bare(said(reply) or "") for reply in replies]
+        tasks = [
+            posed(o.task, text, engine=self.name, answer=o.answer, **o.lineage)
+            for o, text in zip(orders, texts)
+        ]
+        reasons = [
+            why_nothing(reply)
+            if said(reply) is None
+            else self.fault(text, order) or self.forbidden(task)
+            for order, reply, text, task in zip(orders, replies, texts, tasks)
+        ]
+        sound = [n for n, reason in enumerate(reasons) if reason is None]
+        for n, reason in zip(sound, repeats([tasks[n] for n in sound]), strict=True):
+            reasons[n] = reason
+        for order, text, reason in zip(orders, texts, reasons):
+            if reason is not None:
+                dropped.append(Dropped(reason, order.task.task_id, text, dict(order.lineage)))
+        return [task if reason is None else None for task, reason in zip(tasks, reasons)]
+
+    async def answered(self, tasks: Sequence[Task], *, samples: int = 1) -> tuple[Proposal, ...]:
+        """Return so many answers of the policy to each task; their metadata say where it comes from."""
+        asked = [(task, n) for task in tasks for n in range(samples)]
+        answers = await self.ask([self.request(task, number=n) for task, n in asked])
+        return tuple(
+            Proposal(task, attrs.evolve(answer, metadata={**answer.metadata, **task.metadata}))
+            for (task, _), answer in zip(asked, answers)
+        )
