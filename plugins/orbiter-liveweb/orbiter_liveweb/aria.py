@@ -41,16 +41,17 @@ class Node:
     element: Element | None = None
 
 
-def aria_tree(root: Element, edits: Edits | None = None) -> Node:
+def aria_tree(root: Element, edits: Edits | None = None, *, until: Element | None = None) -> Node:
     """Return the accessibility tree of a page's body.
 
     Args:
         root: The page, from :func:`orbiter_liveweb.dom.parse`.
         edits: What was done to its form controls.
+        until: The element with which the tree ends: what stands in or behind it is left out. None: the whole page.
     """
     page = Inspection(root, edits)
     top = Node("fragment")
-    _visit(top, body_of(root), page, set())
+    _visit(top, body_of(root), page, set(), until)
     _merge(top)
     return top
 
@@ -60,8 +61,10 @@ def aria_snapshot(root: Element, edits: Edits | None = None) -> str:
     return "\n".join(line for line, _ in aria_lines(aria_tree(root, edits)))
 
 
-def _visit(parent: Node, element: Element, page: Inspection, visited: set[Element]) -> None:
-    if element in visited:
+def _visit(
+    parent: Node, element: Element, page: Inspection, visited: set[Element], until: Element | None
+) -> None:
+    if element in visited or until in visited:
         return
     visited.add(element)
     if page.is_hidden(element):
@@ -75,12 +78,14 @@ def _visit(parent: Node, element: Element, page: Inspection, visited: set[Elemen
         node.children.append(" ")
     folded = element.tag == "details" and "open" not in element.attributes
     for child in element.children:
+        if until in visited:
+            break
         if isinstance(child, Element):
-            _visit(node, child, page, visited)
+            _visit(node, child, page, visited, until)
         elif node.role != "textbox" and child and not folded:
             node.children.append(child)
     for owned in page.ids_in(element.attributes.get("aria-owns")):
-        _visit(node, owned, page, visited)
+        _visit(node, owned, page, visited, until)
     if block:
         node.children.append(" ")
     if len(node.children) == 1 and node.children[0] == node.name:

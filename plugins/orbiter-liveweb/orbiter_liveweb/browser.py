@@ -276,7 +276,7 @@ def anchor_line(html: str, fragment: str) -> int:
     if element is None:
         return 0
     element.attributes.update({"role": "note", "aria-label": MARK})
-    return line_of_mark([line for line, _ in aria_lines(aria_tree(root))])
+    return line_of_mark([line for line, _ in aria_lines(aria_tree(root, until=element))])
 
 
 def line_of_mark(lines: list[str]) -> int:

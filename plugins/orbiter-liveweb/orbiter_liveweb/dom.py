@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,13 +13,28 @@ MAX_DEPTH = 400
 
 
 class Element:
-    """One element: its tag in lower case, its attributes, its children (elements and texts) and its parent."""
+    """One element: its tag in lower case, its attributes, its children (elements and texts) and its parent.
 
-    __slots__ = ("attributes", "children", "parent", "tag")
+    Its children are made when they are first asked for: much of a long page is never looked at.
+    """
 
-    def __init__(self, tag: str, attributes: dict[str, str], parent: Element | None) -> None:
-        self.tag, self.attributes, self.parent = tag, attributes, parent
-        self.children: list[Element | str] = []
+    __slots__ = ("_depth", "_node", "attributes", "children", "parent", "tag")
+
+    attributes: dict[str, str]
+    children: tuple[Element | str, ...]
+
+    def __init__(self, node: Any, parent: Element | None, depth: int) -> None:
+        self._node, self._depth, self.parent = node, depth, parent
+        self.tag: str = node.tag.lower()
+        self.attributes = _attributes(node)
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "children":
+            raise AttributeError(f"an element has no {name!r}")
+        with _MAKING:  # two threads that make them would each go on with children of their own
+            if self._node is not None:
+                _make_children(self)
+        return self.children
 
     def __repr__(self) -> str:
         return f"<{self.tag} {self.attributes}>"
@@ -33,7 +49,7 @@ class Element:
         while waiting:
             element = waiting.pop()
             yield element
-            waiting.extend([c for c in reversed(element.children) if isinstance(c, Element)])
+            waiting.extend([c for c in element.children[::-1] if type(c) is Element])
 
     def child_elements(self) -> list[Element]:
         """Return the children that are elements."""
@@ -95,29 +111,43 @@ def parse(html: str) -> Element:
     root = LexborHTMLParser(html).root
     if root is None:  # nothing but comments
         root = LexborHTMLParser("<html></html>").root
-    return _convert(root)
+    return Element(root, None, 0)
 
 
-def _convert(root: Any) -> Element:
-    top = Element(root.tag, _attributes(root), None)
-    waiting = [(root, top, 0)]
-    while waiting:
-        node, element, depth = waiting.pop()
-        child = node.child
-        while child is not None:
-            if child.is_text_node:
-                element.children.append(child.text_content or "")
-            elif child.is_element_node:
-                holder = element if depth < MAX_DEPTH else element.parent or element
-                made = Element(child.tag.lower(), _attributes(child), holder)
-                holder.children.append(made)
-                waiting.append((child, made, min(depth + 1, MAX_DEPTH)))
-            child = child.next
-    return top
+_MAKING = threading.Lock()
+
+
+def _make_children(element: Element) -> None:
+    children = _below(element._node, element, element._depth + 1)
+    if element._depth == MAX_DEPTH - 1:
+        waiting = [child for child in children if isinstance(child, Element)]
+        while waiting:
+            deepest = waiting.pop()
+            below = _below(deepest._node, element, MAX_DEPTH)
+            deepest.children = tuple(text for text in below if isinstance(text, str))
+            deepest._node = None
+            hung = [child for child in below if isinstance(child, Element)]
+            children += hung
+            waiting += hung
+    element.children = tuple(children)
+    element._node = None  # what was parsed is let go with the last of its elements
+
+
+def _below(node: Any, parent: Element, depth: int) -> list[Element | str]:
+    found: list[Element | str] = []
+    child = node.child
+    while child is not None:
+        if child.is_element_node:
+            found.append(Element(child, parent, depth))
+        elif child.is_text_node:
+            found.append(child.text_content or "")
+        child = child.next
+    return found
 
 
 def _attributes(node: Any) -> dict[str, str]:
-    return {name.lower(): value or "" for name, value in node.attributes.items()}
+    given: dict[str, str | None] = node.attributes
+    return {name.lower(): value or "" for name, value in given.items()} if given else {}
 
 
 def body_of(root: Element) -> Element:

@@ -80,18 +80,28 @@ class Visibility:
 
     def __init__(self) -> None:
         self._hidden: dict[Element, bool] = {}
+        self._selects: dict[Element | None, Element | None] = {None: None}
         self._invisible: dict[Element, bool] = {}
 
     def is_hidden(self, element: Element) -> bool:
         """Return whether the element, for its own sake or an ancestor's, is hidden from the accessibility tree."""
         if element.tag in _IGNORED:
             return True
-        parent = element.parent
-        select = parent and parent.closest(lambda e: e.tag == "select")
+        select = self._select_around(element.parent)
         if select and element.tag != "option" and not is_list_box(select):
             return True  # a drop-down list draws its options alone
         is_option = select is not None and element.tag == "option"
         return self._is_removed(element) or (not is_option and self._is_invisible(element))
+
+    def _select_around(self, element: Element | None) -> Element | None:
+        """Return the nearest select that an element is or stands in, or None."""
+        try:
+            return self._selects[element]
+        except KeyError:
+            pass
+        found = element if element.tag == "select" else self._select_around(element.parent)
+        self._selects[element] = found
+        return found
 
     def _is_removed(self, element: Element) -> bool:
         known = self._hidden.get(element)

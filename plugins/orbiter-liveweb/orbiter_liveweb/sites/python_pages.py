@@ -92,8 +92,12 @@ def _chapters(web: Web, base: str) -> list[str]:
     """Return the pages of the library that list at least three sections, in names without quotation marks."""
     found = []
     for name in web.slugs(PAGE):
-        root = web.cache.root(f"{base}library/{name}.html")
-        sections = _sections(root) if root is not None and name != "index" else []
+        snapshot = web.cache.get(f"{base}library/{name}.html")
+        # A look at the text before the page is parsed.
+        if snapshot is None or "toctree-wrapper" not in snapshot.html or name == "index":
+            continue
+        root = web.cache.root(snapshot.url)
+        sections = [] if root is None else _sections(root)
         if len(sections) >= 3 and not any('"' in s or "\\" in s for s in sections):
             found.append(name)
     return found
