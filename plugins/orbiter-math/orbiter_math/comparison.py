@@ -54,6 +54,7 @@ class Comparison:
         abs_tol: Numbers may differ by this, bound included.
         rel_tol: Or by this share of the reference.
         conventions: What the task's text settles.
+        time: The reference is a time, such as 2:30, and no ratio.
     """
 
     def __init__(
@@ -62,8 +63,10 @@ class Comparison:
         abs_tol: Fraction = Fraction(0),
         rel_tol: Fraction = Fraction(0),
         conventions: Conventions = OPEN,
+        time: bool = False,
     ) -> None:
         self._conventions = conventions
+        self._time = time
         self.numbers = Equality(abs_tol=abs_tol, rel_tol=rel_tol, percent=conventions.percent)
 
     def check(self, tree: Tree) -> None:
@@ -115,7 +118,11 @@ class Comparison:
 
     def _is_one_value(self, reference: Tree, answer: Group) -> bool:
         """Return whether a list names the reference alone, in several forms, and nothing near it that is let pass as well."""
-        exactly = self if self.numbers.is_exact else Comparison(conventions=self._conventions)
+        exactly = (
+            self
+            if self.numbers.is_exact
+            else Comparison(conventions=self._conventions, time=self._time)
+        )
         first = answer.items[0]
         return all(self.equal(reference, one) for one in answer.items) and all(
             exactly.equal(first, one) for one in answer.items
@@ -222,6 +229,10 @@ class Comparison:
         return True
 
     def _same_ratio(self, reference: Group, answer: Group) -> bool:
+        if self._time:
+            return {reference.kind, answer.kind} == {"ratio"} and self._same_in_order(
+                reference, answer
+            )
         if {reference.kind, answer.kind} == {"ratio"}:
             if any(exact(item) == 0 for item in (*reference.items, *answer.items)):
                 return self._same_in_order(reference, answer)  # a clock: 12:00 is not 1:00

@@ -125,6 +125,8 @@ _DESCRIBED = re.compile(
 _FRENCH = re.compile(
     r"(?:(?<=^)|(?<=\\cup)|(?<=\\setminus)|(?<=\\in)|(?<==))(\s*)([\[\]])([^\[\],;]*[,;][^\[\]]*)([\[\]])(?=\s*(?:$|\\cup|\\setminus))"
 )
+_COLON = re.compile(r"(?:\\math(?:bin|rel|ord|punct) ?)?\{ ?: ?\}")
+_HALF_DAY = re.compile(r"(?<=:[0-9]{2}) ?([AaPp])\.? ?([Mm])\b\.?")
 _PRIMED = re.compile(r"\^ ?(?:\\prime|\{ ?(?:\\prime ?){1,3}\})")
 _PROBABILITY = re.compile(
     r"(?:\\mathbb ?\{ ?P ?\}|\\text\{Pr(?:ob)?\}|(?<![A-Za-z\\])Pr(?:ob)?) ?(?=\()"
@@ -152,6 +154,8 @@ def clean(text: str) -> str:
     if "percent" in text:
         text = _PERCENT.sub("%", text)
     text = " ".join(scaled(text).split()).lstrip(_STARTS).rstrip(_STARTS + ".")
+    if ":" in text:
+        text = _HALF_DAY.sub(r" \1\2", _COLON.sub(":", text))
     if "prime" in text:
         text = _PRIMED.sub(lambda match: "'" * match[0].count("prime"), text)
     if "(" in text and ("Pr" in text or "mathbb" in text):

@@ -13,6 +13,7 @@ from orbiter.verify.answer import final_answer
 from orbiter.verify.numeric import reference_number
 from orbiter.verify.verifier import Verifier, version_of
 from orbiter_math import symbolic
+from orbiter_math.clock import is_time
 from orbiter_math.comparison import Comparison
 from orbiter_math.conventions import conventions_of
 from orbiter_math.deadline import DeadlineError
@@ -60,7 +61,7 @@ class MathVerifier(Verifier):
             check_number(name, value, "[0, inf)")
         self.abs_tol, self.rel_tol = abs_tol, rel_tol
         self._tolerances = {name: Fraction(str(value)) for name, value in options.items()}
-        self.version = version_of(self, "5")
+        self.version = version_of(self, "6")
 
     def writings(self, answer: str) -> list[str]:
         """Return an answer, or what a worked solution boxes last, in a box of its own in other writings."""
@@ -76,9 +77,14 @@ class MathVerifier(Verifier):
 
     def verify(self, task: Task, trajectory: Trajectory) -> Verdict:
         """Pass if every statement of the answer is the reference; invalid if the reference is unfit."""
-        comparison = Comparison(**self._tolerances, conventions=conventions_of(task.prompt))
+        conventions = conventions_of(task.prompt)
         try:
             reference = read_reference(task.answer)
+            comparison = Comparison(
+                **self._tolerances,
+                conventions=conventions,
+                time=is_time(reference.text, conventions),
+            )
             if reference.tree is not None:
                 comparison.check(reference.tree)
         except (UnreadableError, UndefinedError) as error:
