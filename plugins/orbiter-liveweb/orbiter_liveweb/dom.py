@@ -57,12 +57,15 @@ class Element:
 
     def find_all(self, tag: str, **attributes: str) -> list[Element]:
         """Return the elements below with a tag and, if given, attributes (``class_`` for class: one of its words)."""
-        return [e for e in self.elements() if e is not self and _fits(e, tag, attributes)]
+        found = [e for e in self.elements() if tag in ("*", e.tag) and e is not self]
+        return [e for e in found if _fits(e, attributes)] if attributes else found
 
     def find(self, tag: str, **attributes: str) -> Element | None:
         """Return the first that :meth:`find_all` would return, or None."""
-        found = (e for e in self.elements() if e is not self and _fits(e, tag, attributes))
-        return next(found, None)
+        for element in self.elements():
+            if tag in ("*", element.tag) and element is not self and _fits(element, attributes):
+                return element
+        return None
 
     def closest(self, fits: Callable[[Element], bool]) -> Element | None:
         """Return the element itself or its nearest ancestor that fits, or None."""
@@ -94,9 +97,7 @@ class Element:
         return " ".join(self.text.split())
 
 
-def _fits(element: Element, tag: str, attributes: dict[str, str]) -> bool:
-    if tag not in ("*", element.tag):
-        return False
+def _fits(element: Element, attributes: dict[str, str]) -> bool:
     for name, value in attributes.items():
         if name == "class_":
             if value not in element.attributes.get("class", "").split():

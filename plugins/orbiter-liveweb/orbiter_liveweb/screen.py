@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from functools import cached_property
 
 from attrs import field, frozen
 
@@ -19,8 +17,9 @@ CLICKABLE = ("link", "button", "checkbox", "radio", "switch")
 TYPABLE = ("textbox", "searchbox", "combobox", "listbox")
 
 _ELEMENT = re.compile(
-    r"""( *)- ('?)([a-z]+)(?: ("(?:[^"\\]|\\.)*"))?((?: \[[^\]]*\])*)('?)(:.*)?"""
+    rf"""( *)- ('?)({"|".join((*CLICKABLE, *TYPABLE))})(?: ("(?:[^"\\]|\\.)*"))?((?: \[[^\]]*\])*)('?)(:.*)?"""
 )
+_MAY_BE_ELEMENT = re.compile(rf"^ *- '?(?:{'|'.join((*CLICKABLE, *TYPABLE))})\b", re.MULTILINE)
 
 
 @frozen
@@ -54,25 +53,22 @@ class Screen:
         url: Address of the page.
         title: Its title.
         tree: Its accessibility tree, as YAML.
+
+    Attributes:
+        lines: The lines of the tree, each element that can be acted on with its number.
+        targets: What can be acted on, in order.
     """
 
     url: str
     title: str
     tree: str
-    _numbered: list[tuple[str, Target | None]] = field(init=False, eq=False, repr=False)
+    lines: list[str] = field(init=False, eq=False, repr=False)
+    targets: list[Target] = field(init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        object.__setattr__(self, "_numbered", _number(self.tree.split("\n") if self.tree else []))
-
-    @cached_property
-    def lines(self) -> list[str]:
-        """The lines, each element that can be acted on with its number."""
-        return [line for line, _ in self._numbered]
-
-    @cached_property
-    def targets(self) -> list[Target]:
-        """What can be acted on, in order."""
-        return [target for _, target in self._numbered if target is not None]
+        lines, targets = _number(self.tree)
+        object.__setattr__(self, "lines", lines)
+        object.__setattr__(self, "targets", targets)
 
     def shown(self, start: int, stop: int) -> str:
         """Return what is shown of the lines from ``start`` up to ``stop``."""
@@ -92,37 +88,34 @@ def unquoted(value: str) -> str:
     return value
 
 
-def _number(lines: Sequence[str]) -> list[tuple[str, Target | None]]:
-    found: list[tuple[str, Target | None]] = []
+def _number(tree: str) -> tuple[list[str], list[Target]]:
+    """Return the lines of a tree, those of what can be acted on with their numbers, and what can be acted on."""
+    lines = tree.split("\n") if tree else []
+    targets: list[Target] = []
     counts = dict.fromkeys((*CLICKABLE, *TYPABLE), 0)
-    ref = 0
-    for number, line in enumerate(lines):
-        match = _ELEMENT.fullmatch(line)
-        role = match[3] if match else ""
-        if match is None or role not in counts:
-            found.append((line, None))
+    number = at = 0
+    for found in _MAY_BE_ELEMENT.finditer(tree):
+        number += tree.count("\n", at, found.start())
+        at = found.start()
+        match = _ELEMENT.fullmatch(lines[number])
+        if match is None:
             continue
-        ref += 1
+        indent, quote, role, quoted, states, _, rest = match.groups()
         url = None
         if role == "link" and number + 1 < len(lines):
-            marker = f"{match[1]}  - /url: "
+            marker = f"{indent}  - /url: "
             if lines[number + 1].startswith(marker):
                 url = unquoted(lines[number + 1][len(marker) :])
-        name = match[4] or ""
-        if match[2]:
+        name = quoted or ""
+        if quote:
             name = name.replace("''", "'")
-        target = Target(
-            ref,
-            role,
-            json.loads(name) if name else "",
-            counts[role],
-            number,
-            url,
-            "[disabled]" in match[5],
-        )
+        if "\\" in name:
+            name = json.loads(name)
+        else:
+            name = name[1:-1]
+        ref = len(targets) + 1
+        targets.append(Target(ref, role, name, counts[role], number, url, "[disabled]" in states))
         counts[role] += 1
-        quote = match[2]
-        named = f" {match[4]}" if match[4] else ""
-        text = f"{match[1]}- {quote}{role}{named}{match[5]} [ref={ref}]{quote}{match[7] or ''}"
-        found.append((text, target))
-    return found
+        named = f" {quoted}" if quoted else ""
+        lines[number] = f"{indent}- {quote}{role}{named}{states} [ref={ref}]{quote}{rest or ''}"
+    return lines, targets

@@ -6,7 +6,10 @@ The session is also the toolbox that a trainer gives to a model: its public meth
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Literal
+
+import orjson
 
 from orbiter.errors import ConfigError
 from orbiter.records import Task
@@ -257,7 +260,13 @@ ACTIONS: Mapping[str, Mapping[str, Any]] = {
 
 def tool_schemas() -> list[dict[str, Any]]:
     """Return the actions as tools in the OpenAI shape; what they say is what their docstrings say."""
-    return [_schema(name, arguments) for name, arguments in ACTIONS.items()]
+    made: list[dict[str, Any]] = orjson.loads(_written_schemas())  # each caller's own
+    return made
+
+
+@lru_cache(maxsize=1)
+def _written_schemas() -> bytes:
+    return orjson.dumps([_schema(name, arguments) for name, arguments in ACTIONS.items()])
 
 
 def _schema(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
