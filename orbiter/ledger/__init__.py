@@ -11,7 +11,7 @@ from orbiter.ledger.decision import ACCEPTED, Decision, Fate
 from orbiter.ledger.history import History
 from orbiter.ledger.index import IndexedAttempt, RunIndex, rebuild_index
 from orbiter.ledger.ledger import Ledger
-from orbiter.ledger.lineage import trace_checkpoint, trace_row, trace_taint
+from orbiter.ledger.lineage import trace_checkpoint, trace_given, trace_row, trace_taint
 
 __all__ = [
     "ACCEPTED",
@@ -26,6 +26,7 @@ __all__ = [
     "RunIndex",
     "rebuild_index",
     "trace_checkpoint",
+    "trace_given",
     "trace_row",
     "trace_taint",
 ]

@@ -165,19 +165,30 @@ class RunIndex:
             counts.update(dataset for (dataset,) in rows)
         return dict(counts)
 
-    def datasets(self, *, containing: int | None = None) -> list[Dataset]:
+    def datasets(
+        self, *, containing: int | None = None, with_given: str | None = None
+    ) -> list[Dataset]:
         """Return the datasets, oldest first.
 
         Args:
             containing: Only those that contain the attempt in this line.
+            with_given: Only those that contain a row with this id that is no attempt.
         """
         rows = self._db.execute(
-            "SELECT path, hash, round, attempts, others FROM datasets WHERE :attempt IS NULL"
-            " OR hash IN (SELECT dataset FROM dataset_rows WHERE attempt = :attempt) ORDER BY line",
-            {"attempt": containing},
+            "SELECT path, hash, round, attempts, others FROM datasets WHERE"
+            " (:attempt IS NULL OR hash IN (SELECT dataset FROM dataset_rows WHERE attempt = :attempt))"
+            " AND (:given IS NULL OR hash IN (SELECT dataset FROM dataset_others WHERE id = :given)) ORDER BY line",
+            {"attempt": containing, "given": with_given},
         )
         names = ("path", "hash", "round", "attempts", "others")
         return [Dataset(**dict(zip(names, row))) for row in rows]
+
+    def given(self, dataset: str) -> list[str]:
+        """Return the ids of the rows of a dataset, named by its hash, that are no attempts, such as demonstrations."""
+        rows = self._db.execute(
+            "SELECT id FROM dataset_others WHERE dataset = ? ORDER BY id", (dataset,)
+        )
+        return [row for (row,) in rows]
 
     def checkpoints(self) -> list[Checkpoint]:
         """Return the checkpoints, oldest first; of one that was written again, the newest."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from attrs import frozen
 
-from orbiter.errors import LedgerError, did_you_mean
+from orbiter import jsonl
+from orbiter.errors import LedgerError, RecordError, did_you_mean
 from orbiter.ledger.attempt import AttemptKey
 from orbiter.ledger.index import Checkpoint, Dataset, IndexedAttempt, RunIndex
 from orbiter.records import Verdict
@@ -28,6 +32,21 @@ class RowLineage:
 
 
 @frozen(kw_only=True)
+class GivenLineage:
+    """Where a row went that is no attempt of the run, such as a demonstration.
+
+    Args:
+        row: The row, as it stands in a dataset; None if no file holds it any more.
+        datasets: The datasets that contain it.
+        checkpoints: The checkpoints trained on these, and those that were started from one of them.
+    """
+
+    row: Mapping[str, Any] | None
+    datasets: tuple[Dataset, ...]
+    checkpoints: tuple[Checkpoint, ...]
+
+
+@frozen(kw_only=True)
 class CheckpointLineage:
     """What a checkpoint is made of.
 
@@ -36,12 +55,14 @@ class CheckpointLineage:
         ancestors: The checkpoints that it goes on from, nearest first.
         datasets: What it and its ancestors were trained on, its own first.
         attempts: The attempts in these datasets, each once.
+        given: The ids of their rows that are no attempts, each once.
     """
 
     checkpoint: Checkpoint
     ancestors: tuple[Checkpoint, ...]
     datasets: tuple[Dataset, ...]
     attempts: tuple[IndexedAttempt, ...]
+    given: tuple[str, ...]
 
 
 @frozen(kw_only=True)
@@ -84,6 +105,34 @@ def trace_row(index: RunIndex, row: AttemptKey | str) -> list[RowLineage]:
     if not found:
         raise LedgerError(f"run {str(index.path)!r} has no row {row!s}")
     return [_trace(index, attempt) for attempt in found]
+
+
+def trace_given(index: RunIndex, row: str) -> GivenLineage | None:
+    """Return the lineage of a row that is no attempt of the run, or None if no dataset was given it.
+
+    Args:
+        index: Index of the run.
+        row: Its id.
+    """
+    datasets = index.datasets(with_given=row)
+    if not datasets:
+        return None
+    return GivenLineage(
+        row=_row_in(index, datasets, row),
+        datasets=tuple(datasets),
+        checkpoints=tuple(_built_on(index, {dataset.hash for dataset in datasets})),
+    )
+
+
+def _row_in(index: RunIndex, datasets: list[Dataset], wanted: str) -> Mapping[str, Any] | None:
+    for dataset in datasets:
+        try:
+            for _, row in jsonl.read_objects(index.path / dataset.path):
+                if row.get("id") == wanted:
+                    return row
+        except RecordError:  # the file is gone, or was changed by hand
+            continue
+    return None
 
 
 def _trace(index: RunIndex, attempt: IndexedAttempt) -> RowLineage:
@@ -129,17 +178,20 @@ def trace_checkpoint(index: RunIndex, path: str, *, ancestors: bool = True) -> C
         line.append(base)
     datasets: dict[str, Dataset] = {}
     attempts: dict[int, IndexedAttempt] = {}
+    given: dict[str, None] = {}
     for checkpoint in line:
         if checkpoint.dataset_hash is None:
             continue
         datasets |= {d.hash: d for d in index.datasets() if d.hash == checkpoint.dataset_hash}
         for attempt in index.find(dataset=checkpoint.dataset_hash):
             attempts.setdefault(attempt.line, attempt)
+        given |= dict.fromkeys(index.given(checkpoint.dataset_hash))
     return CheckpointLineage(
         checkpoint=line[0],
         ancestors=tuple(line[1:]),
         datasets=tuple(datasets.values()),
         attempts=tuple(attempts.values()),
+        given=tuple(given),
     )
 
 

@@ -1,13 +1,16 @@
 from pathlib import Path
 
+import attrs
 import pytest
 
+from orbiter import jsonl
 from orbiter.errors import LedgerError
 from orbiter.ledger import (
     AttemptKey,
     Ledger,
     RunIndex,
     trace_checkpoint,
+    trace_given,
     trace_row,
     trace_taint,
 )
@@ -97,6 +100,26 @@ def test_lineage_goes_both_ways(run):
             for attempt in trace_checkpoint(index, checkpoint.path).attempts:
                 (row,) = trace_row(index, attempt.key)
                 assert checkpoint in row.checkpoints
+
+
+def test_a_row_that_was_given_has_a_lineage_too(run, make_attempt):
+    shown = make_attempt(key(4, 0), "shown").trajectory
+    shown = attrs.evolve(shown, generator="demonstration", extra={})
+    jsonl.write(run / "shown.jsonl", [shown])
+    with Ledger.open(run) as ledger:
+        ledger.add_dataset("shown.jsonl", [shown], round=4)
+        ledger.add_checkpoint("ckpt-4", round=4, base="late", dataset="shown.jsonl")
+        ledger.add_checkpoint("ckpt-5", round=5, base="ckpt-4", dataset=None)
+    with RunIndex(run) as index:
+        lineage = trace_given(index, shown.id)
+        assert lineage.row["generator"] == "demonstration"
+        assert paths(lineage.datasets) == ["shown.jsonl"]
+        assert paths(lineage.checkpoints) == ["ckpt-4", "ckpt-5"]
+        assert trace_checkpoint(index, "ckpt-5").given == (shown.id,)
+        assert trace_checkpoint(index, "late").given == ()
+        assert trace_given(index, trace_row(index, key(2, 0))[0].attempt.id) is None
+        (run / "shown.jsonl").unlink()
+        assert trace_given(index, shown.id).row is None
 
 
 def test_flipped_labels_taint_what_was_built_on_them(run):
