@@ -13,6 +13,7 @@ from orbiter.records import Pair, Task, Trajectory
 from orbiter.train.backend import Backend, TrainJob, TrainResult
 from orbiter.train.job_folder import JobFolder
 from orbiter_trl.quantising import check_quantising
+from orbiter_trl.ranges import check_ranges
 from orbiter_trl.settings import check_config, check_options
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class TrlBackend(Backend):
         check_quantising(job.config.lora)
         part = self._part(job)
         check_options(job.options, part.CONFIG, idle=part.IDLE)
+        check_ranges(job, part.CONFIG)
         for name, path in (("data", job.data), ("eval_data", job.eval_data)):
             if path is not None and not path.is_file():
                 raise ConfigError(f"{name} must be a JSONL file, got {str(path)!r}")
@@ -98,8 +100,10 @@ class TrlBackend(Backend):
             ) from error
         from orbiter_trl.training import Training
         from orbiter_trl.validating import check_model, check_rows
+        from orbiter_trl.weights import check_adapters, check_kind, check_weights
 
         config, tokenizer = check_model(job)
+        check_kind(job, config)
         if job.toolbox is not None:
             from trl import GRPOTrainer
 
@@ -107,6 +111,8 @@ class TrlBackend(Backend):
 
             check_toolbox(job.toolbox, GRPOTrainer, tokenizer)
         check_rows(job, data, config, tokenizer)
+        check_adapters(job, config)
+        check_weights(job)
         return Training(job, part, data=data, args=args, tokenizer=tokenizer)
 
     def _part(self, job: TrainJob) -> ModuleType:

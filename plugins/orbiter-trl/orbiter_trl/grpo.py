@@ -18,7 +18,7 @@ from orbiter_trl.training import Setup
 CONFIG = GRPOConfig
 """The class whose arguments a job's options are."""
 
-IDLE = frozenset[str]()
+IDLE = frozenset({"reward_weights"})
 """Arguments of it that would change nothing here."""
 
 LOSSES = ("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo")

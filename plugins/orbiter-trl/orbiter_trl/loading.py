@@ -46,22 +46,26 @@ def load(job: TrainJob) -> PreTrainedModel:
     try:
         if job.algorithm in SCORING:
             set_seed(job.config.seed)
-            model = _with_head(SCORING[job.algorithm], job.model, **weights, **shared)
-        else:
-            model = AutoModelForCausalLM.from_pretrained(job.model, **weights, **shared)
+        kind = SCORING.get(job.algorithm, AutoModelForCausalLM)
+        model = _whole(kind, job.model, **weights, **shared)
     except (OSError, ValueError) as error:
         raise BackendError(f"model {job.model!r} cannot be loaded: {error}") from error
     fit_threads(model)
     return model  # type: ignore[no-any-return]
 
 
-def _with_head(kind: Any, name: str, **how: Any) -> PreTrainedModel:
-    """Return the model with a head for one number; that the head is new is expected, and that anything else is would be an error."""
+def _whole(kind: Any, name: str, **how: Any) -> PreTrainedModel:
+    """Return the model; that a head for one number is new is expected, and that anything else is would be an error."""
+    scoring = kind is not AutoModelForCausalLM
+    head = {"num_labels": 1} if scoring else {}
     with no_report():
-        model, found = kind.from_pretrained(name, num_labels=1, output_loading_info=True, **how)
-    body = f"{model.base_model_prefix}."
+        model, found = kind.from_pretrained(name, output_loading_info=True, **head, **how)
+    body = f"{model.base_model_prefix}." if scoring else ""
     if lacking := sorted(key for key in found["missing_keys"] if key.startswith(body)):
-        raise BackendError(f"model {name!r} must hold all its weights, and lacks {lacking[0]}")
+        raise BackendError(
+            f"model {name!r} must hold all its weights, and lacks {lacking[0]}",
+            hint="what is lacking would be random; see that config.json belongs to these weights",
+        )
     return model  # type: ignore[no-any-return]
 
 

@@ -17,7 +17,7 @@ from orbiter_trl.training import Setup
 CONFIG = RLOOConfig
 """The class whose arguments a job's options are."""
 
-IDLE = frozenset[str]()
+IDLE = frozenset({"reward_weights"})
 """Arguments of it that would change nothing here."""
 
 

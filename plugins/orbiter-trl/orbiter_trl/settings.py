@@ -50,7 +50,7 @@ FROM_CONFIG = {
 OWN = frozenset(
     {
         "output_dir", "dataset_kwargs", "disable_tqdm", "eval_strategy", "hub_model_id", "hub_token", "load_best_model_at_end",
-        "logging_nan_inf_filter", "logging_strategy", "overwrite_output_dir", "push_to_hub", "resume_from_checkpoint",
+        "logging_nan_inf_filter", "logging_strategy", "model_init_kwargs", "overwrite_output_dir", "push_to_hub", "resume_from_checkpoint",
         "save_only_model", "save_strategy", "save_total_limit",
     }
 )  # fmt: skip

@@ -23,7 +23,9 @@ from orbiter_trl.training import Setup
 CONFIG = SFTConfig
 """The class whose arguments a job's options are."""
 
-IDLE = frozenset[str]()
+IDLE = frozenset(
+    {"assistant_only_loss", "chat_template_path", "completion_only_loss", "dataset_text_field", "truncation_mode"}
+)  # fmt: skip
 """Arguments of it that would change nothing here."""
 
 
