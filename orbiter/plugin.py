@@ -31,12 +31,23 @@ log = logging.getLogger("orbiter.plugin")
 
 @frozen
 class PluginInfo:
-    """One plugin: where it comes from, what it adds, and why it did not load, if it did not."""
+    """One plugin: where it comes from, what it adds, and why it did not load, if it did not.
+
+    Args:
+        name: Name of its entry point.
+        dist: Distribution that brings it; empty if none that is installed does.
+        version: Version of the distribution.
+        entries: The names that it adds.
+        hooks: The hooks that it answers beside that: what it watches or reads.
+        error: Why it did not load, or None.
+        enabled: Whether ``ORBITER_PLUGINS`` lets it load.
+    """
 
     name: str
     dist: str
     version: str
     entries: tuple[Entry, ...] = ()
+    hooks: tuple[str, ...] = ()
     error: str | None = None
     enabled: bool = True
 
@@ -98,9 +109,9 @@ class PluginManager:
         names = [p.name for p in points]
         for name in wanted or ():
             if name not in names:
-                self._set_aside(
-                    name, f"no installed plugin has this name{did_you_mean(name, names)}"
-                )
+                why = f"no installed plugin has this name{did_you_mean(name, names)}"
+                self._set_aside(name, why)
+                self.plugins.append(PluginInfo(name, "", "", error=why))
         for point in points:
             dist, version = _dist_of(point)
             if wanted is not None and point.name not in wanted:
@@ -119,11 +130,12 @@ class PluginManager:
     ) -> None:
         error: str | None = None
         module: Any = None
+        hooks: tuple[str, ...] = ()
         try:
             module = EntryPoint(name, target, GROUP).load()
             with self.registry.owned_by(owner):
                 self._pm.register(module, name=name)
-                self._check_hooks(module)
+                hooks = self._hooks_of(module)
         except BaseException as caught:
             if isinstance(caught, KeyboardInterrupt):
                 raise
@@ -131,11 +143,18 @@ class PluginManager:
                 self._pm.unregister(name=name)
             error = " ".join(f"{type(caught).__name__}: {caught}".split())
             self._set_aside(name, error, cause=caught)
+            hooks = ()
         entries = tuple(e for e in self.registry.entries() if e.owner == owner and error is None)
-        self.plugins.append(PluginInfo(name, dist, version or _version(dist), entries, error))
+        self.plugins.append(
+            PluginInfo(name, dist, version or _version(dist), entries, hooks, error)
+        )
 
-    def _check_hooks(self, plugin: Any) -> None:
-        """Refuse a plugin that nothing would ever call, or one with a hook that does not exist."""
+    def _hooks_of(self, plugin: Any) -> tuple[str, ...]:
+        """Return the hooks that a plugin answers, but that which adds names.
+
+        Raises:
+            ConfigError: Nothing would ever call it, or it has a hook that does not exist.
+        """
         callers = self._pm.get_hookcallers(plugin) or []
         known = [name for name in dir(hookspecs) if name.startswith("orbiter_")]
         for caller in callers:
@@ -143,6 +162,7 @@ class PluginManager:
                 raise ConfigError(f"unknown hook {caller.name!r}{did_you_mean(caller.name, known)}")
         if not callers:
             raise ConfigError("none of its functions is marked with @orbiter.hookimpl")
+        return tuple(sorted({c.name for c in callers} - {"orbiter_register"}))
 
     def _set_aside(self, name: str, why: str, *, cause: BaseException | None = None) -> None:
         if self._strict:

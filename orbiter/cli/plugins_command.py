@@ -30,16 +30,20 @@ def main(options: argparse.Namespace) -> int:
                 "enabled": p.enabled,
                 "error": p.error,
                 "adds": [{"kind": e.kind, "name": e.full_name} for e in p.entries],
+                "hooks": p.hooks,
             }
             for p in plugins
         ]
         print(json.dumps(rows, indent=2))
     else:
         for p in plugins:
-            print(f"{p.name}  ({p.dist} {p.version}){'' if p.enabled else '  not enabled'}")
+            origin = f"{p.dist} {p.version}" if p.dist else "not installed"
+            print(f"{p.name}  ({origin}){'' if p.enabled else '  not enabled'}")
             if p.error:
                 print(f"    failed to load: {p.error}")
             kinds = sorted({e.kind for e in p.entries})
             for kind in kinds:
                 print(f"    {kind:12} {', '.join(e.name for e in p.entries if e.kind == kind)}")
+            if p.hooks:
+                print(f"    {'hook':12} {', '.join(p.hooks)}")
     return 3 if any(p.error for p in plugins) else 0

@@ -229,6 +229,21 @@ def test_what_is_known_of_first_party_plugins_is_what_they_add():
     assert known == {part: dist for part, dist in added.items() if dist in installed}
 
 
+def test_list_names_what_is_not_installed_and_what_only_watches(orbiter, site, monkeypatch):
+    site(kindly=OBSERVER)
+    monkeypatch.setenv("ORBITER_PLUGINS", "kindly,kindli")
+    said = orbiter("plugins")
+    assert (said.code, said.err) == (3, "")
+    assert (
+        "kindli  (not installed)\n    failed to load: no installed plugin has this name; did you mean 'kindly'?\n"
+        in said.out
+    )
+    assert "kindly  (kindly 1.2)\n    hook         orbiter_on_round\n" in said.out
+    rows = {row["name"]: row for row in json.loads(orbiter("plugins", "--json").out)}
+    assert rows["kindly"]["hooks"] == ["orbiter_on_round"]
+    assert rows["built-in"]["hooks"] == []
+
+
 def test_list_as_json(orbiter, site):
     site(hasty="1 / 0\n", kindly=GOOD)
     said = orbiter("plugins", "--json")
