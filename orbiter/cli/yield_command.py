@@ -100,6 +100,13 @@ def main(options: argparse.Namespace) -> int:
             console.print(printable(said), markup=False)
         if beside := spent_in_words(row.get("beside", {})):
             console.print(f"round {row['round']} beside its attempts: {beside}", markup=False)
+    for done in account.summaries:
+        if done.get("repeated"):
+            console.print(
+                f"round {done['round']} trained on {done['rows']} rows; {done['repeated']} more say what "
+                "earlier ones say, and are not in it again",
+                markup=False,
+            )
     for model, row in account.by_model.items():
         if len(account.by_model) > 1:
             console.print(

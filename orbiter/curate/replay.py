@@ -36,6 +36,17 @@ class ReplayBuffer:
         for pair in self.pairs:
             _round_of(pair)
 
+    @property
+    def oldest(self) -> int:
+        """The round of the oldest pair.
+
+        Raises:
+            ConfigError: There is none.
+        """
+        if not self.pairs:
+            raise ConfigError("a replay buffer must hold a pair to have an oldest one, got none")
+        return _round_of(self.pairs[0])
+
     def added(self, pairs: Iterable[Pair], *, round: int) -> ReplayBuffer:
         """Return the buffer with new pairs, without those that are too old in this round or over capacity.
 

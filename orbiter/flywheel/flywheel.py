@@ -69,6 +69,9 @@ class Flywheel(Parts):
         self.path = Path(runs_dir) / recipe.name
         self.ledger: Ledger
         self.kept: dict[int, list[Trajectory]] = {}
+        self.preferences: dict[str, list[tuple[bytes, tuple[str, ...]]]] = {}
+        self.compared: dict[str, dict[str, AttemptKey]] = {}
+        self._kept_ids: dict[int, tuple[list[Trajectory], list[str]]] = {}
         self.models: dict[str, str] = {}
         self._judged: tuple[int, dict[AttemptKey, Trajectory]] = (-1, {})
         self._done: dict[tuple[int, str], dict[str, Any]] = {}
@@ -116,6 +119,14 @@ class Flywheel(Parts):
         if number not in self.kept:
             self.kept[number] = list(jsonl.read(self.place(stages.kept_path(number)), Trajectory))
         return self.kept[number]
+
+    def kept_ids(self, number: int) -> list[str]:
+        """Return the ids of the rows that a round kept."""
+        rows = self.kept_rows(number)
+        known = self._kept_ids.get(number)
+        if known is None or known[0] is not rows:
+            known = self._kept_ids[number] = (rows, [row.id for row in rows])
+        return known[1]
 
     def run(self) -> RunResult:
         """Do what is still to be done and return how the run ended.

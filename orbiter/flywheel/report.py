@@ -196,6 +196,8 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> str:
         ("yield", lambda r: _rate(r, "yield")),
         ("kept / sampled", lambda r: _made(r, f"{r.get('kept', 0):,} / {r.get('sampled', 0):,}")),
         ("duplicates", lambda r: _made(r, f"{(r.get('decisions') or {}).get('duplicate', 0):,}")),
+        ("trained on", lambda r: _number(r, "rows", ",")),
+        ("repeated", lambda r: f"{r['repeated']:,}" if r.get("repeated") else ""),
         ("invalid", lambda r: _made(r, f"{r.get('invalid', 0):,}")),
         ("held-out", lambda r: _rate(r, "held_out")),
         ("audited", lambda r: _number(r, "audited", ".3f")),

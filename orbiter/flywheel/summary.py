@@ -53,7 +53,11 @@ def summarise_round(
     counts = ("sampled", "passed", "failed", "invalid", "reasons")
     row |= {k: (made or engine)[k] for k in counts if k in (made or engine)}
     row |= _rate("yield", fair_counts(made))
-    row |= {k: kept[k] for k in ("kept", "decisions", "pairs", "rows", "dataset") if k in kept}
+    row |= {
+        k: kept[k]
+        for k in ("kept", "decisions", "pairs", "rows", "repeated", "dataset")
+        if k in kept
+    }
     row |= _held_out(stages.get("evaluate", {}), before)
     row |= {k: v for k, v in stages.get("distance", {}).items() if k.startswith("kl")}
     row |= {k: made[k] for k in ("tasks", "solved_tasks", "hinted", "hinted_passed") if k in made}

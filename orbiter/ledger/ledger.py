@@ -261,13 +261,18 @@ class Ledger(GroupWriter):
         self._commit_events([Row(event_line(event, fields), self._noting(event))])
 
     def add_dataset(
-        self, path: str | Path, rows: Iterable[Trajectory], *, round: int, **fields: Any
+        self,
+        path: str | Path,
+        rows: Iterable[Trajectory | AttemptKey],
+        *,
+        round: int,
+        **fields: Any,
     ) -> str:
         """Record that a dataset was written, and of which attempts it is made; return the hash of its content.
 
         Args:
             path: The file, relative to the run's folder or absolute.
-            rows: Its rows; those that are no attempts of this run are recorded by their id.
+            rows: Its rows, or the attempts that they are made of; those that are no attempts of this run are recorded by their id.
             round: Round that wrote it.
             fields: Anything else to keep with the event.
         """
@@ -278,11 +283,12 @@ class Ledger(GroupWriter):
         lines: list[int] = []
         others: list[str] = []
         for row in rows:
-            if "engine" in row.extra and "attempt" in row.extra:
-                section, slot = self._find(AttemptKey.of(row), made=True)
-                lines.append(section.attempt_lines[slot])
-            else:
+            if isinstance(row, Trajectory) and not {"engine", "attempt"} <= row.extra.keys():
                 others.append(row.id)
+                continue
+            key = row if isinstance(row, AttemptKey) else AttemptKey.of(row)
+            section, slot = self._find(key, made=True)
+            lines.append(section.attempt_lines[slot])
         events: list[tuple[str, dict[str, Any]]] = []
         for name, items in (("attempts", lines), ("others", others)):
             for start in range(0, len(items), _ROWS_PER_LINE):

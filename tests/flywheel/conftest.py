@@ -1,5 +1,6 @@
 """A small run of two rounds, and what it leaves."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -67,9 +68,10 @@ def small_recipe():
 def wheel(request, tmp_path):
     """Make a flywheel of the module's RECIPE, or of the small one; ``folder`` keeps several runs of it apart.
 
-    The module's PARTS, if it has some, are ``mine.py`` beside the recipe.
+    The module's PARTS, if it has some, are ``mine.py`` beside the recipe, and ``stage_parts.py`` stands there under its own name.
     """
     file = tmp_path / "recipe.yaml"
+    shutil.copy(Path(__file__).with_name("stage_parts.py"), tmp_path)
     if parts := getattr(request.module, "PARTS", None):
         (tmp_path / "mine.py").write_text(parts)
 

@@ -24,6 +24,7 @@ class Copying(Backend):
         "reward": Pair,
     }
     scoring = {"reward"}  # noqa: RUF012
+    absent = {"ppo": "look elsewhere"}  # noqa: RUF012
 
     def check(self, job):
         self.record_of(job.algorithm)
@@ -34,7 +35,7 @@ class Copying(Backend):
         start = Path(job.model) / "scripted.json"
         accuracy = json.loads(start.read_text())["accuracy"] if start.exists() else 0.4
         (job.output_dir / "scripted.json").write_text(
-            json.dumps({"accuracy": min(1, accuracy + 0.1)})
+            json.dumps({"accuracy": self.learnt(accuracy)})
         )
         told = {
             "model": job.model,
@@ -43,6 +44,16 @@ class Copying(Backend):
         }
         (job.output_dir / "told.json").write_text(json.dumps(told))
         return TrainResult(checkpoint=job.output_dir, metrics=TrainMetrics(steps=1), sample_count=7)
+
+    def learnt(self, accuracy):
+        return min(1, accuracy + 0.1)
+
+
+class Forgetting(Copying):
+    """Trains a model that answers nothing right."""
+
+    def learnt(self, accuracy):
+        return 0.0
 
 
 class Strict(Verifier):

@@ -1,26 +1,18 @@
 """What a round trains on, joined of files that runs and people write."""
 
+from collections import Counter
+
 import pytest
 
 from orbiter import jsonl
+from orbiter.cli import main
+from orbiter.curate.pairs import UnpairedPreference
+from orbiter.curate.replay import ReplayBuffer
 from orbiter.errors import RecordError
+from orbiter.flywheel import Flywheel
+from orbiter.flywheel.account import read_account
+from orbiter.ledger import History
 from orbiter.records import Message, Pair, Trajectory
-
-PARTS = """
-from orbiter.records import Pair, Trajectory
-from orbiter.train.backend import Backend, TrainResult
-from orbiter.train.config import TrainMetrics
-
-class Keeping(Backend):
-    '''Trains nothing.'''
-    name = "keeping"
-    algorithms = {"sft": Trajectory, "dpo": Pair}
-    def check(self, job): pass
-    def train(self, job):
-        job.output_dir.mkdir(parents=True, exist_ok=True)
-        (job.output_dir / "scripted.json").write_text('{"accuracy": 0.4}')
-        return TrainResult(checkpoint=job.output_dir, metrics=TrainMetrics(steps=1))
-"""
 
 HEAD = """\
 name: datasets
@@ -31,7 +23,7 @@ generate: {tasks: 10, samples: 4}
 evaluate: {tasks: 0, audit: 0}
 verify: {workers: 0}
 stages:
-  mixed: {generate: {}, data: DATA, train: {backend: "mine.py:Keeping", algorithm: ALGORITHM}}
+  mixed: {generate: {}, data: DATA, train: {backend: "stage_parts.py:Copying", algorithm: ALGORITHM}}
 """
 
 
@@ -88,3 +80,124 @@ def test_each_stage_compares_its_rows_with_held_out_tasks_in_its_own_way(wheel):
     result = wheel("evaluate.tasks=20", text=head + stages).run()
     found = [row["decisions"].get("contaminated", 0) for row in result.rounds[1:]]
     assert found[0] == 0 < found[1]
+
+
+AGAIN = """\
+  again: {rounds: 4, generate: {tasks: 8, samples: 4, reuse_tasks: true}, CURATE train: {backend: "stage_parts.py:Copying", algorithm: ALGORITHM}}
+"""
+
+
+def asked_again(wheel, algorithm, curate="", *overrides, **more):
+    stages = AGAIN.replace("CURATE", curate).replace("ALGORITHM", algorithm)
+    return wheel(*overrides, text=HEAD[: HEAD.index("  mixed:")] + stages, **more)
+
+
+def test_a_row_that_several_rounds_keep_is_trained_on_once_and_the_funnel_says_so(wheel, capsys):
+    result = asked_again(wheel, "sft").run()
+    for row in result.rounds[1:]:
+        number = row["round"]
+        kept = [
+            one
+            for n in range(1, number + 1)
+            for one in jsonl.read(result.path / f"data/round-{n}-kept.jsonl", Trajectory)
+        ]
+        trained_on = list(jsonl.read(result.path / f"data/round-{number}.jsonl", Trajectory))
+        first = list({one.id: one for one in reversed(kept)}.values())[::-1]
+        assert sorted(one.id for one in trained_on) == sorted(one.id for one in first)
+        assert row["rows"] == len(trained_on) == len(kept) - row["repeated"]
+        # The row that stays is the oldest, and leads back to its attempt.
+        assert {one.round for one in trained_on} <= {one.round for one in first}
+    assert result.rounds[4]["repeated"] > result.rounds[1]["repeated"] == 0
+    with History.open(result.path) as history:
+        written = history.last_event("dataset_written", path="data/round-4.jsonl")
+    assert written["attempts"] == result.rounds[4]["rows"]
+    assert main(["yield", str(result.path)]) == 0
+    assert (
+        f"{result.rounds[4]['repeated']} more say what earlier ones say" in capsys.readouterr().out
+    )
+
+
+def test_what_only_the_last_rounds_kept_stays_however_often_it_was_kept_before(wheel):
+    """A round that is no longer looked at takes nothing from those that are."""
+    result = asked_again(wheel, "sft", "curate: {rounds: 1},").run()
+    for row in result.rounds[1:]:
+        kept = (result.path / f"data/round-{row['round']}-kept.jsonl").read_bytes()
+        assert (result.path / f"data/round-{row['round']}.jsonl").read_bytes() == kept
+        assert row["repeated"] == 0
+
+
+SAYS = {
+    "dpo": (Pair, lambda one: (one.task_id, one.chosen[0].text, one.rejected[0].text)),
+    "kto": (UnpairedPreference, lambda one: (one.task_id, one.completion[0].text, one.label)),
+}
+
+
+@pytest.mark.parametrize("algorithm", SAYS)
+def test_a_preference_that_several_rounds_give_is_trained_on_once(wheel, algorithm):
+    result = asked_again(wheel, algorithm).run()
+    record, says = SAYS[algorithm]
+    name = {"dpo": "pairs", "kto": "unpaired"}[algorithm]
+    given = [
+        says(one)
+        for n in range(1, 5)
+        for one in jsonl.read(result.path / f"data/round-{n}-{name}.jsonl", record)
+    ]
+    trained_on = [says(one) for one in jsonl.read(result.path / "data/round-4.jsonl", record)]
+    assert trained_on == list(dict.fromkeys(given))
+    assert result.rounds[4]["repeated"] == len(given) - len(trained_on) > 0
+
+
+@pytest.mark.parametrize("curate", ["", "curate: {capacity: 12},"])
+def test_a_round_of_preferences_reads_no_attempts_of_earlier_rounds(wheel, monkeypatch, curate):
+    looked_at, judged, read = [], Flywheel.judged, Counter()
+    read_objects = jsonl.read_objects
+
+    def counted(self, number):
+        looked_at.append((number, max(n for n, _ in [(0, 0), *self._done])))
+        return judged(self, number)
+
+    def counted_reading(path, **more):
+        read[str(path).rpartition("/")[2]] += 1
+        return read_objects(path, **more)
+
+    monkeypatch.setattr(Flywheel, "judged", counted)
+    monkeypatch.setattr(jsonl, "read_objects", counted_reading)
+    asked_again(wheel, "dpo", curate).run()
+    assert looked_at
+    assert all(number == now for number, now in looked_at)
+    assert {count for name, count in read.items() if name.endswith("-pairs.jsonl")} == {1}
+
+
+def test_a_run_that_goes_on_joins_the_same_preferences(wheel, data_of, monkeypatch):
+    whole = asked_again(wheel, "dpo", folder="whole").run()
+    for number in (2, 3, 4):
+        stop = Flywheel.stage
+
+        def broken(self, n, name, work, stop=stop, number=number):
+            if (n, name) == (number, "curate"):
+                raise KeyboardInterrupt
+            return stop(self, n, name, work)
+
+        monkeypatch.setattr(Flywheel, "stage", broken)
+        with pytest.raises(KeyboardInterrupt):
+            asked_again(wheel, "dpo").run()
+        monkeypatch.setattr(Flywheel, "stage", stop)
+    result = asked_again(wheel, "dpo").run()
+    assert data_of(result.path) == data_of(whole.path)
+    with History.open(result.path) as one, History.open(whole.path) as other:
+        named = [[(e["path"], e["hash"], e["attempts"]) for e in h.events("dataset_written")] for h in (one, other)]  # fmt: skip
+    assert named[0] == named[1]
+    assert read_account(result.path).total == read_account(whole.path).total
+
+
+@pytest.mark.parametrize("capacity", [1, 7, 30, 1000])
+def test_a_buffer_holds_what_one_that_was_given_all_pairs_holds(wheel, capacity):
+    result = asked_again(wheel, "dpo", f"curate: {{capacity: {capacity}}},").run()
+    for number in range(1, 5):
+        pairs = [
+            pair
+            for n in range(1, number + 1)
+            for pair in jsonl.read(result.path / f"data/round-{n}-pairs.jsonl", Pair)
+        ]
+        buffer = ReplayBuffer(capacity=capacity, max_age=number).added(pairs, round=number)
+        assert tuple(jsonl.read(result.path / f"data/round-{number}.jsonl", Pair)) == buffer.pairs

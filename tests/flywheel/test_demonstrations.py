@@ -10,10 +10,8 @@ from orbiter.tasks.splits import is_held_out
 
 PARTS = """
 from orbiter.generate.synthesiser import DataSynthesiser
-from orbiter.records import Message, Pair, Trajectory, Verdict
+from orbiter.records import Message, Trajectory, Verdict
 from orbiter.tasks.streams import item_stream
-from orbiter.train.backend import Backend, TrainResult
-from orbiter.train.config import TrainMetrics
 from orbiter.verify import Verifier
 
 class Digits(DataSynthesiser):
@@ -33,16 +31,6 @@ class Sorted(Verifier):
     def verify(self, task, trajectory):
         right = "".join(sorted(task.prompt[5:-1]))
         return Verdict.passed() if trajectory.answer == right else Verdict.failed("wrong")
-
-class Keeping(Backend):
-    '''Trains nothing.'''
-    name = "keeping"
-    algorithms = {"sft": Trajectory, "dpo": Pair}
-    def check(self, job): pass
-    def train(self, job):
-        job.output_dir.mkdir(parents=True, exist_ok=True)
-        (job.output_dir / "scripted.json").write_text('{"accuracy": 0.4}')
-        return TrainResult(checkpoint=job.output_dir, metrics=TrainMetrics(steps=1))
 """
 
 HEAD = """\
@@ -129,7 +117,7 @@ def test_a_right_answer_of_this_round_is_as_new_as_the_models_own(wheel):
     """In a buffer of the newest pairs it would be the first to go otherwise."""
     stages = (
         "  dpo: {rounds: 2, generate: {tasks: 10, samples: 1}, curate: {gold: true, capacity: 100},"
-        ' train: {backend: "mine.py:Keeping", algorithm: dpo}}\n'
+        ' train: {backend: "stage_parts.py:Copying", algorithm: dpo}}\n'
     )
     result = wheel(text=HEAD + stages).run()
     pairs = list(jsonl.read(result.path / "data/round-2.jsonl", Pair))

@@ -18,9 +18,6 @@ from orbiter.generate.policy import Completion
 from orbiter.generate.scripted import ScriptedPolicy
 from orbiter.records import Verdict
 from orbiter.tasks import item_stream
-from orbiter.train.backend import Backend, TrainResult
-from orbiter.train.config import TrainMetrics
-from orbiter.records import Trajectory
 from orbiter.verify import Verifier
 
 class Sorted(Verifier):
@@ -51,13 +48,6 @@ class Writer(ScriptedPolicy):
             return Completion.of("", token_count=1, cost=0.125)
         said = "look again" if request.messages[-1].text.startswith("You play") else f"sort {stream.randrange(10**6)}:"
         return Completion.of(said, token_count=2, cost=0.25)
-
-class Keeping(Backend):
-    name, algorithms = "keeping", {"sft": Trajectory}
-    def check(self, job): pass
-    def train(self, job):
-        job.output_dir.mkdir(parents=True, exist_ok=True)
-        return TrainResult(checkpoint=job.output_dir, metrics=TrainMetrics(steps=1))
 """
 
 RECIPE = """\

@@ -7,34 +7,8 @@ import pytest
 
 from orbiter.curate.pairs import best_of_n_pairs, unpaired_preferences
 from orbiter.errors import ConfigError, OrbiterError
-from orbiter.flywheel import Flywheel, load_recipe
 from orbiter.jsonl import read_objects
 from orbiter.ledger import History, RunIndex
-
-PARTS = """
-import json
-import shutil
-from orbiter.curate.pairs import UnpairedPreference
-from orbiter.records import Pair, Task, Trajectory
-from orbiter.train.backend import Backend, TrainResult
-from orbiter.train.config import TrainMetrics
-
-class Copying(Backend):
-    '''Keeps the data of the job beside a checkpoint of the scripted policy.'''
-    name = "copying"
-    algorithms = {
-        "sft": Trajectory, "grpo": Task, "dpo": Pair, "kto": UnpairedPreference, "reward": Pair
-    }
-    scoring = {"reward"}
-    absent = {"ppo": "look elsewhere"}
-    def check(self, job):
-        self.record_of(job.algorithm)
-    def train(self, job):
-        job.output_dir.mkdir(parents=True, exist_ok=True)
-        shutil.copy(job.data, job.output_dir / "data.jsonl")
-        (job.output_dir / "scripted.json").write_text(json.dumps({"accuracy": 0.0}))
-        return TrainResult(checkpoint=job.output_dir, metrics=TrainMetrics(steps=1))
-"""
 
 RECIPE = """\
 name: trained
@@ -43,20 +17,16 @@ model: {id: some-model}
 environment: {name: sorting, length: 5}
 policy: {name: scripted, accuracy: 0.5, environment: {name: sorting, length: 5}}
 generate: {tasks: 10, samples: 4}
-train: {backend: mine.py:Copying, algorithm: ALGORITHM}
+train: {backend: stage_parts.py:Forgetting, algorithm: ALGORITHM}
 evaluate: {tasks: 5, audit: 0}
 verify: {workers: 0}
 """
 
 
 @pytest.fixture
-def run(tmp_path):
-    (tmp_path / "mine.py").write_text(PARTS)
-
+def run(wheel):
     def run(algorithm, *, more=""):
-        (tmp_path / "recipe.yaml").write_text(RECIPE.replace("ALGORITHM", algorithm) + more)
-        recipe = load_recipe(tmp_path / "recipe.yaml")
-        return Flywheel(recipe, runs_dir=tmp_path / "runs", base_dir=tmp_path).run()
+        return wheel(text=RECIPE.replace("ALGORITHM", algorithm) + more).run()
 
     return run
 
@@ -128,7 +98,7 @@ def test_preferences_of_the_last_rounds_are_joined(run, rounds, parts):
     [
         (
             "sft",
-            "teach: {backend: mine.py:Copying, algorithm: grpo}\n",
+            "teach: {backend: stage_parts.py:Forgetting, algorithm: grpo}\n",
             "teach stage must train on Trajectory, and 'grpo' trains on Task",
         ),
         ("reward", "", "must make a model that answers, and 'reward' makes one that scores"),

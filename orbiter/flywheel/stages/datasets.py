@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
+import hashlib
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import orjson
 from attrs import frozen
 
 from orbiter import jsonl
@@ -15,6 +17,7 @@ from orbiter.curate.pairs import UnpairedPreference, best_of_n_pairs, unpaired_p
 from orbiter.curate.replay import ReplayBuffer
 from orbiter.errors import OrbiterError
 from orbiter.flywheel.recipe import TEACH, Recipe, Turn
+from orbiter.ledger import AttemptKey
 from orbiter.records import Pair, Trajectory
 from orbiter.tasks.streams import item_seed
 
@@ -105,96 +108,183 @@ def _preferences(number: int, record: type) -> str:
     return preference_path(number, PREFERENCES[record][0])
 
 
+@frozen
+class Entry:
+    """A line that a round trains on.
+
+    Args:
+        source: Where it is from, as the recipe calls it.
+        line: The line, as it stands in its file.
+        made_of: The row, or the ids of the attempts that a preference is made of.
+    """
+
+    source: str
+    line: bytes
+    made_of: Any
+
+
 def write_training_set(wheel: Flywheel, turn: Turn) -> dict[str, Any]:
-    """Join the rows that a round trains on by imitation."""
-    parts = parts_of(wheel, turn, Trajectory)
-    if not any(part.path.stat().st_size for part in parts):
+    """Join the rows that a round trains on by imitation; one that several rounds kept is in it once."""
+    entries, repeated = _joined(
+        (part, _rows(wheel, part)) for part in parts_of(wheel, turn, Trajectory)
+    )
+    if not entries:
         raise OrbiterError(
             f"round {turn.number} has nothing to train on: no answer survived and there are no demonstrations",
             hint="teach a cold start, sample more, or start from a stronger model",
         )
-    rows = [row for part in parts for row in _rows(wheel, part)]
-    path = _join(wheel, turn, parts)
-    if isinstance(turn.stage.data, Mapping):
-        rows = list(jsonl.read(wheel.place(path), Trajectory))
-    wheel.ledger.add_dataset(path, rows, round=turn.number)
-    return {"dataset": path, "rows": len(rows)}
+    path, entries = _write(wheel, turn, entries)
+    wheel.ledger.add_dataset(path, [entry.made_of for entry in entries], round=turn.number)
+    return {"dataset": path, "rows": len(entries), "repeated": repeated}
 
 
-def _rows(wheel: Flywheel, part: Part) -> Iterable[Trajectory]:
-    return jsonl.read(part.path, Trajectory) if part.round is None else wheel.kept_rows(part.round)
+def _rows(wheel: Flywheel, part: Part) -> Iterable[tuple[Any, Any]]:
+    """Yield of each line of a file what it says, or None where that may come again, and its row."""
+    if part.round is None:
+        return ((None, row) for row in jsonl.read(part.path, Trajectory))
+    return zip(wheel.kept_ids(part.round), wheel.kept_rows(part.round), strict=True)
 
 
 def write_preference_set(wheel: Flywheel, turn: Turn, record: type) -> dict[str, Any]:
     """Join the preferences that a round trains on, and note of which attempts they are made."""
     parts = [part for part in parts_of(wheel, turn, record) if part.source != TEACH]
-    for part in parts:
-        if part.round is None:  # what is wrong with it is said where it stands, before it is joined
-            deque(jsonl.read(part.path, record), maxlen=0)
     capacity = turn.stage.curate.capacity
     if record is Pair and capacity is not None:
-        path = _replay(wheel, turn, parts, capacity=capacity)
+        path, entries = _replay(wheel, turn, parts, capacity=capacity)
+        repeated = 0
     else:
-        path = _join(wheel, turn, parts)
-    ids: set[Any] = set()
-    count = 0
-    for _, row in jsonl.read_objects(wheel.place(path)):
-        count += 1
-        ids |= {row.get("metadata", {}).get(key) for key in ("id", "chosen_id", "rejected_id")}
-    if not count:
+        found, repeated = _joined((part, _preferences_of(wheel, part, record)) for part in parts)
+        path, entries = _write(wheel, turn, found)
+    if not entries:
         raise OrbiterError(
             f"round {turn.number} has nothing to train on: no task has an answer that passed beside one that failed",
             hint="teach a cold start, take more samples per task, or choose harder or easier tasks",
         )
-    used = list[Trajectory]()
+    ids = {one for entry in entries for one in entry.made_of}
+    used = list[AttemptKey]()
     for number in dict.fromkeys(part.round for part in parts if part.round):
         # Equal answers share their id; the first of them stands for the others.
-        for attempt in wheel.judged(number).values():
-            if attempt.id in ids:
-                ids.remove(attempt.id)
-                used.append(attempt)
+        for name, key in _compared(wheel, number, record).items():
+            if name in ids:
+                ids.remove(name)
+                used.append(key)
     wheel.ledger.add_dataset(path, used, round=turn.number)
-    return {"dataset": path, "rows": count}
+    return {"dataset": path, "rows": len(entries), "repeated": repeated}
 
 
-def _replay(wheel: Flywheel, turn: Turn, parts: Sequence[Part], *, capacity: int) -> str:
+def _preferences_of(
+    wheel: Flywheel, part: Part, record: type
+) -> Iterable[tuple[Any, tuple[str, ...]]]:
+    """Yield of each line of a file what it says, or None where that may come again, and the ids of its attempts."""
+    if part.round is not None:
+        return _own_preferences(wheel, part.round, record)
+    # What is wrong with it is said where it stands, before it is joined.
+    given: Iterable[Any] = jsonl.read(part.path, record)
+    return ((None, _ids_of(one.metadata)) for one in given)
+
+
+def _own_preferences(
+    wheel: Flywheel, number: int, record: type
+) -> list[tuple[bytes, tuple[str, ...]]]:
+    """Return what each preference of a round says and the ids of its attempts; its file is read once."""
+    path = _preferences(number, record)
+    if path not in wheel.preferences:
+        wheel.preferences[path] = [
+            (_said(row), _ids_of(row.get("metadata", {})))
+            for _, row in jsonl.read_objects(wheel.place(path))
+        ]
+    return wheel.preferences[path]
+
+
+def _said(row: Mapping[str, Any]) -> bytes:
+    """Return what two preferences share if and only if they say the same, whatever is known of them."""
+    said = {name: value for name, value in row.items() if name not in ("metadata", "margin")}
+    return hashlib.blake2b(orjson.dumps(said, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
+
+
+def _ids_of(metadata: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the ids of the attempts that a preference is made of."""
+    return tuple(metadata[key] for key in ("id", "chosen_id", "rejected_id") if key in metadata)
+
+
+def _compared(wheel: Flywheel, number: int, record: type) -> Mapping[str, AttemptKey]:
+    """Return the attempts of a round that its preferences are made of, by id; they are looked for once."""
+    path = _preferences(number, record)
+    if path not in wheel.compared:
+        ids = {one for _, made_of in _own_preferences(wheel, number, record) for one in made_of}
+        found: dict[str, AttemptKey] = {}
+        for key, attempt in wheel.judged(number).items():
+            if (name := attempt.id) in ids:
+                found.setdefault(name, key)
+        wheel.compared[path] = found
+    return wheel.compared[path]
+
+
+def _replay(
+    wheel: Flywheel, turn: Turn, parts: Sequence[Part], *, capacity: int
+) -> tuple[str, list[Entry]]:
     """Write the pairs of the last rounds, the newest first to stay, as a buffer of so many holds them."""
-    pairs = (pair for part in parts for pair in jsonl.read(part.path, Pair))
-    buffer = ReplayBuffer(capacity=capacity, max_age=turn.number).added(pairs, round=turn.number)
+    read: dict[Part, list[Pair]] = {}
+    buffer = empty = ReplayBuffer(capacity=capacity, max_age=turn.number)
+    for part in sorted(parts, key=lambda part: -_round_or_newest(part)):
+        # Once it is full of newer ones, what is older changes nothing.
+        if len(buffer.pairs) == capacity and buffer.oldest > _round_or_newest(part):
+            break
+        read[part] = list(jsonl.read(part.path, Pair))
+        buffer = empty.added(
+            (pair for part in parts for pair in read.get(part, ())), round=turn.number
+        )
     path = f"data/round-{turn.number}.jsonl"
     jsonl.write(wheel.place(path), buffer.pairs)
-    return path
+    return path, [Entry("", b"", _ids_of(pair.metadata)) for pair in buffer.pairs]
 
 
-def _join(wheel: Flywheel, turn: Turn, parts: Iterable[Part]) -> str:
-    """Write the lines of the files, as they are, into the one that a round trains on; in the shares that the recipe gives."""
+def _round_or_newest(part: Part) -> float:
+    """Return the round that wrote a file; of one from elsewhere, whose pairs may be of any round, more than any."""
+    return math.inf if part.round is None else part.round
+
+
+def _joined(
+    parts: Iterable[tuple[Part, Iterable[tuple[Any, Any]]]],
+) -> tuple[list[Entry], int]:
+    """Return the lines of the files as they are, without those that say what an earlier one says, and how many those are."""
+    entries, seen, repeated = list[Entry](), set[Any](), 0
+    for part, told in parts:
+        for line, (said, made_of) in zip(_lines(part), told, strict=True):
+            if said is not None and said in seen:
+                repeated += 1
+                continue
+            seen.add(said)
+            entries.append(Entry(part.source, line, made_of))
+    return entries, repeated
+
+
+def _lines(part: Part) -> list[bytes]:
+    """Return the lines of a file, the last one with a newline too."""
+    lines = part.path.read_bytes().split(b"\n")
+    return [line + b"\n" for line in (lines if lines[-1] else lines[:-1])]
+
+
+def _write(wheel: Flywheel, turn: Turn, entries: list[Entry]) -> tuple[str, list[Entry]]:
+    """Write what a round trains on, in the shares that the recipe gives; return the file and its lines."""
     path, shares = f"data/round-{turn.number}.jsonl", turn.stage.data
+    if isinstance(shares, Mapping):
+        entries = _in_shares(wheel, turn, entries, shares)
     with jsonl.replace_file(wheel.place(path)) as file:
-        if isinstance(shares, Mapping):
-            file.writelines(_in_shares(wheel, turn, parts, shares))
-        else:
-            for part in parts:
-                file.write(_lines(part))
-    return path
-
-
-def _lines(part: Part) -> bytes:
-    """Return the lines of a file, with a newline behind the last one too."""
-    data = part.path.read_bytes()
-    return data + b"\n" if data and not data.endswith(b"\n") else data
+        file.writelines(entry.line for entry in entries)
+    return path, entries
 
 
 def _in_shares(
-    wheel: Flywheel, turn: Turn, parts: Iterable[Part], shares: Mapping[str, float]
-) -> list[bytes]:
+    wheel: Flywheel, turn: Turn, entries: Sequence[Entry], shares: Mapping[str, float]
+) -> list[Entry]:
     """Return the lines of all sources in their shares, until one of them has no more; a small one is given again up to three times."""
-    lines = [(part.source, line) for part in parts for line in _lines(part).splitlines(True)]
     batches = mixed_batches(
-        lines,
+        entries,
         shares,
         batch_size=1,
         seed=item_seed(wheel.recipe.seed, "mix", turn.number),
         max_repeats=3,
-        domain=lambda item: item[0],
+        domain=lambda entry: entry.source,
     ).batches
-    return [line for batch in batches for _, line in batch]
+    return [entry for batch in batches for entry in batch]
