@@ -13,6 +13,7 @@ from orbiter.curate.pairs import UnpairedPreference
 from orbiter.records import Message
 from orbiter.train import objectives as o
 from orbiter.train.config import TrainConfig
+from orbiter.train.rewards import RewardSpec
 from orbiter.train.tally import Tally
 
 BATCH = 6
@@ -251,6 +252,55 @@ def test_equal_steps_count_as_often_as_they_come():
     found = sorted(label for labels in table["labels"] for label in labels if label != -100)
     assert found == [0, 0, 1]
     assert table["labels"][0][4] == 0
+
+
+def test_sft(first):
+    trainer, batch = first("sft")
+    ids, attention = batch["input_ids"], batch["attention_mask"]
+    logps = token_logps(trainer.model, ids, attention)
+    answers = (batch["labels"][:, 1:] != -100).numpy()
+    assert 0 < answers.sum() < attention[:, 1:].sum()  # prompts carry no loss
+    expected = o.reduce_tokens(-logps, answers, how="token-mean")
+    assert loss_of(trainer, batch) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("loss_type", ["sigmoid", "ipo"])
+def test_online_dpo(any_job, loss_type):
+    """Of the two answers that a step samples, the one of the higher reward is chosen, and the loss is that of the oracle on them."""
+    job = any_job(
+        "online_dpo",
+        config=CONFIG,
+        options={"beta": 0.3, "loss_type": loss_type},
+        rewards=(RewardSpec(name="sum", fn=lambda output: sum(map(ord, output)) % 7),),
+    )
+    trainer, _ = TrlBackend().prepare(job).make_trainer(Tally())
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in trainer.model.parameters():
+            parameter += 0.3 * parameter.std() * torch.randn(parameter.shape, generator=generator)
+    seen = []
+
+    def forward(model, prompt_ids, prompt_mask, ids, mask, *more, parent=trainer._forward):
+        logps = parent(model, prompt_ids, prompt_mask, ids, mask, *more)
+        seen.append((ids, mask, logps.detach().double()))
+        return logps
+
+    trainer._forward = forward
+    trainer.create_optimizer()
+    loss = trainer.training_step(trainer.model, next(iter(trainer.get_train_dataloader())))
+    (ids, mask, now), (_, _, then) = seen
+    texts = trainer.processing_class.batch_decode(ids, skip_special_tokens=True)
+    rewards = np.array([job.rewards[0].fn(text) for text in texts])
+    answers = mask.numpy().astype(bool)
+    now, then = (o.sequence_logps(logps.numpy(), answers) for logps in (now, then))
+    half = len(texts) // 2
+    first_won = rewards[:half] >= rewards[half:]
+    assert 0 < first_won.sum() < half
+    better = np.where(first_won, np.arange(half), np.arange(half) + half)
+    worse = np.where(first_won, np.arange(half) + half, np.arange(half))
+    logps = (now[better], now[worse], then[better], then[worse])
+    expected = (o.dpo_loss if loss_type == "sigmoid" else o.ipo_loss)(*logps, beta=0.3)
+    assert loss.item() == pytest.approx(o.mean_loss(expected), abs=1e-5)
 
 
 @pytest.mark.parametrize("algorithm", ["grpo", "rloo"])
