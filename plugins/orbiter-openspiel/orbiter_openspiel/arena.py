@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Generator, Iterable, Mapping, Sequence
+from typing import Any
 
 import pyspiel
 from attrs import frozen
@@ -15,7 +16,7 @@ from orbiter.records import Message
 from orbiter.tasks.streams import item_seed, item_stream
 from orbiter_openspiel.games import Game
 from orbiter_openspiel.players import PolicyPlayer
-from orbiter_openspiel.teachers import Teacher
+from orbiter_openspiel.teachers import Player, Teacher
 
 TERMINAL = int(pyspiel.PlayerId.TERMINAL)
 
@@ -103,6 +104,7 @@ class Arena:
         self._teachers = [
             (n, one) for n, one in enumerate(self.players) if isinstance(one, Teacher)
         ]
+        self._has_chance = game.has_chance
         self._system = (Message("system", game.notation.rules),) if instructions else ()
 
     @property
@@ -113,19 +115,14 @@ class Arena:
     def play_at_once(self, indices: Iterable[int]) -> list[PlayedGame]:
         """Play games between teachers alone."""
         # A search leaves nothing of ours in the processor's caches: what is done for all games at once costs a third.
-        seeded = [(index, self._seeds(index)) for index in indices]
-        done: list[_Ended] = []
-        for index, seeds in seeded:
-            try:
-                next(self._play(index, seeds))
-            except StopIteration as over:
-                done.append(over.value)
+        begun = [(index, self._movers(index)) for index in indices]
+        done = [self._play_out(index, movers) for index, movers in begun]
         return [self._played(ended) for ended in done]
 
     async def play(self, indices: Iterable[int]) -> list[PlayedGame]:
         """Play games side by side and return them in the order of their numbers."""
         done: list[_Ended] = []
-        plays = [self._play(index, self._seeds(index)) for index in indices]
+        plays = [self._play(index) for index in indices]
         waiting = [turn for play in plays if (turn := _advance(play, None, done))]
         while waiting:
             waiting = await self._answered(waiting, done)
@@ -151,32 +148,42 @@ class Arena:
             if (again := _advance(play, completion, done))
         ]
 
-    def _seeds(self, index: int) -> list[int]:
-        """Return the seed of each teacher in game number ``index``."""
-        return [
-            item_seed("selfplay", self.game.name, self.seed, index, number)
-            for number, _ in self._teachers
-        ]
+    def _movers(self, index: int) -> list[Player | None]:
+        """Return who moves in game number ``index``, per seat, and None for a policy; then chance, whose seat is -1."""
+        # One teacher is one player, whichever seats it holds: making a search costs as much as a tenth of a move.
+        started = {
+            number: teacher.start(item_seed("selfplay", self.game.name, self.seed, index, number))
+            for number, teacher in self._teachers
+        }
+        movers = [started.get(number) for number in self._lineups[index % self.group_size]]
+        if self._has_chance:
+            deal = index // self.group_size
+            movers.append(_dealer(item_stream("selfplay", self.game.name, self.seed, deal, "chance")))  # fmt: skip
+        return movers
 
-    def _play(self, index: int, seeds: Sequence[int]) -> _Play:
+    def _play_out(self, index: int, movers: Sequence[Player | None]) -> _Ended:
+        """Play game number ``index`` between teachers alone."""
+        state = self.game.start()
+        history: list[int] = []
+        seats: list[int] = []
+        while (seat := state.current_player()) != TERMINAL:
+            action = movers[seat](state)  # type: ignore[misc]  # nobody here is a policy
+            state.apply_action(action)
+            history.append(action)
+            seats.append(seat)
+        return index, history, seats, state.returns(), {}, None
+
+    def _play(self, index: int) -> _Play:
         """Play game number ``index``; yields where a policy is to move, and is sent its completion."""
         seated = self._lineups[index % self.group_size]
-        # One teacher is one player, whichever seats it holds: making a search costs as much as a tenth of a move.
-        started = {n: one.start(seed) for (n, one), seed in zip(self._teachers, seeds)}
-        movers = [started.get(number) for number in seated]
-        chance: random.Random | None = None
+        movers = self._movers(index)
         state, illegal = self.game.start(), {}
         history: list[int] = []
         seats: list[int] = []
         returns: list[float] | None = None
         error = None
         while (seat := state.current_player()) != TERMINAL:
-            if seat < 0:
-                deal = index // self.group_size
-                chance = chance or item_stream("selfplay", self.game.name, self.seed, deal, "chance")  # fmt: skip
-                outcomes, weights = zip(*state.chance_outcomes())
-                action = chance.choices(outcomes, weights=weights)[0]
-            elif (mover := movers[seat]) is not None:
+            if (mover := movers[seat]) is not None:
                 action = mover(state)
             else:
                 request = self._request(state, index, len(history))
@@ -221,6 +228,16 @@ class Arena:
     def _forfeited(self, seat: int) -> list[float]:
         worst = float(self.game.spiel.min_utility())
         return [worst if other == seat else -worst for other in range(self.game.seat_count)]
+
+
+def _dealer(stream: random.Random) -> Player:
+    """Return who rolls the dice and deals the cards."""
+
+    def deal(state: Any) -> int:
+        outcomes, weights = zip(*state.chance_outcomes())
+        return int(stream.choices(outcomes, weights=weights)[0])
+
+    return deal
 
 
 def _advance(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -37,13 +38,9 @@ class Position:
             self.asked = json_of({"role": "user", "content": prompt})
             self.task_id = json_of(f"openspiel:{game.name}:{game.notation.key(prompt)}")
 
-    def answered(self, answer: str) -> str:
-        """Return the question and this answer as JSON."""
-        return f"{self.asked},{json_of({'role': 'assistant', 'content': answer})}"
-
 
 class Move:
-    """One answer in one position: question and answer as JSON, what judging gave, and the position that follows.
+    """One answer in one position: what a row says of it, what judging gave, and the position that follows.
 
     A chance outcome is one too, of which nothing is said.
     """
@@ -65,10 +62,11 @@ class Positions:
     Args:
         game: The game.
         solver: What judges moves; None: nothing does.
+        row: What a row says of an answer: is given its messages, and the id of its task, as JSON.
     """
 
-    def __init__(self, game: Game, solver: Solver | None) -> None:
-        self.game, self.solver = game, solver
+    def __init__(self, game: Game, solver: Solver | None, row: Callable[[str, str], str]) -> None:
+        self.game, self.solver, self.row = game, solver, row
         # What alpha-beta solves is told by its text alone; a search, or a rule on repetition, may look at the history.
         self._merges = game.solver == "alpha_beta" and isinstance(solver, AlphaBetaSolver | None)
         self._begin()
@@ -90,14 +88,18 @@ class Positions:
             verdict = None
             if self.solver is not None:
                 verdict = judge_move(self.game, self.solver, state, action, graded=True)
-            move = Move(after, position.answered(self.game.move(state, action)), verdict)
+            move = Move(after, self._said(position, self.game.move(state, action)), verdict)
         position.moves[action] = move
         return move
 
     def illegal(self, position: Position, answer: str) -> Move:
         """Return an answer that is no legal move, with which the game would stand still."""
         verdict = None if self.solver is None else ILLEGAL
-        return Move(position, position.answered(answer), verdict)
+        return Move(position, self._said(position, answer), verdict)
+
+    def _said(self, position: Position, answer: str) -> str:
+        messages = f"{position.asked},{json_of({'role': 'assistant', 'content': answer})}"
+        return self.row(messages, position.task_id)
 
     def _begin(self) -> None:
         self._count = 0

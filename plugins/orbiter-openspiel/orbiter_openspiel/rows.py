@@ -8,15 +8,15 @@ from typing import Any
 from orbiter.records import Verdict
 from orbiter_openspiel.arena import PlayedGame
 from orbiter_openspiel.games import Game
-from orbiter_openspiel.positions import Move, Position, Positions, json_of
+from orbiter_openspiel.positions import Move, Positions, json_of
 from orbiter_openspiel.solvers import Solver
 from orbiter_openspiel.verifier import GameMoveVerifier
 
 KEEP = ("graded", "duplicate", "returns", "all", "winners")
 ROWS = ("moves", "games")
 
-_Turn = tuple[str, Position, Move, int | None]
-"""One answer: the history before it as JSON, the position, the answer, and its place in the history if it is illegal."""
+_Turn = tuple[str, Move, int | None]
+"""One answer: the history before it as JSON, the answer, and its place in the history if it is illegal."""
 
 
 class RowWriter:
@@ -50,7 +50,7 @@ class RowWriter:
             f'"players":{json_of([*labels[turned:], *labels[:turned]])}'
             for turned in range(len(labels))
         ]
-        self._positions, self._version = Positions(game, solver), version
+        self._version = version
         system = {"role": "system", "content": game.notation.rules}
         # A row between what is its own; put together from parts, it costs a third of what it does as an object.
         self._row_id = json_of(f"openspiel:{game.name}:selfplay-{seed}-")[:-1]
@@ -58,6 +58,8 @@ class RowWriter:
         self._task = '],"env":"openspiel","task_id":'
         self._metadata = f',"metadata":{{"game":{json_of(game.name)},"history":['
         self._end = f'}},"generator":"selfplay","seed":{json_of(seed)}'
+        row = self._move_row if rows == "moves" else _messages
+        self._positions = Positions(game, solver, row)
 
     def lines(self, group: Sequence[PlayedGame]) -> list[str]:
         """Return the kept rows of games that share a deal, or of one game, as lines of JSONL."""
@@ -88,14 +90,14 @@ class RowWriter:
             if position.seat >= 0:
                 if ply in illegal:
                     wrong = positions.illegal(position, illegal[ply])
-                    turns[position.seat].append((before, position, wrong, ply))
+                    turns[position.seat].append((before, wrong, ply))
                 else:
-                    turns[position.seat].append((before, position, move, None))
+                    turns[position.seat].append((before, move, None))
             before = f"{before},{action}" if before else str(action)
             position = move.after
         if (last := len(played.history)) in illegal:
             wrong = positions.illegal(position, illegal[last])
-            turns[position.seat].append((before, position, wrong, last))
+            turns[position.seat].append((before, wrong, last))
         return turns, before
 
     def _scores(self, group: Sequence[PlayedGame], played: PlayedGame) -> Sequence[float]:
@@ -112,44 +114,50 @@ class RowWriter:
             for seat, own in enumerate(played.returns)
         ]
 
+    def _move_row(self, messages: str, task_id: str) -> str:
+        """Return the row of one move up to its score, which is the same in every game."""
+        return f'{self._begin}{messages}{self._task}{task_id},"score":'
+
     def _move_rows(
         self, turns: list[_Turn], score: float, _history: str, after: str, *_: int
     ) -> list[str]:
-        begin, task, metadata, end = self._begin, self._task, self._metadata, self._end
+        metadata, end = self._metadata, self._end
         shared = json_of(score)
         lines = []
-        for before, position, move, illegal in turns:
+        for before, move, illegal in turns:
             own, marked = move.score or shared, ""
             if illegal is not None:
                 if self.keep == "winners":
                     continue
                 own, marked = "0.0", ',"illegal":true'
-            lines.append(
-                f"{begin}{move.said}{task}{position.task_id},"
-                f'"score":{own}{metadata}{before}{after}{move.regret}{marked}{end}}}\n'
-            )
+            lines.append(f"{move.said}{own}{metadata}{before}{after}{move.regret}{marked}{end}}}\n")
         return lines
 
     def _game_rows(
         self, turns: list[_Turn], score: float, history: str, after: str, index: int, seat: int
     ) -> list[str]:
-        wrong = [illegal for *_, illegal in turns if illegal is not None]
+        wrong = [illegal for _, _, illegal in turns if illegal is not None]
         if wrong and self.keep == "winners":
             return []
         own, judged, marked = json_of(score), "", ""
-        if turns[0][2].verdict is not None:
-            verdicts = [m.verdict for _, _, m, _ in turns if m.verdict]
+        if turns[0][1].verdict is not None:
+            verdicts = [move.verdict for _, move, _ in turns if move.verdict]
             verdict = _verdict_on_all(verdicts, version=self._version)
             own, judged = json_of(verdict.score), f',"verdict":{json_of(verdict.to_row())}'
         elif wrong:
             own = "0.0"
         if wrong:
             marked = f',"illegal":{json_of(wrong)}'
-        said = ",".join([move.said for _, _, move, _ in turns])
+        said = ",".join([move.said for _, move, _ in turns])
         return [
             f'{self._begin}{said}{self._task}{self._row_id}{index}-{seat}","score":{own}'
             f"{self._metadata}{history}{after}{marked}{self._end}{judged}}}\n"
         ]
+
+
+def _messages(messages: str, _task_id: str) -> str:
+    """Return what the row of a game says of one move: the row has a task of its own."""
+    return messages
 
 
 def _verdict_on_all(verdicts: Sequence[Verdict], *, version: str) -> Verdict:

@@ -1,19 +1,22 @@
 """Self-play in several processes: blocks of games go out by number, and their lines come back in order.
 
-A worker is a process of its own, which is not forked (a parent that has threads, as one with torch does, may hang its child)
-and does not import the caller's script. Options and answers are JSON, and lines of JSONL.
+A worker is a fork of this process, which knows at once what the positions are worth that were met before. A process that has
+threads, as one with numpy or torch does, may hang its child: then a worker begins anew, without the caller's script. Questions
+and answers are JSON, and lines of JSONL.
 """
 
 from __future__ import annotations
 
 import gc
+import multiprocessing
+import os
 import queue
 import subprocess
 import sys
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, suppress
 from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -55,8 +58,11 @@ def write_in_parallel(
     blocks = (range(start, min(start + step, games)) for start in range(0, games, step))
     idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
     with ExitStack() as stack:
-        started = [stack.enter_context(_worker(synthesiser.options)) for _ in range(workers)]
-        for worker in started:
+        started: list[_Worker] = []
+        for _ in range(workers):
+            worker = _fork(synthesiser, started) if _may_fork() else _launch(synthesiser.options)
+            stack.callback(worker.end)
+            started.append(worker)
             idle.put(worker)
         threads = stack.enter_context(ThreadPoolExecutor(workers))
         file = stack.enter_context(replace_file(path))
@@ -78,25 +84,29 @@ def write_in_parallel(
         except BaseException:  # Ctrl-C, say: nobody wants the blocks that are under way, or wait
             threads.shutdown(wait=False, cancel_futures=True)
             for worker in started:
-                worker.process.kill()
+                worker.kill()
             raise
 
 
 class _Worker:
-    """The parent's end of a worker."""
+    """The parent's end of a worker: two pipes, and how its process is killed and waited for."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self.process = process
+    def __init__(
+        self,
+        questions: IO[bytes],
+        answers: IO[bytes],
+        kill: Callable[[], None],
+        wait: Callable[[], int | None],
+    ) -> None:
+        self.questions, self.answers, self.kill, self.wait = questions, answers, kill, wait
 
     def play(self, block: range) -> tuple[bytes, dict[str, Any]]:
         """Return the lines of these games, and how many they are and how the games ended."""
         self.tell([block.start, block.stop])
-        answers = self.process.stdout
-        assert answers is not None  # noqa: S101  # it was opened as a pipe
-        head = orjson.loads(answers.readline() or b"{}")
-        lines = answers.read(head.get("bytes", 0))
+        head = orjson.loads(self.answers.readline() or b"{}")
+        lines = self.answers.read(head.get("bytes", 0))
         if not head or len(lines) < head["bytes"]:
-            code = self.process.wait()
+            code = self.wait()
             raise OrbiterError(
                 f"a worker of self-play ended with code {code} at game {block.start}",
                 hint="what it wrote to stderr says why",
@@ -105,37 +115,77 @@ class _Worker:
 
     def tell(self, message: Any) -> None:
         """Send one message; a worker that is gone shows when its answer is read."""
-        pipe = self.process.stdin
-        assert pipe is not None  # noqa: S101
-        try:
-            pipe.write(orjson.dumps(message) + b"\n")
-            pipe.flush()
-        except BrokenPipeError:
-            pass
+        with suppress(BrokenPipeError):
+            self.questions.write(orjson.dumps(message) + b"\n")
+            self.questions.flush()
+
+    def close(self) -> None:
+        """Close this end of the pipes."""
+        with suppress(BrokenPipeError):
+            self.questions.close()
+        self.answers.close()
+
+    def end(self) -> None:
+        """Kill the process, whatever it is at."""
+        self.kill()
+        self.wait()
+        self.close()
 
 
-@contextmanager
-def _worker(options: dict[str, Any]) -> Iterator[_Worker]:
+def _may_fork() -> bool:
+    """Return whether this process has one thread: a lock that another one held would stay locked in a fork."""
+    try:
+        return len(os.listdir("/proc/self/task")) == 1
+    except OSError:  # not Linux
+        return False
+
+
+def _fork(synthesiser: SelfPlaySynthesiser, others: Sequence[_Worker]) -> _Worker:
+    """Start a worker as a fork of this process.
+
+    Args:
+        synthesiser: Plays the games.
+        others: Workers that were started before, of whose pipes it must hold no end: they would not see this process go.
+    """
+    (asked, questions), (answers, told) = os.pipe(), os.pipe()
+
+    def play() -> None:
+        os.setsid()  # on Ctrl-C the parent ends it, without a second traceback
+        for other in others:
+            other.close()
+        os.close(questions)
+        os.close(answers)
+        serve(synthesiser, open(asked, "rb"), open(told, "wb"))  # noqa: SIM115
+
+    process = multiprocessing.get_context("fork").Process(target=play)
+    process.start()
+    os.close(asked)
+    os.close(told)
+
+    def wait() -> int | None:
+        process.join()
+        return process.exitcode
+
+    return _Worker(open(questions, "wb"), open(answers, "rb"), process.kill, wait)
+
+
+def _launch(options: dict[str, Any]) -> _Worker:
+    """Start a worker as a new process."""
     command = [sys.executable, "-P", "-m", "orbiter_openspiel.workers"]
     # In a session of its own: on Ctrl-C the parent ends it, without a second traceback.
     process = subprocess.Popen(  # noqa: S603
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
     )
-    worker = _Worker(process)
-    try:
-        worker.tell(options)
-        yield worker
-    finally:
-        process.kill()
-        process.communicate()
+    assert process.stdin is not None  # noqa: S101  # it was opened as a pipe
+    assert process.stdout is not None  # noqa: S101
+    worker = _Worker(process.stdin, process.stdout, process.kill, process.wait)
+    worker.tell(options)
+    return worker
 
 
-def serve(questions: IO[bytes], answers: IO[bytes]) -> None:
+def serve(synthesiser: SelfPlaySynthesiser, questions: IO[bytes], answers: IO[bytes]) -> None:
     """Play the games that are asked for until there are no more questions: the worker's end."""
-    from orbiter_openspiel.selfplay import SelfPlaySynthesiser
-
     gc.disable()  # as where one process plays: nothing here is a cycle
-    synthesiser = SelfPlaySynthesiser(**orjson.loads(questions.readline()))
     for question in questions:
         counts: Counter[str] = Counter()
         games = range(*orjson.loads(question))
@@ -145,5 +195,13 @@ def serve(questions: IO[bytes], answers: IO[bytes]) -> None:
         answers.flush()
 
 
+def main() -> None:
+    """Serve the parent by standard input and output; the first line is the synthesiser's options."""
+    from orbiter_openspiel.selfplay import SelfPlaySynthesiser
+
+    options = orjson.loads(sys.stdin.buffer.readline())
+    serve(SelfPlaySynthesiser(**options), sys.stdin.buffer, sys.stdout.buffer)
+
+
 if __name__ == "__main__":
-    serve(sys.stdin.buffer, sys.stdout.buffer)
+    main()

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
+import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
+from orbiter_openspiel import workers
 from orbiter_openspiel.arena import Arena
 from orbiter_openspiel.games import load_game
 from orbiter_openspiel.players import PolicyPlayer, label_of, make_player
@@ -230,7 +235,9 @@ def test_wrong_options_are_refused(options, problem):
         registry().create("synthesiser", "selfplay", options)
 
 
-def test_several_workers_write_the_same_file(tmp_path):
+@pytest.mark.parametrize("forks", [True, False])
+def test_several_workers_write_the_same_file(tmp_path, monkeypatch, forks):
+    monkeypatch.setattr(workers, "_may_fork", lambda: forks)
     options = {"game": "kuhn_poker", "players": ["cfr+", {"name": "uniform"}], "keep": "duplicate"}
     synthesiser = SelfPlaySynthesiser(**options)
     alone = synthesiser.write(tmp_path / "1.jsonl", games=300)
@@ -238,6 +245,43 @@ def test_several_workers_write_the_same_file(tmp_path):
     assert alone == together
     assert (tmp_path / "1.jsonl").read_bytes() == (tmp_path / "2.jsonl").read_bytes()
     assert alone.row_count == len((tmp_path / "1.jsonl").read_bytes().splitlines()) > 600
+
+
+def test_a_process_with_threads_is_not_forked():
+    code = (
+        "import threading; from orbiter_openspiel import selfplay, workers\n"
+        "print(workers._may_fork()); threading.Timer(60, print).start(); print(workers._may_fork())\n"
+        "import os; os._exit(print(end='', flush=True) or 0)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert said.stdout.split() == [str(sys.platform == "linux"), "False"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks on Linux alone")
+def test_forked_workers_end_with_the_process_that_started_them(tmp_path):
+    code = (
+        "import pathlib, sys; from orbiter_openspiel.selfplay import SelfPlaySynthesiser as S\n"
+        "S(game='tic_tac_toe', keep='all').write(pathlib.Path(sys.argv[1]), games=10**6, workers=2)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "rows.jsonl")])
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while len(pids := children.read_text().split()) < 2:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 30
+    while any(_is_alive(pid) for pid in pids):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def _is_alive(pid):
+    """Return whether a process runs; who has no parent left may stay as a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def test_a_report_counts_wins_per_player_where_seats_turn(tmp_path):
@@ -256,10 +300,11 @@ def test_a_report_counts_wins_per_player_where_seats_turn(tmp_path):
     assert report.draw_count == report.illegal_count == report.broken_count == 0
 
 
-def test_a_worker_that_fails_is_reported_and_leaves_no_file(tmp_path, monkeypatch):
-    from orbiter_openspiel import workers
-
+@pytest.mark.parametrize("forks", [True, False])
+def test_a_worker_that_fails_is_reported_and_leaves_no_file(tmp_path, monkeypatch, forks):
     synthesiser = SelfPlaySynthesiser(game="kuhn_poker", players="uniform", keep="all")
+    monkeypatch.setattr(workers, "_may_fork", lambda: forks)
+    monkeypatch.setattr(workers, "serve", lambda *_: sys.exit(1))
     monkeypatch.setattr(workers.sys, "executable", "/bin/false")
     with pytest.raises(OrbiterError, match="a worker of self-play ended with code 1 at game 0"):
         synthesiser.write(tmp_path / "rows.jsonl", games=10, workers=2)
@@ -274,13 +319,11 @@ def test_write_refuses_what_it_cannot_wait_for(tmp_path):
 
 
 def test_what_is_broken_off_is_not_played_to_its_end(tmp_path, monkeypatch):
-    from orbiter_openspiel import workers
-
     played = []
 
     def play(self, block):
         if played:  # the first is told of while the others are at work
-            self.process.wait()
+            self.wait()
         played.append(block)
         raise OrbiterError("no space left")
 
