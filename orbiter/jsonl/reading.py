@@ -6,9 +6,8 @@ import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-import numpy as np
 import orjson
 from attrs import frozen
 
@@ -16,6 +15,9 @@ from orbiter.convert import structure
 from orbiter.errors import RecordError
 from orbiter.jsonl.faults import MAX_DEPTH, fault_of_line
 from orbiter.records import Trajectory
+
+if TYPE_CHECKING:
+    import numpy as np  # a fifth of what it takes to import orbiter; who only writes does without
 
 T = TypeVar("T")
 
@@ -139,6 +141,8 @@ def blocks(path: str | Path, *, max_line_bytes: int) -> Iterator[Block]:
     Raises:
         RecordError: The file cannot be read, or a line is too long; the lines before it were yielded.
     """
+    import numpy as np
+
     number, offset, rest = 1, 0, b""
     source = str(path)
     try:
@@ -187,6 +191,8 @@ def _key_ends(codes: np.ndarray[Any, np.dtype[np.uint8]]) -> Any:
     The colon after a key follows a quote, with or without blanks between. A quote behind exactly one backslash is
     inside a string.
     """
+    import numpy as np
+
     colons = np.flatnonzero(codes == ord(":"))
     before = codes.take(colons - 1, mode="clip")
     ends = before == ord('"')
