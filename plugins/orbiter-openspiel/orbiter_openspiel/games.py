@@ -102,6 +102,11 @@ class Game:
         return bool(self.spiel.get_type().chance_mode != deterministic)
 
     @property
+    def pays_on_the_way(self) -> bool:
+        """Whether points are won move by move, as in 2048, and not at the end alone."""
+        return bool(self.spiel.get_type().reward_model == pyspiel.GameType.RewardModel.REWARDS)
+
+    @property
     def is_zero_sum(self) -> bool:
         """Whether it is a zero-sum game for two."""
         zero_sum = pyspiel.GameType.Utility.ZERO_SUM
@@ -173,7 +178,9 @@ def load_game(name: str) -> Game:
         spiel = pyspiel.load_game(spec)
         if spiel.get_type().dynamics == pyspiel.GameType.Dynamics.SIMULTANEOUS:
             spiel = pyspiel.load_game_as_turn_based(spec)
-    except pyspiel.SpielError as error:
+        if spiel.get_type().dynamics == pyspiel.GameType.Dynamics.SEQUENTIAL:
+            str(spiel.new_initial_state())  # some look at their parameters no sooner
+    except (pyspiel.SpielError, IndexError, ValueError, MemoryError) as error:
         raise ConfigError(f"game {name!r} cannot be loaded: {_first_line(error)}") from None
     kind = spiel.get_type()
     if kind.dynamics != pyspiel.GameType.Dynamics.SEQUENTIAL:
@@ -184,7 +191,7 @@ def load_game(name: str) -> Game:
             hint="a game that samples them inside cannot be rebuilt from its history",
         )
     if known is None:
-        return Game(name, spiel, PlainNotation(spiel), _solver_of(spiel), 1e-9)
+        return Game(name, spiel, PlainNotation(spiel, short), _solver_of(spiel), 1e-9)
     return Game(name, spiel, known.notation(), known.solver, known.epsilon, known.iterations)
 
 
@@ -194,7 +201,7 @@ def _solver_of(spiel: Any) -> str | None:
     zero_sum = spiel.num_players() == 2 and kind.utility == pyspiel.GameType.Utility.ZERO_SUM
     if kind.information == pyspiel.GameType.Information.PERFECT_INFORMATION:
         return "mcts" if alone or zero_sum else None
-    return "cfr+" if zero_sum else None
+    return "cfr+" if zero_sum and kind.provides_information_state_string else None
 
 
 def _first_line(error: Exception) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections import Counter
 from typing import Any
 
 from orbiter.errors import ConfigError
@@ -46,27 +47,32 @@ class Notation(ABC):
 
 
 class PlainNotation(Notation):
-    """Any other game, in OpenSpiel's own words, with the legal moves listed."""
+    """Any other game, in OpenSpiel's own words, with the legal moves listed.
+
+    Args:
+        game: OpenSpiel's game; one of simultaneous moves has been made one in turns.
+        name: Its short name, which that hides.
+    """
 
     chars = None
 
-    def __init__(self, game: Any) -> None:
+    def __init__(self, game: Any, name: str) -> None:
         kind = game.get_type()
-        self.prefix = kind.short_name
+        self.prefix = name
         self.rules = f"{kind.long_name}. Answer with one of the listed moves alone."
         self._hidden = kind.information == kind.Information.IMPERFECT_INFORMATION
         self._knows = kind.provides_information_state_string
         self._sees = kind.provides_observation_string
-        if self._hidden and not self._knows:
+        if self._hidden and not (self._knows or self._sees):
             raise ConfigError(
-                f"game {str(game)!r} must say what a player knows, but it has no information state",
-                hint="choose a game of perfect information, or one that provides information states",
+                f"game {name!r} must say what a player knows, but it has neither information states nor observations",
+                hint="choose a game of perfect information, or one that provides either",
             )
 
     def view(self, state: Any) -> str:
         """Return what the player to move may know."""
         player = state.current_player()
-        if self._hidden:
+        if self._hidden and self._knows:
             return str(state.information_state_string(player)).strip()
         # A board game's own text may leave out who moves, which an answer depends on.
         board = state.observation_string(player) if self._sees else str(state)
@@ -85,10 +91,8 @@ class PlainNotation(Notation):
         """Return the text of every legal action; the number is added where OpenSpiel names two alike."""
         player = state.current_player()
         names = {a: _one_line(state.action_to_string(player, a)) for a in state.legal_actions()}
-        taken = list(names.values())
-        return {
-            a: n if n and taken.count(n) == 1 else f"{n} #{a}".strip() for a, n in names.items()
-        }
+        taken = Counter(names.values())
+        return {a: n if n and taken[n] == 1 else f"{n} #{a}".strip() for a, n in names.items()}
 
     def key(self, prompt: str) -> str:
         """Return a hash of the prompt."""

@@ -12,7 +12,7 @@ from orbiter_openspiel.games import Game
 from orbiter_openspiel.solvers import MoveValues, Solver
 
 EXPLORATION = 2.0
-"""The constant c of UCT (Kocsis & Szepesvari 2006)."""
+"""The constant c of UCT (Kocsis & Szepesvari 2006), for utilities from -1 to 1: as large as their range."""
 
 MEMORY_MB = 200
 """Bound on the tree of one search, in megabytes."""
@@ -22,9 +22,25 @@ def make_mcts_bot(game: Game, *, simulations: int, seed: int) -> Any:
     """Return OpenSpiel's C++ MCTS player: UCT, random rollouts, and proofs of won and lost positions."""
     seed %= 2**31 - 1
     evaluator = pyspiel.RandomRolloutEvaluator(1, seed)
+    if not game.pays_on_the_way:
+        return pyspiel.MCTSBot(
+            game.spiel, evaluator, EXPLORATION, simulations, MEMORY_MB, True, seed, False
+        )
+    # The search looks at the returns at the end alone, which are the sum of all that was paid, yet refuses such a game by its type.
+    # Of the game that it is given it wants to know the type and the highest return, which only proofs need.
     return pyspiel.MCTSBot(
-        game.spiel, evaluator, EXPLORATION, simulations, MEMORY_MB, True, seed, False
-    )
+        pyspiel.load_game("catch"), evaluator, game.utility_range, simulations, MEMORY_MB, False, seed, False
+    )  # fmt: skip
+
+
+def check_searchable(game: Game) -> None:
+    """Raise ConfigError unless a search can value moves of games of this kind."""
+    kind = game.spiel.get_type()
+    perfect = kind.information == pyspiel.GameType.Information.PERFECT_INFORMATION
+    if not perfect or not (game.seat_count == 1 or game.is_zero_sum):
+        raise ConfigError(
+            f"game must be a zero-sum game of perfect information for mcts, got {game.name!r}"
+        )
 
 
 CACHE_SIZE = 20_000
@@ -54,13 +70,7 @@ class SearchSolver(Solver):
         near: float = 0.05,
         far: float = 0.2,
     ) -> None:
-        kind, players = game.spiel.get_type(), game.spiel.num_players()
-        if kind.information != pyspiel.GameType.Information.PERFECT_INFORMATION or not (
-            players == 1 or (players == 2 and kind.utility == pyspiel.GameType.Utility.ZERO_SUM)
-        ):
-            raise ConfigError(
-                f"game must be a zero-sum game of perfect information for mcts, got {game.name!r}"
-            )
+        check_searchable(game)
         self.game, self.simulations = game, simulations
         self.epsilon, self.near, self.far = epsilon, near, far
         self._known: dict[tuple[int, ...], MoveValues] = {}

@@ -136,7 +136,7 @@ class SelfPlaySynthesiser(DataSynthesiser):
         if keep == "graded" and grader is None:
             raise ConfigError(
                 f"game {game!r} must have a solver for keep 'graded', and none fits it",
-                hint="use keep: returns, or another of " + ", ".join(KEEP),
+                hint="use another keep: " + ", ".join(KEEP[1:]),
             )
         made: dict[int, Any] = {}
         seated = []
@@ -158,8 +158,11 @@ class SelfPlaySynthesiser(DataSynthesiser):
         """Return the first ``count`` rows; fewer, with a warning, when the players seldom produce one that is kept."""
         rows: list[Trajectory] = []
         barren, index = 0, 0
+        # A policy is asked for many games together; a game between teachers may be longer than all that is asked for.
+        size = self.games_at_once if self.arena.has_policies else 1
         while len(rows) < count and barren <= PATIENCE * count:
-            block = self._block(index, index + self.games_at_once)
+            block = self._block(index, index + size)
+            size = min(2 * size, self.games_at_once)
             played = await self.arena.play(block)
             for group in self._groups(played):
                 found = self._writer.lines(group)

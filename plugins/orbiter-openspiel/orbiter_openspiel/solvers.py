@@ -85,11 +85,12 @@ def solver_for(
         game: The game.
         name: ``alpha_beta`` (exact, small games of perfect information), ``cfr+``, ``cfr`` or ``mccfr`` (equilibrium of small
             two-player games), ``mcts`` (search, with a bound), or ``auto``: the one that fits.
-        simulations: Simulations per legal move of ``mcts``.
+        simulations: Simulations per legal move of ``mcts``; per position in a game that pays on the way.
         epsilon: Loss of value that is forgiven, in the game's utility; None: the game's own.
     """
     from orbiter_openspiel.alpha_beta import AlphaBetaSolver
     from orbiter_openspiel.equilibrium import EquilibriumSolver
+    from orbiter_openspiel.scores import ScoreSolver
     from orbiter_openspiel.search import SearchSolver
 
     if name != "auto" and name not in SOLVERS:
@@ -100,6 +101,8 @@ def solver_for(
         return None
     if chosen == "alpha_beta":
         return AlphaBetaSolver(game, epsilon=forgiven)
+    if chosen == "mcts" and game.pays_on_the_way:
+        return ScoreSolver(game, simulations=simulations, epsilon=forgiven)
     if chosen == "mcts":
         return SearchSolver(game, simulations=simulations, epsilon=forgiven)
     return EquilibriumSolver(game, epsilon=forgiven, algorithm=chosen)

@@ -124,6 +124,43 @@ def test_moves_that_openspiel_names_alike_are_told_apart():
     assert notation.moves(Alike()) == {3: "turn left #3", 5: "stay", 8: "turn left #8"}
 
 
+def dealt(name):
+    state, dice = load_game(name).start(), random.Random(0)
+    while state.is_chance_node():
+        state.apply_action(dice.choice(state.legal_actions()))
+    return state
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("crazy_eights", "Currently I have:"),  # observations without a memory of what was seen
+        ("coin_game", "player0 0 0 0"),
+        ("snake", "moves: "),
+        ("matrix_rps", "moves: Rock, Paper, Scissors\nmove:"),
+    ],
+)
+def test_any_other_game_is_shown_as_its_player_sees_it(name, shown):
+    game, state = load_game(name), dealt(name)
+    prompt = game.prompt(state)
+    assert prompt.startswith(f"{name}\n")
+    assert shown in prompt
+    assert f"player {state.current_player()}" in prompt or "player: 0" in prompt
+    assert [game.parse(state, text) for text in game.notation.moves(state).values()] == list(
+        state.legal_actions()
+    )
+
+
+def test_what_others_hold_is_not_shown():
+    game, state = load_game("crazy_eights"), dealt("crazy_eights")
+    prompt = game.prompt(state)
+    others = {state.observation_string(seat) for seat in range(game.seat_count)}
+    assert len(others) == game.seat_count
+    assert [own for own in others if own.strip() in prompt] == [
+        state.observation_string(state.current_player())
+    ]
+
+
 def test_nim_names_pile_and_count():
     game = load_game("nim")
     state = game.start()
@@ -165,6 +202,9 @@ def test_a_prompt_hides_what_the_player_cannot_see(name):
     [
         ("tic_tac_to", "did you mean 'tic_tac_toe'"),
         ("hex(size=3)", "cannot be loaded"),
+        ("hex(board_size=0)", "cannot be loaded"),
+        ("breakthrough(rows=0)", "cannot be loaded"),
+        ("nfg_game", "cannot be loaded"),
         ("stones_and_gems", "list its chance outcomes"),
         ("", "must be a game of OpenSpiel"),
         ("negotiation", "list its chance outcomes"),

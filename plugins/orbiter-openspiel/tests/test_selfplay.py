@@ -104,7 +104,7 @@ def test_the_better_teacher_wins_from_either_seat():
 
 
 def test_perfect_play_draws_tic_tac_toe_and_leaves_no_winner_to_keep():
-    with pytest.warns(OrbiterWarning, match="kept 0 rows of 128 games"):
+    with pytest.warns(OrbiterWarning, match="kept 0 rows of 127 games"):
         assert generate(1, game="tic_tac_toe", players="alpha_beta", keep="winners") == []
 
 

@@ -87,6 +87,45 @@ def test_alpha_beta_refuses_what_it_cannot_solve():
         EquilibriumSolver(load_game("leduc_poker"), max_histories=100)
 
 
+def test_a_game_that_pays_on_the_way_is_valued_by_its_points():
+    game = load_game("cliff_walking(horizon=20)")
+    solver, start = solver_for(game), game.start()
+    values = solver.evaluate(start)
+    named = {move: values.is_good(action) for action, move in game.notation.moves(start).items()}
+    assert named["RIGHT"] is False  # down the cliff, which costs 100
+    assert named["UP"] is True
+    assert -100 < values.best < 0
+    assert 0 < values.epsilon == values.doubt / 3
+    assert solver_for(game, simulations=999).evaluate(start).values != values.values
+
+
+def test_a_search_needs_no_more_of_the_game_than_its_type():
+    # What pays on the way is searched under another game's name; where both are possible they agree.
+    game, stand_in = load_game("pig(winscore=15)"), pyspiel.load_game("catch")
+    found = []
+    for rules in (game.spiel, stand_in):
+        evaluator = pyspiel.RandomRolloutEvaluator(1, 7)
+        bot = pyspiel.MCTSBot(rules, evaluator, 2.0, 300, 200, False, 7, False)
+        children = bot.mcts_search(game.start()).children
+        found.append({c.action: (c.explore_count, c.total_reward) for c in children})
+    assert found[0] == found[1]
+
+
+def test_a_search_wins_more_points_than_chance():
+    game = load_game("2048(max_tile=32)")
+
+    def points(name, seed):
+        state, dice = game.start(), random.Random(seed)
+        play = make_teacher(name, game, simulations=30).start(seed)
+        while not state.is_terminal():
+            chance = state.is_chance_node()
+            state.apply_action(dice.choice(state.legal_actions()) if chance else play(state))
+        return state.returns()[0]
+
+    searched, chosen = (sum(points(name, n) for n in range(10)) for name in ("mcts", "uniform"))
+    assert searched > 1.2 * chosen
+
+
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_search_never_contradicts_alpha_beta(seed):
