@@ -14,7 +14,7 @@ import queue
 import subprocess
 import sys
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from itertools import islice
@@ -60,7 +60,7 @@ def write_in_parallel(
     with ExitStack() as stack:
         started: list[_Worker] = []
         for _ in range(workers):
-            worker = _fork(synthesiser, started) if _may_fork() else _launch(synthesiser.options)
+            worker = _fork(synthesiser) if _may_fork() else _launch(synthesiser.options)
             stack.callback(worker.end)
             started.append(worker)
             idle.put(worker)
@@ -119,17 +119,13 @@ class _Worker:
             self.questions.write(orjson.dumps(message) + b"\n")
             self.questions.flush()
 
-    def close(self) -> None:
-        """Close this end of the pipes."""
-        with suppress(BrokenPipeError):
-            self.questions.close()
-        self.answers.close()
-
     def end(self) -> None:
         """Kill the process, whatever it is at."""
         self.kill()
         self.wait()
-        self.close()
+        with suppress(BrokenPipeError):
+            self.questions.close()
+        self.answers.close()
 
 
 def _may_fork() -> bool:
@@ -140,19 +136,13 @@ def _may_fork() -> bool:
         return False
 
 
-def _fork(synthesiser: SelfPlaySynthesiser, others: Sequence[_Worker]) -> _Worker:
-    """Start a worker as a fork of this process.
-
-    Args:
-        synthesiser: Plays the games.
-        others: Workers that were started before, of whose pipes it must hold no end: they would not see this process go.
-    """
+def _fork(synthesiser: SelfPlaySynthesiser) -> _Worker:
+    """Start a worker as a fork of this process."""
     (asked, questions), (answers, told) = os.pipe(), os.pipe()
 
     def play() -> None:
         os.setsid()  # on Ctrl-C the parent ends it, without a second traceback
-        for other in others:
-            other.close()
+        # Or it would keep its own pipe open, and stay when the parent is killed. Ends of other workers close as these go.
         os.close(questions)
         os.close(answers)
         serve(synthesiser, open(asked, "rb"), open(told, "wb"))  # noqa: SIM115
