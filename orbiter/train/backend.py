@@ -135,6 +135,23 @@ class Backend(ABC):
         """Return what ``orbiter doctor`` should say of this machine and what the backend needs of it."""
         return ()
 
+    def check_settings(
+        self,
+        algorithm: str,
+        config: TrainConfig,  # noqa: ARG002  # for those that override it
+        options: Mapping[str, Any],  # noqa: ARG002
+    ) -> None:
+        """Raise if no job could work with these settings; called before there is data or a model.
+
+        A run calls it for everything that it will train, before it generates anything. The default looks at the algorithm alone.
+
+        Args:
+            algorithm: What would be trained with.
+            config: Hyperparameters.
+            options: Settings of the backend's own.
+        """
+        self.record_of(algorithm)
+
     @abstractmethod
     def check(self, job: TrainJob) -> None:
         """Raise if the job cannot work."""

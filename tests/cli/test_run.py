@@ -72,3 +72,23 @@ def test_corrected_recipe_may_take_the_name_of_one_that_was_refused(orbiter):
     assert orbiter("run", "small.yaml", "policy.name=scriptd").code == 2
     assert orbiter("run", "small.yaml", "exports=[{name: trl-sfd}]").code == 2
     assert orbiter("run", "small.yaml", "--no-report").code == 0
+
+
+def test_settings_of_a_training_are_refused_before_anything_is_generated(
+    orbiter, learning, tmp_path
+):
+    strict = """
+    def check_settings(self, algorithm, config, options):
+        from orbiter.errors import ConfigError
+        if config.report_to:
+            raise ConfigError(f"no tracker {config.report_to[0]} for {algorithm}")
+"""
+    (tmp_path / "learning.py").write_text(learning + strict)
+    train = ("model.id=m", "train.backend=learning.py:Learning", "rounds=1", "--no-report")
+    for place in ("train", "teach"):
+        teach = ("teach.demonstrations=3", "teach.backend=learning.py:Learning")
+        said = orbiter("run", "small.yaml", *train, *teach, f"{place}.report_to=[abacus]")
+        assert said.code == 2
+        assert "no tracker abacus for sft" in said.err
+        assert not (tmp_path / "runs").exists()
+    assert orbiter("run", "small.yaml", *train).code == 0

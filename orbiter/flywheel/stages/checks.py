@@ -101,6 +101,7 @@ def _check_training(wheel: Flywheel, name: str, stage: Stage, train: Train) -> N
     """See that the backend knows the algorithm, and that what it reads is of the kind that it trains on."""
     place, recipe = f"stages.{name}", wheel.recipe
     backend = make_backend(wheel, train)
+    backend.check_settings(train.algorithm, train, train.options)
     record = backend.record_of(train.algorithm)
     if train.algorithm not in backend.scoring:
         _check_answers(wheel, f"{place}.train.start", train.start)

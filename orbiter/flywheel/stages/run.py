@@ -43,7 +43,8 @@ def check(wheel: Flywheel) -> None:
             hint="hold more out with evaluate.share=..., or measure nothing with evaluate.tasks=0",
         )
     if recipe.teach is not None:
-        make_backend(wheel, recipe.teach)
+        backend = make_backend(wheel, recipe.teach)
+        backend.check_settings(recipe.teach.algorithm, recipe.teach, recipe.teach.options)
     if recipe.model is not None and recipe.model.name is not None:
         wheel.check("model", model_maker(wheel, recipe.model, wheel.place("checkpoints/base")))
     for component in recipe.teach.synthesisers if recipe.teach is not None else ():

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from orbiter.curate.pairs import UnpairedPreference
 from orbiter.errors import ConfigError, OrbiterError
 from orbiter.records import Pair, Task, Trajectory
 from orbiter.train.backend import Backend, TrainJob, TrainResult
+from orbiter.train.config import TrainConfig
 from orbiter.train.job_folder import JobFolder
 from orbiter_trl.quantising import check_quantising
 from orbiter_trl.ranges import check_ranges
@@ -54,6 +55,17 @@ class TrlBackend(Backend):
         "gspo": "it is grpo with the options loss_type 'grpo' and importance_sampling_level 'sequence'",
     }
 
+    def check_settings(
+        self, algorithm: str, config: TrainConfig, options: Mapping[str, Any]
+    ) -> None:
+        """Raise if no job could work with these settings; TRL is imported only where there are options of its own."""
+        self.record_of(algorithm)
+        check_config(config)
+        check_quantising(config.lora)
+        if options:
+            part = self._part(algorithm)
+            check_options(options, part.CONFIG, idle=part.IDLE)
+
     def check(self, job: TrainJob) -> None:
         """Raise if the job cannot work, as :meth:`prepare` does."""
         self.prepare(job)
@@ -74,10 +86,8 @@ class TrlBackend(Backend):
             RecordError: A row cannot be trained on; names file, line and field.
             MissingPluginError: A tracker is not installed.
         """
-        check_config(job.config)
-        check_quantising(job.config.lora)
-        part = self._part(job)
-        check_options(job.options, part.CONFIG, idle=part.IDLE)
+        self.check_settings(job.algorithm, job.config, job.options)
+        part = self._part(job.algorithm)
         check_ranges(job, part.CONFIG)
         for name, path in (("data", job.data), ("eval_data", job.eval_data)):
             if path is not None and not path.is_file():
@@ -115,7 +125,7 @@ class TrlBackend(Backend):
         check_weights(job)
         return Training(job, part, data=data, args=args, tokenizer=tokenizer)
 
-    def _part(self, job: TrainJob) -> ModuleType:
+    def _part(self, algorithm: str) -> ModuleType:
         """Return the module that knows the algorithm, importing TRL."""
-        self.record_of(job.algorithm)
-        return import_module(f"orbiter_trl.{job.algorithm}")
+        self.record_of(algorithm)
+        return import_module(f"orbiter_trl.{algorithm}")

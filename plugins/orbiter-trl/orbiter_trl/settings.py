@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-from collections.abc import Collection, Mapping, Set
+from collections.abc import Collection, Iterator, Mapping, Set
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from orbiter.errors import ConfigError, MissingPluginError, did_you_mean
+from orbiter.errors import BackendError, ConfigError, MissingPluginError, did_you_mean
 from orbiter.train.backend import TrainJob
 from orbiter.train.config import TrainConfig
 
@@ -147,6 +148,27 @@ def check_config(config: TrainConfig) -> None:
             raise MissingPluginError(
                 f"tracker {name!r} is not installed", hint=f"pip install {TRACKERS[name]}"
             )
+
+
+@contextmanager
+def tracked() -> Iterator[None]:
+    """Name the tracker that failed, such as one that nobody has logged in to.
+
+    Raises:
+        BackendError: A tracker raised.
+    """
+    try:
+        yield
+    except Exception as error:
+        module = type(error).__module__.partition(".")[0]
+        for name, owner in TRACKERS.items():
+            if owner == module:
+                said = " ".join(str(error).split())
+                raise BackendError(
+                    f"tracker {name!r} raised {type(error).__name__}: {said}",
+                    hint="mend that and train again, or leave it out of report_to",
+                ) from error
+        raise
 
 
 def trl_arguments(

@@ -22,6 +22,7 @@ from orbiter_trl.loading import from_where, load
 from orbiter_trl.quantising import merged_into_whole
 from orbiter_trl.quiet import quiet
 from orbiter_trl.reference import MovingReference
+from orbiter_trl.settings import tracked
 from orbiter_trl.watching import Watch
 
 log = logging.getLogger("orbiter.train.trl")
@@ -139,7 +140,8 @@ class Training:
         if "tensorboard" in job.config.report_to:
             trainer.add_callback(_tensorboard(folder.path / "tensorboard"))
         trainer.remove_callback(PrinterCallback)
-        trainer.train(resume_from_checkpoint=None if point is None else str(point.folder))
+        with tracked():
+            trainer.train(resume_from_checkpoint=None if point is None else str(point.folder))
         if not trainer.state.global_step:
             raise BackendError(
                 "training must make a step, and made none: the rows do not fill a batch",

@@ -1,3 +1,4 @@
+import re
 import shutil
 
 import orjson
@@ -306,6 +307,34 @@ def test_a_tracker_that_is_not_installed_is_named_with_its_install_line(job, mon
     with pytest.raises(MissingPluginError) as caught:
         TrlBackend().check(job(config=TrainConfig(report_to=("wandb",))))
     assert str(caught.value) == "tracker 'wandb' is not installed\n  pip install wandb"
+
+
+@pytest.mark.parametrize(
+    ("config", "options", "message"),
+    [
+        (TrainConfig(report_to=("wand",)), {}, "got 'wand'; did you mean 'wandb'?"),
+        (TrainConfig(lr_scheduler="cosin"), {}, "did you mean 'cosine'?"),
+        (TrainConfig(), {"packin": True}, "unknown option 'packin'; did you mean 'packing'?"),
+    ],
+)
+def test_settings_are_refused_before_there_is_a_job(config, options, message):
+    TrlBackend().check_settings("sft", TrainConfig(report_to=("tensorboard",)), {"packing": True})
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        TrlBackend().check_settings("sft", config, options)
+
+
+def test_a_tracker_that_nobody_has_logged_in_to_is_named(job, monkeypatch, tmp_path):
+    wandb = pytest.importorskip("wandb")
+    for name, value in (("HOME", tmp_path), ("NETRC", tmp_path / "none"), ("WANDB_MODE", "online")):
+        monkeypatch.setenv(name, str(value))
+    for name in ("WANDB_API_KEY", "WANDB_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    with pytest.raises(
+        BackendError, match=r"^tracker 'wandb' raised UsageError: No API key"
+    ) as caught:
+        TrlBackend().train(job(config=TrainConfig(max_steps=1, report_to=("wandb",))))
+    assert isinstance(caught.value.__cause__, wandb.errors.UsageError)
 
 
 def test_packed_rows_train(job):

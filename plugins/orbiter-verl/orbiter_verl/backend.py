@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import attrs
 import orjson
@@ -54,6 +54,13 @@ class VerlBackend(Backend):
         "dpo": "verl has no DPO; it is an algorithm of the backend 'trl' (orbiter-trl)",
         "rloo": "it is an algorithm of the backend 'trl' (orbiter-trl)",
     }
+
+    def check_settings(
+        self, algorithm: str, config: TrainConfig, options: Mapping[str, Any]
+    ) -> None:
+        """Raise if no job could work with these settings."""
+        self.record_of(algorithm)
+        check_config(config, read_settings(algorithm, options))
 
     def check(self, job: TrainJob) -> None:
         """Raise if the job cannot work, as :meth:`prepare` does."""
