@@ -11,8 +11,10 @@ import attrs
 from attrs import field, frozen
 
 from orbiter.errors import ConfigError, OrbiterWarning, user_code
+from orbiter.flywheel.exchanges import Exchanges
 from orbiter.generate.engine import PolicySynthesiser
 from orbiter.generate.policy import Spending
+from orbiter.generate.synthesiser import DataSynthesiser
 from orbiter.plugin import registry
 from orbiter.records import Message, Outcome, Task, Trajectory, content_hash
 from orbiter.registry import parameters_of
@@ -175,23 +177,40 @@ def _made_by(
 ) -> Shown:
     """Return distinct rows of an engine that pass the verifier, answer no held-out prompt and are none of the others."""
     synthesiser = wheel.make("synthesiser", engine)
-    asks = isinstance(synthesiser, PolicySynthesiser)
-    if asks:
+    exchanges = Exchanges()  # an engine that is asked for more asks for the same again
+    if isinstance(synthesiser, PolicySynthesiser):
         n = wheel.recipe.curate.decontaminate
         synthesiser.forbidden = lambda task: wheel.reserved(task, n=n)
-    asked, spent = count, Spending()
+        synthesiser.asking = exchanges.ask
+    asked, tried = count, 0
+    rows: list[Trajectory] = []
     try:
         while True:
-            with user_code(f"synthesiser {engine.name!r}", f"generate({asked})"):
-                made = wheel.wait_for(synthesiser.generate(asked))
-            spent += synthesiser.report.spent if asks else Spending()
-            rows = _fit(wheel, made, beside)[:count]
-            if len(rows) == count or len(made) < asked or asked >= REACH * count:
-                return Shown(rows, spent)
+            made = _generated(wheel, synthesiser, engine.name, asked)
+            before, rows = rows, _fit(wheel, made, beside)[:count]
+            if isinstance(synthesiser, PolicySynthesiser):
+                # It returns what passed, so that fewer rows do not say that there are no more tasks.
+                is_exhausted = synthesiser.report.tried == tried or len(rows) == len(before)
+                tried = synthesiser.report.tried
+            else:
+                is_exhausted = len(made) < asked
+            if len(rows) == count or is_exhausted or asked >= REACH * count:
+                return Shown(rows, exchanges.spent)
             asked *= 2
     finally:
-        if asks:
+        if isinstance(synthesiser, PolicySynthesiser):
             wheel.wait_for(synthesiser.aclose())
+
+
+def _generated(
+    wheel: Flywheel, synthesiser: DataSynthesiser, name: str, count: int
+) -> list[Trajectory]:
+    """Return what an engine generates; how much it falls short is told of all engines together."""
+    with warnings.catch_warnings():
+        if isinstance(synthesiser, PolicySynthesiser):
+            warnings.simplefilter("ignore", OrbiterWarning)
+        with user_code(f"synthesiser {name!r}", f"generate({count})"):
+            return wheel.wait_for(synthesiser.generate(count))
 
 
 def _fit(

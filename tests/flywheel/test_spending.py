@@ -90,7 +90,8 @@ def asked(monkeypatch):
 
     for place in ("policy", "revising"):
         monkeypatch.setattr(f"orbiter.generate.{place}.ask", counted)
-    monkeypatch.setattr("orbiter.flywheel.rollout.ask", counted)
+    for place in ("rollout", "exchanges"):
+        monkeypatch.setattr(f"orbiter.flywheel.{place}.ask", counted)
     return answers
 
 

@@ -13,6 +13,7 @@ from attrs import frozen
 from orbiter import jsonl
 from orbiter.errors import ConfigError, user_code
 from orbiter.flywheel.engines import SYNTHESISED
+from orbiter.flywheel.exchanges import Exchanges
 from orbiter.flywheel.rollout import Rollout
 from orbiter.flywheel.rollout_plan import RolloutPlan
 from orbiter.flywheel.sections import Component
@@ -54,6 +55,11 @@ def proposed_path(number: int) -> str:
     return f"data/round-{number}-proposed.jsonl"
 
 
+def asked_path(number: int) -> str:
+    """Return where the answers are that the engine of a round has had so far; it is gone when the engine is done."""
+    return f"data/round-{number}-asked.jsonl"
+
+
 def proposed_tasks(wheel: Flywheel, number: int) -> list[Task]:
     """Return the tasks of a round's proposals."""
     return list(_tasks(_read(wheel.place(proposed_path(number))).proposals))
@@ -69,8 +75,14 @@ def synthesise(wheel: Flywheel, number: int) -> dict[str, Any]:
     engine = make_engine(wheel, spec, seed=item_seed(wheel.recipe.seed, "synthesise", number))
     # What was proposed is written down before anything is recorded, so that a run that is gone on with judges the same.
     path = wheel.place(proposed_path(number))
-    if not path.is_file():
-        _write(path, wheel.wait_for(_proposed(wheel, engine, round_tasks(wheel, number), number)))
+    is_new = not path.is_file()
+    try:
+        with Exchanges(wheel.place(asked_path(number))) as exchanges:
+            if is_new:
+                _write(path, wheel.wait_for(_proposed(wheel, engine, number, exchanges)))
+            exchanges.forget()
+    finally:
+        wheel.wait_for(engine.aclose(keep=wheel.policy))
     proposed = _read(path)
     proposing_s = perf_counter() - started
     tasks = _tasks(proposed.proposals)
@@ -94,9 +106,11 @@ def synthesise(wheel: Flywheel, number: int) -> dict[str, Any]:
     result = wheel.wait_for(rollout.run())
     wheel.remember(number, dict(result.judged))
     dropped = Counter(item.reason for item in proposed.dropped)
+    spent = result.spent + proposed.beside
     return {
         **rollout_facts(result),
-        **spending_facts(result.spent + proposed.beside),
+        **spending_facts(spent),
+        "timed_tokens": spent.tokens if is_new else 0,
         "beside": spending_facts(proposed.beside),
         "by": engine.name,
         "dropped": dict(dropped.most_common()),
@@ -135,21 +149,19 @@ def make_engine(wheel: Flywheel, spec: Synthesise, *, seed: int) -> PolicySynthe
 
 
 async def _proposed(
-    wheel: Flywheel, engine: PolicySynthesiser, tasks: Sequence[Task], number: int
+    wheel: Flywheel, engine: PolicySynthesiser, number: int, exchanges: Exchanges
 ) -> Proposed:
     """Return what the engine proposes, without answers to new prompts that are held out."""
+    tasks = round_tasks(wheel, number)
     own = {(task.env, task.task_id) for task in tasks}
     n = wheel.turn(number).stage.curate.decontaminate
     engine.forbidden = lambda task: (
         None if (task.env, task.task_id) in own else wheel.reserved(task, n=n)
     )
-    try:
-        with user_code(f"synthesiser {engine.name!r}", "propose"):
-            found = await engine.proposed(tasks)
-    finally:
-        await engine.aclose(keep=wheel.policy)
-    kept: list[Proposal] = []
-    dropped, beside = list(found.dropped), found.beside
+    engine.asking = exchanges.ask
+    with user_code(f"synthesiser {engine.name!r}", "propose"):
+        found = await engine.proposed(tasks)
+    kept, dropped = list[Proposal](), list(found.dropped)
     for proposal in found.proposals:
         # An engine that does not ask what is forbidden has paid for an answer, which is not kept all the same.
         reason = engine.forbidden(proposal.task)
@@ -157,8 +169,10 @@ async def _proposed(
             kept.append(proposal)
         else:
             dropped.append(Dropped(reason, proposal.task.task_id, proposal.task.prompt))
-            beside += Spending.of([proposal.completion])
-    return Proposed(proposals=tuple(kept), dropped=tuple(dropped), beside=beside)
+    attempts = Spending.of(proposal.completion for proposal in kept)
+    return Proposed(
+        proposals=tuple(kept), dropped=tuple(dropped), beside=exchanges.spent.beside(attempts)
+    )
 
 
 def _tasks(proposals: Sequence[Proposal]) -> list[Task]:
