@@ -45,7 +45,7 @@ _AS_ASSISTANT = re.compile(
     r"|i(?:'d| would|'m| am) (?:be )?(?:happy|glad) to (?:help|assist)|sure[,!.]? here(?:'s| is| are)\b)",
     re.IGNORECASE,
 )
-_ASSISTANT_INSIDE = re.compile(r"^\s*assistant\s*:", re.IGNORECASE | re.MULTILINE)
+_ASSISTANT_INSIDE = re.compile(r"^[^\S\n]*assistant\s*:", re.IGNORECASE | re.MULTILINE)
 _LABEL = re.compile(r"\s*user\s*:\s*", re.IGNORECASE)
 _ECHO = 0.8
 """Similarity from which a user only says again what the assistant said."""

@@ -13,7 +13,7 @@ import attrs
 from attrs import field, frozen
 
 from orbiter.convert import show, unstructure
-from orbiter.errors import ConfigError, PolicyError, user_code
+from orbiter.errors import ConfigError, PolicyError, RecordError, user_code
 from orbiter.jsonl.faults import fault_of_value
 from orbiter.records import Message
 
@@ -315,16 +315,29 @@ def gate_of(policy: Policy) -> asyncio.Semaphore:
 
 
 def _recordable(completion: Completion) -> Completion:
-    for message in completion.messages:
-        try:
-            if not isinstance(message.content, str) or message.tool_calls or message.extra:
-                fault = fault_of_value(unstructure(message))
-            else:  # the common case, and a fast way to see that it is sound
-                message.content.encode()
-                continue
+    faults = (_fault_of(message) for message in completion.messages)
+    fault = next((found for found in faults if found is not None), None)
+    metadata = completion.metadata
+    if fault is None and metadata:
+        fault = fault_of_value(metadata, "metadata")
+        metadata = {} if fault is not None else metadata
+    if fault is None:
+        return completion
+    return attrs.evolve(
+        completion,
+        messages=(),
+        finish_reason="error",
+        error=f"answer cannot be recorded: {fault.message}",
+        metadata=metadata,
+    )
+
+
+def _fault_of(message: Message) -> RecordError | None:
+    """Return what of a message no row can hold, or None."""
+    if isinstance(message.content, str) and not message.tool_calls and not message.extra:
+        try:  # the common case, and a fast way to see that it is sound
+            message.content.encode()
         except UnicodeEncodeError:
-            fault = fault_of_value(unstructure(message))
-        if fault is not None:
-            error = f"answer cannot be recorded: {fault.message}"
-            return attrs.evolve(completion, messages=(), finish_reason="error", error=error)
-    return completion
+            return fault_of_value(unstructure(message))
+        return None
+    return fault_of_value(unstructure(message))

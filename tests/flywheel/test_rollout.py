@@ -320,6 +320,7 @@ class Unwritable(Halves):
             "t1": Completion.of("a\ud83d", token_count=2),
             "t2": Completion(messages=(Message("assistant", None, tool_calls=(call,)),)),
             "t3": Completion.of("whole: \U0001f600"),
+            "t4": Completion.of("even", metadata={"logps": [-0.5, -math.inf]}, cost=0.5),
         }.get(request.task_id) or super().answer(request)
 
 
@@ -330,6 +331,7 @@ def test_an_answer_that_no_row_can_hold_is_no_answer(tmp_path):
         "got half of a surrogate pair": 1,
         "no answer: answer cannot be recorded: field 'tool_calls[0].function.arguments.x' "
         "must be a finite number, got nan": 1,
+        "no answer: answer cannot be recorded: field 'metadata.logps[1]' must be a finite number, got -inf": 1,
     }
     answers = {k.task_id: t.answer for k, t in result.judged.items()}
     assert answers["t3"] == "whole: \U0001f600"
