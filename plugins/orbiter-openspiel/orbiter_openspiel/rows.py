@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -125,12 +126,11 @@ class RowWriter:
         shared = json_of(score)
         lines = []
         for before, move, illegal in turns:
-            own, marked = move.score or shared, ""
-            if illegal is not None:
-                if self.keep == "winners":
-                    continue
-                own, marked = "0.0", ',"illegal":true'
-            lines.append(f"{move.said}{own}{metadata}{before}{after}{move.regret}{marked}{end}}}\n")
+            if illegal is None:
+                own = move.score or shared
+                lines.append(f"{move.said}{own}{metadata}{before}{after}{move.regret}{end}}}\n")
+            elif self.keep != "winners":
+                lines.append(f'{move.said}0.0{metadata}{before}{after},"illegal":true{end}}}\n')
         return lines
 
     def _game_rows(
@@ -141,9 +141,9 @@ class RowWriter:
             return []
         own, judged, marked = json_of(score), "", ""
         if turns[0][1].verdict is not None:
-            verdicts = [move.verdict for _, move, _ in turns if move.verdict]
-            verdict = _verdict_on_all(verdicts, version=self._version)
-            own, judged = json_of(verdict.score), f',"verdict":{json_of(verdict.to_row())}'
+            steps = tuple([move.verdict.score for _, move, _ in turns if move.verdict])
+            own, verdict = _judged(steps, illegal=bool(wrong), version=self._version)
+            judged = f',"verdict":{verdict}'
         elif wrong:
             own = "0.0"
         if wrong:
@@ -160,9 +160,15 @@ def _messages(messages: str, _task_id: str) -> str:
     return messages
 
 
-def _verdict_on_all(verdicts: Sequence[Verdict], *, version: str) -> Verdict:
-    """Return the verdict on all moves of a seat: by all the value that was lost, unknown where one move's is."""
-    steps = tuple(verdict.score for verdict in verdicts)
+@functools.lru_cache(maxsize=10_000)  # 1 kB each; good players seldom err in a new way
+def _judged(steps: tuple[float | None, ...], *, illegal: bool, version: str) -> tuple[str, str]:
+    """Return score and verdict, as JSON, on all moves of a seat: by all the value that was lost, unknown where one move's is.
+
+    Args:
+        steps: Score of each move.
+        illegal: One of them was no legal move.
+        version: That of the verifier.
+    """
     known = [step for step in steps if step is not None]
     named: dict[str, Any] = {
         "verifier": GameMoveVerifier.name,
@@ -170,10 +176,12 @@ def _verdict_on_all(verdicts: Sequence[Verdict], *, version: str) -> Verdict:
         "step_scores": steps,
     }
     if len(known) < len(steps):
-        return Verdict.invalid("search cannot tell", **named)
-    if all(step == 1.0 for step in known):
-        return Verdict.passed(**named)
-    reasons = [verdict.reason for verdict in verdicts if verdict.reason]
-    reason = "illegal move" if "illegal move" in reasons else "loses value"
-    score = max(0.0, 1 - sum(1 - step for step in known))
-    return Verdict.failed(reason, score=0.0 if reason == "illegal move" else score, **named)
+        verdict = Verdict.invalid("search cannot tell", **named)
+    elif illegal:
+        verdict = Verdict.failed("illegal move", score=0.0, **named)
+    elif all(step == 1.0 for step in known):
+        verdict = Verdict.passed(**named)
+    else:
+        score = max(0.0, 1 - sum(1 - step for step in known))
+        verdict = Verdict.failed("loses value", score=score, **named)
+    return json_of(verdict.score), json_of(verdict.to_row())
