@@ -31,14 +31,31 @@ LONGEST_NAME = 900
 
 @define(eq=False)
 class Node:
-    """A node of the tree; children are nodes and texts."""
+    """A node of the tree; children are nodes and texts. Its name is found when it is asked for: that takes the longest."""
 
     role: str
-    name: str = ""
+    page: Inspection
     children: list[Node | str] = Factory(list)
     properties: dict[str, str] = Factory(dict)
     states: list[str] = Factory(list)
     element: Element | None = None
+    _name: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Its accessible name, empty where it has none."""
+        if self._name is None:
+            nameless = self.element is None or self.role == "iframe"
+            self._name = "" if nameless else collapse(accessible_name(self.element, self.page))
+        return self._name
+
+    def only_repeats_name(self) -> bool:
+        """Return whether a single text is all that it holds, and is its name."""
+        return (
+            len(self.children) == 1
+            and isinstance(self.children[0], str)
+            and self.children[0] == self.name
+        )
 
 
 def aria_tree(root: Element, edits: Edits | None = None, *, until: Element | None = None) -> Node:
@@ -50,7 +67,7 @@ def aria_tree(root: Element, edits: Edits | None = None, *, until: Element | Non
         until: The element with which the tree ends: what stands in or behind it is left out. None: the whole page.
     """
     page = Inspection(root, edits)
-    top = Node("fragment")
+    top = Node("fragment", page)
     _visit(top, body_of(root), page, set(), until)
     _merge(top)
     return top
@@ -88,7 +105,7 @@ def _visit(
         _visit(node, owned, page, visited, until)
     if block:
         node.children.append(" ")
-    if len(node.children) == 1 and node.children[0] == node.name:
+    if node.only_repeats_name():
         node.children = []
     if node.role == "link" and "href" in element.attributes:
         url = element.attributes["href"]
@@ -101,11 +118,11 @@ def _visit(
 
 def _node(element: Element, page: Inspection) -> Node | None:
     if element.tag in ("iframe", "frame"):
-        return Node("iframe", element=element)
+        return Node("iframe", page, element=element)
     role = page.role(element)
     if role is None or role in ("presentation", "none"):
         return None
-    node = Node(role, collapse(accessible_name(element, page)), element=element)
+    node = Node(role, page, element=element)
     node.states = list(_states(element, role, page))
     kind = input_type(element) if element.tag == "input" else ""
     if element.tag == "textarea" or (kind and kind not in ("checkbox", "radio", "file")):
@@ -201,10 +218,30 @@ def _merge(node: Node) -> None:
         texts.clear()
         if child is not None:
             _merge(child)
-            if child.role == "generic" and not child.name and not child.children:
+            if child.role == "generic" and not child.children and not child.name:
                 continue
             children.append(child)
-    node.children = [] if children == [node.name] else children
+    node.children = children
+    if node.only_repeats_name():
+        node.children = []
+
+
+def place_of(top: Node, element: Element) -> tuple[int, Node] | None:
+    """Return the number of the line of :func:`aria_lines`, from 0, that an element begins, and its node; None where it has none."""
+    line = 0
+    waiting: list[tuple[Node | str, bool]] = [(child, False) for child in top.children[::-1]]
+    while waiting:
+        node, inline = waiting.pop()
+        if isinstance(node, str):
+            line += not inline
+            continue
+        if node.element is element:
+            return line, node
+        line += 1 + len(node.properties)
+        # A text that is all there is stands on the line of its node.
+        inline = len(node.children) == 1 and not node.properties
+        waiting += [(child, inline) for child in node.children[::-1]]
+    return None
 
 
 def aria_lines(top: Node) -> list[tuple[str, Node | None]]:

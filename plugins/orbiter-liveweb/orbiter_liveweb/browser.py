@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import lru_cache
 
-from orbiter_liveweb.aria import aria_lines, aria_tree
+from orbiter_liveweb.aria import aria_lines, aria_tree, place_of
 from orbiter_liveweb.cache import Cache
 from orbiter_liveweb.dom import Element, parse
 from orbiter_liveweb.forms import default_button, is_get, is_submit, request_of
@@ -276,7 +276,8 @@ def anchor_line(html: str, fragment: str) -> int:
     if element is None:
         return 0
     element.attributes.update({"role": "note", "aria-label": MARK})
-    return line_of_mark([line for line, _ in aria_lines(aria_tree(root, until=element))])
+    found = place_of(aria_tree(root, until=element), element)
+    return found[0] if found and (found[1].role, found[1].name) == ("note", MARK) else 0
 
 
 def line_of_mark(lines: list[str]) -> int:

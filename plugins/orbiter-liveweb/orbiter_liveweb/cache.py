@@ -162,7 +162,9 @@ def read_snapshot(path: Path, *, url: str | None = None) -> Snapshot:
         stated = fields.pop("content_hash")
         snapshot = structure(fields, Snapshot)
     except (orjson.JSONDecodeError, RecordError, ConfigError, KeyError, AttributeError, TypeError):
-        raise CacheError(f"snapshot of {whose} is damaged: {path}", hint=_AGAIN) from None
+        raise CacheError(
+            f"snapshot {path} is damaged" + (f": it is of {url}" if url else ""), hint=_AGAIN
+        ) from None
     if snapshot.content_hash != stated:
         raise CacheError(f"page {snapshot.url} was altered since it was recorded", hint=_AGAIN)
     if url is not None and snapshot.url != url:

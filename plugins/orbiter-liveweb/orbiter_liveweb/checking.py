@@ -137,7 +137,8 @@ def _links(snapshots: dict[str, Snapshot]) -> Iterator[Finding]:
                 counts[target] += 1
                 first.setdefault(target, snapshot.url)
     for target, count in counts.items():
-        said = f"was not recorded; {count} pages link to it, {first[target]} among them"
+        others = "1 page links to it:" if count == 1 else f"{count} pages link to it, the first is"
+        said = f"is not in the cache; {others} {first[target]}"
         yield Finding("missing link", target, said, is_error=False)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +16,10 @@ from orbiter.cli.text import one_line, printable
 
 if TYPE_CHECKING:
     from orbiter_liveweb.importing import Imported
+
+
+MAX_NOTES = 10
+"""Notes of one kind that a check prints unasked: a recorded part of a site has hundreds of links out of it."""
 
 
 class LiveWebCommand(Command):
@@ -84,7 +89,10 @@ class LiveWebCommand(Command):
         sub.add_argument(
             "--max-age-days", type=float, metavar="D", help="name pages that are older"
         )
-        sub.add_argument("--json", action="store_true", help="print JSON")
+        sub.add_argument(
+            "--all", action="store_true", help=f"list every note, not {MAX_NOTES} of a kind"
+        )
+        sub.add_argument("--json", action="store_true", help="print JSON, every finding")
 
         sub = add("teach", _teach, "write trajectories of the teacher, scored by replay")
         sub.add_argument("cache", type=Path, metavar="CACHE")
@@ -231,9 +239,15 @@ def _check(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps([asdict(finding) for finding in found], indent=2))
         return 1 if errors else 0
+    notes: Counter[str] = Counter()
     for finding in found:
-        mark = "ERROR" if finding.is_error else "note "
-        print(f"{mark}  {finding.kind}: {printable(finding.url)} {one_line(finding.said)}")
+        notes[finding.kind] += not finding.is_error
+        if finding.is_error or options.all or notes[finding.kind] <= MAX_NOTES:
+            mark = "ERROR" if finding.is_error else "note "
+            print(f"{mark}  {finding.kind}: {printable(finding.url)} {one_line(finding.said)}")
+    for kind, count in notes.items():
+        if count > MAX_NOTES and not options.all:
+            print(f"note   {kind}: {count - MAX_NOTES} more; --all lists them")
     print(f"{errors} errors and {len(found) - errors} notes")
     return 1 if errors else 0
 

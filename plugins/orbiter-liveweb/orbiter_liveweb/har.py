@@ -70,6 +70,7 @@ def _capture(entry: Mapping[str, Any], place: str) -> Capture | None:
         html=_text(content, f"{place}response.content."),
         fetched_at=_get(entry, "startedDateTime", str, place),
         redirect_to=str(response.get("redirectURL") or "") or None,
+        api_data=entry.get("_api_data"),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import Any
 
 from attrs import Factory, define, frozen
 
@@ -27,6 +28,7 @@ class Capture:
     html: str
     fetched_at: str
     redirect_to: str | None = None
+    api_data: Any = None
 
 
 @define
@@ -115,5 +117,10 @@ def _snapshot(capture: Capture, source: str) -> Snapshot | None:
     if not 100 <= capture.status <= 599:
         raise ConfigError(f"has no HTTP status but {capture.status}")
     return Snapshot.of_page(
-        url, capture.html, fetched_at=when, source=source, status=capture.status
+        url,
+        capture.html,
+        fetched_at=when,
+        source=source,
+        status=capture.status,
+        api_data=capture.api_data,
     )

@@ -12,7 +12,7 @@ from attrs import frozen
 
 from orbiter import jsonl
 from orbiter.checks import check_whole_number
-from orbiter.errors import ConfigError, OrbiterWarning
+from orbiter.errors import ConfigError, OrbiterError, OrbiterWarning
 from orbiter.generate.synthesiser import DataSynthesiser
 from orbiter.records import Message, Task, Trajectory, Verdict
 from orbiter.tasks.streams import item_seed, item_stream
@@ -143,6 +143,8 @@ class TeacherGenerator(DataSynthesiser):
             template = self.verifier.topology.template_of(question)
             try:
                 answers.append(template.teach(guide, question.variables))
+            except OrbiterError:
+                raise
             except (LookupError, ValueError, TypeError) as error:
                 raise TeacherError(
                     f"template {question.site}/{question.template} does not understand {guide.url}: {type(error).__name__}: {error}"

@@ -17,7 +17,7 @@ from urllib.parse import quote, unquote
 from attrs import frozen
 
 from orbiter.errors import ConfigError
-from orbiter_liveweb.cache import Cache
+from orbiter_liveweb.cache import Cache, CacheError
 from orbiter_liveweb.dom import Element
 
 if TYPE_CHECKING:
@@ -259,10 +259,13 @@ class Topology:
 
         Raises:
             NotVisitedError: A page that holds it was not visited.
+            CacheError: A page that holds it was altered.
         """
         template = self.template_of(question)
         try:
             return template.truth(pages, question.variables)
+        except CacheError:
+            raise
         except (ValueError, LookupError, TypeError):
             return None
 

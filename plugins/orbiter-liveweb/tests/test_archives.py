@@ -7,6 +7,7 @@ import json
 import pytest
 from orbiter_liveweb.cache import Cache
 from orbiter_liveweb.har import export_har, import_har
+from orbiter_liveweb.snapshot import Snapshot
 from orbiter_liveweb.warc import import_warc
 from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
@@ -110,6 +111,17 @@ def test_a_cache_goes_out_and_comes_in_as_it_was(forms, tmp_path, cache):
             out.title,
             out.fetched_at,
         )
+
+
+def test_data_of_a_page_go_out_and_come_in(tmp_path, cache):
+    page = Snapshot.of_page(
+        "https://a.example/", PAGE, fetched_at="2024-05-01T12:00:00Z", source="http", api_data=[{"k": None}]
+    )  # fmt: skip
+    other = Cache(tmp_path / "other", create=True)
+    other.put(page)
+    export_har(other, tmp_path / "out.har")
+    import_har(cache, tmp_path / "out.har")
+    assert cache.get("https://a.example/").api_data == [{"k": None}]
 
 
 @pytest.mark.parametrize(

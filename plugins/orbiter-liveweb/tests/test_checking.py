@@ -94,3 +94,13 @@ def test_a_question_without_truth_is_named(own_web):
     assert nulls
     assert all(f.is_error for f in nulls)
     assert any(f.url.startswith("weather/year_total/") for f in nulls)
+
+
+def test_an_altered_page_is_named_by_the_questions_that_need_it(own_web):
+    for year in [u for u in own_web.urls() if "/station/" in u and u.endswith("/2021")]:
+        path = own_web.path_of(year)
+        path.write_bytes(path.read_bytes().replace(b"tbody", b"tfoot"))
+    cache = Cache(own_web.folder)
+    said = [f.said for f in check_cache(cache, topology_of(cache)) if f.kind == "null truth"]
+    assert said
+    assert all("/2021 was altered since it was recorded" in one for one in said)

@@ -10,6 +10,7 @@ from orbiter_liveweb.cache import Cache
 from orbiter_liveweb.guide import Guide
 from orbiter_liveweb.rendering import render
 from orbiter_liveweb.session import Session
+from orbiter_liveweb.snapshot import Snapshot
 
 from orbiter import jsonl
 from orbiter.cli import main
@@ -71,6 +72,42 @@ def test_a_fault_of_a_cache_is_named(forms, tmp_path, capsys):
     assert f"ERROR  missing page: {url} was recorded, and its file is gone\n" in out
     code, out, _ = run(capsys, "check", own_web.folder, "--json")
     assert (code, json.loads(out)[0]["url"]) == (1, url)
+
+
+def test_links_out_of_a_recording_do_not_hide_what_is_wrong(tmp_path, capsys):
+    links = "".join(f'<a href="/{n}">{n}</a> ' for n in range(100))
+    when = {"fetched_at": "2024-05-01T12:00:00Z", "source": "http"}
+    cache = Cache(tmp_path / "web", create=True)
+    cache.put(Snapshot.of_page("https://a.example/", f"<title>t</title>{links}", **when))
+    code, out, _ = run(capsys, "check", cache.folder)
+    assert (code, len(out.splitlines())) == (0, 12)
+    assert (
+        "note   missing link: https://a.example/0 is not in the cache; 1 page links to it: https://a.example/\n"
+        in out
+    )
+    assert out.endswith("note   missing link: 90 more; --all lists them\n0 errors and 100 notes\n")
+    assert len(run(capsys, "check", cache.folder, "--all")[1].splitlines()) == 101
+    assert len(json.loads(run(capsys, "check", cache.folder, "--json")[1])) == 100
+
+
+def test_a_teacher_names_the_page_that_was_altered(web, tmp_path, capsys):
+    cache = Cache(shutil.copytree(web.folder, tmp_path / "web"))
+    for url in cache.urls():
+        if url.startswith("https://league.example/club/"):
+            path = cache.path_of(url)
+            path.write_bytes(path.read_bytes().replace(b"Stadium", b"STADIUM"))
+    options = (
+        "teach",
+        cache.folder,
+        tmp_path / "x.jsonl",
+        "--templates",
+        "league/stadium_of_place",
+    )
+    code, _, err = run(capsys, *options)
+    assert code == 2
+    assert err.startswith("orbiter: error: page https://league.example/club/")
+    assert err.splitlines()[0].endswith("was altered since it was recorded")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["web"]
 
 
 @pytest.mark.parametrize(
