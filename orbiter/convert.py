@@ -198,6 +198,7 @@ def _union_hook(cls: Any, converter: Converter) -> Hook:
 def _attrs_hook(cls: Any, converter: Converter) -> Hook:
     names = {a.name for a in attrs.fields(cls)}
     known = names - {"extra"}
+    needed = {a.name for a in attrs.fields(cls) if a.default is attrs.NOTHING}
     keeps_extra = known != names
     inner = make_dict_structure_fn(
         cls,
@@ -210,7 +211,8 @@ def _attrs_hook(cls: Any, converter: Converter) -> Hook:
         if isinstance(value, cls):
             return value
         if not _is_object(value):
-            raise _reject("an object", value)
+            named = isinstance(value, str) and needed == {"name"}
+            raise _reject("an object", value, f"write {{name: {show(value)}}}" if named else None)
         if keeps_extra and not value.keys() <= known:
             # A row may itself hold a key 'extra'; it stays inside, under its own name.
             extra = {key: item for key, item in value.items() if key not in known}

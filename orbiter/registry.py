@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -244,8 +244,11 @@ class Registry:
         options: Mapping[str, Any],
         *,
         base_dir: Path | None = None,
+        beside: Sequence[str] = (),
     ) -> Any:
         """Return the class or function behind a name if it can take the options; make nothing yet.
+
+        The arguments are those of :meth:`create`.
 
         Raises:
             ConfigError: An option is unknown or missing, or the class is of another kind.
@@ -253,7 +256,7 @@ class Registry:
         what = f"{kind} {name!r}"
         factory = self.get(kind, name, base_dir=base_dir)
         _check_factory(factory, _class_of(kind), what=what)
-        check_options(factory, options, what=what)
+        check_options(factory, options, what=what, beside=beside)
         return factory
 
     def create(
@@ -263,6 +266,7 @@ class Registry:
         options: Mapping[str, Any] | None = None,
         *,
         base_dir: Path | None = None,
+        beside: Sequence[str] = (),
     ) -> Any:
         """Make an instance of a named class.
 
@@ -272,6 +276,7 @@ class Registry:
             options: Keyword arguments of its constructor.
             base_dir: Folder that a ``file.py`` is relative to, here and in the options; default: that of the component
                 which is being made, or else the current one.
+            beside: Fields that stand beside the options where these were written, to be named when an option is unknown.
 
         Raises:
             ConfigError: An option is unknown or missing, or what is made is of another kind.
@@ -279,7 +284,7 @@ class Registry:
         """
         what, cls, options = f"{kind} {name!r}", _class_of(kind), dict(options or {})
         with looking_in(base_dir):
-            factory = self.check(kind, name, options)
+            factory = self.check(kind, name, options, beside=beside)
             try:
                 made = factory(**options)
             except RecordError:  # it names the file and the line
@@ -340,7 +345,9 @@ def _not_a(cls: type, got: str, *, what: str) -> ConfigError:
     )
 
 
-def check_options(factory: Any, options: Mapping[str, Any], *, what: str) -> None:
+def check_options(
+    factory: Any, options: Mapping[str, Any], *, what: str, beside: Sequence[str] = ()
+) -> None:
     """Raise ConfigError unless ``options`` fit the signature of ``factory``."""
     parameters = parameters_of(factory)
     if parameters is None or any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
@@ -348,9 +355,10 @@ def check_options(factory: Any, options: Mapping[str, Any], *, what: str) -> Non
     known = [n for n, p in parameters.items() if p.kind is not p.VAR_POSITIONAL]
     for key in options:
         if key not in known:
+            names = [*beside, *known]
             raise ConfigError(
-                f"{what} has no option {key!r}{did_you_mean(key, known)}",
-                hint=f"known: {', '.join(known) or 'none'}",
+                f"{what} has no option {key!r}{did_you_mean(key, names)}",
+                hint=f"known: {', '.join(names) or 'none'}",
             )
     for key, parameter in parameters.items():
         required = parameter.default is parameter.empty and parameter.kind in (

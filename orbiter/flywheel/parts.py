@@ -8,10 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+import attrs
+
 from orbiter.curate.contamination import HeldOutIndex
 from orbiter.errors import OrbiterError, UserCodeLoadError
 from orbiter.flywheel.recipe import Recipe, Turn
-from orbiter.flywheel.sections import Component
+from orbiter.flywheel.sections import Component, PolicySpec
 from orbiter.flywheel.stopping import run_until_told
 from orbiter.generate.policy import Policy
 from orbiter.plugin import registry
@@ -57,9 +59,12 @@ class Parts:
         self._held_out: dict[int, HeldOutIndex] = {}
         self._runner: asyncio.Runner | None = None
 
-    def make(self, kind: str, component: Component) -> Any:
+    def make(self, kind: str, component: Component | PolicySpec) -> Any:
         """Return the instance that a component of the recipe names."""
-        return registry().create(kind, component.name, component.extra, base_dir=self.base_dir)
+        fields = [a.name for a in attrs.fields(type(component)) if a.name not in ("name", "extra")]
+        return registry().create(
+            kind, component.name, component.extra, base_dir=self.base_dir, beside=fields
+        )
 
     def check(self, kind: str, component: Component) -> None:
         """See that a component of the recipe exists and takes its options, without making it."""
@@ -137,7 +142,7 @@ class Parts:
             factory = registry().get("policy", spec.name, base_dir=self.base_dir)
             if "model" in (parameters_of(factory) or ()):
                 options["model"] = model.id
-        policy: Policy = self.make("policy", Component(name=spec.name, extra=options))
+        policy: Policy = self.make("policy", attrs.evolve(spec, extra=options))
         return policy
 
     def stream(self, split: str) -> TaskStream:

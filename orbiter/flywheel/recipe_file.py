@@ -80,12 +80,20 @@ def load_recipe(
         return structure(_fill(data, data.get("inputs") or {}, path=str(path)), Recipe)
     except RecordError as error:
         place = error.field or ""
+        line, section = _line_of(root, place), _line_of(root, place.rpartition(".")[0])
         given = next(
-            (c for c in changed if place == c or place.startswith((c + ".", c + "["))), None
+            (
+                c
+                for c in changed
+                if place == c
+                or place.startswith((c + ".", c + "["))
+                or (line == section and c.startswith(f"{place}."))  # the override made it
+            ),
+            None,
         )
         if given:
             raise error.at(f"override {given!r}") from None
-        raise error.at(str(path), _line_of(root, place)) from None
+        raise error.at(str(path), line) from None
 
 
 def _read(path: Path) -> tuple[yaml.Node | None, dict[str, Any]]:

@@ -123,6 +123,16 @@ OVERRIDES = [
         "environment.lenght=3",
         "environment 'sorting' has no option 'lenght'; did you mean 'length'?",
     ),
+    (
+        "policy.temprature=1",
+        "policy 'scripted' has no option 'temprature'; did you mean 'temperature'?",
+    ),
+    (
+        "verifier=exact",
+        "override 'verifier': field 'verifier' must be an object, got 'exact'",
+    ),
+    ("round.s=3", "override 'round.s': field 'round' is unknown; did you mean 'rounds'?"),
+    ("verify.pool.size=3", "override 'verify.pool.size': field 'verify.pool' is unknown"),
     ("environment.name=sortin", "unknown environment 'sortin'; did you mean 'sorting'?"),
     ("environment.name=nobody/sorting", "unknown environment 'nobody/sorting'"),
     ("environment.name=jsonl", "environment 'jsonl' has no option 'length'"),
@@ -196,6 +206,11 @@ def test_override(refused, tmp_path, override, message):
     what, _ = refused("run", "good.yaml", override)
     assert what.startswith(message)
     assert not (tmp_path / "runs").exists()  # so that a corrected recipe may take the name
+
+
+def test_name_where_a_section_must_stand_is_shown_as_one(refused, tmp_path):
+    (tmp_path / "good.yaml").write_text(GOOD)
+    assert refused("run", "good.yaml", "verifier=exact")[1] == "write {name: 'exact'}"
 
 
 WORDS = st.text(
