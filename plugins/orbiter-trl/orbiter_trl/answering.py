@@ -26,6 +26,9 @@ from orbiter_trl.decode import Ending, Prompt, by_length, decode
 from orbiter_trl.quiet import quiet
 from orbiter_trl.slots import fits_slots
 
+MAX_LOGITS = 2**27
+"""Most logits that are held at once where log-probabilities are asked for, unless one answer has more: half a gigabyte, three times over."""
+
 
 @frozen
 class Answerer:
@@ -145,8 +148,24 @@ class Answerer:
             ids = list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
             ended = [self.end_ids[0]] if completion.finish_reason == "stop" else []
             rows.append((len(prompt), prompt + ids + ended))
-        if not rows:
-            return []
+        return [logp for batch in self._fitting(rows) for logp in self._logps(batch)]
+
+    def _fitting(
+        self, rows: Sequence[tuple[int, list[int]]]
+    ) -> Iterator[Sequence[tuple[int, list[int]]]]:
+        """Yield runs of rows of which the logits fit into memory together."""
+        spread = self.model.config.get_text_config().vocab_size
+        start = width = 0
+        for end, (_, ids) in enumerate(rows):
+            width = max(width, len(ids))
+            if end > start and (end + 1 - start) * width * spread > MAX_LOGITS:
+                yield rows[start:end]
+                start, width = end, len(ids)
+        if rows:
+            yield rows[start:]
+
+    def _logps(self, rows: Sequence[tuple[int, list[int]]]) -> list[float]:
+        """Return the log-probability of each row's tokens from the given place on."""
         width = max(len(ids) for _, ids in rows)
         device = self.model.device
         tokens = torch.tensor([ids + [0] * (width - len(ids)) for _, ids in rows], device=device)

@@ -317,7 +317,13 @@ def test_a_gpu_answers_in_half_precision_unless_told_otherwise(
     assert dtype_of(name, torch.device(device), stored) == loaded
 
 
-def test_log_probabilities_are_those_of_the_model_alone_and_in_a_batch(nano, answerer):
+@pytest.mark.parametrize(("most", "passes"), [(2**27, 1), (1, 3)])
+def test_log_probabilities_are_those_of_the_model_alone_and_in_a_batch(
+    nano, answerer, monkeypatch, most, passes
+):
+    monkeypatch.setattr("orbiter_trl.answering.MAX_LOGITS", most)
+    alone, taken = Answerer._logps, []
+    monkeypatch.setattr(Answerer, "_logps", lambda self, rows: taken.append(1) or alone(self, rows))
     said = [
         (ask("copy 12:"), "12", True),
         (ask("copy 1234567:"), "1234", False),
@@ -337,6 +343,7 @@ def test_log_probabilities_are_those_of_the_model_alone_and_in_a_batch(nano, ans
 
     found, nothing = asyncio.run(told())
     assert nothing == []
+    assert len(taken) == passes
     for (request, text, end), logp in zip(said, found):
         prompt = answerer.tokenizer.apply_chat_template(
             [{"role": "user", "content": request.messages[0].content}],
