@@ -18,7 +18,13 @@ def rounds(*held_out, count=1000, audited=None, **more):
             facts |= {"audited_passed": audited[number], "audited_valid": count}
         stages = {"evaluate": facts}
         if number:
-            made = {"sampled": 400, "passed": passed, "failed": count - passed, "seconds": 2.0}
+            made = {
+                "sampled": 400,
+                "samples": 400,
+                "passed": passed,
+                "failed": count - passed,
+                "seconds": 2.0,
+            }
             stages["generate"] = made | {
                 name: v[number] for name, v in more.items() if name in ("tasks", "solved_tasks")
             }
