@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from orbiter.errors import ConfigError
 from orbiter.records import Message, Task, Trajectory, Verdict
+from orbiter.train import rewards as rewards_module
 from orbiter.train.rewards import Rewards, RewardSpec, combine_rewards
+from orbiter.verify.answer import answered
 from orbiter.verify.exact import ExactVerifier
 from orbiter.verify.verifier import Verifier
 
@@ -258,3 +260,24 @@ def test_what_scores_together_must_say_something_of_each_answer(values, scores, 
     )
     assert rewards.scores == scores
     assert set(rewards.reasons) == {reason}
+
+
+def test_a_conversation_is_made_once_and_only_where_a_reward_looks_at_it(monkeypatch):
+    made = []
+
+    def answering(task, output):
+        made.append(output)
+        return answered(task, output)
+
+    monkeypatch.setattr(rewards_module, "answered", answering)
+    tasks = [Task("e", f"e:{i}", (Message("user", "?"),)) for i in range(3)]
+    outputs = ["a", "bb", "ccc"]
+    plain = RewardSpec(name="length", fn=len)
+    assert combine_rewards([plain], outputs, tasks).scores == (1.0, 2.0, 3.0)
+    assert made == []
+    looking = [
+        RewardSpec(name=name, fn=lambda output, trajectory: float(trajectory.answer == output))
+        for name in ("one", "two")
+    ]
+    assert combine_rewards([plain, *looking], outputs, tasks).scores == (3.0, 4.0, 5.0)
+    assert made == outputs
