@@ -163,7 +163,8 @@ def read_snapshot(path: Path, *, url: str | None = None) -> Snapshot:
         snapshot = structure(fields, Snapshot)
     except (orjson.JSONDecodeError, RecordError, ConfigError, KeyError, AttributeError, TypeError):
         raise CacheError(
-            f"snapshot {path} is damaged" + (f": it is of {url}" if url else ""), hint=_AGAIN
+            f"snapshot of {url} is damaged: {path}" if url else f"snapshot {path} is damaged",
+            hint=_AGAIN,
         ) from None
     if snapshot.content_hash != stated:
         raise CacheError(f"page {snapshot.url} was altered since it was recorded", hint=_AGAIN)

@@ -221,12 +221,15 @@ def _export(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     from attrs import asdict
 
+    from orbiter.checks import check_number
     from orbiter.errors import ConfigError
     from orbiter_liveweb.cache import Cache, CacheError
     from orbiter_liveweb.checking import check_cache
     from orbiter_liveweb.sites import topology_of
     from orbiter_liveweb.topology import Topology
 
+    if options.max_age_days is not None:
+        check_number("--max-age-days", options.max_age_days, "[0, inf)")
     cache = Cache(options.cache)
     topology: Topology | None
     try:
@@ -257,10 +260,12 @@ def _teach(options: argparse.Namespace) -> int:
     import tempfile
 
     from orbiter import jsonl
+    from orbiter.checks import check_whole_number
     from orbiter.records import Outcome, Trajectory
     from orbiter_liveweb.coverage import CoverageGate, coverage_of
     from orbiter_liveweb.teacher import TeacherGenerator
 
+    check_whole_number("-n", options.n, low=1)
     subtasks = options.subtasks[0] if len(options.subtasks) == 1 else options.subtasks
     teacher = TeacherGenerator(
         options.cache,

@@ -207,9 +207,11 @@ def subtask_range(given: int | Sequence[int]) -> tuple[int, int]:
     Raises:
         ConfigError: They are no such numbers.
     """
-    low, high = (
-        (given, given) if isinstance(given, int) else tuple(given) if len(given) == 2 else (0, 0)
-    )
+    if not isinstance(given, int) and len(given) != 2:
+        raise ConfigError(
+            f"num_subtasks must be a number or two, the least and the most, got {list(given)}"
+        )
+    low, high = (given, given) if isinstance(given, int) else given
     check_whole_number("num_subtasks", low, low=1, high=8)
     check_whole_number("num_subtasks", high, low=low, high=8)
     return low, high

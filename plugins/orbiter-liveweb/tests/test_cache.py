@@ -5,6 +5,7 @@ import orjson
 import pytest
 from orbiter_liveweb.cache import Cache, CacheError
 from orbiter_liveweb.snapshot import Snapshot, timestamp
+from orbiter_liveweb.synthetic import build
 
 from orbiter.errors import ConfigError
 
@@ -31,6 +32,15 @@ def test_one_address_has_one_snapshot(tmp_path):
     cache.put(snapshot(html="<p>new"))
     assert cache.get("https://a.example/").tree == "- paragraph: new"
     assert len(list(cache.files())) == len(cache.urls()) == 1
+
+
+def test_two_synthetic_webs_are_not_mixed(own_web, tmp_path):
+    assert build(own_web.folder).urls() == own_web.urls()  # the same again
+    cache = Cache(tmp_path / "other", create=True)
+    cache.put(snapshot())
+    with pytest.raises(ConfigError, match="holds pages that are not of this synthetic web"):
+        build(cache.folder)
+    assert cache.urls() == ["https://a.example/"]
 
 
 def test_no_address_is_part_of_a_path(tmp_path):

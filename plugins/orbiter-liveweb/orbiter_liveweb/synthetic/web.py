@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 
+from orbiter.errors import ConfigError
 from orbiter_liveweb.cache import Cache
 from orbiter_liveweb.snapshot import Snapshot
 from orbiter_liveweb.synthetic import markup as html
@@ -23,9 +24,19 @@ READY_AFTER_S = 3
 
 
 def build(folder: str | Path, *, seed: int = 0, size: Size | str = "small") -> Cache:
-    """Make the synthetic web in a folder and return its cache; the same seed and size give the same bytes."""
+    """Make the synthetic web in a folder and return its cache; the same seed and size give the same bytes.
+
+    Raises:
+        ConfigError: The folder holds other pages, which would be mixed with these.
+    """
     world = World(seed, size)
     cache = Cache(folder, create=True)
+    made = {page.url: page.content_hash for page in pages(world)} if cache.listed else {}
+    if not cache.listed.items() <= made.items():
+        raise ConfigError(
+            f"{str(folder)!r} holds pages that are not of this synthetic web",
+            hint="give a folder of its own, or delete this one",
+        )
     cache.put_all(pages(world), durable=False)
     return cache
 
