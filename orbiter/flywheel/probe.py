@@ -51,7 +51,7 @@ class Estimate:
         probed: Attempts that were sampled.
         pass_rate: Share of them that passed, of the valid ones; None if none was valid.
         pass_rate_interval: Its 95 % Wilson interval.
-        samples: Attempts of the whole run, held-out ones included.
+        samples: Answers of policies in the whole run: attempts, held-out ones included, and what writers and critics say.
         tokens: Tokens of the whole run.
         kept_per_round: Expected rows kept in a round at the probed pass rate.
         sample_s: Seconds of generating and verifying.
@@ -149,10 +149,10 @@ def estimate(wheel: Flywheel, *, tasks: int = 64) -> Estimate:
         sample(wheel, probe_tasks[:2])  # the first call pays for loading and warming up
         samples, seconds = sample(wheel, probe_tasks, samples=2)
         train_s = _train_seconds(wheel, model)
-        attempts = sum(most_attempts(wheel, turn.stage) for turn in recipe.turns)
+        answers = sum(most_answers(wheel, turn.stage) for turn in recipe.turns)
     clusters = _by_task(samples)
     passed, valid = sum(p for p, _ in clusters), sum(n for _, n in clusters)
-    attempts += (recipe.rounds + 1) * recipe.evaluate.tasks * recipe.evaluate.samples
+    answers += (recipe.rounds + 1) * recipe.evaluate.tasks * recipe.evaluate.samples
     tokens = sum(s.completion.token_count for s in samples)
     rate = passed / valid if valid else None
     return Estimate(
@@ -162,23 +162,25 @@ def estimate(wheel: Flywheel, *, tasks: int = 64) -> Estimate:
         pass_rate_interval=odds.wilson(passed, valid, effective=clustered_size(clusters))
         if valid
         else None,
-        samples=attempts,
-        tokens=round(attempts * tokens / len(samples)),
+        samples=answers,
+        tokens=round(answers * tokens / len(samples)),
         kept_per_round=None if rate is None else expected_kept(wheel, rate),
-        sample_s=attempts * seconds / len(samples),
+        sample_s=answers * seconds / len(samples),
         train_s=train_s,
     )
 
 
-def most_attempts(wheel: Flywheel, stage: Stage) -> int:
-    """Return how many attempts a round of a stage makes; of an engine, at most."""
+def most_answers(wheel: Flywheel, stage: Stage) -> int:
+    """Return how many answers of policies a round of a stage takes, critiques and revisions too; of an engine, at most."""
     if stage.generate is not None:
-        return stage.generate.tasks * stage.generate.samples
+        revised = 0 if stage.revise is None else 2 * stage.revise.rounds
+        hinted = 0 if stage.generate.hint is None else 1
+        return stage.generate.tasks * (stage.generate.samples + hinted) * (1 + revised)
     if stage.synthesise is None:
         return 0
     engine = make_engine(wheel, stage.synthesise, seed=0)
     wheel.wait_for(engine.aclose(keep=wheel.policy))
-    return stage.synthesise.tasks * engine.per_task
+    return stage.synthesise.tasks * engine.answers_per_task
 
 
 def _by_task(samples: list[Sample]) -> list[tuple[int, int]]:

@@ -46,6 +46,11 @@ class BackTranslation(WritingSynthesiser):
         super().__attrs_post_init__()
         check_number("max_shared", self.max_shared, "(0, 1]")
 
+    @property
+    def answers_per_task(self) -> int:
+        """The instruction, and the answer to it."""
+        return 2
+
     async def propose(self, tasks: Sequence[Task]) -> Proposed:
         """Return the policy's answers to the instructions that were written for the tasks' right answers."""
         rights = [self.right_answer(task) for task in tasks]

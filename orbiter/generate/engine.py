@@ -112,6 +112,11 @@ class PolicySynthesiser(DataSynthesiser):
         """How many rows a task gives at most."""
         return 1
 
+    @property
+    def answers_per_task(self) -> int:
+        """How many answers of any policy a task takes at most."""
+        return self.per_task
+
     @abstractmethod
     async def propose(self, tasks: Sequence[Task]) -> Proposed:
         """Return what is made of the tasks, unjudged."""

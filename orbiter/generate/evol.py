@@ -86,6 +86,11 @@ class Evol(WritingSynthesiser):
         """A new instruction for each step, with its answers."""
         return self.depth * self.samples
 
+    @property
+    def answers_per_task(self) -> int:
+        """What the writer says at each step, and the answers."""
+        return self.depth * (1 + self.samples)
+
     async def propose(self, tasks: Sequence[Task]) -> Proposed:
         """Return the answers to what the tasks evolve into."""
         pool = [task.prompt for task in tasks]

@@ -104,6 +104,11 @@ class HardNegatives(PolicySynthesiser):
         """The right answer, and the negatives."""
         return 1 + len(self.kinds) * self.per_kind
 
+    @property
+    def answers_per_task(self) -> int:
+        """What no program makes."""
+        return len(self.kinds) * self.per_kind if self.policy is not None else 0
+
     async def propose(self, tasks: Sequence[Task]) -> Proposed:
         """Return of each task the right answer, then its negatives."""
         rights = [self.right_answer(task) for task in tasks]

@@ -113,6 +113,11 @@ class MultiTurn(PolicySynthesiser):
         """The conversations of a task."""
         return self.samples
 
+    @property
+    def answers_per_task(self) -> int:
+        """What the policy and the user say in the conversations."""
+        return self.samples * (2 * self.turns - 1)
+
     async def propose(self, tasks: Sequence[Task]) -> Proposed:
         """Return a conversation for each task and sample."""
         talks = [

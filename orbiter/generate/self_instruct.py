@@ -63,6 +63,11 @@ class SelfInstruct(WritingSynthesiser):
         """A new instruction for each wave, with its answers."""
         return self.waves * self.samples
 
+    @property
+    def answers_per_task(self) -> int:
+        """What the writer says in each wave, and the answers."""
+        return self.waves * (1 + self.samples)
+
     async def propose(self, tasks: Sequence[Task]) -> Proposed:
         """Return the answers to new instructions, as many as there are tasks in each wave."""
         made: list[Task] = []

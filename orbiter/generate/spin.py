@@ -48,6 +48,11 @@ class SpinRows(PolicySynthesiser):
         """The truth, and the policy's answers."""
         return 1 + self.samples
 
+    @property
+    def answers_per_task(self) -> int:
+        """The policy's answers."""
+        return self.samples
+
     async def propose(self, tasks: Sequence[Task]) -> Proposed:
         """Return of each task the truth, then the distinct answers of the policy."""
         rights = [self.right_answer(task) for task in tasks]

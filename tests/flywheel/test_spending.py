@@ -7,6 +7,7 @@ import pytest
 
 from orbiter.cli import main
 from orbiter.flywheel.account import read_account
+from orbiter.flywheel.probe import estimate
 from orbiter.flywheel.report import write_report
 from orbiter.flywheel.spending import spending_of
 from orbiter.generate import policy as policies
@@ -111,6 +112,15 @@ def test_every_answer_of_any_policy_is_in_the_account(wheel, asked, stage):
         assert 0 < told.spent["cost"] <= sum(priced)
     else:
         assert (told.spent["cost"], told.spent["priced"]) == (sum(priced), len(priced))
+
+
+@pytest.mark.parametrize("stage", sorted(STAGES.keys() - {"demonstrate"}))
+def test_a_plan_foretells_the_most_that_is_asked(wheel, asked, stage):
+    text = f"{RECIPE}  one: {{{STAGES[stage]}}}\n"
+    wheel(text=text).run()
+    taken = len(asked)
+    most = estimate(wheel(text=text, folder="plan"), tasks=2).samples
+    assert taken <= most <= 3 * taken
 
 
 def test_what_it_took_is_told_by_round_and_per_kept_row(wheel, asked, capsys):
