@@ -3,7 +3,7 @@
     environment  liveweb   questions about the pages of a cache, with ten browser actions as tools
     verifier     liveweb   acts a trajectory out again, and finds the truth on the pages that it visited
     synthesiser  liveweb   trajectories of a teacher that knows where each answer stands
-    command      liveweb   orbiter liveweb record | import | export | check | synth | teach | view
+    command      liveweb   orbiter liveweb record | import | export | check | synth | teach | coverage | view
 
 The files, in the order that they build on each other: ``dom``, ``styles``, ``roles``, ``names`` and ``aria`` (HTML to the accessibility tree of a
 browser), ``urls``, ``snapshot`` and ``cache``, ``record``, ``har`` and ``warc`` (how pages come), ``screen``, ``browser``, ``chromium`` and

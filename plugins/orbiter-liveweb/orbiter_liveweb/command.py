@@ -129,6 +129,11 @@ class LiveWebCommand(Command):
             "--no-gate", action="store_true", help="write a corpus of poor coverage all the same"
         )
 
+        sub = add(
+            "coverage", _coverage, "show which site, template and action a corpus shows how often"
+        )
+        sub.add_argument("rows", type=Path, metavar="ROWS.jsonl")
+
         sub = add("view", _view, "show one trajectory as a page, with what the model saw")
         sub.add_argument("rows", type=Path, metavar="ROWS.jsonl")
         sub.add_argument(
@@ -289,8 +294,7 @@ def _teach(options: argparse.Namespace) -> int:
             f"{count} trajectories, {passed} of them pass; near duplicates {coverage.duplicate_rate or 0:.1%}"
         )
         print("calls    " + "  ".join(f"{name} {n}" for name, n in coverage.actions.items()))
-        for fault in faults:
-            print(f"coverage: {fault}", file=sys.stderr)
+        _print_faults(faults)
         if faults and not options.no_gate:
             print(
                 "nothing is written; more rows (-n), more templates, or --no-gate", file=sys.stderr
@@ -303,6 +307,26 @@ def _teach(options: argparse.Namespace) -> int:
     finally:
         Path(draft).unlink(missing_ok=True)
     return 0 if passed == count else 1
+
+
+def _coverage(options: argparse.Namespace) -> int:
+    from orbiter import jsonl
+    from orbiter.records import Trajectory
+    from orbiter_liveweb.coverage import CoverageGate, coverage_of
+
+    coverage = coverage_of(jsonl.read(options.rows, Trajectory))
+    rate = coverage.duplicate_rate or 0
+    print(f"{coverage.rows} trajectories; near duplicates {rate:.1%}")
+    for line in coverage.table():
+        print(printable(line))
+    faults = CoverageGate().faults(coverage, sorted(coverage.templates))
+    _print_faults(faults)
+    return 1 if faults else 0
+
+
+def _print_faults(faults: list[str]) -> None:
+    for fault in faults:
+        print(f"coverage: {printable(fault)}", file=sys.stderr)
 
 
 def _view(options: argparse.Namespace) -> int:

@@ -50,6 +50,18 @@ class Coverage:
             counts[action] = counts.get(action, 0) + count
         return counts
 
+    def table(self) -> list[str]:
+        """Return how often each action is called, a line for the head and one for each site and template."""
+        places = dict.fromkeys((site, template) for site, template, _ in sorted(self.calls))
+        names = {place: "/".join(dict.fromkeys(place)) for place in places}
+        width = max(map(len, names.values()), default=0)
+        lines = [" " * width + "".join(f"  {action}" for action in ACTIONS)]
+        for place, name in names.items():
+            counts = (self.calls.get((*place, action), 0) for action in ACTIONS)
+            cells = (f"  {n:>{len(action)}}" for action, n in zip(ACTIONS, counts))
+            lines.append(f"{name:<{width}}" + "".join(cells))
+        return lines
+
 
 @frozen(kw_only=True)
 class CoverageGate:

@@ -63,6 +63,27 @@ def test_a_corpus_of_poor_coverage_is_not_written(web, tmp_path, capsys):
     assert run(capsys, *options, "--no-gate")[0] == 0
 
 
+def test_the_coverage_of_a_corpus_is_shown(teacher, tmp_path, capsys):
+    path = tmp_path / "rows.jsonl"
+    one = {"num_subtasks": 1, "templates": ["league/nth_club"]}
+    rows = [teacher.compose(seed=seed, **one) for seed in range(3)]
+    rows.append(teacher.compose(seed=9, num_subtasks=2))
+    jsonl.write(path, [row.trajectory for row in rows])
+    code, out, err = run(capsys, "coverage", path)
+    head, composite, league = (line.split() for line in out.splitlines()[1:])
+    assert out.startswith("4 trajectories; near duplicates ")
+    assert (head[:3], head[-1]) == (["goto", "click", "type"], "stop")
+    assert (league[0], league[-1], composite[0], composite[-1]) == (
+        "league/nth_club",
+        "3",
+        "composite",
+        "1",
+    )
+    calls = sum(len(row.trajectory.messages) - 3 for row in rows) // 2
+    assert sum(map(int, league[1:] + composite[1:])) == calls
+    assert (code, "coverage: action press is " in err) == (1, True)
+
+
 def test_a_fault_of_a_cache_is_named(forms, tmp_path, capsys):
     own_web = Cache(shutil.copytree(forms.folder, tmp_path / "web"))
     url = own_web.urls()[3]
@@ -146,6 +167,7 @@ def test_a_teacher_names_the_page_that_was_altered(web, tmp_path, capsys):
             2,
             "address must begin with http:// or https://",
         ),
+        (["coverage", "BAD.har"], 2, "BAD.har line 1: "),
         (["view", "BAD.har"], 2, "BAD.har line 1: "),
         ([], 2, "the following arguments are required: ACTION"),
     ],
