@@ -25,9 +25,12 @@ def component_spec(name: str, options: Sequence[str], *, what: str) -> dict[str,
     for item in options:
         key, sign, text = item.partition("=")
         if not sign or not key.isidentifier() or key == "name":
+            hint = "examples: length=5  case=false  path=tasks.jsonl"
+            section, dot, field = key.partition(".")
+            if sign and dot:
+                hint = f"what is inside another is written with it: {section}='{{{field}: {text}}}'"
             raise ConfigError(
-                f"option of the {what} must look like key=value, got {item!r}",
-                hint="examples: length=5  case=false  path=tasks.jsonl",
+                f"option of the {what} must look like key=value, got {item!r}", hint=hint
             )
         if key in spec:
             raise ConfigError(f"option {key!r} of the {what} is given twice")

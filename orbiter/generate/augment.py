@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import attrs
 
-from orbiter.checks import check_number
+from orbiter.checks import check_number, is_number
 from orbiter.errors import ConfigError, RecordError
 from orbiter.generate.item import SCORES, TEXTS, at_item, pair_of, score_of, text_of, unknown_item
 from orbiter.records import Trajectory, TrajectoryItem
@@ -132,7 +132,8 @@ def split_dataset(
 def split_sizes(total: int, ratios: Sequence[float]) -> list[int]:
     """Return whole numbers in the given ratios that add up to ``total``, by the method of the largest remainder."""
     shown = list(ratios)
-    if not shown or not all(ratio >= 0 for ratio in shown) or not math.isclose(sum(shown), 1):
+    fit = all(is_number(ratio) and ratio >= 0 for ratio in shown)
+    if not shown or not fit or not math.isclose(sum(shown), 1):
         raise ConfigError(f"ratios must be >= 0 with the sum 1, got {shown!r}")
     shares = [total * ratio for ratio in shown]
     sizes = [math.floor(share) for share in shares]

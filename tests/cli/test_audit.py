@@ -204,6 +204,10 @@ def test_the_same_command_finds_the_same(orbiter, tmp_path):
         (("exact", "case", *TINY), "option of the verifier must look like key=value, got 'case'"),
         (("exact", "case=true", "case=false", *TINY), "option 'case' of the verifier is given"),
         (("exact", "case=[", *TINY), "value of the option 'case=['"),
+        (
+            ("exact", "a.b=2", *TINY),
+            "got 'a.b=2'\n  what is inside another is written with it: a='{b: 2}'",
+        ),
         (("exact", "name=numeric", *TINY), "must look like key=value, got 'name=numeric'"),
         (
             ("exact", "--environment", "sorting", "length=x"),

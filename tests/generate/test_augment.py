@@ -257,7 +257,9 @@ class TestSplit:
         parts = split_dataset([TRAJECTORY] * 10, [0.5, 0.5], group="task_id")
         assert sorted(len(part) for part in parts) == [0, 10]
 
-    @pytest.mark.parametrize("bad", [[0.5, 0.6], [], [1.5, -0.5], [float("nan"), 1.0], [0.3]])
+    @pytest.mark.parametrize(
+        "bad", [[0.5, 0.6], [], [1.5, -0.5], [float("nan"), 1.0], [0.3], ["1"], [None, 1]]
+    )
     def test_ratios_add_up_to_1(self, bad):
         with pytest.raises(ConfigError, match="ratios must be >= 0 with the sum 1, got"):
             split_dataset([1, 2], bad)
