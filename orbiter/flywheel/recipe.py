@@ -30,7 +30,10 @@ from orbiter.flywheel.sections import (
 )
 from orbiter.ledger.folder import RUN_NAME
 
-_SECRET = re.compile(r"(?:.*_)?(?:api_key|password|secret|(?:access|auth|hub|hf)_token)")
+_SECRET = re.compile(
+    r"(?:.*[_-])?(?:api[_-]?key|authorization|password|secret|(?:access|auth|bearer|hub|hf)[_-]?token)",
+    re.IGNORECASE,
+)
 
 BASE, TEACH, PREVIOUS, LOOP, TASK = "base", "teach", "previous", "loop", "task"
 """What a recipe calls the first model, the cold start, the present model, the only stage of one without ``stages``, and the run's verifier."""

@@ -152,7 +152,10 @@ def test_yaml_tags_build_no_objects(recipe_file):
         load_recipe(recipe_file("name: !!python/object/apply:os.system ['true']\n"))
 
 
-@pytest.mark.parametrize("key", ["api_key", "hub_api_key", "password", "client_secret"])
+@pytest.mark.parametrize(
+    "key",
+    ["api_key", "hub_api_key", "X-Api-Key", "apiKey", "Authorization", "password", "client_secret"],
+)
 def test_secret_in_a_recipe_is_refused_and_not_repeated(recipe_file, key):
     with pytest.raises(RecordError) as error:
         load_recipe(recipe_file(SMALL), [f"policy.{key}=hunter2"])
