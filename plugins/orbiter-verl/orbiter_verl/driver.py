@@ -30,9 +30,13 @@ from orbiter.errors import BackendError, ConfigError, MissingPluginError, Orbite
 from orbiter.records import Task
 from orbiter_verl.composing import compose
 from orbiter_verl.keys import Request
+from orbiter_verl.nursery import open_nursery
 from orbiter_verl.settings import Settings, check_machine
 
 INTERRUPTED = 130
+
+LAST_S = 30.0
+"""Seconds that a driver has to shut its cluster down, once nobody is there to wait for it."""
 
 FOLDER = "ORBITER_VERL_RAY"
 """Environment variable with the folder of a cluster that is the job's alone; RAY_TMPDIR may be somebody's."""
@@ -78,10 +82,13 @@ def _carry_out(order: Order, folder: Path) -> None:
         return
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, _interrupt)
-    threading.Thread(target=_live_as_long_as_the_parent, daemon=True).start()
-    (folder / "notes.json").write_bytes(orjson.dumps(preflight(request)))
     if request.settings.device == "cpu":
         _keep_to_the_cpu()
+    (folder / "notes.json").write_bytes(orjson.dumps(preflight(request)))
+    if forks(config):
+        open_nursery(Path(os.environ[FOLDER]))
+    # Not before the fork, which would find the thread gone and what it holds still held.
+    threading.Thread(target=_live_as_long_as_the_parent, daemon=True).start()
     _run(config)
 
 
@@ -128,6 +135,19 @@ def _keep_to_the_cpu() -> None:
     if hides_gpus():
         # Ray would refuse to count a training process as a logical GPU.
         del os.environ["CUDA_VISIBLE_DEVICES"]
+    # As Ray has it in every worker, but the libraries of a fork have read it by then.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def forks(config: Any) -> bool:
+    """Return whether Ray's workers can be forks: on a CPU, in a cluster of the job's own, with an environment like the driver's."""
+    wanted = config.ray_kwargs.ray_init.get("runtime_env") or {}
+    return (
+        config.trainer.device == "cpu"
+        and FOLDER in os.environ
+        and all(value is None for value in wanted.values())
+        and sys.platform == "linux"
+    )
 
 
 def preflight(request: Request) -> list[str]:
@@ -234,6 +254,8 @@ def _live_as_long_as_the_parent() -> None:
     while sys.stdin.read(1):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(LAST_S)  # Ray's own code, which waits for a worker, hears no signal
+    os._exit(INTERRUPTED)
 
 
 def describe(error: BaseException) -> dict[str, Any]:

@@ -111,6 +111,8 @@ class Training:
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "RAY_USAGE_STATS_ENABLED": "0",
+            # A machine that is busy starts a worker slowly; Ray would give it a minute.
+            "RAY_worker_register_timeout_seconds": "600",
             # Off, it has Ray listen on the loopback address, on Linux as well.
             "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         }

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from orbiter_verl.composing import OWN, _literal, compose
-from orbiter_verl.driver import decide
+from orbiter_verl.driver import FOLDER, decide, forks
 from orbiter_verl.keys import Files, Request
 from orbiter_verl.settings import read_settings
 
@@ -295,3 +295,22 @@ class TestDeciding:
 
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
         assert not has_gpu()
+
+
+@pytest.mark.parametrize(
+    ("options", "folder", "expected"),
+    [
+        ({}, "/c", True),
+        ({"overrides": ["+ray_kwargs.ray_init.runtime_env.env_vars={A:b}"]}, "/c", False),
+        ({"device": "cuda"}, "/c", False),
+        ({"ray_address": "auto"}, None, False),
+    ],
+)
+def test_workers_are_forks_of_the_driver_where_nothing_tells_them_apart(
+    monkeypatch, options, folder, expected
+):
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.delenv(FOLDER, raising=False)
+    if folder:
+        monkeypatch.setenv(FOLDER, folder)
+    assert forks(made(**options)) is expected

@@ -63,6 +63,12 @@ def on_the_path(output):
     return float(os.getcwd() in sys.path or "" in sys.path)
 
 
+def in_a_fork(output):
+    """Say whether a worker is a fork of the nursery, itself one of the driver."""
+    parent = Path(f"/proc/{os.getppid()}/cmdline").read_bytes()
+    return float(b"orbiter_verl.driver" in parent)
+
+
 def picky(output, task):
     """Cannot tell of some answers, and of one task's hardly ever can."""
     known = "abc" if task.answer == "h" else "adefgh"
@@ -112,6 +118,7 @@ def grpo(nano, data, tmp_path_factory) -> Run:
             RewardSpec(name="a", fn=share_of_a),
             RewardSpec(name="picky", weight=0.5, fn=picky),
             RewardSpec(name="on_the_path", weight=0, fn=on_the_path),
+            RewardSpec(name="in_a_fork", weight=0, fn=in_a_fork),
         ),
         options={"group_size": GROUP, "max_prompt_length": 16, "max_response_length": 8, "device": "cpu"},
     )  # fmt: skip
@@ -209,6 +216,10 @@ class TestGrpo:
 
     def test_a_file_of_the_present_folder_is_no_library_to_a_worker(self, grpo):
         assert {row["rewards/on_the_path"] for row in grpo.rows} == {0}
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="forks are for Linux alone")
+    def test_the_workers_are_forks(self, grpo):
+        assert {row["rewards/in_a_fork"] for row in grpo.rows} == {1}
 
     def test_metrics_come_in_order_and_are_told(self, grpo):
         steps = [row["step"] for row in grpo.rows]

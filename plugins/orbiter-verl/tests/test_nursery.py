@@ -1,0 +1,61 @@
+"""How a worker is asked for; test_runs shows that the workers of a training are forks."""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+
+import pytest
+from orbiter_verl import asking
+
+
+@pytest.fixture
+def nursery(tmp_path):
+    """Return the address of a nursery that hears one request and says a word where the worker would, and what it heard."""
+    heard = []
+
+    def hear():
+        connection, _ = listener.accept()
+        with connection:
+            wanted, streams = asking.receive(connection)
+        heard.append(wanted)
+        os.write(streams[1], b"a worker")
+        for stream in streams:
+            os.close(stream)
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "nursery"))
+        listener.listen()
+        thread = threading.Thread(target=hear)
+        thread.start()
+        yield str(tmp_path / "nursery"), heard
+        thread.join()
+
+
+def begin(tmp_path, address):
+    """Begin what Ray starts in the place of a worker, and return what is then said."""
+    (tmp_path / "setup_worker.py").write_text("import sys; print('as Ray has it', sys.argv[1:])")
+    done = subprocess.run(
+        [sys.executable, asking.__file__, "-s", str(tmp_path / "default_worker.py"), "--one=1"],
+        env={**os.environ, asking.ADDRESS: address, "LONG": "x" * 100_000, "ODD": "\udcff"},
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+def test_a_worker_is_asked_for_with_all_that_it_was_given(tmp_path, nursery):
+    address, heard = nursery
+    assert begin(tmp_path, address) == "a worker"
+    (wanted,) = heard
+    assert wanted["arguments"] == ["-s", str(tmp_path / "default_worker.py"), "--one=1"]
+    assert wanted["folder"] == str(tmp_path)
+    assert (len(wanted["environ"]["LONG"]), wanted["environ"]["ODD"]) == (100_000, "\udcff")
+
+
+def test_without_a_nursery_it_becomes_a_worker_the_way_of_ray(tmp_path):
+    said = begin(tmp_path, str(tmp_path / "nowhere"))
+    assert said == f"as Ray has it {['-s', str(tmp_path / 'default_worker.py'), '--one=1']}\n"
