@@ -30,7 +30,7 @@ def claim_folder(ledger: Ledger, recipe: Recipe, verifier: Verifier, *, base_dir
         draft.unlink()  # what a killed process was writing; the lock says that nobody writes it now
     started = ledger.last_event("run_started")
     if started is not None:
-        _compare(ledger.path, recipe, started)
+        _compare(ledger, recipe, started)
         _note_changes(ledger, verifier)
     else:
         ledger.add_event(
@@ -59,16 +59,18 @@ def _note_changes(ledger: Ledger, verifier: Verifier) -> None:
     )
 
 
-def _compare(path: Path, recipe: Recipe, started: Mapping[str, Any]) -> None:
+def _compare(ledger: Ledger, recipe: Recipe, started: Mapping[str, Any]) -> None:
     before = _unchangeable(started.get("recipe") or {})
     now = _unchangeable(unstructure(recipe))
     differing = sorted(key for key in now.keys() | before.keys() if now.get(key) != before.get(key))
     if differing:
         place, was, wanted = _first_difference(before, now, "")
+        made = any(event["stage"] != "audit" for event in ledger.events("stage_done"))
+        way_out = "restore the recipe" if made else "delete the folder: nothing was made there yet"
         raise ConfigError(
-            f"run {str(path)!r} was made by another recipe: {', '.join(differing)} differs; "
+            f"run {str(ledger.path)!r} was made by another recipe: {', '.join(differing)} differs; "
             f"{place} was {was!r}, now {wanted!r}",
-            hint="choose another name with name=..., or restore the recipe",
+            hint=f"choose another name with name=..., or {way_out}",
         )
 
 

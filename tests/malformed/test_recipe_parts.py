@@ -215,6 +215,19 @@ def test_later_parts_are_looked_at_before_the_run_leaves_anything(
     assert not (tmp_path / "runs").exists()
 
 
+def test_run_in_which_nothing_was_made_may_be_deleted(refused, parts):
+    (parts / "maker.py").write_text(
+        "def make(path, *, seed, size, chars=''):\n    raise ValueError(f'size {size}')\n"
+    )
+    run = ("run", "elsewhere/recipe.yaml", "model.name=maker.py:make")
+    assert refused(*run, "model.size=0")[0].endswith("cannot be made: ValueError: size 0")
+    what, todo = refused(*run, "model.size=1")
+    assert what.endswith("made by another recipe: model differs; model.size was 0, now 1")
+    assert todo == (
+        "choose another name with name=..., or delete the folder: nothing was made there yet"
+    )
+
+
 def test_model_folder_that_does_not_exist(refused):
     pytest.importorskip("orbiter_trl")
     what, _ = refused("run", "small.yaml", "policy={name: transformers}", "model.id=./no/model")
