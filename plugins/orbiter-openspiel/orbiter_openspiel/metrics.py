@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Collection, Sequence
-from statistics import NormalDist, mean, stdev
+from statistics import NormalDist, mean
 
 from attrs import frozen
 
@@ -125,13 +125,13 @@ def _report(
     def ending(outcome: float) -> Estimate:
         return rate([(sum(o == outcome for o, _ in group), len(group)) for group in groups])
 
-    means = [mean(value for _, value in group) for group in groups]
+    returns = [[value for _, value in group] for group in groups]
     return MatchReport(
         game_count=len(ended),
         wins=ending(1.0),
         draws=ending(0.5),
         losses=ending(0.0),
-        mean_return=_mean(means, confidence=confidence),
+        mean_return=_mean(returns, confidence=confidence),
         illegal=rate(answers.values()),
         broken_count=len(played) - len(ended),
         distinct_count=len({(one.players[0], *one.history) for one in ended}),
@@ -145,13 +145,17 @@ def _mover(played: PlayedGame, ply: int) -> int:
     return played.returns.index(min(played.returns))
 
 
-def _mean(values: Sequence[float], *, confidence: float) -> Estimate:
-    """Return the mean with its normal interval; without two values nothing bounds it."""
-    if len(values) < 2:
-        value = values[0] if values else None
+def _mean(groups: Sequence[Sequence[float]], *, confidence: float) -> Estimate:
+    """Return the mean of values in groups that hang together, with its normal interval; one group alone bounds nothing."""
+    count = sum(map(len, groups))
+    if len(groups) < 2:
+        value = mean(groups[0]) if groups else None
         return Estimate(value, Interval(-math.inf, math.inf, confidence))
-    middle = mean(values)
-    half = NormalDist().inv_cdf((1 + confidence) / 2) * stdev(values) / math.sqrt(len(values))
+    middle = sum(map(sum, groups)) / count
+    # A deal of which a game was broken off has fewer values than others.
+    apart = sum((sum(group) - len(group) * middle) ** 2 for group in groups)
+    error = math.sqrt(apart * len(groups) / (len(groups) - 1)) / count
+    half = NormalDist().inv_cdf((1 + confidence) / 2) * error
     return Estimate(middle, Interval(middle - half, middle + half, confidence))
 
 

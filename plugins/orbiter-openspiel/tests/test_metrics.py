@@ -197,6 +197,24 @@ def test_the_illegal_answers_of_one_deal_hang_together():
     assert found.interval.width > 1.2 * clopper_pearson(wrong, count).width
 
 
+def test_games_that_are_broken_off_leave_the_others_as_many_as_they_are():
+    class Fickle(Policy):
+        """Has no answer now and then, so that some deals keep one of their games."""
+
+        name, batch_size = "fickle", 64
+
+        async def complete(self, requests, sampling):
+            return [
+                Completion.failed("tired") if r.seed % 5 == 0 else Completion.of("0")
+                for r in requests
+            ]
+
+    report = asyncio.run(play_match(Fickle(), "uniform", game="tic_tac_toe", games=60))
+    assert 0 < report.broken_count < 50
+    assert report.mean_return.value == pytest.approx(report.wins.value - report.losses.value)
+    assert report.mean_return.value in report.mean_return.interval
+
+
 def test_a_player_may_meet_its_own_name():
     report = asyncio.run(play_match("uniform", "uniform", game="kuhn_poker", games=400))
     assert 0 in report.mean_return.interval
