@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import orjson
 from attrs import Factory, define, frozen
 
 from orbiter.checks import check_number, check_whole_number
@@ -23,6 +24,10 @@ from orbiter_liveweb.urls import normalise, origin_of, resolve
 
 MAX_PAGE_BYTES = 16 * 2**20
 TIMEOUT_S = 30.0
+
+MAX_DATA = 32
+"""Answers with JSON that are kept with a page, each of at most MAX_DATA_BYTES."""
+MAX_DATA_BYTES = 2**20
 AGENT = "orbiter-liveweb"
 
 _CHARSET = re.compile(
@@ -40,12 +45,13 @@ class FetchError(Exception):
 
 @frozen
 class Fetched:
-    """A page as it came: where from in the end, what, and when."""
+    """A page as it came: where from in the end, what, and when; ``api_data``: the JSON that its scripts asked for, by address."""
 
     url: str
     html: str
     status: int
     fetched_at: str
+    api_data: dict[str, Any] | None = None
 
 
 class Fetcher(ABC):
@@ -132,6 +138,8 @@ class BrowserFetcher(Fetcher):
     def fetch(self, url: str) -> Fetched:
         """Return the page of an address."""
         tab = self._context.new_page()
+        answers: list[Any] = []
+        tab.on("response", lambda answer: answers.append(answer))
         try:
             response = tab.goto(url, timeout=TIMEOUT_S * 1000)
             if response is None:
@@ -140,13 +148,32 @@ class BrowserFetcher(Fetcher):
             if kind not in ("text/html", "application/xhtml+xml"):
                 raise FetchError(f"is no HTML page but {kind[:60]}")
             tab.wait_for_load_state("networkidle", timeout=TIMEOUT_S * 1000)
-            return Fetched(tab.url, tab.content(), response.status, timestamp())
+            html = tab.content()
+            return Fetched(tab.url, html, response.status, timestamp(), _data_of(answers))
         except FetchError:
             raise
         except Exception as error:  # Playwright's own errors have no common base that is public
             raise FetchError(f"cannot be fetched: {str(error).splitlines()[0]}") from None
         finally:
             tab.close()
+
+
+def _data_of(answers: Sequence[Any]) -> dict[str, Any] | None:
+    """Return the JSON among the answers to a page's scripts, by address; None where there is none."""
+    found: dict[str, Any] = {}
+    for answer in answers:
+        kind = answer.headers.get("content-type", "").split(";")[0].strip().lower()
+        if len(found) == MAX_DATA or not (kind == "application/json" or kind.endswith("+json")):
+            continue
+        try:
+            body = answer.body()
+            if len(body) <= MAX_DATA_BYTES:
+                data = orjson.loads(body)
+                orjson.dumps(data)  # what is nested too deep cannot be kept
+                found[answer.url] = data
+        except Exception:  # noqa: S112  # an answer that was cut off, or is no JSON: the page stands without it
+            continue
+    return found or None
 
 
 @define
@@ -218,7 +245,12 @@ def _recorded(cache: Cache, url: str, fetcher: Fetcher) -> Snapshot:
     if kind is not None:
         raise FetchError(f"is a placeholder: {kind}")
     snapshot = Snapshot.of_page(
-        page.url, page.html, fetched_at=page.fetched_at, source=fetcher.source, status=page.status
+        page.url,
+        page.html,
+        fetched_at=page.fetched_at,
+        source=fetcher.source,
+        status=page.status,
+        api_data=page.api_data,
     )
     cache.put(snapshot)
     if snapshot.url != url:

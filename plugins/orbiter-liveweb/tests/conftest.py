@@ -126,6 +126,10 @@ SERVED = {
     "/": (200, HTML, b"<title>Home</title><p>home <a href='/b?utm_source=x'>b</a> <a href='/c'>c</a> <a href='/private/d'>d</a> <a href='http://other.example/'>o</a>"),
     "/b": (200, HTML, b"<title>B</title><p>b <a href='/'>home</a><p id=x></p><script>document.getElementById('x').textContent = 'made by a script'</script>"),
     "/c": (200, HTML, b"<title>Just a moment...</title><p>Checking"),
+    "/live": (200, HTML, b"<title>L</title><p id=x>wait</p><script>fetch('/data?a=1').then(r => r.json()).then(d => "
+        b"{ document.getElementById('x').textContent = d.n }); fetch('/odd')</script>"),
+    "/data": (200, "application/json; charset=utf-8", b'{"n": 7, "of": [null, 1.5]}'),
+    "/odd": (200, "application/json", b"{no json"),
     "/file": (200, "application/pdf", b"%PDF"),
     "/gone": (404, HTML, b"<p>not here"),
     "/robots.txt": (200, "text/plain", b"User-agent: *\nDisallow: /private/\n"),

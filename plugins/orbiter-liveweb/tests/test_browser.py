@@ -199,6 +199,16 @@ def test_chromium_records_what_scripts_left(server, tmp_path, chromium):
     assert tree_in(chromium, snapshot.url, snapshot.html) == snapshot.tree
 
 
+def test_chromium_records_the_data_that_a_page_asked_for(server, tmp_path, chromium):
+    server, _ = server
+    cache = Cache(tmp_path, create=True)
+    record(cache, [f"{server}/live", f"{server}/b"], fetcher=BrowserFetcher(chromium), robots=False)
+    snapshot = cache.get(f"{server}/live")
+    assert snapshot.tree == '- paragraph: "7"'
+    assert snapshot.api_data == {f"{server}/data?a=1": {"n": 7, "of": [None, 1.5]}}
+    assert cache.get(f"{server}/b").api_data is None
+
+
 def test_a_browser_shows_a_hostile_row_and_does_nothing_else(evil, teacher, tmp_path, chromium):
     path, happened = tmp_path / "x.html", []
     for row in (evil, teacher.compose(seed=1).trajectory):
