@@ -82,7 +82,10 @@ class RankedNotation(BoardNotation):
 
     def board(self, state: Any) -> str:
         """Return the rows, from OpenSpiel's text."""
-        return "/".join(row.lstrip(string.digits) for row in str(state).split("\n")[:-2])
+        *rows, letters, _ = str(state).split("\n")
+        # A tenth row has a number of two digits, or a sign that is none.
+        width = len(letters.strip())
+        return "/".join(row[-width:] for row in rows)
 
 
 class BreakthroughNotation(RankedNotation):

@@ -181,7 +181,10 @@ def load_game(name: str) -> Game:
         if spiel.get_type().dynamics == pyspiel.GameType.Dynamics.SEQUENTIAL:
             str(spiel.new_initial_state())  # some look at their parameters no sooner
     except (pyspiel.SpielError, IndexError, ValueError, MemoryError) as error:
-        raise ConfigError(f"game {name!r} cannot be loaded: {_first_line(error)}") from None
+        raise ConfigError(
+            f"game {name!r} cannot be loaded: {_first_line(error)}",
+            hint=f"its parameters and their defaults: pyspiel.load_game({short!r}).get_parameters()",
+        ) from None
     kind = spiel.get_type()
     if kind.dynamics != pyspiel.GameType.Dynamics.SEQUENTIAL:
         raise ConfigError(f"game must be played in turns, got {name!r}")
