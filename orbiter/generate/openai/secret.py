@@ -23,7 +23,8 @@ class Secret:
     def __init__(self, key: str | None) -> None:
         self._key = key or ""
         self._pattern = re.compile("".join(map(_written, self._key)))
-        self._signs = [b"\\u00"]
+        # Of characters that a key may have, that is: not of a letter with an accent.
+        self._signs = [b"\\u00%d" % high for high in range(2, 8)]
         if any(one in _SLASHED for one in self._key):
             self._signs += [b"\\/", b'\\"', b"\\\\"]
 
