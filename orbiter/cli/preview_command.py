@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from orbiter.cli.run_command import add_recipe_arguments
 
@@ -19,6 +20,7 @@ def main(options: argparse.Namespace) -> int:
     from orbiter.errors import ConfigError
     from orbiter.flywheel import Flywheel, load_recipe, stages
     from orbiter.flywheel.probe import probing, sample
+    from orbiter.tasks.environment import demonstration_of
 
     if options.n < 1:
         raise ConfigError(f"-n must be >= 1, got {options.n}")
@@ -27,12 +29,13 @@ def main(options: argparse.Namespace) -> int:
     with probing(wheel) as model:
         tasks = stages.round_tasks(wheel, 1)[: options.n]
         samples, _ = sample(wheel, tasks)
-    print(f"answers by {model}")
+    made = recipe.model is not None and recipe.model.name and not Path(model).exists()
+    print(f"answers by {'the model as it is made, before any training' if made else model}")
     for shown in samples:
         print(f"\n{printable(shown.task.task_id)}")
         for message in shown.task.messages:
             print(f"  {message.role:10} {printable(message.text)}")
-        known = wheel.environment.demonstrate(shown.task)
+        known = demonstration_of(wheel.environment, shown.task)
         if known is not None:
             print(f"  {'right':10} {printable(known)}")
         answer = shown.completion

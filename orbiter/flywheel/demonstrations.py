@@ -18,7 +18,7 @@ from orbiter.generate.synthesiser import DataSynthesiser
 from orbiter.plugin import registry
 from orbiter.records import Message, Outcome, Task, Trajectory, content_hash
 from orbiter.registry import parameters_of
-from orbiter.tasks.environment import Environment
+from orbiter.tasks.environment import Environment, demonstration_of
 from orbiter.tasks.splits import TaskStream, is_held_out
 from orbiter.tasks.streams import item_seed
 from orbiter.verify.verifier import Verifier
@@ -161,8 +161,7 @@ def _confirmed(wheel: Flywheel, source: Source, tasks: Sequence[Task]) -> list[T
 
 
 def _demonstrated(environment: Environment, task: Task) -> Trajectory:
-    with user_code(f"environment {environment.name!r}", "demonstrate"):
-        answer = environment.demonstrate(task)
+    answer = demonstration_of(environment, task)
     if answer is None:
         raise ConfigError(
             f"environment {environment.name!r} cannot demonstrate task {task.task_id!r}",

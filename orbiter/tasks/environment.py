@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, cast
 
 from attrs import frozen
 
-from orbiter.errors import user_code
+from orbiter.convert import show
+from orbiter.errors import UserCodeError, user_code
 from orbiter.records import Message, Task
 from orbiter.tasks.toolbox import MakeToolbox, Toolbox
 
@@ -96,6 +97,22 @@ class Environment(ABC):
             answer=answer,
             metadata=metadata,
         )
+
+
+def demonstration_of(environment: Environment, task: Task) -> str | None:
+    """Return the environment's own answer to a task, or None where it knows none.
+
+    Raises:
+        UserCodeError: ``demonstrate`` raised, or returned neither a text nor None.
+    """
+    who = f"environment {environment.name!r}"
+    with user_code(who, "demonstrate"):
+        answer: object = environment.demonstrate(task)
+    if answer is not None and not isinstance(answer, str):
+        raise UserCodeError(
+            f"demonstrate of {who} must return a text or None, got {show(answer)} for task {task.task_id!r}"
+        )
+    return answer
 
 
 def toolbox_of(environment: Environment) -> MakeToolbox | None:

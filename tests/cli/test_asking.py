@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 import orbiter as package
 from orbiter.cli import COMMANDS
 
@@ -30,6 +32,30 @@ def test_preview_shows_tasks_answers_and_verdicts(orbiter, tmp_path):
     assert right == re.findall(r"^  answer +(\d{4})$", said.out, re.MULTILINE)
     assert [list(r) == sorted(r) for r in right] == [True, True]
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("known", "why"),
+    [
+        ("raise KeyError('x')", "environment 'mine' raised in demonstrate: KeyError: 'x'"),
+        ("return 5", "demonstrate of environment 'mine' must return a text or None, got 5 for task 'mine:0'"),
+    ],
+)  # fmt: skip
+def test_demonstrations_that_cannot_be_shown_are_the_environments_fault(
+    orbiter, tmp_path, known, why
+):
+    (tmp_path / "mine.py").write_text(
+        "from orbiter.tasks.environment import Environment\n"
+        "class Mine(Environment):\n"
+        "    name = 'mine'\n"
+        "    def task(self, index, *, seed): return self.make_task(index, f'q{index}', answer='1')\n"
+        "    def verifier(self): return 'exact'\n"
+        f"    def demonstrate(self, task): {known}\n"
+    )
+    mine = ("environment={name: 'mine.py:Mine'}", "policy={name: scripted, answers: {}}")
+    said = orbiter("preview", "small.yaml", *mine, "evaluate={tasks: 0, share: 0}")
+    assert said.code == 1
+    assert said.err.splitlines()[0] == f"orbiter: error: {why}"
 
 
 def test_preview_never_prints_control_characters(orbiter, tmp_path):

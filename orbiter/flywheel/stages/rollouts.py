@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from orbiter.errors import ConfigError, user_code
+from orbiter.errors import ConfigError
 from orbiter.flywheel.drift import looks_of
 from orbiter.flywheel.engines import HELD_OUT, HINTED, POLICY
 from orbiter.flywheel.rollout import Rollout, RolloutPlan, RolloutResult
@@ -22,7 +22,7 @@ from orbiter.generate.policy import Policy
 from orbiter.generate.tool_using import ToolUsingPolicy
 from orbiter.ledger import AttemptKey
 from orbiter.records import Message, Outcome, Task, Trajectory, Verdict
-from orbiter.tasks.environment import Environment, toolbox_of
+from orbiter.tasks.environment import Environment, demonstration_of, toolbox_of
 from orbiter.verify.verifier import Verifier
 
 if TYPE_CHECKING:
@@ -91,8 +91,7 @@ def with_hint(environment: Environment, hint: str, task: Task) -> tuple[Message,
     """
     answer = task.answer
     if not isinstance(answer, str):
-        with user_code(f"environment {environment.name!r}", "demonstrate"):
-            answer = environment.demonstrate(task)
+        answer = demonstration_of(environment, task)
     if answer is None:
         raise ConfigError(
             f"environment {environment.name!r} must know the answer to task {task.task_id!r} to give a hint",
