@@ -3,7 +3,7 @@
 The same rows, seed and settings, through orbiter's verl backend and through a script that calls verl's ``run_ppo`` with the same configuration,
 verl's own reward manager and a reward file, as its documentation shows. They take turns, and each pair gives one ratio. The weights must be equal.
 
-    python benchmarks/verl_overhead.py [--steps 30] [--pairs 3]
+    python benchmarks/verl_overhead.py [--steps 20] [--pairs 3]
 
 Beside the seconds stands the CPU time of all processes of a training, this one among them, which other work on the machine changes less. A step is one
 after the first, in which workers start.
@@ -248,7 +248,7 @@ def weights_of(folder: Path) -> str:
 def main() -> None:
     """Measure, print, and fail if a bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--pairs", type=int, default=3)
     options = parser.parse_args()
     versions = ", ".join(
