@@ -18,7 +18,7 @@ from orbiter import hookimpl
 from orbiter.cli.text import printable
 from orbiter.flywheel.flywheel import RunResult
 from orbiter.flywheel.recipe import Recipe
-from orbiter.flywheel.spending import spending_facts, total_of, unpriced
+from orbiter.flywheel.spending import asked_of, unpriced
 from orbiter.hookspecs import MetricsEvent, RoundEvent, StateEvent, VerdictsEvent
 
 COLUMNS = {
@@ -228,10 +228,10 @@ def print_ending(
         say(f"stopped after round {len(result.rounds) - 1}: {result.stopped}")
     rounds = [row for row in result.rounds if row["round"] > 0]
     kept = sum(row.get("kept", 0) for row in rounds)
-    asked = spending_facts(total_of(row.get("asked", {}) for row in rounds))
+    asked = asked_of(rounds)
     sampled = sum(row.get("sampled", 0) for row in rounds)
     seconds = sum(row["seconds"] for row in result.rounds)
-    if kept:
+    if kept and asked is not None:
         # A policy that counts no tokens does not work for free.
         counted = f"{asked['tokens'] / kept:.0f} tokens, " if asked["tokens"] else ""
         if asked["priced"]:

@@ -158,7 +158,7 @@ def _row(ledger: History, number: int, engine: str, audit: Mapping[str, Any]) ->
         **spending_facts(attempts_spent(account)),
     }
     if done is not None and engine == SYNTHESISED:
-        row |= {name: done[name] for name in ("by", "beside", "dropped")}
+        row |= {name: done[name] for name in ("by", "beside", "dropped") if name in done}
     # Of what an engine makes, some is made to fail.
     if valid and engine != SYNTHESISED:
         row |= _rate(counts["passed"], valid, counts.get("effective"))

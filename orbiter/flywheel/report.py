@@ -15,7 +15,7 @@ from orbiter.flywheel.engines import POLICY, SYNTHESISED
 from orbiter.flywheel.gates import goodhart_reason
 from orbiter.flywheel.outlook import outlook, told
 from orbiter.flywheel.page import Columns, facts, grid, page, show
-from orbiter.flywheel.spending import spending_facts, total_of, unpriced
+from orbiter.flywheel.spending import asked_of, unpriced
 from orbiter.jsonl import replace_file
 from orbiter.ledger import History
 from orbiter.records import Message, Outcome, Trajectory, Verdict
@@ -99,8 +99,8 @@ def _tiles(rows: Sequence[Mapping[str, Any]]) -> str:
     if made:
         tiles.append(("yield", _change(made, "yield")))
     tiles.append(("rows kept", f"{kept:,} of {sampled:,}"))
-    if kept:
-        tiles += _per_kept(spending_facts(total_of(row.get("asked", {}) for row in made)), kept)
+    if kept and (asked := asked_of(made)) is not None:
+        tiles += _per_kept(asked, kept)
     tiles.append(("time", f"{sum(row['seconds'] for row in rows):,.0f} s"))
     body = "".join(
         f'<div class="tile"><span class="soft">{show(name)}</span><b>{show(value)}</b></div>'

@@ -30,6 +30,14 @@ def total_of(facts: Iterable[Mapping[str, Any]]) -> Spending:
     return sum(map(spending_of, facts), Spending())
 
 
+def asked_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Return what the data of some rounds took, by their summaries; None if one of them does not say, as those of older versions."""
+    given = list(rows)
+    if not all("asked" in row for row in given):
+        return None
+    return spending_facts(total_of(row["asked"] for row in given))
+
+
 def in_words(facts: Mapping[str, Any]) -> str:
     """Return what was spent in words, with the cost beside how many answers it is known of; nothing if no answer was asked for."""
     if not facts.get("samples"):

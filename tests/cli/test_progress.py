@@ -43,6 +43,7 @@ ROW = {
     "yield_low": 0.2361,
     "yield_high": 0.3227,
     "sampled": 6400,
+    "asked": {"samples": 6400, "tokens": 32000, "cost": None, "priced": 0},
     "kept": 273,
     "decisions": {"accepted": 273, "duplicate": 840},
     "invalid": 2,

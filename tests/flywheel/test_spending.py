@@ -114,6 +114,18 @@ def test_every_answer_of_any_policy_is_in_the_account(wheel, asked, stage):
         assert (told.spent["cost"], told.spent["priced"]) == (sum(priced), len(priced))
 
 
+def test_a_run_of_a_version_that_did_not_count_shows_no_zero(wheel, capsys):
+    run = wheel(text=f"{RECIPE}  one: {{{STAGES['evol']}}}\n").run().path
+    events = [json.loads(line) for line in (run / "rounds.jsonl").read_text().splitlines()]
+    for event in (one for one in events if one["event"] == "stage_done"):
+        for name in ("asked", "beside", "spent", "samples", "priced"):
+            event.pop(name, None)
+    (run / "rounds.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+    assert "per kept row" not in write_report(run).read_text()
+    assert main(["yield", str(run)]) == 0
+    assert "given up by evol" in " ".join(capsys.readouterr().out.split())
+
+
 @pytest.mark.parametrize("stage", sorted(STAGES.keys() - {"demonstrate"}))
 def test_a_plan_foretells_the_most_that_is_asked(wheel, asked, stage):
     text = f"{RECIPE}  one: {{{STAGES[stage]}}}\n"
