@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import shutil
+import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import attrs
 import orjson
+from attrs import frozen
 
 from orbiter import jsonl
 from orbiter.curate.export.verl import Verl
@@ -29,13 +31,27 @@ from orbiter_verl.attempt import (
     run,
     write_files,
 )
-from orbiter_verl.driver import Order
+from orbiter_verl.driver import Order, decide
 from orbiter_verl.keys import Request
 from orbiter_verl.merging import merge_adapters
+from orbiter_verl.preflight import preflight
 from orbiter_verl.process import compose_elsewhere
 from orbiter_verl.settings import check_config, read_settings
 
 log = logging.getLogger("orbiter.train.verl")
+
+
+@frozen(kw_only=True)
+class Seen:
+    """What was seen of a job before it trains.
+
+    Args:
+        tasks: The tasks of each split.
+        notes: What looks wrong, and is not refused.
+    """
+
+    tasks: Mapping[str, list[Task]]
+    notes: Sequence[str]
 
 
 class VerlBackend(Backend):
@@ -74,13 +90,15 @@ class VerlBackend(Backend):
             RecordError: A row is no task, or has what verl cannot be given; names file, line and field.
             MissingPluginError: The interpreter lacks verl.
         """
-        tasks = self._checked_tasks(job)
-        return lambda: self._train(job, tasks)
+        seen = self._seen(job)
+        return lambda: self._train(job, seen)
 
     def native_config(self, job: TrainJob) -> str:
         """Return verl's whole configuration for a job, as YAML; the data need not be there."""
         self.record_of(job.algorithm)
-        return self._config_text(job, row_count=None)
+        with tempfile.TemporaryDirectory(prefix="orbiter-verl-") as folder:
+            request = self._request(job, row_count=None)
+            return compose_elsewhere(Order(request=request, folder=folder))
 
     def examine(self) -> list[Finding]:
         """Return what of the things that verl needs this machine has."""
@@ -97,27 +115,26 @@ class VerlBackend(Backend):
         """
         return self.prepare(job)()
 
-    def _train(self, job: TrainJob, tasks: Mapping[str, list[Task]]) -> TrainResult:
+    def _train(self, job: TrainJob, seen: Seen) -> TrainResult:
         folder = JobFolder(job.output_dir)
         folder.claim(job)
         if done := folder.result():
             return done
-        request = self._request(job, row_count=len(tasks["train"]))
+        request = self._request(job, row_count=len(seen.tasks["train"]))
         step, checkpoint = newest_checkpoint(folder.resume)
         watch = self._watch(job, folder, request, step)
-        notes: list[str] = []
         if step < watch.last_step:
-            notes = self._attempt(job, folder, request, watch, tasks, step, checkpoint)
+            self._attempt(job, folder, request, watch, seen.tasks, step, checkpoint)
             step, checkpoint = newest_checkpoint(folder.resume)
         if checkpoint is None or step < watch.last_step:
             raise BackendError(
                 f"verl ended after step {step} of {watch.last_step}, and said no error",
                 hint=f"its log is in {folder.path / 'verl'}",
             )
-        return self._finish(folder, watch, checkpoint, notes, lora=job.config.lora)
+        return self._finish(folder, watch, checkpoint, seen.notes, lora=job.config.lora)
 
-    def _checked_tasks(self, job: TrainJob) -> dict[str, list[Task]]:
-        """Return the tasks of each split, of a job that can work."""
+    def _seen(self, job: TrainJob) -> Seen:
+        """Return what was seen of a job that can work."""
         self.record_of(job.algorithm)
         request = self._request(job, row_count=None)
         check_config(job.config, request.settings)
@@ -148,8 +165,9 @@ class VerlBackend(Backend):
             raise ConfigError(
                 f"kl_horizon must be > {answers // 5}, a fifth of the answers of a step, got {settings.kl_horizon}"
             )
-        self._config_text(job, row_count=len(found["train"]))
-        return found
+        files = tuple(str(path) for path in (job.data, job.eval_data) if path is not None)
+        request = self._request(job, row_count=len(found["train"]))
+        return Seen(tasks=found, notes=_look(request, files))
 
     def _request(self, job: TrainJob, *, row_count: int | None) -> Request:
         plain = {f.name: getattr(job.config, f.name) for f in attrs.fields(TrainConfig)}
@@ -161,11 +179,6 @@ class VerlBackend(Backend):
             settings=read_settings(job.algorithm, job.options),
             row_count=row_count,
         )
-
-    def _config_text(self, job: TrainJob, *, row_count: int | None) -> str:
-        with tempfile.TemporaryDirectory(prefix="orbiter-verl-") as folder:
-            request = self._request(job, row_count=row_count)
-            return compose_elsewhere(Order(request=request, folder=folder))
 
     def _watch(self, job: TrainJob, folder: JobFolder, request: Request, step: int) -> Watch:
         """Return what watches a run that begins after a step, with the account of all that came before."""
@@ -189,7 +202,7 @@ class VerlBackend(Backend):
         tasks: Mapping[str, list[Task]],
         step: int,
         checkpoint: Path | None,
-    ) -> list[str]:
+    ) -> None:
         settings = request.settings
         if step and settings.kl_target is not None:
             stood = kl_coef_after(folder.path / "verl", step, request)
@@ -207,15 +220,13 @@ class VerlBackend(Backend):
             run(attempt, order, watch)
         finally:
             Path(files.rewards).unlink(missing_ok=True)
-        notes: list[str] = orjson.loads((attempt.path / "notes.json").read_bytes())
-        return notes
 
     def _finish(
         self,
         folder: JobFolder,
         watch: Watch,
         checkpoint: Path,
-        notes: list[str],
+        notes: Sequence[str],
         *,
         lora: LoraConfig | None,
     ) -> TrainResult:
@@ -238,6 +249,18 @@ class VerlBackend(Backend):
         )
         folder.finish(result)
         return result
+
+
+def _look(request: Request, files: tuple[str, ...]) -> list[str]:
+    """Have the interpreter that is to train compose the configuration and look at the model and the prompts; return what looks wrong."""
+    here = request.settings.python == sys.executable
+    with tempfile.TemporaryDirectory(prefix="orbiter-verl-") as folder:
+        compose_elsewhere(Order(request=request, folder=folder, prompts=() if here else files))
+        if not here:
+            notes: list[str] = orjson.loads(Path(folder, "notes.json").read_bytes())
+            return notes
+    # The driver would have to import torch and transformers for it, which are often here already.
+    return preflight(attrs.evolve(request, settings=decide(request.settings)), files)
 
 
 def read_tasks(name: str, path: Path) -> list[Task]:

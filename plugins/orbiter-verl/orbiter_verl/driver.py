@@ -24,13 +24,12 @@ import attrs
 import orjson
 from attrs import frozen
 
-from orbiter import jsonl
 from orbiter.convert import structure
-from orbiter.errors import BackendError, ConfigError, MissingPluginError, OrbiterError
-from orbiter.records import Task
+from orbiter.errors import ConfigError, MissingPluginError, OrbiterError
 from orbiter_verl.composing import compose
 from orbiter_verl.keys import Request
 from orbiter_verl.nursery import open_nursery
+from orbiter_verl.preflight import preflight
 from orbiter_verl.settings import Settings, check_machine
 
 INTERRUPTED = 130
@@ -49,11 +48,14 @@ class Order:
     Args:
         request: The configuration to compose.
         folder: Where ``config.yaml`` and, if it fails, ``error.json`` go.
-        train: Whether to train; else the configuration is all.
+        prompts: Files of tasks to look at before anything else, with the model; what looks wrong goes to ``notes.json``. None for the
+            configuration alone.
+        train: Whether to train.
     """
 
     request: Request
     folder: str
+    prompts: tuple[str, ...] = ()
     train: bool = False
 
 
@@ -78,13 +80,14 @@ def _carry_out(order: Order, folder: Path) -> None:
     from omegaconf import OmegaConf
 
     (folder / "config.yaml").write_text(OmegaConf.to_yaml(config), encoding="utf-8")
+    if order.prompts:
+        (folder / "notes.json").write_bytes(orjson.dumps(preflight(request, order.prompts)))
     if not order.train:
         return
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, _interrupt)
     if request.settings.device == "cpu":
         _keep_to_the_cpu()
-    (folder / "notes.json").write_bytes(orjson.dumps(preflight(request)))
     if forks(config):
         open_nursery(Path(os.environ[FOLDER]))
     # Not before the fork, which would find the thread gone and what it holds still held.
@@ -148,55 +151,6 @@ def forks(config: Any) -> bool:
         and all(value is None for value in wanted.values())
         and sys.platform == "linux"
     )
-
-
-def preflight(request: Request) -> list[str]:
-    """Load the tokenizer, look at every prompt, and return alarms: what can fail early must not fail late.
-
-    Raises:
-        BackendError: The model cannot be loaded, or its tokenizer has no chat template.
-        ConfigError: A prompt is too long; names file and line.
-    """
-    import torch
-    from transformers import AutoConfig, AutoTokenizer
-
-    settings, files = request.settings, request.files
-    if settings.device == "cuda" and settings.ray_address is None and not torch.cuda.is_available():
-        raise MissingPluginError(
-            "device 'cuda' needs a torch that finds the GPU, and this one does not",
-            hint="orbiter doctor says what is missing; or set device to cpu",
-        )
-    how = {
-        "trust_remote_code": settings.trust_remote_code,
-        "local_files_only": Path(request.model).is_dir(),
-    }
-    try:
-        config = AutoConfig.from_pretrained(request.model, **how)
-        tokenizer = AutoTokenizer.from_pretrained(request.model, **how)
-    except (OSError, ValueError) as error:
-        raise BackendError(f"model {request.model!r} cannot be loaded: {error}") from error
-    if tokenizer.chat_template is None:
-        raise BackendError(f"tokenizer of {request.model!r} must have a chat template, got none")
-    for path in (files.tasks if files else {}).values():
-        _check_prompts(Path(path), tokenizer, settings.max_prompt_length)
-    context = getattr(config.get_text_config(), "max_position_embeddings", None)
-    room = settings.max_prompt_length + settings.max_response_length
-    if context is not None and room > context:
-        return [
-            f"max_prompt_length and max_response_length together are {room} tokens, and the model's context is {context}"
-        ]
-    return []
-
-
-def _check_prompts(path: Path, tokenizer: Any, bound: int) -> None:
-    for line, task in enumerate(jsonl.read(path, Task), start=1):
-        chat = [{"role": m.role, "content": m.content} for m in task.messages]
-        count = len(tokenizer.apply_chat_template(chat, add_generation_prompt=True)["input_ids"])
-        if count > bound:
-            raise ConfigError(
-                f"{path} line {line}: prompt must be at most max_prompt_length={bound} tokens, got {count}",
-                hint="raise the option max_prompt_length, or leave the task out",
-            )
 
 
 def _run(config: Any) -> None:

@@ -1,16 +1,19 @@
 """What the backend refuses before it starts anything, and what it asks another interpreter."""
 
-import attrs
+import json
+import shutil
+import sys
+
 import pytest
 import yaml
 from orbiter_verl.backend import VerlBackend
-from orbiter_verl.driver import preflight
-from orbiter_verl.keys import Files, Request
+from orbiter_verl.keys import Request
+from orbiter_verl.preflight import preflight
 from orbiter_verl.process import WorkerTraceback
 from orbiter_verl.settings import read_settings
 
 from orbiter.cli import main
-from orbiter.errors import BackendError, ConfigError, OrbiterError, RecordError
+from orbiter.errors import ConfigError, OrbiterError, RecordError
 from orbiter.plugin import registry
 from orbiter.records import Message, Task
 from orbiter.testing.backend import UNKNOWN
@@ -146,58 +149,91 @@ class TestPrinting:
 
 
 class TestPreflight:
-    def request(self, nano, write, tasks, **options):
+    """What the driver sees of model and prompts, here in the tests' own process."""
+
+    def look(self, nano, write, tasks, *, model=None, **options):
         settings = {"device": "cpu", "rollout": "transformers", "max_prompt_length": 16} | options
-        path = str(write(tasks(4)))
-        files = Files(train="", eval=None, tasks={"train": path}, checkpoints="", resume_from=None, samples="", rewards="", rewards_digest="")  # fmt: skip
-        return Request(
+        request = Request(
             algorithm="grpo",
-            model=str(nano),
+            model=str(model or nano),
             config=TrainConfig(),
             settings=read_settings("grpo", settings),
-            files=files,
         )
+        return preflight(request, [str(write(tasks(4)))])
+
+    @pytest.fixture
+    def other(self, nano, tmp_path):
+        """Make a model that differs from the small one."""
+
+        def make(*, config=None, tokenizer=None, without=(), **files):
+            folder = tmp_path / "other"
+            shutil.copytree(nano, folder)
+            for name, changes in (
+                ("config.json", config),
+                ("tokenizer_config.json", tokenizer),
+            ):
+                if changes:
+                    known = json.loads((folder / name).read_text())
+                    (folder / name).write_text(json.dumps(known | changes))
+            for name in without:
+                (folder / name).unlink()
+            for name, text in files.items():
+                (folder / name.replace("__", ".")).write_text(text)
+            return folder
+
+        return make
 
     def test_prompts_that_fit(self, nano, write, tasks):
-        assert preflight(self.request(nano, write, tasks, max_response_length=8)) == []
+        assert self.look(nano, write, tasks, max_response_length=8) == []
 
     def test_a_prompt_that_is_too_long_is_named(self, nano, write, tasks):
         with pytest.raises(
             ConfigError,
             match=r"tasks\.jsonl line 1: prompt must be at most max_prompt_length=5 tokens, got \d+",
         ):
-            preflight(self.request(nano, write, tasks, max_prompt_length=5))
+            self.look(nano, write, tasks, max_prompt_length=5)
 
     def test_a_context_that_is_too_short_is_an_alarm(self, nano, write, tasks):
-        alarms = preflight(self.request(nano, write, tasks, max_response_length=500))
+        alarms = self.look(nano, write, tasks, max_response_length=500)
         assert alarms == [
             "max_prompt_length and max_response_length together are 516 tokens, and the model's context is 128"
         ]
 
-    def test_a_model_that_cannot_be_loaded(self, nano, write, tasks, tmp_path):
-        (tmp_path / "config.json").write_text("{}")
-        request = attrs.evolve(self.request(nano, write, tasks), model=str(tmp_path))
-        with pytest.raises(BackendError, match="cannot be loaded"):
-            preflight(request)
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"config__json": "{}"}, "cannot be loaded"),
+            ({"without": ["chat_template.jinja"]}, "must have a chat template, got none"),
+            ({"tokenizer": {"eos_token": None}}, "must name an end token (eos_token), got none"),
+            ({"config": {"vocab_size": 5}}, "must fit the vocabulary of the model, which has 5 tokens, got "),
+            ({"config": {"architectures": ["LlamaForSequenceClassification"]}}, "which scores (LlamaForSequenceClassification)"),
+            ({"without": ["model.safetensors"]}, "must hold its weights, and there is no model.safetensors"),
+            ({"model__safetensors": "torn"}, "must hold its weights, and model.safetensors cannot be read: "),
+        ],
+    )  # fmt: skip
+    def test_a_model_that_cannot_be_trained(self, nano, write, tasks, other, changes, message):
+        with pytest.raises(ConfigError) as caught:
+            self.look(nano, write, tasks, model=other(**changes))
+        assert message in caught.value.message
 
-    def test_a_tokenizer_without_a_template(self, nano, write, tasks, tmp_path):
-        import shutil
 
-        shutil.copytree(nano, tmp_path / "bare")
-        (tmp_path / "bare/chat_template.jinja").unlink()
-        request = attrs.evolve(self.request(nano, write, tasks), model=str(tmp_path / "bare"))
-        with pytest.raises(BackendError, match="must have a chat template, got none"):
-            preflight(request)
-
-
-def test_a_model_that_cannot_be_loaded_fails_in_the_driver_with_its_traceback(make_job, tmp_path):
+def test_a_model_that_cannot_be_loaded_is_refused(make_job, tmp_path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model/config.json").write_text('{"model_type": "llama"}')
     job = make_job(model=str(tmp_path / "model"))
-    with pytest.raises(BackendError, match=r"model '.*' cannot be loaded") as caught:
-        VerlBackend().train(job)
+    with pytest.raises(ConfigError, match=r"model '.*' cannot be loaded"):
+        VerlBackend().check(job)
+    assert not job.output_dir.exists()
+
+
+def test_another_interpreter_looks_at_the_prompts_itself(make_job, tmp_path):
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    job = make_job(options={"python": str(python), "max_prompt_length": 4})
+    with pytest.raises(
+        ConfigError, match="line 1: prompt must be at most max_prompt_length=4"
+    ) as caught:
+        VerlBackend().check(job)
     assert isinstance(caught.value.__cause__, WorkerTraceback)
     assert "in preflight" in str(caught.value.__cause__)
-    assert "attempt-1/error.json" in caught.value.hint
-    assert not (job.output_dir / "checkpoint").exists()
-    assert not (job.output_dir / "verl/attempt-1/rewards.pkl").exists()
