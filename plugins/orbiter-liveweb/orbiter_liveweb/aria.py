@@ -45,8 +45,8 @@ class Node:
     def name(self) -> str:
         """Its accessible name, empty where it has none."""
         if self._name is None:
-            nameless = self.element is None or self.role == "iframe"
-            self._name = "" if nameless else collapse(accessible_name(self.element, self.page))
+            element = None if self.role == "iframe" else self.element
+            self._name = "" if element is None else collapse(accessible_name(element, self.page))
         return self._name
 
     def only_repeats_name(self) -> bool:

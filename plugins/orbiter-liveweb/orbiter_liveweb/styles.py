@@ -80,7 +80,7 @@ class Visibility:
 
     def __init__(self) -> None:
         self._hidden: dict[Element, bool] = {}
-        self._selects: dict[Element | None, Element | None] = {None: None}
+        self._selects: dict[Element, Element | None] = {}
         self._invisible: dict[Element, bool] = {}
 
     def is_hidden(self, element: Element) -> bool:
@@ -95,10 +95,10 @@ class Visibility:
 
     def _select_around(self, element: Element | None) -> Element | None:
         """Return the nearest select that an element is or stands in, or None."""
-        try:
+        if element is None:
+            return None
+        if element in self._selects:
             return self._selects[element]
-        except KeyError:
-            pass
         found = element if element.tag == "select" else self._select_around(element.parent)
         self._selects[element] = found
         return found
