@@ -1,6 +1,7 @@
 """Parts of the recipes with stages, which name them as ``mine.py:Copying``: a backend that copies, a strict verifier, a critic, a policy that needs hints."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -73,6 +74,16 @@ class Graded(Verifier):
         places = enumerate(zip(trajectory.answer, task.answer), start=1)
         right = sum(place for place, (said, wanted) in places if said == wanted)
         return Verdict.failed("out of place", score=right / 100)
+
+
+class Sorted(Verifier):
+    """Goes by the prompt, so that tasks without a reference are judged too."""
+
+    name, version = "sorted", "1"
+
+    def verify(self, task, trajectory):
+        right = "".join(sorted(re.sub(r"\D", "", task.prompt)))
+        return Verdict.passed() if trajectory.answer == right else Verdict.failed("out of order")
 
 
 class Editor(ScriptedPolicy):

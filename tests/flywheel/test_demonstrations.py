@@ -10,9 +10,8 @@ from orbiter.tasks.splits import is_held_out
 
 PARTS = """
 from orbiter.generate.synthesiser import DataSynthesiser
-from orbiter.records import Message, Trajectory, Verdict
+from orbiter.records import Message, Trajectory
 from orbiter.tasks.streams import item_stream
-from orbiter.verify import Verifier
 
 class Digits(DataSynthesiser):
     def __init__(self, *, seed=0):
@@ -25,12 +24,6 @@ class Digits(DataSynthesiser):
             )
             for t in texts
         ]
-
-class Sorted(Verifier):
-    name = "sorted"
-    def verify(self, task, trajectory):
-        right = "".join(sorted(task.prompt[5:-1]))
-        return Verdict.passed() if trajectory.answer == right else Verdict.failed("wrong")
 """
 
 HEAD = """\
@@ -38,7 +31,7 @@ name: demonstrations
 seed: 3
 model: {id: some-model}
 environment: {name: sorting, length: 6}
-verifier: {name: "mine.py:Sorted"}
+verifier: {name: "stage_parts.py:Sorted"}
 policy: {name: scripted, accuracy: 0.4, environment: {name: sorting, length: 6}}
 generate: {tasks: 10, samples: 4}
 evaluate: {tasks: 6, audit: 0}

@@ -106,15 +106,7 @@ def test_a_full_disk_is_named():
 PARTS = """
 import re
 from orbiter.generate.scripted import ScriptedPolicy
-from orbiter.records import Verdict
 from orbiter.tasks import item_stream
-from orbiter.verify import Verifier
-
-class Sorted(Verifier):
-    name, version = "sorted", "1"
-    def verify(self, task, trajectory):
-        right = "".join(sorted(re.sub(r"\\D", "", task.prompt)))
-        return Verdict.passed() if trajectory.answer == right else Verdict.failed("out of order")
 
 class Writer(ScriptedPolicy):
     name, batch_size = "writer", 3
@@ -137,7 +129,7 @@ RECIPE = """\
 name: paid
 seed: 3
 environment: {name: sorting, length: 5}
-verifier: {name: "mine.py:Sorted"}
+verifier: {name: "stage_parts.py:Sorted"}
 policy: {name: scripted, accuracy: 0.6, environment: {name: sorting, length: 5}}
 evaluate: {tasks: 0, audit: 0}
 verify: {workers: 0}
@@ -190,7 +182,7 @@ def test_an_engine_of_demonstrations_that_is_asked_for_more_pays_once(wheel, mon
         return await complete(self, requests, sampling)
 
     monkeypatch.setattr(ScriptedPolicy, "complete", counted)
-    engine = '{name: evol, environment: {name: sorting, length: 5}, verifier: {name: "mine.py:Sorted"}, policy: {name: "mine.py:Knows"}}'
+    engine = '{name: evol, environment: {name: sorting, length: 5}, verifier: {name: "stage_parts.py:Sorted"}, policy: {name: "mine.py:Knows"}}'
     stage = f"{RECIPE}  one: {{demonstrate: {{count: 4, synthesisers: [{engine}]}}}}\n"
     made = wheel("evaluate.share=0.6", text=stage).run()
     assert len({repr(request) for request in asked}) == len(asked)

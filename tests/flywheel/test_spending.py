@@ -17,15 +17,7 @@ PARTS = """
 import re
 from orbiter.generate.policy import Completion
 from orbiter.generate.scripted import ScriptedPolicy
-from orbiter.records import Verdict
 from orbiter.tasks import item_stream
-from orbiter.verify import Verifier
-
-class Sorted(Verifier):
-    name, version = "sorted", "1"
-    def verify(self, task, trajectory):
-        right = "".join(sorted(re.sub(r"\\D", "", task.prompt)))
-        return Verdict.passed() if trajectory.answer == right else Verdict.failed("out of order")
 
 class Own(ScriptedPolicy):
     '''Answers, revises, and tells what half of its answers cost.'''
@@ -55,7 +47,7 @@ RECIPE = """\
 name: spending
 seed: 3
 environment: {name: sorting, length: 5}
-verifier: {name: "mine.py:Sorted"}
+verifier: {name: "stage_parts.py:Sorted"}
 policy: {name: "mine.py:Own"}
 generate: {tasks: 12, samples: 2}
 evaluate: {tasks: 0, audit: 0, share: 0.3}
@@ -73,7 +65,7 @@ STAGES = {
     "spin": "synthesise: {name: spin, tasks: 12, samples: 2}",
     "revise": 'generate: {}, revise: {rounds: 2, critic: {name: "mine.py:Writer"}}',
     "hint": 'generate: {hint: " = {answer}"}',
-    "demonstrate": 'demonstrate: {count: 5, synthesisers: [{name: evol, environment: {name: sorting, length: 5}, policy: {name: "mine.py:Own"}, verifier: {name: "mine.py:Sorted"}, WRITER}]}, generate: {}'.replace("WRITER", WRITER),
+    "demonstrate": 'demonstrate: {count: 5, synthesisers: [{name: evol, environment: {name: sorting, length: 5}, policy: {name: "mine.py:Own"}, verifier: {name: "stage_parts.py:Sorted"}, WRITER}]}, generate: {}'.replace("WRITER", WRITER),
 }  # fmt: skip
 
 
