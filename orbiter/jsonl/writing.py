@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
@@ -72,6 +73,8 @@ def write(
 def replace_file(path: str | Path) -> Iterator[BinaryIO]:
     """Open a new file that takes the place of ``path``, on disk for good, when the block ends without an error."""
     target = Path(os.path.realpath(path))
+    if not target.name:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:

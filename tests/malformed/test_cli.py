@@ -97,6 +97,8 @@ def test_export_to_a_place_that_cannot_be(refused, run):
     assert todo == "give another path"
     what, _ = refused("export", "small", "trl-sft", "--out", "runs")
     assert what.endswith("/runs': is a directory")
+    what, _ = refused("export", "small", "trl-sft", "--out", "/")
+    assert what == "'/': is a directory"
 
 
 def test_checkpoint_or_row_that_the_run_does_not_have(refused, run):

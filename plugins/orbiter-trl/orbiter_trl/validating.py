@@ -83,6 +83,8 @@ def check_rows(
 
 
 def _one_learns(path: Path, rows: Sequence[Any], job: TrainJob, tokenizer: Any) -> None:
+    if not rows:
+        raise RecordError("must hold at least one Trajectory, got none", source=str(path))
     alarms: list[str] = []
     for chunk in _chunks(rows):
         alarms = []

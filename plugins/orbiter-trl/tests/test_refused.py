@@ -107,6 +107,7 @@ CASES = [
     ("sft", rows(TASK), "line 1: field 'score' is missing"),
     ("spin", rows(PAIR), "line 1: field 'messages' is missing"),
     ("grpo", rows(TASK, PAIR), "line 2: field 'env' is missing"),
+    ("sft", rows(), "must hold at least one Trajectory, got none"),
     ("dpo", rows(PAIR, b'{"prompt": ['), "line 2: "),
     # rows that say nothing, or the same
     *(
