@@ -280,16 +280,20 @@ def rlhf(tmp_path_factory):
         # A recipe names verifiers, whose errors are verdicts; this one is to raise, and to be easy to learn.
         return (*rewards_of(wheel, turn), RewardSpec(name="moody", weight=20, fn=moody))
 
-    def train(self, job, train=VerlBackend.train):
+    def prepare(self, job, prepare=VerlBackend.prepare):
         def on_metrics(step, metrics):
             seen.append(step)
             job.on_metrics(step, metrics)
             if step == 4 and len(seen) == 4:
                 Path(flag).touch()
 
+        def train():
+            results.append(begin())
+            return results[-1]
+
         jobs.append(attrs.evolve(job, on_metrics=None))
-        results.append(train(self, attrs.evolve(job, on_metrics=on_metrics)))
-        return results[-1]
+        begin = prepare(self, attrs.evolve(job, on_metrics=on_metrics))
+        return train
 
     def turn():
         recipe = load_recipe(RECIPE, SMALL)
@@ -297,7 +301,7 @@ def rlhf(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "rewards_of", rewards_of)
-        patch.setattr(VerlBackend, "train", train)
+        patch.setattr(VerlBackend, "prepare", prepare)
         with pytest.raises(UserCodeError) as caught:
             turn()
         os.remove(flag)
