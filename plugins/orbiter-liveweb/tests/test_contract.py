@@ -47,6 +47,7 @@ WRONG = {
     "export": ["nowhere", "out.har"],
     "check": ["nowhere"],
     "teach": ["nowhere", "rows.jsonl"],
+    "coverage": ["nowhere.jsonl"],
     "view": ["nowhere.jsonl"],
 }
 """A wrong call of each subcommand."""

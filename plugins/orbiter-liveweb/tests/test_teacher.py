@@ -121,7 +121,10 @@ def test_a_web_that_is_not_what_it_seems_gives_no_record(own_web):
     [
         ({"num_subtasks": 0}, "num_subtasks must be an integer"),
         ({"num_subtasks": [3, 1]}, "num_subtasks must be an integer"),
-        ({"num_subtasks": [1, 2, 3]}, "num_subtasks must be an integer"),
+        (
+            {"num_subtasks": [1, 2, 3]},
+            "num_subtasks must be a number or two, the least and the most",
+        ),
         ({"num_subtasks": 9}, "num_subtasks must be an integer"),
         ({"templates": []}, "templates must be a list"),
         (
