@@ -50,6 +50,16 @@ def test_a_wrong_pair_is_named_where_it_stands(wheel, tmp_path):
         trained_on(wheel, "[mixed, mine.jsonl]", "dpo")
 
 
+@pytest.mark.parametrize("algorithm", ["sft", "dpo"])
+def test_a_wrong_row_of_a_file_is_named_before_anything_is_made(wheel, tmp_path, algorithm):
+    jsonl.write(tmp_path / "mine.jsonl", [{"prompt": [], "completion": [], "label": True}])
+    with pytest.raises(
+        RecordError, match=r"mine.jsonl line 1: field '(messages|chosen)' is missing"
+    ):
+        trained_on(wheel, "[mixed, mine.jsonl]", algorithm)
+    assert not any(file.stat().st_size for file in tmp_path.rglob("attempts.jsonl"))
+
+
 def test_pairs_of_a_file_are_joined(wheel, tmp_path):
     said = [{"role": "assistant", "content": "a"}]
     jsonl.write(tmp_path / "mine.jsonl", [{"prompt": said, "chosen": said, "rejected": said}])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from orbiter import jsonl
 from orbiter.errors import ConfigError
 from orbiter.flywheel.recipe import TASK, TEACH
 from orbiter.flywheel.sections import Component
@@ -26,6 +28,7 @@ def check_stages(wheel: Flywheel) -> None:
 
     Raises:
         ConfigError: Names the stage and the field.
+        RecordError: A file of data has a row that the stage cannot train on; names file, line and field.
         UnknownNameError: Nothing has the name of a part.
     """
     for name, stage in wheel.recipe.graph.items():
@@ -136,8 +139,12 @@ def _check_training(wheel: Flywheel, name: str, stage: Stage, train: Train) -> N
         )
     for source in sources:
         if source.endswith(".jsonl"):
-            if not (wheel.base_dir / source).is_file():
+            path = wheel.base_dir / source
+            if not path.is_file():
                 raise ConfigError(f"{place}.data names the file {source!r}, which does not exist")
+            deque(
+                jsonl.read(path, record), maxlen=0
+            )  # a row that is wrong is named before anything is spent
         elif source != TEACH:
             _check_source(wheel, place, source, record, train.algorithm)
 
