@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Train, print a line per row of metrics, and end with where the checkpoint is."""
-    from orbiter.errors import ConfigError
+    from orbiter.errors import ConfigError, user_code
     from orbiter.plugin import registry
 
     backend: Backend = registry().create("backend", options.backend)
@@ -74,7 +74,7 @@ def main(options: argparse.Namespace) -> int:
         if not given:
             raise ConfigError(f"{name} must be given to train, got none")
     try:
-        with terminable():
+        with terminable(), user_code(f"backend {backend.name!r}", "train"):
             result = backend.prepare(job)()
     except KeyboardInterrupt as stop:
         print(

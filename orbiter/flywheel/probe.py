@@ -13,7 +13,7 @@ import attrs
 from attrs import frozen
 
 from orbiter import jsonl
-from orbiter.errors import ConfigError
+from orbiter.errors import ConfigError, user_code
 from orbiter.flywheel import odds, stages
 from orbiter.flywheel.account import newest_model
 from orbiter.flywheel.demonstrations import demonstrations
@@ -239,7 +239,8 @@ def _train_seconds(wheel: Flywheel, model: str) -> float | None:
                 options=spec.options,
             )
             started = perf_counter()
-            backend.train(job)
+            with user_code(f"backend {backend.name!r}", "train"):
+                backend.train(job)
             per_step.append(perf_counter() - started)
         fixed, step = per_step[0], max(0.0, per_step[1] - per_step[0]) / TRAIN_STEPS
     finally:

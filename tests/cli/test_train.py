@@ -31,6 +31,8 @@ class HandingOn(Backend):
 
         def run():
             self.calls.append("run")
+            if job.config.learning_rate > 1:
+                raise ZeroDivisionError("no such rate")
             job.on_metrics(size, {"loss": 0.5})
             return TrainResult(
                 checkpoint=job.output_dir / "checkpoint",
@@ -80,3 +82,10 @@ def test_a_job_that_cannot_work_is_not_trained(train, capsys):
     assert train("options.x=1") == 2
     assert HandingOn.calls == ["check"]
     assert "options must be none, got ['x']" in capsys.readouterr().err
+
+
+def test_a_backend_that_raises_is_named_in_one_line(train, capsys):
+    assert train("learning_rate=2") == 1
+    shown = capsys.readouterr().err
+    assert "backend 'handing' raised in train: ZeroDivisionError: no such rate" in shown
+    assert "Traceback" not in shown

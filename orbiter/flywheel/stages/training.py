@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from orbiter import jsonl
-from orbiter.errors import ConfigError
+from orbiter.errors import ConfigError, user_code
 from orbiter.flywheel.demonstrations import demonstrations, made_by_stage
 from orbiter.flywheel.recipe import PREVIOUS, TASK
 from orbiter.flywheel.sections import Component, Reward
@@ -173,7 +173,8 @@ def _train(
         ),
     )
     started = perf_counter()
-    result = backend.prepare(job)()
+    with user_code(f"backend {backend.name!r}", "train"):
+        result = backend.prepare(job)()
     train_s = perf_counter() - started
     path = result.checkpoint.relative_to(wheel.path).as_posix()
     wheel.ledger.add_checkpoint(path, round=number, base=wheel.label(start), **trained_on)
