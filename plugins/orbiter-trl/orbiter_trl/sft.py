@@ -10,7 +10,7 @@ from trl import SFTConfig, SFTTrainer
 
 from orbiter import jsonl
 from orbiter.errors import BackendError, ConfigError
-from orbiter.records import Trajectory
+from orbiter.records import Outcome, Trajectory
 from orbiter.train.backend import TrainJob
 from orbiter.train.tally import Tally
 from orbiter_trl.bucketing import BucketingTrainer
@@ -88,7 +88,16 @@ def make_trainer(setup: Setup) -> tuple[CountingSFTTrainer, list[str]]:
         peft_config=setup.peft_config,
     )
     trainer.tally = setup.tally
-    return trainer, rows.alarms(context=context_of(model), max_length=job.config.max_length)
+    alarms = rows.alarms(context=context_of(model), max_length=job.config.max_length)
+    return trainer, [*_unproven(data.train), *alarms]
+
+
+def _unproven(rows: list[Trajectory]) -> list[str]:
+    """Return an alarm if rows are imitated that a verifier did not pass; those that nobody judged are another thing."""
+    count = sum(row.verdict is not None and row.verdict.outcome is not Outcome.PASS for row in rows)
+    if not count:
+        return []
+    return [f"{count} of {len(rows)} rows failed or could not be judged, and are imitated"]
 
 
 def _table(rows: TokenRows) -> Dataset:

@@ -1,6 +1,7 @@
 import re
 import shutil
 
+import attrs
 import orjson
 import pytest
 from orbiter_trl.answering import Answerer
@@ -10,7 +11,7 @@ from safetensors.numpy import load_file
 from orbiter.errors import BackendError, ConfigError, MissingPluginError
 from orbiter.generate.policy import Request, Sampling
 from orbiter.plugin import registry
-from orbiter.records import Message
+from orbiter.records import Message, Verdict
 from orbiter.train.backend import TrainJob
 from orbiter.train.config import LoraConfig, TrainConfig
 from orbiter.train.rewards import RewardSpec
@@ -374,6 +375,20 @@ def test_a_job_that_cannot_work_is_refused_by_check(job, changes, message):
     with pytest.raises(ConfigError) as caught:
         TrlBackend().check(job(**changes))
     assert str(caught.value).splitlines()[0].startswith(message)
+
+
+def test_rows_that_did_not_pass_are_an_alarm(job, rows, write):
+    passed, failed, invalid, unjudged = rows(4)
+    data = write(
+        [
+            attrs.evolve(passed, verdict=Verdict.passed()),
+            attrs.evolve(failed, score=0.0, verdict=Verdict.failed("wrong")),
+            attrs.evolve(invalid, score=None, verdict=Verdict.invalid("timeout")),
+            unjudged,
+        ]
+    )
+    result = TrlBackend().train(job(data=data, config=TrainConfig(max_steps=1, batch_size=2)))
+    assert result.alarms == ("2 of 4 rows failed or could not be judged, and are imitated",)
 
 
 def test_an_unknown_schedule_is_refused(job):
