@@ -11,8 +11,8 @@ import pytest
 from orbiter.cli import main
 from orbiter.flywheel.account import read_account
 from orbiter.flywheel.odds import best_of_n_success
-from orbiter.user_file import load_from_file
 from orbiter.testing import check_environment, check_policy, check_verifier
+from orbiter.user_file import load_from_file
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 LAST_LINES = {
