@@ -93,10 +93,19 @@ class ModelTrainer(Trainer):
         return True
 
     async def check_dataset(self) -> bool:
-        """Return whether there is data."""
+        """See that there is data.
+
+        Raises:
+            ConfigError: There is no such file, or there are no rows.
+        """
         if isinstance(self.dataset, str | Path):
-            return Path(self.dataset).is_file()
-        return self.dataset is not None and len(self.dataset) > 0
+            if not Path(self.dataset).is_file():
+                raise ConfigError(f"dataset must be a file, got {str(self.dataset)!r}")
+        elif self.dataset is None or len(self.dataset) == 0:
+            raise ConfigError(
+                "dataset must have rows, got none", hint="give rows, or the path of a JSONL file"
+            )
+        return True
 
     async def check_reward(self) -> bool:
         """See that an algorithm that samples for itself has rewards.

@@ -7,7 +7,6 @@ import pytest
 from orbiter import hookimpl
 from orbiter.errors import (
     BackendError,
-    CheckFailedError,
     ConfigError,
     LifecycleError,
     MissingPluginError,
@@ -212,9 +211,9 @@ async def test_an_item_of_another_kind_is_named(trainer, algorithm, item, messag
     [
         ({"model": None}, ConfigError, "model must be a model id or a folder, got None"),
         ({"model": ""}, ConfigError, "model must be a model id or a folder, got ''"),
-        ({"data": None}, CheckFailedError, "ModelTrainer.check_dataset said no"),
-        ({"data": []}, CheckFailedError, "ModelTrainer.check_dataset said no"),
-        ({"data": "absent.jsonl"}, CheckFailedError, "ModelTrainer.check_dataset said no"),
+        ({"data": None}, ConfigError, "dataset must have rows, got none"),
+        ({"data": []}, ConfigError, "dataset must have rows, got none"),
+        ({"data": "absent.jsonl"}, ConfigError, "dataset must be a file, got 'absent.jsonl'"),
         (
             {"algorithm": "sfft"},
             ConfigError,
@@ -270,7 +269,7 @@ class TestTrainAlone:
 
     async def test_reports_what_is_missing(self, trainer):
         made = trainer()
-        with pytest.raises(CheckFailedError, match="dataset is None"):
+        with pytest.raises(ConfigError, match="dataset must have rows, got none"):
             await made.train()
         assert made.state is TrainerState.ERROR
 

@@ -134,11 +134,6 @@ def _tend(listener: socket.socket, end: int) -> None:
 
 def _be_worker(wanted: Mapping[str, Any], streams: Sequence[int]) -> None:
     """Take over what a worker was given, and do what ray/_private/workers/setup_worker.py would do."""
-    import numpy as np
-    from ray._private.runtime_env.context import RuntimeEnvContext
-    from ray._private.utils import update_envs
-    from ray._private.workers import setup_worker
-
     for number, handler in (
         (signal.SIGCHLD, signal.SIG_DFL),
         (signal.SIGINT, signal.default_int_handler),
@@ -150,11 +145,20 @@ def _be_worker(wanted: Mapping[str, Any], streams: Sequence[int]) -> None:
     os.environ.clear()
     os.environ.update(wanted["environ"])
     os.chdir(wanted["folder"])
-    known, rest = setup_worker.parser.parse_known_args(wanted["arguments"])
-    context = RuntimeEnvContext.deserialize(known.serialized_runtime_env_context or "{}")
-    plain = RuntimeEnvContext(env_vars=context.env_vars)
+    try:
+        from ray._private.runtime_env.context import RuntimeEnvContext
+        from ray._private.utils import update_envs
+        from ray._private.workers.setup_worker import parser
+
+        known, rest = parser.parse_known_args(wanted["arguments"])
+        context = RuntimeEnvContext.deserialize(known.serialized_runtime_env_context or "{}")
+        plain = RuntimeEnvContext(env_vars=context.env_vars)
+    except (ImportError, AttributeError, TypeError):  # another version of Ray
+        asking.begin_rays_way(wanted["arguments"])
     if context.serialize() != plain.serialize() or AT_START & set(context.env_vars):
         asking.begin_rays_way(wanted["arguments"])
+    import numpy as np
+
     update_envs(context.env_vars)
     np.random.seed()  # or all forks would draw the same
     file = asking.worker_file(rest)
