@@ -1,5 +1,6 @@
 """How a worker is asked for; test_runs shows that the workers of a training are forks."""
 
+import json
 import os
 import socket
 import subprocess
@@ -59,3 +60,16 @@ def test_a_worker_is_asked_for_with_all_that_it_was_given(tmp_path, nursery):
 def test_without_a_nursery_it_becomes_a_worker_the_way_of_ray(tmp_path):
     said = begin(tmp_path, str(tmp_path / "nowhere"))
     assert said == f"as Ray has it {['-s', str(tmp_path / 'default_worker.py'), '--one=1']}\n"
+
+
+def test_under_another_version_of_ray_so_does_the_fork(tmp_path):
+    (tmp_path / "setup_worker.py").write_text("import sys; print('as Ray has it', sys.argv[1:])")
+    arguments = [str(tmp_path / "default_worker.py"), "--one=1"]
+    wanted = {"environ": dict(os.environ), "folder": str(tmp_path), "arguments": arguments}
+    code = (
+        "import json, sys; from orbiter_verl.nursery import _be_worker\n"
+        "sys.modules['ray._private.workers'] = None\n"  # what it was told to import is gone
+        f"_be_worker(json.loads({json.dumps(wanted)!r}), ())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True)  # fmt: skip
+    assert done.stdout == f"as Ray has it {arguments}\n"
