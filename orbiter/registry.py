@@ -78,6 +78,7 @@ KNOWN_PLUGINS: Mapping[tuple[str, str], str] = {
     ("environment", "openspiel"): "orbiter-openspiel",
     ("verifier", "game_move"): "orbiter-openspiel",
     ("synthesiser", "selfplay"): "orbiter-openspiel",
+    ("synthesiser", "playout"): "orbiter-openspiel",
     ("verifier", "gsm8k"): "orbiter-math",
     ("verifier", "math"): "orbiter-math",
     ("verifier", "choice"): "orbiter-math",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any
 
 import pyspiel
-from attrs import frozen
+from attrs import field, frozen
 
 from orbiter.errors import ConfigError
 from orbiter.generate.policy import Completion, Request
@@ -30,13 +30,14 @@ class PlayedGame:
 
     Args:
         index: Number of the game.
-        history: Every action, chance outcomes included.
+        history: Every action, chance outcomes and what the game was begun with included.
         seats: Who took each action; negative for chance.
         players: Number of the player in each seat.
         returns: Utility per seat; none if the game was broken off.
         outcomes: Per seat 1 for a win, 0.5 for a draw of all, 0 for a loss; none if the game was broken off.
         illegal: Illegal answers, by how many actions came before; a forfeit comes after all of them.
         error: Why the game was broken off, when a policy had no answer; it counts for nobody.
+        answers: What policies answered, by how many actions came before.
     """
 
     index: int
@@ -47,20 +48,23 @@ class PlayedGame:
     outcomes: tuple[float, ...]
     illegal: Mapping[int, str]
     error: str | None = None
+    answers: Mapping[int, Completion] = field(factory=dict, repr=False)
 
 
 @frozen
-class _Turn:
-    """A game that waits for a policy."""
+class Turn:
+    """A game waits for a policy."""
 
-    player: int
+    player: PolicyPlayer
     request: Request
 
 
-_Ended = tuple[int, list[int], list[int], list[float], Mapping[int, str], str | None]
-"""A game that is over, as in ``PlayedGame``: index, history, seats, returns, illegal, error."""
+Play = Generator[Turn, Completion, PlayedGame]
+"""A game that is being played: says which policy is to be asked for what, and is sent the answer."""
 
-_Play = Generator[_Turn, Completion, _Ended]
+
+def _is_never(state: Any) -> bool:  # noqa: ARG001
+    return False
 
 
 class Arena:
@@ -77,6 +81,7 @@ class Arena:
             players move on by one seat, so that all of them play what each of them was dealt.
         illegal: ``replace`` or ``forfeit``.
         instructions: Show policies the rules in a system message.
+        spared: Says whether no policy is asked in a position: a uniformly random legal move is played there.
     """
 
     def __init__(
@@ -88,6 +93,7 @@ class Arena:
         mirror: bool,
         illegal: str = "replace",
         instructions: bool = False,
+        spared: Callable[[Any], bool] = _is_never,
     ) -> None:
         if illegal not in ILLEGAL:
             raise ConfigError(f"illegal must be one of {', '.join(ILLEGAL)}, got {illegal!r}")
@@ -95,7 +101,7 @@ class Arena:
             raise ConfigError(
                 f"illegal must be 'replace' in {game.name!r}: only in a zero-sum game for two, or alone, is it told who wins a forfeit"
             )
-        self.game, self.seed, self.illegal = game, seed, illegal
+        self.game, self.seed, self.illegal, self.spared = game, seed, illegal, spared
         self.group_size = game.seat_count if mirror else 1
         """How many games in a row share a deal."""
         self.players: list[Teacher | PolicyPlayer] = list(dict.fromkeys(players))
@@ -117,36 +123,11 @@ class Arena:
         # A search leaves nothing of ours in the processor's caches: what is done for all games at once costs a third.
         begun = [(index, self._movers(index)) for index in indices]
         done = [self._play_out(index, movers) for index, movers in begun]
-        return [self._played(ended) for ended in done]
+        return [self._played(*ended, {}, None, {}) for ended in done]
 
     async def play(self, indices: Iterable[int]) -> list[PlayedGame]:
-        """Play games side by side and return them in the order of their numbers."""
-        done: list[_Ended] = []
-        plays = [self._play(index) for index in indices]
-        waiting = [turn for play in plays if (turn := _advance(play, None, done))]
-        while waiting:
-            waiting = await self._answered(waiting, done)
-        return [self._played(ended) for ended in sorted(done, key=lambda ended: ended[0])]
-
-    async def _answered(
-        self, waiting: list[tuple[_Play, _Turn]], done: list[_Ended]
-    ) -> list[tuple[_Play, _Turn]]:
-        """Ask each policy for all the games that wait for it, and return those that wait again."""
-        asked = sorted({turn.player for _, turn in waiting})
-        groups = [[pair for pair in waiting if pair[1].player == number] for number in asked]
-        policies = [player for n in asked if isinstance(player := self.players[n], PolicyPlayer)]
-        answers = await asyncio.gather(
-            *(
-                policy.answer([turn.request for _, turn in group])
-                for policy, group in zip(policies, groups, strict=True)
-            )
-        )
-        return [
-            again
-            for group, completions in zip(groups, answers)
-            for (play, _), completion in zip(group, completions)
-            if (again := _advance(play, completion, done))
-        ]
+        """Play games side by side and return them in their order."""
+        return await play_side_by_side([self.begin(index) for index in indices])
 
     def _movers(self, index: int) -> list[Player | None]:
         """Return who moves in game number ``index``, per seat, and None for a policy; then chance, whose seat is -1."""
@@ -161,7 +142,9 @@ class Arena:
             movers.append(_dealer(item_stream("selfplay", self.game.name, self.seed, deal, "chance")))  # fmt: skip
         return movers
 
-    def _play_out(self, index: int, movers: Sequence[Player | None]) -> _Ended:
+    def _play_out(
+        self, index: int, movers: Sequence[Player | None]
+    ) -> tuple[int, list[int], list[int], list[float]]:
         """Play game number ``index`` between teachers alone."""
         state = self.game.start()
         history: list[int] = []
@@ -171,23 +154,33 @@ class Arena:
             state.apply_action(action)
             history.append(action)
             seats.append(seat)
-        return index, history, seats, state.returns(), {}, None
+        return index, history, seats, state.returns()
 
-    def _play(self, index: int) -> _Play:
-        """Play game number ``index``; yields where a policy is to move, and is sent its completion."""
+    def begin(self, index: int, opening: Sequence[int] = ()) -> Play:
+        """Play game number ``index``, from the position on to which legal actions lead, chance outcomes included."""
         seated = self._lineups[index % self.group_size]
         movers = self._movers(index)
-        state, illegal = self.game.start(), {}
+        state, illegal, answers = self.game.start(), dict[int, str](), dict[int, Completion]()
         history: list[int] = []
         seats: list[int] = []
+        for action in opening:
+            seats.append(state.current_player())
+            history.append(action)
+            state.apply_action(action)
         returns: list[float] | None = None
         error = None
         while (seat := state.current_player()) != TERMINAL:
             if (mover := movers[seat]) is not None:
                 action = mover(state)
+            elif self.spared(state):
+                key = ("selfplay", self.game.name, self.seed, index, "spared", len(history))
+                action = item_stream(*key).choice(state.legal_actions())
             else:
+                player = self.players[seated[seat]]
+                assert isinstance(player, PolicyPlayer)  # noqa: S101  # who moves by himself is in movers
                 request = self._request(state, index, len(history))
-                completion = yield _Turn(seated[seat], request)
+                completion = yield Turn(player, request)
+                answers[len(history)] = completion
                 if completion.error is not None or not completion.messages:
                     error = completion.error or "no answer"
                     break
@@ -207,14 +200,21 @@ class Arena:
             seats.append(seat)
         if returns is None:
             returns = state.returns() if error is None else []
-        return index, history, seats, returns, illegal, error
+        return self._played(index, history, seats, returns, illegal, error, answers)
 
-    def _played(self, ended: _Ended) -> PlayedGame:
-        index, history, seats, returns, illegal, error = ended
+    def _played(
+        self,
+        index: int,
+        history: list[int],
+        seats: list[int],
+        returns: list[float],
+        illegal: Mapping[int, str],
+        error: str | None,
+        answers: Mapping[int, Completion],
+    ) -> PlayedGame:
         seated = self._lineups[index % self.group_size]
-        return PlayedGame(
-            index, history, seats, seated, returns, _outcomes(returns), illegal, error
-        )
+        outcomes = _outcomes(returns)
+        return PlayedGame(index, history, seats, seated, returns, outcomes, illegal, error, answers)
 
     def _request(self, state: object, index: int, ply: int) -> Request:
         prompt = self.game.prompt(state)
@@ -240,14 +240,40 @@ def _dealer(stream: random.Random) -> Player:
     return deal
 
 
+async def play_side_by_side(plays: Sequence[Play]) -> list[PlayedGame]:
+    """Play games to their ends, those of several arenas too, and return them in their order.
+
+    Each policy is asked for all the games that wait for it together.
+    """
+    done: dict[int, PlayedGame] = {}
+    waiting = [(n, turn) for n, play in enumerate(plays) if (turn := _advance(n, play, None, done))]
+    while waiting:
+        groups: dict[PolicyPlayer, list[tuple[int, Turn]]] = {}
+        for n, turn in waiting:
+            groups.setdefault(turn.player, []).append((n, turn))
+        answers = await asyncio.gather(
+            *(
+                player.answer([turn.request for _, turn in asked])
+                for player, asked in groups.items()
+            )
+        )
+        waiting = [
+            (n, again)
+            for asked, completions in zip(groups.values(), answers)
+            for (n, _), completion in zip(asked, completions)
+            if (again := _advance(n, plays[n], completion, done))
+        ]
+    return [done[n] for n in range(len(plays))]
+
+
 def _advance(
-    play: _Play, completion: Completion | None, done: list[_Ended]
-) -> tuple[_Play, _Turn] | None:
+    number: int, play: Play, completion: Completion | None, done: dict[int, PlayedGame]
+) -> Turn | None:
     """Let a game go on until a policy is to move, or into ``done``."""
     try:
-        return play, (next(play) if completion is None else play.send(completion))
+        return next(play) if completion is None else play.send(completion)
     except StopIteration as over:
-        done.append(over.value)
+        done[number] = over.value
         return None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orbiter.errors import ConfigError
@@ -66,7 +66,8 @@ class OpenSpielEnvironment(Environment):
         self._verifier = GameMoveVerifier(
             solver=solver, simulations=simulations, epsilon=epsilon, graded=graded
         )
-        self._listed: dict[str, list[Any] | None] = {}
+        self._listed: dict[str, Mapping[str, Any] | None] = {}
+        self._asked: dict[str, list[Any]] = {}
         if positions == "critical":
             for each in self.games:
                 if self._verifier.solver_for(each) is None:
@@ -83,11 +84,16 @@ class OpenSpielEnvironment(Environment):
         """Return a task whose metadata holds the game and the history that leads to the position."""
         stream = item_stream(self.name, seed, index)
         game = stream.choice(self.games)
-        listed = self._list(game)
-        state = stream.choice(listed) if listed is not None else self._draw(game, stream)
-        prompt = game.prompt(state)
+        askable = self._list(game)
+        state = stream.choice(askable) if askable is not None else self._draw(game, stream)
+        return self.task_at(game, state)
+
+    def task_at(self, game: Game, state: Any) -> Task:
+        """Return the task of a position where a player moves: where ``task`` may ask it, the same one; else one like it."""
+        listed, prompt = self._positions(game), game.prompt(state)
         # A large game may come to one position on two ways, which are two tasks.
         key = game.notation.key(prompt) if listed is not None else content_hash(state.history())
+        state = state if listed is None else listed.get(prompt, state)
         messages = [Message("user", prompt)]
         if self.instructions:
             messages.insert(0, Message("system", game.notation.rules))
@@ -111,25 +117,42 @@ class OpenSpielEnvironment(Environment):
         """Return the verifier that judges by the same solver as ``demonstrate``."""
         return self._verifier
 
-    def _list(self, game: Game) -> list[Any] | None:
-        """Return the states of all askable positions, one per prompt, or None if they cannot be listed."""
+    def can_judge(self, game: Game, state: Any) -> bool:
+        """Return whether a verdict on a position means something: not where equilibrium play never leads, of which the solver knows nothing."""
+        listed = self._positions(game)
+        return listed is None or len(state.legal_actions()) < 2 or game.prompt(state) in listed
+
+    def another(self, game: Game, state: Any, stream: random.Random) -> Any:
+        """Return a state that the player to move cannot tell from this one: what is hidden is dealt anew, as far as the solver knows how."""
+        solver = self._verifier.solver_for(game)
+        return state if solver is None else solver.another(state, stream)
+
+    def _positions(self, game: Game) -> Mapping[str, Any] | None:
+        """Return one state for each position of a choice, by its prompt, or None if they cannot be listed."""
         if game.name not in self._listed:
             solver = self._verifier.solver_for(game)
             states = solver.positions() if solver is not None else None
-            if states is None:
-                self._listed[game.name] = None
-            else:
-                one_each = {
-                    game.prompt(state): state for state in states if self._asked(solver, state)
-                }
-                if not one_each:
-                    raise ConfigError(
-                        f"game {game.name!r} must have positions to ask, and none is {self.positions}"
-                    )
-                self._listed[game.name] = list(one_each.values())
+            self._listed[game.name] = (
+                None if states is None else {game.prompt(state): state for state in states}
+            )
         return self._listed[game.name]
 
-    def _asked(self, solver: Solver | None, state: Any) -> bool:
+    def _list(self, game: Game) -> list[Any] | None:
+        """Return the states of all askable positions, one per prompt, or None if they cannot be listed."""
+        listed = self._positions(game)
+        if listed is None:
+            return None
+        if game.name not in self._asked:
+            solver = self._verifier.solver_for(game)
+            asked = [state for state in listed.values() if self._is_asked(solver, state)]
+            if not asked:
+                raise ConfigError(
+                    f"game {game.name!r} must have positions to ask, and none is {self.positions}"
+                )
+            self._asked[game.name] = asked
+        return self._asked[game.name]
+
+    def _is_asked(self, solver: Solver | None, state: Any) -> bool:
         if self.positions == "all" or solver is None:
             return len(state.legal_actions()) > 1
         return solver.evaluate(state).is_critical

@@ -30,12 +30,14 @@ class Information:
         policy: Legal action to its probability in equilibrium.
         values: Legal action to its value.
         reach: Probability that chance and the opponent lead here, in [0, 1].
+        histories: Every history of it, and the probability w(h) that chance and the opponent lead there.
     """
 
     state: Any
     policy: dict[int, float]
     values: dict[int, float]
     reach: float
+    histories: dict[tuple[int, ...], float]
 
 
 class EquilibriumSolver(Solver):
@@ -97,6 +99,17 @@ class EquilibriumSolver(Solver):
         policy = self.policy(state)
         return stream.choices(list(policy), weights=list(policy.values()))[0]
 
+    def another(self, state: Any, stream: random.Random) -> Any:
+        """Return a state of the same information state, each as likely as chance and the equilibrium opponent make it.
+
+        It is this one where they never lead.
+        """
+        known = self.table[state.information_state_string()]
+        if known.reach <= 0:
+            return state
+        drawn = stream.choices(list(known.histories), weights=list(known.histories.values()))[0]
+        return self.game.rebuild(drawn)
+
     def positions(self) -> Iterator[Any]:
         """Yield one state for each information state that equilibrium play reaches, in a fixed order."""
         for known in self.table.values():
@@ -119,6 +132,7 @@ class EquilibriumSolver(Solver):
         sums: dict[str, dict[int, float]] = {}
         reach: dict[str, float] = {}
         first: dict[str, Any] = {}
+        histories: dict[str, dict[tuple[int, ...], float]] = {}
 
         def walk(state: Any, weights: tuple[float, float]) -> None:
             """Visit all histories; ``weights[p]`` is the probability that all but player p lead here."""
@@ -132,6 +146,7 @@ class EquilibriumSolver(Solver):
             key, weight = state.information_state_string(), weights[player]
             first.setdefault(key, state)
             reach[key] = reach.get(key, 0.0) + weight
+            histories.setdefault(key, {})[tuple(state.history())] = weight
             row = sums.setdefault(key, dict.fromkeys(state.legal_actions(), 0.0))
             for action in row:
                 child = state.child(action)
@@ -149,6 +164,7 @@ class EquilibriumSolver(Solver):
                 if reach[key] > 0
                 else dict.fromkeys(sums[key], 0.0),
                 reach[key],
+                histories[key],
             )
             for key, state in first.items()
         }

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
 
 from orbiter.errors import ConfigError
-from orbiter.generate.policy import Completion, Policy, Request, Sampling, ask
+from orbiter.generate.engine import Asking
+from orbiter.generate.policy import Completion, Policy, Request, Sampling, ask_all
 from orbiter.plugin import registry
 from orbiter_openspiel.games import Game
 from orbiter_openspiel.teachers import TEACHERS, Teacher, make_teacher
@@ -26,10 +26,13 @@ class PolicyPlayer:
     Args:
         policy: Any policy: the model that is being trained, an older one, a server.
         sampling: How it is sampled.
+        asking: What asks it.
     """
 
-    def __init__(self, policy: Policy, sampling: Sampling = MOVE) -> None:
-        self.policy, self.sampling = policy, sampling
+    def __init__(
+        self, policy: Policy, sampling: Sampling = MOVE, *, asking: Asking = ask_all
+    ) -> None:
+        self.policy, self.sampling, self._asking = policy, sampling, asking
 
     @property
     def label(self) -> str:
@@ -39,21 +42,7 @@ class PolicyPlayer:
 
     async def answer(self, requests: Sequence[Request]) -> list[Completion]:
         """Answer each request once, in their order."""
-        size = max(1, self.policy.batch_size)
-        asking = asyncio.Semaphore(max(1, self.policy.concurrency))
-
-        async def one(batch: Sequence[Request]) -> Sequence[Completion]:
-            async with asking:
-                return await ask(self.policy, batch, self.sampling)
-
-        batches = [requests[start : start + size] for start in range(0, len(requests), size)]
-        asked = [asyncio.ensure_future(one(batch)) for batch in batches]
-        try:
-            answered = await asyncio.gather(*asked)
-        finally:
-            for task in asked:
-                task.cancel()
-        return [completion for batch in answered for completion in batch]
+        return await self._asking(self.policy, requests, self.sampling)
 
 
 Spec = str | Mapping[str, Any] | Policy | PolicyPlayer | Teacher

@@ -70,6 +70,10 @@ class Solver(ABC):
         """Return a move that the solver stands for; the default is any good one, each as likely."""
         return stream.choice(self.evaluate(state).good)
 
+    def another(self, state: Any, stream: random.Random) -> Any:  # noqa: ARG002
+        """Return a state that the player to move cannot tell from this one; the default is this one, which hides nothing or cannot be told."""
+        return state
+
     def positions(self) -> Iterator[Any] | None:
         """Return one state for each position that can be asked, or None if there are too many to list."""
         return None

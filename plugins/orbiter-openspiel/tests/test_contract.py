@@ -9,12 +9,24 @@ from orbiter_openspiel.environment import OpenSpielEnvironment
 from orbiter_openspiel.selfplay import SelfPlaySynthesiser
 from orbiter_openspiel.verifier import GameMoveVerifier
 
+from orbiter.generate.policy import Completion, Policy
 from orbiter.plugin import registry
 from orbiter.records import Message, Task, Verdict
 from orbiter.testing import check_environment, check_synthesiser, check_verifier
 from orbiter.verify.audit import LabelledAnswer
 
 GAME = {"game": "tic_tac_toe"}
+TIC_TAC_TOE = {"name": "openspiel", **GAME}
+
+
+class FirstFree(Policy):
+    """Takes the first free cell."""
+
+    name = "first_free"
+
+    async def complete(self, requests, sampling):
+        boards = [request.messages[-1].text.split()[1] for request in requests]
+        return [Completion.of(str(board.index("."))) for board in boards]
 
 
 def made(kind, name, **options):
@@ -39,6 +51,10 @@ CHECKS = {
     ("verifier", "game_move"): lambda: check_verifier(made("verifier", "game_move"), LABELLED),
     ("synthesiser", "selfplay"): lambda: check_synthesiser(
         made("synthesiser", "selfplay", **GAME, simulations=20)
+    ),
+    ("synthesiser", "playout"): lambda: check_synthesiser(
+        made("synthesiser", "playout", policy=FirstFree(), environment=TIC_TAC_TOE),
+        source=[OpenSpielEnvironment(**GAME).task(n, seed=0) for n in range(3)],
     ),
 }
 
