@@ -28,6 +28,7 @@ STAGED = {
     "r1": ["reasoning", "general", "rejection", "alignment"],
     "raft": ["raft"],
     "rlhf": ["reward", "ppo"],
+    "self_play": ["play"],
     "simpo": ["simpo"],
     "spin": ["spin"],
     "star": ["star"],
@@ -50,15 +51,18 @@ COLD = (
 ON_A_CLUSTER = ("rlhf",)
 """Recipes that train with verl; the tests of its plugin run them, since they have to start clusters anyway."""
 
-OWN_START = ("r1", "star")
+OWN_START = ("r1", "self_play", "star")
 """Recipes with an environment or letters of their own, whose cold start is no other's."""
+
+GAMES = ("self_play",)
+"""Recipes whose tasks are positions of games, at scale too."""
 
 
 def tiny(name: str) -> list[str]:
     """Return the overrides that make a recipe small: the same model, stages and algorithms, and few steps."""
     plain = load_recipe(RECIPES / f"{name}.yaml")
     changes = list(SMALL)
-    if name != "star":
+    if name not in ("star", *GAMES):
         changes.append("environment.length=3")
     if plain.teach is not None:
         changes += COLD
@@ -130,15 +134,13 @@ def test_a_recipe_runs_and_leads_back(run, name):
 
 @pytest.mark.parametrize("name", sorted(STAGED))
 def test_a_recipe_holds_together_at_scale(name, tmp_path):
-    inputs = [f"inputs.tasks={tmp_path / 'tasks.jsonl'}"]
-    inputs += [f"inputs.general={tmp_path / 'tasks.jsonl'}"] if name == "r1" else []
     plain, scaled = (
         load_recipe(RECIPES / f"{name}.yaml"),
-        load_recipe(RECIPES / f"{name}.yaml", inputs, scale=True),
+        load_recipe(RECIPES / f"{name}.yaml", inputs_of(name, tmp_path), scale=True),
     )
     assert list(scaled.stages) == list(plain.stages)
     assert scaled.model.id.startswith("Qwen/")
-    assert scaled.environment.name == "jsonl"
+    assert scaled.environment.name == ("openspiel" if name in GAMES else "jsonl")
     for stage, spec in scaled.stages.items():
         before = plain.stages[stage].train
         assert (spec.train is None) == (before is None)
@@ -148,6 +150,12 @@ def test_a_recipe_holds_together_at_scale(name, tmp_path):
             assert spec.train.learning_rate <= 1e-5
             assert 2 <= rows_at_once(spec.train) <= 16
             check_options_of(spec.train)
+
+
+def inputs_of(name, folder):
+    """Return what a recipe at scale has to be told."""
+    named = [] if name in GAMES else ["tasks", *(["general"] if name == "r1" else [])]
+    return [f"inputs.{one}={folder / 'tasks.jsonl'}" for one in named]
 
 
 def rows_at_once(train):
@@ -173,11 +181,9 @@ def check_options_of(train):
 @pytest.mark.parametrize("name", sorted(STAGED))
 def test_the_parts_at_scale_exist_and_take_their_options(name, tmp_path):
     (tmp_path / "tasks.jsonl").write_text('{"question": "1+1?", "answer": "#### 2"}\n')
-    inputs = [f"inputs.tasks={tmp_path / 'tasks.jsonl'}"]
-    inputs += [f"inputs.general={tmp_path / 'tasks.jsonl'}"] if name == "r1" else []
-    recipe = load_recipe(RECIPES / f"{name}.yaml", inputs, scale=True)
-    named = [("environment", recipe.environment), ("verifier", recipe.verifier)]
-    named.append(("policy", recipe.policy))
+    recipe = load_recipe(RECIPES / f"{name}.yaml", inputs_of(name, tmp_path), scale=True)
+    named = [("environment", recipe.environment), ("policy", recipe.policy)]
+    named += [("verifier", recipe.verifier)] if recipe.verifier is not None else []
     for spec in recipe.stages.values():
         named += [("verifier", spec.verifier)] if spec.verifier is not None else []
         known = ("task", *recipe.stages)
