@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import enum
 import json
+import math
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from random import Random
+from typing import Any
 
 from attrs import frozen
 
@@ -66,6 +68,13 @@ def corruption(
     return None
 
 
+_LAYOUTS: tuple[dict[str, Any], ...] = tuple(
+    {"ensure_ascii": ascii_alone, "indent": indent, "separators": separators}
+    for indent, separators in ((None, None), (None, (",", ":")), (2, None), (4, None))
+    for ascii_alone in (False, True)
+)
+"""How JSON is written, as options of ``json.dumps``."""
+
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:[.,]\d+)*")
 _YEAR = re.compile(r"\b(?:1[5-9]|20)\d\d\b")
 _DAY = re.compile(r"\b\d{4}-(?:0\d|1[0-2])-(?:[0-2]\d|3[01])\b")
@@ -89,8 +98,11 @@ _NAMES = re.compile(r"\b[A-Z][a-z]{2,}(?: [A-Z][a-z]{2,})*")
 
 
 def _wrong(right: Right, stream: Random) -> Iterator[tuple[str, str]]:
-    """Another number, date, unit or name, the opposite claim; or one character."""
+    """Another number, date, unit or name, the opposite claim; or one character. Of JSON one value, and no key."""
     text = right.answer
+    if isinstance(value := _json(text), dict | list):
+        yield from _other_value(right, value, stream)
+        return
     found = False
     for made in _claims(right, stream):
         found = True
@@ -130,6 +142,44 @@ def _claims(right: Right, stream: Random) -> Iterator[tuple[str, str]]:
     elif claims := list(_CLAIM.finditer(text)):
         place = stream.choice(claims)
         yield _put(text, place, f"{place[0]} not"), "negated claim"
+
+
+def _json(text: str) -> object:
+    """Return the JSON value that a text is; None too if it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _other_value(
+    right: Right, value: dict[str, Any] | list[Any], stream: Random
+) -> Iterator[tuple[str, str]]:
+    """JSON of the same shape and layout, with one value that is another of its sort."""
+    places: list[tuple[Any, Any]] = []
+    parts: list[Any] = [value]
+    while parts:
+        part = parts.pop()
+        for key, inner in part.items() if isinstance(part, dict) else enumerate(part):
+            if isinstance(inner, dict | list):
+                parts.append(inner)
+            elif isinstance(inner, str) or (inner is not None and math.isfinite(inner)):
+                places.append((part, key))
+    if not places:
+        return
+    part, key = stream.choice(places)
+    was = part[key]
+    layout = next((o for o in _LAYOUTS if json.dumps(value, **o) == right.answer.strip()), {})
+    if isinstance(was, bool):
+        made: Iterable[tuple[object, str]] = [(not was, "opposite")]
+    elif isinstance(was, str):
+        made = _wrong(Right(prompt=right.prompt, answer=was, others=right.others), stream)
+    else:
+        other = _json(_other_number(json.dumps(was), stream))
+        made = [(other, "another number")] if other not in (None, was) else []
+    for new, how in made:
+        part[key] = new
+        yield json.dumps(value, **layout), how
 
 
 def _within(inner: re.Match[str], outer: re.Match[str]) -> bool:
@@ -193,10 +243,7 @@ _MARKS = (
 def _format(right: Right, stream: Random) -> Iterator[tuple[str, str]]:  # noqa: ARG001
     """The same content in broken JSON, without the marks of the task, or in a form that nobody asked for."""
     text = right.answer
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        value = None
+    value = _json(text)
     if isinstance(value, dict | list):
         yield text.rstrip()[:-1], "JSON that is not closed"
         yield text.replace('"', "'"), "JSON with single quotes"

@@ -60,6 +60,41 @@ def test_what_states_nothing_gets_another_character():
     assert made("wrong", "abc").keys() == {"another character"}
 
 
+@pytest.mark.parametrize(
+    ("answer", "changed"),
+    [
+        ('{"city": "Paris"}', {"Berlin", "Ada Lovelace"}),
+        ('{"is":{"is":true}}', {False}),
+        ("[\n  48,\n  48\n]", None),
+        ('{"born": 1085}', None),
+        ('{"é": ["true"]}', {"false"}),
+    ],
+)
+def test_in_json_a_value_is_wrong_and_everything_else_as_it_was(answer, changed):
+    def flat(value):
+        if isinstance(value, dict | list):
+            items = value.items() if isinstance(value, dict) else enumerate(value)
+            return [((key, *path), leaf) for key, inner in items for path, leaf in flat(inner)]
+        return [((), value)]
+
+    right = flat(json.loads(answer))
+    found = {text for texts in made("wrong", answer).values() for text in texts}
+    assert found
+    leaves = set()
+    for text in found:
+        wrong = flat(json.loads(text))
+        assert [path for path, _ in wrong] == [path for path, _ in right]
+        ((old, new),) = [(o, n) for (_, o), (_, n) in zip(right, wrong) if o != n]
+        assert type(old) is type(new)
+        assert text.replace(json.dumps(new), json.dumps(old)) == answer
+        leaves.add(new)
+    assert changed is None or leaves == changed
+
+
+def test_json_without_a_value_states_nothing():
+    assert made("wrong", '{"a": [null, {}, NaN, -1e999]}') == {}
+
+
 def test_broken_json_is_no_json_or_has_other_keys():
     found = made("format", '{"name": "Ada", "born": 1815}')
     assert found.keys() == {
