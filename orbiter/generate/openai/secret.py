@@ -22,7 +22,10 @@ class Secret:
 
     def __init__(self, key: str | None) -> None:
         self._key = key or ""
-        self._pattern = re.compile("".join(map(_written, self._key)))
+        first, rest = self._key[:1], self._key[1:]
+        # Begun in the middle of a run of backslashes, the search would walk to its end from each of them.
+        begun = "".join(_written(one, before=r"(?<!\\)") for one in first)
+        self._pattern = re.compile(begun + "".join(map(_written, rest)))
         # Of characters that a key may have, that is: not of a letter with an accent.
         self._signs = [b"\\u00%d" % high for high in range(2, 8)]
         if any(one in _SLASHED for one in self._key):
@@ -44,7 +47,7 @@ class Secret:
         return self._pattern.sub("[key]", text) if self._key else text
 
 
-def _written(one: str) -> str:
-    """Return a pattern of one character, as it is or escaped."""
-    slashes = r"\\*" if one in _SLASHED else ""
-    return rf"(?:{slashes}{re.escape(one)}|\\+u00(?i:{ord(one):02x}))"
+def _written(one: str, *, before: str = "") -> str:
+    """Return a pattern of one character, as it is or escaped; ``before`` must hold where its backslashes begin."""
+    slashes = rf"{before}\\*" if one in _SLASHED else ""
+    return rf"(?:{slashes}{re.escape(one)}|{before}\\+u00(?i:{ord(one):02x}))"

@@ -1,6 +1,7 @@
 """The key is found in what a server says, however the server's JSON writes its characters."""
 
 import json
+from time import process_time
 
 import pytest
 from hypothesis import given, settings
@@ -15,15 +16,20 @@ keys = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1
 
 @settings(max_examples=200, deadline=None)
 @given(
-    key=keys, escaped=st.sets(st.integers(0x21, 0x7E)), upper=st.booleans(), depth=st.integers(0, 3)
+    key=keys,
+    escaped=st.sets(st.integers(0x21, 0x7E)),
+    upper=st.booleans(),
+    depth=st.integers(0, 3),
+    before=st.sampled_from([" ", "\\", "\n", "/"]),
 )
-def test_it_is_found_however_it_is_escaped(key, escaped, upper, depth):
+def test_it_is_found_however_it_is_escaped(key, escaped, upper, depth, before):
     def written(one):
         if ord(one) in escaped:
             return "\\u00" + (f"{ord(one):02X}" if upper else f"{ord(one):02x}")
         return json.dumps(one)[1:-1]
 
-    text = '{"content": "it is ' + "".join(map(written, key)) + ' indeed"}'
+    before = json.dumps(f"it is{before}")[:-1]
+    text = '{"content": ' + before + "".join(map(written, key)) + ' indeed"}'
     assert key in json.loads(text)["content"]
     for _ in range(depth):
         text = json.dumps({"error": text})
@@ -52,6 +58,13 @@ def test_other_answers_do_not_show_it():
     text = json.dumps({"content": KEY[:-1] + 'x \\u002B "a/b" é\n'})
     assert not Secret(KEY).is_in(text.encode())
     assert Secret(KEY).redacted(text) == text
+
+
+@pytest.mark.parametrize("key", ["sk-" + KEY, "/" + KEY])
+def test_an_answer_of_backslashes_is_searched_in_one_go(key):
+    started = process_time()
+    assert not Secret(key).is_in(b'{"content": "\\u0026' + b"\\" * 200_000 + b'"}')
+    assert process_time() - started < 10  # as the square of its length it took a minute
 
 
 @pytest.mark.parametrize("key", [None, "EMPTY"])
