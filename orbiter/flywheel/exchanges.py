@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Self
 
@@ -87,7 +88,8 @@ class Exchanges:
         self, policy: Policy, requests: Sequence[Request], sampling: Sampling
     ) -> list[Completion]:
         """Return the answers to a batch."""
-        keys = [content_hash([policy.name, sampling, request]) for request in requests]
+        who = (policy.name, policy.model)
+        keys = [content_hash([*who, sampling, request]) for request in requests]
         missing = [n for n, key in enumerate(keys) if key not in self._known]
         fresh = await ask(policy, [requests[n] for n in missing], sampling) if missing else ()
         found = dict(zip(missing, fresh))
@@ -116,7 +118,9 @@ class Exchanges:
 
     def __exit__(self, *_: object) -> None:
         if self._file is not None:
-            self._file.close()
+            # What is still to be written is what could not be, and that was said.
+            with suppress(OSError):
+                self._file.close()
 
     def forget(self) -> None:
         """Remove the file."""

@@ -98,9 +98,28 @@ def test_what_failed_is_asked_for_again(remembering):
 
 def test_a_full_disk_is_named():
     exchanges = Exchanges()
-    exchanges._file = open("/dev/full", "wb", buffering=0)  # noqa: SIM115
+    exchanges._file = open("/dev/full", "wb")  # noqa: SIM115
     with exchanges, pytest.raises(LedgerError, match="cannot be written: No space left on device"):
         answers(exchanges, Counting(), range(3))
+
+
+def test_policies_of_one_name_and_two_models_are_not_taken_for_each_other():
+    class Named(Counting):
+        def __init__(self, model):
+            super().__init__()
+            self._model = model
+
+        @property
+        def model(self):
+            return self._model
+
+        async def complete(self, requests, sampling):
+            return [Completion.of(self._model) for _ in requests]
+
+    exchanges = Exchanges()
+    for model in ("small", "large", "small"):
+        assert answers(exchanges, Named(model), [1])[0].messages[0].text == model
+    assert exchanges.spent.samples == 2
 
 
 PARTS = """
