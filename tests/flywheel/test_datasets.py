@@ -60,6 +60,20 @@ def test_a_wrong_row_of_a_file_is_named_before_anything_is_made(wheel, tmp_path,
     assert not any(file.stat().st_size for file in tmp_path.rglob("attempts.jsonl"))
 
 
+@pytest.mark.parametrize("curate", ["", "curate: {capacity: 50}, "])
+def test_what_a_pair_of_a_file_calls_its_id_may_be_anything(wheel, tmp_path, curate):
+    said = [{"role": "assistant", "content": "a"}]
+    told = {"id": [1, 2], "chosen_id": {"a": 1}, "rejected_id": None, "round": 0}
+    jsonl.write(
+        tmp_path / "mine.jsonl",
+        [{"prompt": said, "chosen": said, "rejected": said, "metadata": told}],
+    )
+    text = HEAD.replace("{generate", f"{{{curate}generate")
+    text = text.replace("DATA", "[mixed, mine.jsonl]").replace("ALGORITHM", "dpo")
+    result = wheel(text=text).run()
+    assert told in [row.metadata for row in jsonl.read(result.path / "data/round-1.jsonl", Pair)]
+
+
 def test_pairs_of_a_file_are_joined(wheel, tmp_path):
     said = [{"role": "assistant", "content": "a"}]
     jsonl.write(tmp_path / "mine.jsonl", [{"prompt": said, "chosen": said, "rejected": said}])

@@ -203,8 +203,9 @@ def _said(row: Mapping[str, Any]) -> bytes:
 
 
 def _ids_of(metadata: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the ids of the attempts that a preference is made of."""
-    return tuple(metadata[key] for key in ("id", "chosen_id", "rejected_id") if key in metadata)
+    """Return the ids of the attempts that a preference is made of; a file from elsewhere may hold anything there."""
+    found = (metadata.get(key) for key in ("id", "chosen_id", "rejected_id"))
+    return tuple(one for one in found if isinstance(one, str))
 
 
 def _compared(wheel: Flywheel, number: int, record: type) -> Mapping[str, AttemptKey]:
