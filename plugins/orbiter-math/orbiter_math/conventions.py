@@ -13,12 +13,12 @@ _BASE = re.compile(
     r"\b(?:base|binary|ternary|octal|hexadecimal|basis|système)\b|进制|進", re.IGNORECASE
 )
 _RATIO = re.compile(
-    r"\b(?:ratio|proportion|odds|scale|rapport|verhältnis|razón|proporción)|[比∶]|\b[a-z]{1,3}:[a-z]{1,3}\b",
+    r"\b(?:ratio|proportion|odds|scale|rapport|verhältnis|razón|proporción)|[比∶]|\b(?!hh?:mm|mm?:ss)[a-z]{1,3}:[a-z]{1,3}\b",
     re.IGNORECASE,
 )
 _TIME = re.compile(
     r"\btime\b|\b(?:what|which) times\b|\b(?:clocks?|o'clock|hours?|minutes?|uhr|heures?|horas?)\b|[时時]间|[时時]刻|[点點]"
-    r"|[0-9] ?[ap]\.? ?m\b|\b[ap]\. ?m\.|\b(?:h?h:)?mm:ss\b|\bh?h:mm\b",
+    r"|[0-9] ?[ap]\.? ?m\b|\b[ap]\. ?m\.|\bhh?:mm\b|\bmm?:ss\b",
     re.IGNORECASE,
 )
 
