@@ -35,7 +35,7 @@ def test_hidden_text_is_not_told():
 @given(st.text(max_size=20))
 def test_a_text_reads_back(text):
     assert unquoted(quoted(text)) == text
-    if text.isprintable():
+    if text.isprintable() and text not in ("=", "<<"):  # to YAML 1.1 alone they are more than text
         assert yaml.safe_load(f"- text: {quoted(text)}")[0]["text"] == text
 
 

@@ -141,7 +141,7 @@ def test_options_of_vllm_are_refused_without_it(any_job, algorithm):
 )
 def test_options_of_vllm_reach_trl(any_job, algorithm, options):
     job = any_job(algorithm, options={"use_vllm": True, "use_cpu": True, **options})
-    args = TrlBackend()._part(job).make_arguments(job, job.output_dir)
+    args = TrlBackend()._part(algorithm).make_arguments(job, job.output_dir)
     assert args.use_vllm
     assert {name: getattr(args, name) for name in options} == options
 
