@@ -142,8 +142,11 @@ def rate(row: Mapping[str, Any]) -> str:
 
 
 def _audit(audit: Mapping[str, Any]) -> str:
+    right = f"TPR {audit['tpr']:.3f} [{audit['tpr_low']:.3f}, {audit['tpr_high']:.3f}]"
+    if audit.get("fpr") is None:
+        return f"{right}, FPR unknown: no wrong answers to be judged"
     return (
-        f"TPR {audit['tpr']:.3f} [{audit['tpr_low']:.3f}, {audit['tpr_high']:.3f}], "
+        f"{right}, "
         f"FPR {audit['fpr']:.3f} [{audit['fpr_low']:.3f}, {audit['fpr_high']:.3f}], "
         f"g at least {audit['g_low']:.0f}"
     )

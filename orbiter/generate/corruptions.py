@@ -163,7 +163,7 @@ def _other_value(
         for key, inner in part.items() if isinstance(part, dict) else enumerate(part):
             if isinstance(inner, dict | list):
                 parts.append(inner)
-            elif isinstance(inner, str) or (inner is not None and math.isfinite(inner)):
+            elif inner is not None and not (isinstance(inner, float) and not math.isfinite(inner)):
                 places.append((part, key))
     if not places:
         return

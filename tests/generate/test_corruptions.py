@@ -67,6 +67,7 @@ def test_what_states_nothing_gets_another_character():
         ('{"is":{"is":true}}', {False}),
         ("[\n  48,\n  48\n]", None),
         ('{"born": 1085}', None),
+        (f"[{'12' * 200}]", None),
         ('{"é": ["true"]}', {"false"}),
     ],
 )

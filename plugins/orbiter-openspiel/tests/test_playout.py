@@ -16,6 +16,7 @@ from orbiter_openspiel.playout import PlayoutSynthesiser
 from orbiter_openspiel.solvers import solver_for
 
 from orbiter import jsonl
+from orbiter.cli import main
 from orbiter.errors import ConfigError, OrbiterError
 from orbiter.flywheel import Flywheel, load_recipe
 from orbiter.flywheel.account import read_account
@@ -275,7 +276,7 @@ name: plays
 seed: 2
 environment: {name: openspiel, game: tic_tac_toe}
 policy: {name: "parts.py:Scribbler", path: PATH}
-evaluate: {tasks: 0, share: 0.2, audit: 0}
+evaluate: {tasks: 0, share: 0.2, audit: 4}
 verify: {workers: 0}
 stages:
   play: {rounds: 2, synthesise: {name: playout, tasks: 20, opponents: [self, uniform]}}
@@ -294,9 +295,11 @@ def run(folder, *, dies_at=None):
     return subprocess.run(command, env={**os.environ, "DIES_AT": str(dies_at)}, capture_output=True, check=False)  # fmt: skip
 
 
-def test_a_run_accounts_for_every_decision_and_a_killed_one_asks_for_none_twice(tmp_path):
+def test_a_run_accounts_for_every_decision_and_a_killed_one_asks_for_none_twice(tmp_path, capsys):
     whole = run(tmp_path / "whole")
     account = read_account(whole.path)
+    assert main(["yield", str(whole.path)]) == 0
+    assert "FPR unknown" in " ".join(capsys.readouterr().out.split())
     assert account.total.pending == account.total.undecided == 0
     asked = (tmp_path / "whole" / "asked").read_text().split()
     assert len(asked) == sum(row["sampled"] for row in whole.rounds[1:])
