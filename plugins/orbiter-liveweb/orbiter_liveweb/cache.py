@@ -101,7 +101,11 @@ class Cache:
         lines: list[bytes] = []
         try:
             for snapshot in snapshots:
-                _write(self.path_of(snapshot.url), orjson.dumps(asdict(snapshot)), durable=durable)
+                _write(
+                    self.path_of(snapshot.url),
+                    orjson.dumps(asdict(snapshot, recurse=False)),
+                    durable=durable,
+                )
                 entry = {"url": snapshot.url, "content_hash": snapshot.content_hash}
                 lines.append(orjson.dumps(entry) + b"\n")
         finally:

@@ -169,7 +169,7 @@ def _data_of(answers: Sequence[Any]) -> dict[str, Any] | None:
             body = answer.body()
             if len(body) <= MAX_DATA_BYTES:
                 data = orjson.loads(body)
-                orjson.dumps(data)  # what is nested too deep cannot be kept
+                orjson.dumps([[data]])  # what is nested too deep for a snapshot cannot be kept
                 found[answer.url] = data
         except Exception:  # noqa: S112  # an answer that was cut off, or is no JSON: the page stands without it
             continue

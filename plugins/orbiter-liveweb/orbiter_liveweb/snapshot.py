@@ -51,8 +51,11 @@ class Snapshot:
         if self.source not in SOURCES:
             raise ConfigError(f"source must be one of {', '.join(SOURCES)}, got {self.source!r}")
         check_whole_number("status", self.status, low=100, high=599)
-        fields = {k: v for k, v in asdict(self).items() if k != "content_hash"}
-        data = orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
+        fields = {k: v for k, v in asdict(self, recurse=False).items() if k != "content_hash"}
+        try:
+            data = orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
+        except TypeError as error:
+            raise ConfigError(f"page {self.url} cannot be kept as JSON: {error}") from None
         object.__setattr__(self, "content_hash", hashlib.blake2b(data, digest_size=16).hexdigest())
 
     @classmethod

@@ -5,8 +5,10 @@ import io
 import json
 
 import pytest
+from attrs import frozen
 from orbiter_liveweb.cache import Cache
 from orbiter_liveweb.har import export_har, import_har
+from orbiter_liveweb.record import _data_of
 from orbiter_liveweb.snapshot import Snapshot
 from orbiter_liveweb.warc import import_warc
 from warcio.statusandheaders import StatusAndHeaders
@@ -122,6 +124,45 @@ def test_data_of_a_page_go_out_and_come_in(tmp_path, cache):
     export_har(other, tmp_path / "out.har")
     import_har(cache, tmp_path / "out.har")
     assert cache.get("https://a.example/").api_data == [{"k": None}]
+
+
+def nested(depth):
+    data = {}
+    for _ in range(depth):
+        data = {"k": data}
+    return data
+
+
+@pytest.mark.parametrize("depth", [253, 800])
+def test_a_page_whose_data_no_snapshot_can_hold_is_refused_alone(har, cache, depth):
+    deep = entry("https://a.example/deep") | {"_api_data": nested(depth)}
+    found = import_har(cache, har(deep, entry("https://a.example/")))
+    assert found.imported == ["https://a.example/"]
+    assert found.refused == [
+        (
+            "https://a.example/deep",
+            "page https://a.example/deep cannot be kept as JSON: Recursion limit reached",
+        )
+    ]
+
+
+@frozen
+class Answer:
+    """What a browser hands over of an answer to a script."""
+
+    data: bytes
+    url: str = "https://a.example/data"
+    headers: dict = {"content-type": "application/json"}  # noqa: RUF012
+
+    def body(self):
+        return self.data
+
+
+def test_data_that_a_page_asked_for_are_kept_as_deep_as_a_snapshot_can_hold():
+    for depth in range(246, 260):
+        found = _data_of([Answer(json.dumps(nested(depth)).encode())])
+        Snapshot.of_page("https://a.example/", PAGE, fetched_at="2024-05-01T12:00:00Z", source="browser", api_data=found)  # fmt: skip
+        assert (found is not None) == (depth < 252)
 
 
 @pytest.mark.parametrize(
