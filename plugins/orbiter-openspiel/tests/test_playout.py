@@ -75,6 +75,7 @@ def test_games_go_from_the_position_to_the_end_side_by_side():
     assert starts.keys() == {task.task_id for task in given}
     assert len(found.proposals) == len(policy.seen)
     assert not found.dropped
+    assert len({request.seed for request in policy.seen}) == len(policy.seen)
     by_id = {task.task_id: task for task in given}
     for one, about in zip(found.proposals, told(found)):
         opening = by_id[about["start"]].metadata["history"]
@@ -145,9 +146,15 @@ def test_what_is_hidden_is_dealt_anew_as_likely_as_it_is():
     share = known.histories[2, 0, 1] / known.reach
     assert abs(held[2] / 2000 - share) < 0.05
     assert share > 0.9  # a queen seldom bets in equilibrium
-    (task,) = [one for one in tasks(KUHN, 40) if one.prompt == "kuhn Q :"][:1] or tasks(KUHN, 1)
-    shown = {tuple(one.task.prompt for one in proposed([task], environment=KUHN, policy=Player(), seed=n).proposals) for n in range(12)}  # fmt: skip
-    assert len(shown) > 1
+    everywhere = OpenSpielEnvironment(game="kuhn_poker", positions="all")
+    task = next(one for one in tasks(everywhere, 40) if one.prompt == "kuhn Q:")
+    passes = Player(lambda _: "p")
+    found = proposed([task], environment=everywhere, policy=passes, samples=40).proposals
+    assert Counter(one.task.prompt for one in found).keys() == {
+        "kuhn Q:",
+        "kuhn J p:",
+        "kuhn K p:",
+    }
 
 
 @pytest.mark.parametrize("opponent", ["self", "uniform"])
