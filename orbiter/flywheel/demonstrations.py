@@ -8,12 +8,11 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
-from attrs import field, frozen
+from attrs import frozen
 
 from orbiter.errors import ConfigError, OrbiterWarning, user_code
 from orbiter.flywheel.exchanges import Exchanges
 from orbiter.generate.engine import PolicySynthesiser
-from orbiter.generate.policy import Spending
 from orbiter.generate.synthesiser import DataSynthesiser
 from orbiter.plugin import registry
 from orbiter.records import Message, Outcome, Task, Trajectory, content_hash
@@ -40,23 +39,15 @@ class Source:
     verifier: Verifier
 
 
-@frozen
-class Shown:
-    """Demonstrations, and what engines spent on them.
-
-    Args:
-        rows: The demonstrations.
-        spent: What policies of the engines took; nothing if no policy was asked.
-    """
-
-    rows: list[Trajectory]
-    spent: Spending = field(factory=Spending)
-
-
-def demonstrations(wheel: Flywheel, count: int) -> Shown:
+def demonstrations(wheel: Flywheel, count: int, exchanges: Exchanges) -> list[Trajectory]:
     """Return up to ``count`` demonstrations: of the recipe's engines in equal parts, or of the environment itself.
 
     What an engine cannot give is made up by those after it.
+
+    Args:
+        wheel: The run.
+        count: How many are wanted.
+        exchanges: Asks the policies of the engines, and knows what they spent.
 
     Raises:
         ConfigError: The environment knows no answers, or its own verifier does not pass them.
@@ -65,13 +56,13 @@ def demonstrations(wheel: Flywheel, count: int) -> Shown:
     engines = teach.synthesisers if teach is not None else ()
     if not engines:
         source = Source(wheel.environment, wheel.verifier)
-        return Shown(_confirmed(wheel, source, wheel.stream("train").take(count)))
-    made = _made(wheel, engines, count, "synthesiser")
-    _tell_shortfall("teach.demonstrations", count, len(made.rows), SYNTHESISERS)
-    return made
+        return _confirmed(wheel, source, wheel.stream("train").take(count))
+    rows = _made(wheel, engines, count, exchanges, "synthesiser")
+    _tell_shortfall("teach.demonstrations", count, len(rows), SYNTHESISERS)
+    return rows
 
 
-def made_by_stage(wheel: Flywheel, turn: Turn) -> Shown:
+def made_by_stage(wheel: Flywheel, turn: Turn, exchanges: Exchanges) -> list[Trajectory]:
     """Return the demonstrations that a stage asks for, none of them to a task that an earlier one had.
 
     Raises:
@@ -79,16 +70,16 @@ def made_by_stage(wheel: Flywheel, turn: Turn) -> Shown:
     """
     spec = turn.stage.demonstrate
     if spec is None:
-        return Shown([])
+        return []
     if spec.synthesisers:
-        made = _made(wheel, spec.synthesisers, spec.count, "synthesiser", turn.number)
+        rows = _made(wheel, spec.synthesisers, spec.count, exchanges, "synthesiser", turn.number)
         who = SYNTHESISERS
     else:
         source, tasks = _to_show(wheel, turn, spec)
-        made = Shown(_confirmed(wheel, source, tasks))
+        rows = _confirmed(wheel, source, tasks)
         who = f"environment {source.environment.name!r} has {{}} tasks that are not held out"
-    _tell_shortfall(f"stages.{turn.name}.demonstrate.count", spec.count, len(made.rows), who)
-    return Shown([attrs.evolve(row, round=turn.number) for row in made.rows], made.spent)
+    _tell_shortfall(f"stages.{turn.name}.demonstrate.count", spec.count, len(rows), who)
+    return [attrs.evolve(row, round=turn.number) for row in rows]
 
 
 SYNTHESISERS = (
@@ -128,14 +119,19 @@ def answers_to(wheel: Flywheel, number: int) -> list[Trajectory]:
     return [attrs.evolve(row, round=number) for row in rows]
 
 
-def _made(wheel: Flywheel, engines: Sequence[Component], count: int, *key: str | int) -> Shown:
+def _made(
+    wheel: Flywheel,
+    engines: Sequence[Component],
+    count: int,
+    exchanges: Exchanges,
+    *key: str | int,
+) -> list[Trajectory]:
     """Return rows of several engines; ``key`` names their seeds."""
-    rows, spent = list[Trajectory](), Spending()
+    rows: list[Trajectory] = []
     for i, engine in enumerate(engines):
         share = math.ceil((count - len(rows)) / (len(engines) - i))
-        made = _made_by(wheel, _seeded(wheel, engine, *key, i), share, beside=rows)
-        rows, spent = [*rows, *made.rows], spent + made.spent
-    return Shown(rows, spent)
+        rows += _made_by(wheel, _seeded(wheel, engine, *key, i), share, exchanges, beside=rows)
+    return rows
 
 
 def _seeded(wheel: Flywheel, engine: Component, *key: str | int) -> Component:
@@ -172,15 +168,21 @@ def _demonstrated(environment: Environment, task: Task) -> Trajectory:
 
 
 def _made_by(
-    wheel: Flywheel, engine: Component, count: int, *, beside: Sequence[Trajectory]
-) -> Shown:
+    wheel: Flywheel,
+    engine: Component,
+    count: int,
+    exchanges: Exchanges,
+    *,
+    beside: Sequence[Trajectory],
+) -> list[Trajectory]:
     """Return distinct rows of an engine that pass the verifier, answer no held-out prompt and are none of the others."""
     synthesiser = wheel.make("synthesiser", engine)
-    exchanges = Exchanges()  # an engine that is asked for more asks for the same again
     if isinstance(synthesiser, PolicySynthesiser):
         n = wheel.recipe.curate.decontaminate
         synthesiser.forbidden = lambda task: wheel.reserved(task, n=n)
-        synthesiser.asking = exchanges.ask
+        synthesiser.asking = (
+            exchanges.ask
+        )  # an engine that is asked for more asks for the same again
     asked, tried = count, 0
     rows: list[Trajectory] = []
     try:
@@ -194,7 +196,7 @@ def _made_by(
             else:
                 is_exhausted = len(made) < asked
             if len(rows) == count or is_exhausted or asked >= REACH * count:
-                return Shown(rows, exchanges.spent)
+                return rows
             asked *= 2
     finally:
         if isinstance(synthesiser, PolicySynthesiser):

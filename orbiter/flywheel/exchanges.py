@@ -50,6 +50,7 @@ class Exchanges:
 
     Attributes:
         spent: What all the answers took, each of them once.
+        recalled: What of it an earlier process was answered.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -61,6 +62,7 @@ class Exchanges:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("a+b")
             self._recall(self._file)
+        self.recalled = self.spent
 
     def _recall(self, file: BinaryIO) -> None:
         """Take in what is there; what a killed writer left of a line, or a lost machine of a page, is not known."""

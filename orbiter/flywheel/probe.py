@@ -17,6 +17,7 @@ from orbiter.errors import ConfigError, user_code
 from orbiter.flywheel import odds, stages
 from orbiter.flywheel.account import newest_model
 from orbiter.flywheel.demonstrations import demonstrations
+from orbiter.flywheel.exchanges import Exchanges
 from orbiter.flywheel.flywheel import Flywheel
 from orbiter.flywheel.recipe import TEACH, Recipe, Stage, Turn
 from orbiter.flywheel.sections import Train
@@ -219,7 +220,7 @@ def _train_seconds(wheel: Flywheel, model: str) -> float | None:
         return None
     backend = stages.make_backend(wheel, spec)
     try:
-        shown = demonstrations(wheel, min(64, spec.batch_size * 2)).rows
+        shown = demonstrations(wheel, min(64, spec.batch_size * 2), Exchanges())
     except ConfigError:
         return None
     folder = Path(tempfile.mkdtemp(prefix="orbiter-probe-"))

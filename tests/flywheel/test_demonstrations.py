@@ -5,6 +5,7 @@ import pytest
 from orbiter import jsonl
 from orbiter.errors import OrbiterWarning
 from orbiter.flywheel.demonstrations import made_by_stage
+from orbiter.flywheel.exchanges import Exchanges
 from orbiter.records import Pair, Task
 from orbiter.tasks.splits import is_held_out
 
@@ -44,7 +45,7 @@ def made(wheel, stages, *overrides):
     """Return the demonstrations of each round."""
     flywheel = wheel(*overrides, text=HEAD + stages)
     with flywheel:
-        return [made_by_stage(flywheel, turn).rows for turn in flywheel.recipe.turns]
+        return [made_by_stage(flywheel, turn, Exchanges()) for turn in flywheel.recipe.turns]
 
 
 def task_ids(rows):
@@ -102,7 +103,7 @@ def test_the_verifier_of_another_environment_is_made_once(wheel):
     flywheel = wheel(text=HEAD + f"  show: {{rounds: 4, demonstrate: {{count: 2, {OTHER}}}}}\n")
     with flywheel:
         for turn in flywheel.recipe.turns:
-            made_by_stage(flywheel, turn)
+            made_by_stage(flywheel, turn, Exchanges())
         assert len(flywheel._pools) == 1
 
 

@@ -4,10 +4,12 @@ import asyncio
 import os
 from contextlib import ExitStack
 
+import attrs
 import pytest
 
 from orbiter.errors import LedgerError
 from orbiter.flywheel.exchanges import Exchanges
+from orbiter.flywheel.stages import training
 from orbiter.generate.policy import Completion, Policy, Request, Sampling, Spending
 from orbiter.generate.scripted import ScriptedPolicy
 from orbiter.records import Message
@@ -154,16 +156,18 @@ evaluate: {tasks: 0, audit: 0}
 verify: {workers: 0}
 stages:
 """
+ENGINE = '{name: evol, environment: {name: sorting, length: 5}, verifier: {name: "stage_parts.py:Sorted"}, policy: {name: "mine.py:Knows"}}'
 STAGES = [
-    '{name: evol, tasks: 8, depth: 2, samples: 2, writer: {name: "mine.py:Writer"}}',
-    '{name: multi_turn, tasks: 6, turns: 3, simulator: {name: "mine.py:Writer"}}',
+    'synthesise: {name: evol, tasks: 8, depth: 2, samples: 2, writer: {name: "mine.py:Writer"}}',
+    'synthesise: {name: multi_turn, tasks: 6, turns: 3, simulator: {name: "mine.py:Writer"}}',
+    f"demonstrate: {{count: 6, synthesisers: [{ENGINE}]}}",
 ]
 
 
-@pytest.mark.parametrize("engine", STAGES)
-def test_an_engine_that_was_killed_pays_for_no_answer_twice(wheel, data_of, monkeypatch, engine):
+@pytest.mark.parametrize("made", STAGES)
+def test_an_engine_that_was_killed_pays_for_no_answer_twice(wheel, data_of, monkeypatch, made):
     """Killed again and again, until it is through."""
-    stage = f"{RECIPE}  one: {{synthesise: {engine}}}\n"
+    stage = f"{RECIPE}  one: {{{made}}}\n"
     asked, fuse, complete = [], [10**6], ScriptedPolicy.complete
 
     async def counted(self, requests, sampling):
@@ -185,12 +189,61 @@ def test_an_engine_that_was_killed_pays_for_no_answer_twice(wheel, data_of, monk
             break
         except KeyboardInterrupt:
             kills += 1
+            assert kills < 30
     assert kills >= 2
     assert sorted(map(repr, asked)) == sorted(map(repr, once))
     assert data_of(result.path) == data_of(whole.path)
     for one, other in zip(result.rounds, whole.rounds, strict=True):
         assert one["asked"] == other["asked"]
     assert not list(result.path.glob("data/*asked*"))
+
+
+def test_a_cold_start_that_was_killed_while_it_trained_pays_for_no_answer_twice(wheel, monkeypatch):
+    asked, complete, trained = [], ScriptedPolicy.complete, training._train
+
+    async def counted(self, requests, sampling):
+        asked.extend(requests)
+        return await complete(self, requests, sampling)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ScriptedPolicy, "complete", counted)
+    monkeypatch.setattr(training, "_train", killed)
+    backend = 'backend: "stage_parts.py:Copying"'
+    teach = f"teach: {{{backend}, demonstrations: 4, synthesisers: [{ENGINE}]}}\nmodel: {{id: some-model}}\n"
+    text = RECIPE.replace("stages:", teach + "stages:") + "  one: {generate: {tasks: 1}}\n"
+    with pytest.raises(KeyboardInterrupt):
+        wheel(text=text).run()
+    once = len(asked)
+    monkeypatch.setattr(training, "_train", trained)
+    result = wheel(text=text).run()
+    assert len(asked) == once + result.rounds[1]["asked"]["samples"]
+    assert result.rounds[0]["asked"]["samples"] == once
+    assert not list(result.path.glob("data/*asked*"))
+
+
+def test_tokens_of_an_earlier_process_are_not_timed_by_this_one(wheel, monkeypatch):
+    stage, complete, fuse = f"{RECIPE}  one: {{{STAGES[0]}}}\n", ScriptedPolicy.complete, [5]
+    told = []
+
+    async def counted(self, requests, sampling):
+        if not fuse[0]:
+            raise KeyboardInterrupt
+        fuse[0] -= 1
+        given = await complete(self, requests, sampling)
+        told.extend(attrs.evolve(answer, token_count=10) for answer in given)
+        return told[-len(given) :]
+
+    monkeypatch.setattr(ScriptedPolicy, "complete", counted)
+    with pytest.raises(KeyboardInterrupt):
+        wheel(text=stage).run()
+    fuse[0] = -1
+    told.clear()
+    flywheel = wheel(text=stage)
+    flywheel.run()
+    facts = flywheel.done(1, "synthesise")
+    assert facts["timed_tokens"] == 10 * len(told) < facts["tokens"]
 
 
 def test_an_engine_of_demonstrations_that_is_asked_for_more_pays_once(wheel, monkeypatch):
@@ -201,8 +254,7 @@ def test_an_engine_of_demonstrations_that_is_asked_for_more_pays_once(wheel, mon
         return await complete(self, requests, sampling)
 
     monkeypatch.setattr(ScriptedPolicy, "complete", counted)
-    engine = '{name: evol, environment: {name: sorting, length: 5}, verifier: {name: "stage_parts.py:Sorted"}, policy: {name: "mine.py:Knows"}}'
-    stage = f"{RECIPE}  one: {{demonstrate: {{count: 4, synthesisers: [{engine}]}}}}\n"
+    stage = f"{RECIPE}  one: {{demonstrate: {{count: 4, synthesisers: [{ENGINE}]}}}}\n"
     made = wheel("evaluate.share=0.6", text=stage).run()
     assert len({repr(request) for request in asked}) == len(asked)
     assert made.rounds[1]["asked"]["samples"] == len(asked)

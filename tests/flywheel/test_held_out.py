@@ -5,6 +5,7 @@ import pytest
 from orbiter.errors import ConfigError
 from orbiter.flywheel import Flywheel, load_recipe
 from orbiter.flywheel.demonstrations import demonstrations
+from orbiter.flywheel.exchanges import Exchanges
 from orbiter.flywheel.export import export_run
 from orbiter.jsonl import read_objects
 from orbiter.plugin import registry
@@ -102,7 +103,7 @@ def test_preferences_wait_until_their_round_is_curated(make, tmp_path):
 def test_synthesised_rows_do_not_bring_held_out_prompts_under_another_system_message(make):
     wheel = make()
     with wheel:
-        rows = demonstrations(wheel, 100).rows
+        rows = demonstrations(wheel, 100, Exchanges())
     held_out = stories_held_out(wheel)
     assert held_out
     assert 50 < len(rows) < 100  # all that there are to be had

@@ -42,6 +42,11 @@ def kept_path(number: int) -> str:
     return f"data/round-{number}-kept.jsonl" if number else "data/demonstrations.jsonl"
 
 
+def asked_path(number: int) -> str:
+    """Return where the answers are that the engines of a round have had so far; it is gone when they are done."""
+    return f"data/round-{number}-asked.jsonl"
+
+
 @frozen(kw_only=True)
 class Part:
     """A file of rows that a training set is joined of.

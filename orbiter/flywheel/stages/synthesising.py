@@ -18,6 +18,7 @@ from orbiter.flywheel.rollout import Rollout
 from orbiter.flywheel.rollout_plan import RolloutPlan
 from orbiter.flywheel.sections import Component
 from orbiter.flywheel.spending import spending_facts
+from orbiter.flywheel.stages.datasets import asked_path
 from orbiter.flywheel.stages.rollouts import rollout_facts, round_tasks
 from orbiter.flywheel.waves import CountedWaves
 from orbiter.generate.engine import PolicySynthesiser
@@ -53,11 +54,6 @@ class ProposedLine:
 def proposed_path(number: int) -> str:
     """Return where the proposals of a round are."""
     return f"data/round-{number}-proposed.jsonl"
-
-
-def asked_path(number: int) -> str:
-    """Return where the answers are that the engine of a round has had so far; it is gone when the engine is done."""
-    return f"data/round-{number}-asked.jsonl"
 
 
 def proposed_tasks(wheel: Flywheel, number: int) -> list[Task]:
@@ -110,7 +106,7 @@ def synthesise(wheel: Flywheel, number: int) -> dict[str, Any]:
     return {
         **rollout_facts(result),
         **spending_facts(spent),
-        "timed_tokens": spent.tokens if is_new else 0,
+        "timed_tokens": spent.tokens - exchanges.recalled.tokens if is_new else 0,
         "beside": spending_facts(proposed.beside),
         "by": engine.name,
         "dropped": dict(dropped.most_common()),

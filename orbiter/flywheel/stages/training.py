@@ -12,10 +12,11 @@ import attrs
 from orbiter import jsonl
 from orbiter.errors import ConfigError, user_code
 from orbiter.flywheel.demonstrations import demonstrations, made_by_stage
+from orbiter.flywheel.exchanges import Exchanges
 from orbiter.flywheel.recipe import PREVIOUS, TASK
 from orbiter.flywheel.sections import Component, Reward
 from orbiter.flywheel.spending import spending_facts
-from orbiter.flywheel.stages.datasets import kept_path
+from orbiter.flywheel.stages.datasets import asked_path, kept_path
 from orbiter.flywheel.stages.rollouts import round_tasks
 from orbiter.hookspecs import MetricsEvent
 from orbiter.plugin import plugin_manager
@@ -67,8 +68,9 @@ def teach(wheel: Flywheel, number: int) -> dict[str, Any]:
     spec = wheel.recipe.teach
     if spec is None:
         return {}
-    shown = demonstrations(wheel, spec.demonstrations)
-    rows, path = shown.rows, kept_path(0)
+    path = kept_path(0)
+    with _asking(wheel, number, spec.synthesisers) as exchanges:
+        rows = demonstrations(wheel, spec.demonstrations, exchanges)
     if not rows:
         raise ConfigError(
             "teach stage must have demonstrations, and no row of its synthesisers is fit"
@@ -76,22 +78,27 @@ def teach(wheel: Flywheel, number: int) -> dict[str, Any]:
     jsonl.write(wheel.place(path), rows)
     wheel.kept[0] = rows
     wheel.ledger.add_dataset(path, rows, round=number)
-    return {
-        **_train(wheel, number, spec, path),
-        **spending_facts(shown.spent),
-        "demonstrations": len(rows),
-    }
+    trained = _train(wheel, number, spec, path)
+    exchanges.forget()  # a training that was killed begins with the demonstrations again
+    return {**trained, **spending_facts(exchanges.spent), "demonstrations": len(rows)}
 
 
 def demonstrate(wheel: Flywheel, number: int) -> dict[str, Any]:
     """Write the demonstrations of a stage."""
-    turn = wheel.turn(number)
-    shown = made_by_stage(wheel, turn)
-    rows, path = shown.rows, kept_path(number)
+    turn, path = wheel.turn(number), kept_path(number)
+    spec = turn.stage.demonstrate
+    with _asking(wheel, number, () if spec is None else spec.synthesisers) as exchanges:
+        rows = made_by_stage(wheel, turn, exchanges)
     jsonl.write(wheel.place(path), rows)
     wheel.kept[number] = rows
     wheel.ledger.add_dataset(path, rows, round=number)
-    return {**spending_facts(shown.spent), "dataset": path, "demonstrations": len(rows)}
+    exchanges.forget()
+    return {**spending_facts(exchanges.spent), "dataset": path, "demonstrations": len(rows)}
+
+
+def _asking(wheel: Flywheel, number: int, engines: Sequence[Component]) -> Exchanges:
+    """Return what asks for the engines that demonstrate, if there are any."""
+    return Exchanges(wheel.place(asked_path(number)) if engines else None)
 
 
 def train(wheel: Flywheel, number: int) -> dict[str, Any]:
