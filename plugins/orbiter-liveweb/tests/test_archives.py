@@ -5,7 +5,7 @@ import io
 import json
 
 import pytest
-from attrs import frozen
+from attrs import Factory, frozen
 from orbiter_liveweb.cache import Cache
 from orbiter_liveweb.har import export_har, import_har
 from orbiter_liveweb.record import _data_of
@@ -152,7 +152,7 @@ class Answer:
 
     data: bytes
     url: str = "https://a.example/data"
-    headers: dict = {"content-type": "application/json"}  # noqa: RUF012
+    headers: dict = Factory(lambda: {"content-type": "application/json"})
 
     def body(self):
         return self.data
