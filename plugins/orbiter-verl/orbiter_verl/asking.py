@@ -18,15 +18,24 @@ ADDRESS = "ORBITER_VERL_NURSERY"
 
 LENGTH = struct.Struct("!Q")
 
+DONE = b"."
+"""What the nursery says when there is a worker."""
+
 
 def ask(address: str, arguments: Sequence[str]) -> None:
-    """Ask the nursery for a worker with this process's environment, folder and streams."""
+    """Ask the nursery for a worker with this process's environment, folder and streams, and wait until there is one.
+
+    Raises:
+        OSError: There is no nursery, or it ended without one. Ray itself would wait for minutes.
+    """
     wanted = {"arguments": list(arguments), "environ": dict(os.environ), "folder": os.getcwd()}
     body = json.dumps(wanted).encode()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.connect(address)
         socket.send_fds(connection, [LENGTH.pack(len(body))], [0, 1, 2])
         connection.sendall(body)
+        if connection.recv(1) != DONE:
+            raise ConnectionAbortedError("the nursery ended")
 
 
 def receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:

@@ -10,6 +10,7 @@ Only where no worker uses an accelerator: what CUDA sets up does not survive a f
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import importlib
 import os
@@ -50,8 +51,11 @@ def open_nursery(folder: Path) -> None:
     Args:
         folder: Gets the nursery's socket; nobody else may look into it.
     """
-    assert "ray" not in sys.modules  # noqa: S101  # it reads the environment of a worker at its import
     _import(LIBRARIES)
+    if (
+        "ray" in sys.modules
+    ):  # it has read the environment of the driver, where a worker's should have been
+        return
     os.environ[asking.ADDRESS] = str(folder / "nursery")
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(os.environ[asking.ADDRESS])
@@ -96,15 +100,16 @@ def _end_after(work: Callable[[], object]) -> NoReturn:
         code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except BaseException:
         traceback.print_exc()
-    finally:
+    try:
         atexit._run_exitfuncs()
         sys.stdout.flush()
         sys.stderr.flush()
+    finally:
         os._exit(code)
 
 
 def _tend(listener: socket.socket, end: int) -> None:
-    """Fork a worker for each request, until the driver is gone."""
+    """Fork a worker for each request, until the driver is gone; an error ends it, and all who ask then begin the way of Ray."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for a worker
     ready = False
     with selectors.DefaultSelector() as selector:
@@ -114,22 +119,28 @@ def _tend(listener: socket.socket, end: int) -> None:
             connection, _ = listener.accept()
             with connection:
                 wanted, streams = asking.receive(connection)
-            if not ready:
-                # The number of Ray's job and of its raylet are in it, and the same for every worker.
-                os.environ.update(wanted["environ"])
-                try:
-                    _import(WORKERS)
-                except Exception:  # the worker that needs it says so
-                    traceback.print_exc()
-                gc.freeze()  # what the forks share, their collections leave alone
-                ready = True
-            if _fork() == 0:
-                selector.close()
-                listener.close()
-                os.close(end)
-                _end_after(partial(_be_worker, wanted, streams))
+                if not ready:
+                    _get_ready(wanted["environ"])
+                    ready = True
+                if _fork() == 0:
+                    for held in (selector, listener, connection):
+                        held.close()
+                    os.close(end)
+                    _end_after(partial(_be_worker, wanted, streams))
+                with contextlib.suppress(OSError):  # who asked is gone
+                    connection.sendall(asking.DONE)
             for stream in streams:
                 os.close(stream)
+
+
+def _get_ready(environ: Mapping[str, str]) -> None:
+    """Import what all workers need, in the environment of the first: the number of Ray's job and of its raylet are the same for every one."""
+    os.environ.update(environ)
+    try:
+        _import(WORKERS)
+    except Exception:  # the worker that needs it says so
+        traceback.print_exc()
+    gc.freeze()  # what the forks share, their collections leave alone
 
 
 def _be_worker(wanted: Mapping[str, Any], streams: Sequence[int]) -> None:
