@@ -8,8 +8,8 @@ from typing import Any
 
 from orbiter.tasks.streams import item_seed
 from orbiter_openspiel.games import Game
-from orbiter_openspiel.search import CACHE_SIZE, check_searchable, make_mcts_bot
-from orbiter_openspiel.solvers import MoveValues, Solver
+from orbiter_openspiel.search import SearchingSolver, check_searchable, make_mcts_bot
+from orbiter_openspiel.solvers import MoveValues
 
 SEARCHES = 8
 """Searches of a position; how far they differ says how far their mean can be trusted."""
@@ -18,7 +18,7 @@ FAR = 3.0
 """Standard errors of a difference from which on a move is worse."""
 
 
-class ScoreSolver(Solver):
+class ScoreSolver(SearchingSolver):
     """Values each legal move by the mean of several searches of the position, in the points of the game.
 
     What is at stake in one move is little beside all that a game can pay, and nothing is proven. So a difference counts by its
@@ -32,18 +32,8 @@ class ScoreSolver(Solver):
 
     def __init__(self, game: Game, *, simulations: int = 1000, epsilon: float = 1e-9) -> None:
         check_searchable(game)
+        super().__init__()
         self.game, self.simulations, self.epsilon = game, simulations, epsilon
-        self._known: dict[tuple[int, ...], MoveValues] = {}
-
-    def evaluate(self, state: Any) -> MoveValues:
-        """Return the values that the searches found; from a cache if the position was asked before."""
-        key = tuple(state.history())
-        known = self._known.get(key)
-        if known is None:
-            if len(self._known) >= CACHE_SIZE:
-                del self._known[next(iter(self._known))]
-            known = self._known[key] = self._search(state)
-        return known
 
     def _search(self, state: Any) -> MoveValues:
         actions = state.legal_actions()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 import pyspiel
@@ -47,7 +48,28 @@ CACHE_SIZE = 20_000
 """Positions whose values are kept: a position is judged once per sample of it."""
 
 
-class SearchSolver(Solver):
+class SearchingSolver(Solver):
+    """Searches each position once, and remembers what was found."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, ...], MoveValues] = {}
+
+    def evaluate(self, state: Any) -> MoveValues:
+        """Return the values that were found; from a cache if the position was asked before."""
+        key = tuple(state.history())
+        known = self._known.get(key)
+        if known is None:
+            if len(self._known) >= CACHE_SIZE:
+                del self._known[next(iter(self._known))]
+            known = self._known[key] = self._search(state)
+        return known
+
+    @abstractmethod
+    def _search(self, state: Any) -> MoveValues:
+        """Return what a position's legal moves are worth."""
+
+
+class SearchSolver(SearchingSolver):
     """Values each legal move by a search of its own, with as many simulations for each.
 
     A value is exact where the search proved it, else a mean of rollouts. So a difference of means counts only when it is
@@ -71,19 +93,9 @@ class SearchSolver(Solver):
         far: float = 0.2,
     ) -> None:
         check_searchable(game)
+        super().__init__()
         self.game, self.simulations = game, simulations
         self.epsilon, self.near, self.far = epsilon, near, far
-        self._known: dict[tuple[int, ...], MoveValues] = {}
-
-    def evaluate(self, state: Any) -> MoveValues:
-        """Return the values that the searches found; from a cache if the position was asked before."""
-        key = tuple(state.history())
-        known = self._known.get(key)
-        if known is None:
-            if len(self._known) >= CACHE_SIZE:
-                del self._known[next(iter(self._known))]
-            known = self._known[key] = self._search(state)
-        return known
 
     def _search(self, state: Any) -> MoveValues:
         player = state.current_player()

@@ -130,6 +130,8 @@ class _Worker:
 
 def _may_fork() -> bool:
     """Return whether this process has one thread: a lock that another one held would stay locked in a fork."""
+    if multiprocessing.current_process().daemon:  # as in a Pool, where it may have no such children
+        return False
     try:
         return len(os.listdir("/proc/self/task")) == 1
     except OSError:  # not Linux

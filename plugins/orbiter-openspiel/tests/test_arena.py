@@ -257,6 +257,16 @@ def test_a_process_with_threads_is_not_forked():
     assert said.stdout.split() == [str(sys.platform == "linux"), "False"]
 
 
+def test_a_process_of_a_pool_has_workers_too(tmp_path):
+    code = (
+        "import multiprocessing, pathlib, sys; from orbiter_openspiel.selfplay import SelfPlaySynthesiser as S\n"
+        "def play(): return S(game='tic_tac_toe', keep='all').write(pathlib.Path(sys.argv[1]), games=2, workers=2)\n"
+        "with multiprocessing.get_context('fork').Pool(1) as pool: print(pool.apply(play).game_count)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "rows.jsonl")]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "2\n"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="forks on Linux alone")
 def test_forked_workers_end_with_the_process_that_started_them(tmp_path):
     code = (
