@@ -20,7 +20,7 @@ from orbiter.generate.proposals import EngineReport, Proposal, Proposed, sorted_
 from orbiter.generate.synthesiser import DataSynthesiser
 from orbiter.records import Message, Task, Trajectory, Verdict
 from orbiter.tasks.component import make_component, make_environment
-from orbiter.tasks.environment import Environment
+from orbiter.tasks.environment import Environment, demonstration_of
 from orbiter.tasks.streams import item_seed
 from orbiter.verify.component import make_verifier
 from orbiter.verify.verifier import Verifier, judge_batch
@@ -230,8 +230,7 @@ class PolicySynthesiser(DataSynthesiser):
             return task.answer
         if self.environment is None:
             return None
-        with user_code(f"environment {self.environment.name!r}", "demonstrate"):
-            return self.environment.demonstrate(task)
+        return demonstration_of(self.environment, task)
 
     # --- verdicts
 

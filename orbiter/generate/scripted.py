@@ -13,7 +13,7 @@ from orbiter.errors import ConfigError, UserCodeError
 from orbiter.generate.policy import Completion, Policy, Request, Sampling
 from orbiter.records import Task
 from orbiter.tasks.component import Spec, make_environment
-from orbiter.tasks.environment import Environment
+from orbiter.tasks.environment import Environment, demonstration_of
 from orbiter.tasks.streams import item_stream
 
 Answers = Mapping[str, str | Sequence[str]] | Callable[[Request], "str | Completion | None"]
@@ -92,7 +92,7 @@ class ScriptedPolicy(Policy):
     def _right_answer(self, request: Request) -> str | Completion | None:
         if self.environment is not None:
             task = Task(request.env, request.task_id, request.messages, tools=request.tools)
-            return self.environment.demonstrate(task)
+            return demonstration_of(self.environment, task)
         if isinstance(self.answers, Mapping):
             known = self.answers.get(_prompt(request))
             if known is None or isinstance(known, str):

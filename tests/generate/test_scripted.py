@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orbiter.errors import ConfigError, UserCodeError
+from orbiter.generate.hard_negatives import HardNegatives
 from orbiter.generate.policy import Completion, Request, Sampling
 from orbiter.generate.scripted import ScriptedPolicy, corrupted
 from orbiter.plugin import registry
@@ -65,6 +66,24 @@ async def test_an_environment_demonstrates():
     for environment in (Sorting(length=4), "sorting", {"name": "sorting", "length": 4}):
         policy = ScriptedPolicy(environment=environment)
         assert await texts(policy, requests_for(tasks)) == [task.answer for task in tasks]
+
+
+async def test_a_demonstration_that_is_no_text_is_the_environments_fault():
+    class Counting(Sorting):
+        def demonstrate(self, task):
+            return 7
+
+    (task,) = TaskStream(Counting(length=4), seed=0).take(1)
+    with pytest.raises(
+        UserCodeError, match="environment 'sorting' must return a text or None, got 7"
+    ):
+        await ScriptedPolicy(environment=Counting(length=4)).complete(
+            requests_for([task]), Sampling()
+        )
+    with pytest.raises(
+        UserCodeError, match="environment 'sorting' must return a text or None, got 7"
+    ):
+        await HardNegatives(environment=Counting(length=4)).generate(1)
 
 
 async def test_accuracy_is_the_share_of_right_answers():

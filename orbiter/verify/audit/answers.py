@@ -10,7 +10,7 @@ from attrs import frozen
 from orbiter.checks import check_whole_number
 from orbiter.errors import ConfigError, user_code
 from orbiter.records import Task, Trajectory
-from orbiter.tasks.environment import Environment
+from orbiter.tasks.environment import Environment, demonstration_of
 from orbiter.verify.answer import answered
 
 
@@ -48,17 +48,15 @@ def demonstrated(environment: Environment, *, count: int, seed: int) -> list[tup
 
     Raises:
         ConfigError: It demonstrates none of them.
-        UserCodeError: It raised.
+        UserCodeError: It raised, or demonstrated something else than a text.
     """
     check_whole_number("count", count, low=1)
     if environment.size is not None:
         count = min(count, environment.size)
-    who = f"environment {environment.name!r}"
-    with user_code(who, "task"):
+    with user_code(f"environment {environment.name!r}", "task"):
         tasks = [environment.task(index, seed=seed) for index in range(count)]
-    with user_code(who, "demonstrate"):
-        answers = [environment.demonstrate(task) for task in tasks]
-    shown = [(task, answer) for task, answer in zip(tasks, answers) if answer is not None]
+    answers = ((task, demonstration_of(environment, task)) for task in tasks)
+    shown = [(task, answer) for task, answer in answers if answer is not None]
     if not shown:
         raise ConfigError(
             f"environment {environment.name!r} must demonstrate right answers to be audited with, "

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orbiter.errors import ConfigError
+from orbiter.errors import ConfigError, UserCodeError
 from orbiter.tasks.environment import Environment
 from orbiter.verify.audit import corruptions
 from orbiter.verify.audit.answers import demonstrated
@@ -31,6 +31,17 @@ def test_corruptions_are_one_edit_away(answer, seed, chars):
         if any(c.isdigit() for c in answer):
             allowed |= set("0123456789")
         assert set(text) <= allowed
+
+
+def test_a_demonstration_that_is_no_text_is_the_environments_fault():
+    class Counting(Doubling):
+        def demonstrate(self, task):
+            return int(task.answer)
+
+    with pytest.raises(
+        UserCodeError, match=r"environment 'doubling' must return a text or None, got 20"
+    ):
+        demonstrated(Counting(), count=3, seed=0)
 
 
 def test_a_finite_environment_gives_all_it_has():
