@@ -110,10 +110,9 @@ class TrlBackend(Backend):
             ) from error
         from orbiter_trl.training import Training
         from orbiter_trl.validating import check_model, check_rows
-        from orbiter_trl.weights import check_adapters, check_kind, check_weights
+        from orbiter_trl.weights import check_adapters, check_weights
 
         config, tokenizer = check_model(job)
-        check_kind(job, config)
         if job.toolbox is not None:
             from trl import GRPOTrainer
 

@@ -12,9 +12,10 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 from orbiter.errors import BackendError, ConfigError, RecordError
 from orbiter.records import Task
 from orbiter.train.backend import TrainJob
+from orbiter.train.model_checks import check_answers, check_tokenizer, opening
 from orbiter_trl.chat import to_chat
 from orbiter_trl.data import Data
-from orbiter_trl.loading import from_where
+from orbiter_trl.loading import SCORING, from_where
 from orbiter_trl.online import longest_prompt
 from orbiter_trl.preferences import Tokeniser
 from orbiter_trl.quiet import quiet
@@ -42,30 +43,12 @@ def check_model(job: TrainJob) -> tuple[Any, PreTrainedTokenizerBase]:
         raise ConfigError(
             f"model must be a hub id or a folder with a config.json, got {job.model!r}"
         )
-    try:
-        with quiet():
-            config = AutoConfig.from_pretrained(job.model, **from_where(job))
-            tokenizer = AutoTokenizer.from_pretrained(job.model, **from_where(job))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"model {job.model!r} cannot be loaded: {error}") from error
-    whose = f"tokenizer of {job.model!r}"
-    if tokenizer.chat_template is None:
-        raise ConfigError(
-            f"{whose} must have a chat template, got none",
-            hint="start from an instruction-tuned model, or save the tokenizer with a chat_template",
-        )
-    if tokenizer.eos_token is None:
-        raise ConfigError(
-            f"{whose} must name an end token (eos_token), got none",
-            hint="without one no answer can end, and nothing can be padded",
-        )
-    size = config.get_text_config().vocab_size
-    over = max(tokenizer.get_vocab().values()) + 1
-    if over > size:
-        raise ConfigError(
-            f"{whose} must fit the vocabulary of the model, which has {size} tokens, got {over}",
-            hint="the tokenizer is another model's, or tokens were added: resize the model's embeddings and save both",
-        )
+    with opening(job.model), quiet():
+        config = AutoConfig.from_pretrained(job.model, **from_where(job))
+        tokenizer = AutoTokenizer.from_pretrained(job.model, **from_where(job))
+    check_tokenizer(job.model, config, tokenizer)
+    if job.algorithm not in SCORING:
+        check_answers(job.model, config, algorithm=job.algorithm)
     return config, tokenizer
 
 

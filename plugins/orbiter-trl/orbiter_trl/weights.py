@@ -18,19 +18,6 @@ from orbiter.train.backend import TrainJob
 from orbiter_trl.loading import SCORING
 from orbiter_trl.quiet import quiet
 
-HEADS = ("ForSequenceClassification", "ForTokenClassification")
-"""How the architectures end whose models score."""
-
-
-def check_kind(job: TrainJob, config: Any) -> None:
-    """Raise ConfigError if the job's model is to answer, and is one that scores."""
-    names = config.architectures or []
-    if job.algorithm not in SCORING and names and all(name.endswith(HEADS) for name in names):
-        raise ConfigError(
-            f"model must be one that answers for {job.algorithm}, got {job.model!r}, which scores ({names[0]})",
-            hint="start from the model that it was trained from; one that scores can be a reward",
-        )
-
 
 def check_adapters(job: TrainJob, config: Any) -> None:
     """Raise ConfigError if no layer of the job's model has a name that its adapters are for."""

@@ -161,6 +161,7 @@ CASES = [
     ("grpo", model(files={"adapter_config.json": '{"base_model_name_or_path": "another/base"}'}), "model must be whole, got"),
     ("sft", model(files={"config.json": None}), "model must be a hub id or a folder with a config.json, got"),
     ("sft", model(files={"config.json": "{"}), "cannot be loaded"),
+    ("sft", model(config={"hidden_size": "x"}), "cannot be loaded: StrictDataclassFieldValidationError: Validation error"),
     ("sft", model(files={"tokenizer.json": None, "tokenizer_config.json": None}), "cannot be loaded"),
     ("sft", job(model="nobody/has-this"), "model 'nobody/has-this' cannot be loaded"),
     ("dpo", model(), "must hold its weights, and there is no model.safetensors"),

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from orbiter import jsonl
-from orbiter.errors import ConfigError, MissingPluginError
-from orbiter.records import Task
-from orbiter_verl.keys import Request
+from jinja2 import TemplateError
 
-HEADS = ("ForSequenceClassification", "ForTokenClassification")
-"""How the architectures end whose models score."""
+from orbiter import jsonl
+from orbiter.errors import ConfigError, MissingPluginError, RecordError
+from orbiter.records import Task
+from orbiter.train.model_checks import check_answers, check_tokenizer, opening
+from orbiter_verl.keys import Request
 
 
 def preflight(request: Request, files: Sequence[str]) -> list[str]:
@@ -27,6 +27,7 @@ def preflight(request: Request, files: Sequence[str]) -> list[str]:
 
     Raises:
         ConfigError: The model cannot be trained here, or a prompt is too long; names file and line.
+        RecordError: The chat template refuses a prompt; names file, line and field.
         MissingPluginError: torch does not find the GPU that is asked for.
     """
     import torch
@@ -40,50 +41,31 @@ def preflight(request: Request, files: Sequence[str]) -> list[str]:
         )
     folder = Path(request.model)
     how = {"trust_remote_code": settings.trust_remote_code, "local_files_only": folder.is_dir()}
-    try:
+    with opening(request.model):
         config = AutoConfig.from_pretrained(request.model, **how)
         tokenizer = AutoTokenizer.from_pretrained(request.model, **how)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"model {request.model!r} cannot be loaded: {error}") from error
-    _check_tokenizer(request.model, config, tokenizer)
+    check_tokenizer(request.model, config, tokenizer)
+    check_answers(request.model, config, algorithm=request.algorithm)
     for file in files:
         _check_prompts(Path(file), tokenizer, settings.max_prompt_length)
-    names = config.architectures or []
-    if names and all(name.endswith(HEADS) for name in names):
-        raise ConfigError(
-            f"model must be one that answers, got {request.model!r}, which scores ({names[0]})",
-            hint="start from the model that it was trained from; one that scores can be a reward",
-        )
     if folder.is_dir():
         _check_weights(folder)
     return _tight(request, config)
 
 
-def _check_tokenizer(model: str, config: Any, tokenizer: Any) -> None:
-    whose = f"tokenizer of {model!r}"
-    if tokenizer.chat_template is None:
-        raise ConfigError(
-            f"{whose} must have a chat template, got none",
-            hint="start from an instruction-tuned model, or save the tokenizer with a chat_template",
-        )
-    if tokenizer.eos_token is None:
-        raise ConfigError(
-            f"{whose} must name an end token (eos_token), got none",
-            hint="without one no answer can end, and nothing can be padded",
-        )
-    size = config.get_text_config().vocab_size
-    over = max(tokenizer.get_vocab().values()) + 1
-    if over > size:
-        raise ConfigError(
-            f"{whose} must fit the vocabulary of the model, which has {size} tokens, got {over}",
-            hint="the tokenizer is another model's, or tokens were added: resize the model's embeddings and save both",
-        )
-
-
 def _check_prompts(path: Path, tokenizer: Any, bound: int) -> None:
     for line, task in enumerate(jsonl.read(path, Task), start=1):
         chat = [{"role": m.role, "content": m.content} for m in task.messages]
-        count = len(tokenizer.apply_chat_template(chat, add_generation_prompt=True)["input_ids"])
+        try:
+            tokens = tokenizer.apply_chat_template(chat, add_generation_prompt=True)["input_ids"]
+        except TemplateError as error:
+            raise RecordError(
+                f"must be rendered by the chat template, which refused it: {error}",
+                source=str(path),
+                line=line,
+                field="messages",
+            ) from error
+        count = len(tokens)
         if count > bound:
             raise ConfigError(
                 f"{path} line {line}: prompt must be at most max_prompt_length={bound} tokens, got {count}",

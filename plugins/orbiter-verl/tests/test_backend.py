@@ -203,6 +203,8 @@ class TestPreflight:
         ("changes", "message"),
         [
             ({"config__json": "{}"}, "cannot be loaded"),
+            ({"config": {"hidden_size": "x"}}, "cannot be loaded: StrictDataclassFieldValidationError: Validation error"),
+            ({"config__json": "[]"}, "cannot be loaded: TypeError: "),
             ({"without": ["chat_template.jinja"]}, "must have a chat template, got none"),
             ({"tokenizer": {"eos_token": None}}, "must name an end token (eos_token), got none"),
             ({"config": {"vocab_size": 5}}, "must fit the vocabulary of the model, which has 5 tokens, got "),
@@ -215,6 +217,14 @@ class TestPreflight:
         with pytest.raises(ConfigError) as caught:
             self.look(nano, write, tasks, model=other(**changes))
         assert message in caught.value.message
+
+    def test_a_prompt_that_the_template_refuses_is_named(self, nano, write, tasks, other):
+        model = other(chat_template__jinja="{{ raise_exception('no such role') }}")
+        with pytest.raises(
+            RecordError,
+            match=r"tasks\.jsonl line 1: field 'messages' must be rendered by the chat template, which refused it: no such role",
+        ):
+            self.look(nano, write, tasks, model=model)
 
 
 def test_a_model_that_cannot_be_loaded_is_refused(make_job, tmp_path):
