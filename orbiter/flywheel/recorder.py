@@ -65,6 +65,7 @@ class Recorder:
         self.plan, self.result, self.ledger, self.pool = plan, result, ledger, pool
         self.judging, self._working = BusyClock(), working
         self._tasks = {(t.env, t.task_id): t for t in plan.tasks}
+        self._planned = plan.waves.most(plan.tasks)
         self._invalid: Counter[str] = Counter()
         self.gathers = batches >= GATHERED
         waiting = pool.depth * batch_size
@@ -145,7 +146,7 @@ class Recorder:
     def check_budget(self, more: Iterable[str] = (), *, of: int | None = None) -> None:
         """Raise if the invalid attempts, with these reasons for more of them, are too many of all that are planned."""
         plan, reasons = self.plan, self._invalid + Counter(more)
-        total = plan.waves.most(plan.tasks) if of is None else of
+        total = self._planned if of is None else of
         if reasons.total() > plan.max_invalid_rate * total:
             often = "; ".join(f"{count} x {reason}" for reason, count in reasons.most_common(3))
             what = "attempts" if plan.engine == POLICY else f"{plan.engine} attempts"

@@ -10,7 +10,7 @@ from attrs import frozen
 
 from orbiter import hookimpl
 from orbiter.flywheel.rollout import Rollout
-from orbiter.flywheel.waves import AdaptiveWaves, Waves
+from orbiter.flywheel.waves import AdaptiveWaves, UniformWaves, Waves
 from orbiter.generate.policy import Spending
 from orbiter.ledger import Ledger
 from orbiter.plugin import plugin_manager
@@ -97,6 +97,18 @@ def test_each_task_is_asked_as_often_as_is_said_of_it(tmp_path):
     assert [(k.task_id, k.attempt) for k in result.judged] == asked
     assert [(k.task_id, k.attempt) for k in in_ledger(tmp_path)] == asked
     assert account.planned == plan.waves.most(plan.tasks) == 10
+
+
+def test_attempts_are_counted_once_and_not_at_every_batch(tmp_path):
+    counted = []
+
+    class Counted(UniformWaves):
+        def most(self, tasks):
+            counted.append(len(tasks))
+            return super().most(tasks)
+
+    roll_out(tmp_path, make_plan(tasks=30, waves=Counted(2)))
+    assert counted == [30]
 
 
 def test_what_a_wave_asks_may_depend_on_the_outcomes_before_it(tmp_path):
