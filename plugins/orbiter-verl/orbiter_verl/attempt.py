@@ -12,6 +12,7 @@ from attrs import field, frozen
 
 from orbiter.curate.export.verl import Verl
 from orbiter.errors import BackendError, UserCodeError
+from orbiter.jsonl import replace_file
 from orbiter.records import Task
 from orbiter.train.backend import TrainJob
 from orbiter.train.job_folder import JobFolder
@@ -72,7 +73,8 @@ def new_attempt(folder: Path, start: int) -> Attempt:
     number = max((attempt.number for attempt in attempts(folder)), default=0) + 1
     path = folder / f"attempt-{number}"
     path.mkdir(parents=True, exist_ok=True)
-    (path / "start.json").write_bytes(orjson.dumps(start))
+    with replace_file(path / "start.json") as file:
+        file.write(orjson.dumps(start))
     return Attempt(path=path, start=start)
 
 

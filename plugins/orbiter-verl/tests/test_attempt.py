@@ -1,5 +1,7 @@
 """Attempts on a job, and from where the next one goes on."""
 
+import resource
+
 import orjson
 import pytest
 from orbiter_verl.attempt import (
@@ -22,6 +24,18 @@ class TestAttempts:
         (tmp_path / "attempt-x").mkdir()
         assert attempts(tmp_path) == made
         assert [(a.number, a.start) for a in made] == [(1, 0), (2, 0), (3, 4)]
+
+    def test_one_that_was_cut_off_while_it_began_is_none(self, tmp_path):
+        limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, limit[1]))  # a disk that is full
+        try:
+            with pytest.raises(OSError, match="File too large"):
+                new_attempt(tmp_path, 4)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        assert attempts(tmp_path) == []
+        begun = new_attempt(tmp_path, 4)
+        assert attempts(tmp_path) == [begun]
 
     @pytest.mark.parametrize("text", [None, "", "x"])
     def test_a_checkpoint_counts_once_verl_says_so(self, tmp_path, text):
