@@ -14,6 +14,7 @@ from orbiter.errors import ConfigError, OrbiterWarning, user_code
 from orbiter.flywheel.exchanges import Exchanges
 from orbiter.generate.engine import PolicySynthesiser
 from orbiter.generate.synthesiser import DataSynthesiser
+from orbiter.ledger.attempt import as_given
 from orbiter.plugin import registry
 from orbiter.records import Message, Outcome, Task, Trajectory, content_hash
 from orbiter.registry import parameters_of
@@ -231,7 +232,7 @@ def _fit(
         seen.add(key)
         pairs.append((task, row))
     return [
-        attrs.evolve(row, score=verdict.score, verdict=verdict, round=0)
+        attrs.evolve(as_given(row), score=verdict.score, verdict=verdict, round=0)
         for (_, row), verdict in zip(pairs, wheel.pool.judge_all(pairs))
         if verdict.outcome is Outcome.PASS
     ]

@@ -194,3 +194,9 @@ class Attempt:
             return cls(key=AttemptKey.of(row), trajectory=Trajectory.from_row(rest), **own)
         except RecordError as error:
             raise (error.at(source, line) if source else error) from None
+
+
+def as_given(row: Trajectory) -> Trajectory:
+    """Return a row that comes from elsewhere as what it is in this run: given, and no attempt, whatever run it was one of."""
+    extra = {name: item for name, item in row.extra.items() if name not in ("engine", "attempt")}
+    return attrs.evolve(row, extra=extra)

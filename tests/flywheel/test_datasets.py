@@ -42,6 +42,21 @@ def test_a_file_may_end_without_a_newline(wheel, tmp_path, data):
     assert {row.env for row in found} == {"mine", "sorting"}
 
 
+@pytest.mark.parametrize("seed", [0, 5])
+def test_what_another_run_kept_is_given_and_no_attempt_of_this_one(wheel, tmp_path, seed):
+    """With the same seed its rows have the places of this run's own."""
+    text = HEAD.replace("DATA", "[mixed]").replace("ALGORITHM", "sft")
+    other = wheel("name=other", text=text).run()
+    rows = (other.path / "data/round-1-kept.jsonl").read_bytes()
+    (tmp_path / "mine.jsonl").write_bytes(rows)
+    text = HEAD.replace("DATA", "[mine.jsonl, mixed]").replace("ALGORITHM", "sft")
+    result = wheel(f"seed={seed}", text=text).run()
+    with History.open(result.path) as ledger:
+        written = ledger.last_event("dataset_written", path="data/round-1.jsonl")
+    assert written["others"] == rows.count(b"\n")
+    assert written["attempts"] == result.rounds[1]["kept"]
+
+
 def test_a_wrong_pair_is_named_where_it_stands(wheel, tmp_path):
     said = [{"role": "assistant", "content": "a"}]
     good = {"prompt": said, "chosen": said, "rejected": said}

@@ -21,7 +21,8 @@ class Digits(DataSynthesiser):
         texts = ["".join(item_stream("digits", self.seed, n).choices("0123456789", k=6)) for n in range(count)]
         return [
             Trajectory(
-                (Message("user", f"sort {t}:"), Message("assistant", "".join(sorted(t)))), "sorting", t, None
+                (Message("user", f"sort {t}:"), Message("assistant", "".join(sorted(t)))), "sorting", t, None,
+                extra={"engine": "policy", "attempt": 0},  # as rows of another run have it
             )
             for t in texts
         ]
@@ -76,6 +77,7 @@ def test_what_two_engines_have_in_common_is_given_once(wheel):
     stages = f"  show: {{demonstrate: {{count: 20, synthesisers: [{engine}, {engine}]}}}}\n"
     (rows,) = made(wheel, stages)
     assert len({row.id for row in rows}) == len(rows) == 20
+    assert not [row for row in rows if "attempt" in row.extra]  # each is given, whatever it was
 
 
 def test_what_another_environment_demonstrates_is_not_held_out(wheel):

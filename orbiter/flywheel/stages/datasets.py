@@ -18,6 +18,7 @@ from orbiter.curate.replay import ReplayBuffer
 from orbiter.errors import OrbiterError
 from orbiter.flywheel.recipe import TEACH, Recipe, Turn
 from orbiter.ledger import AttemptKey
+from orbiter.ledger.attempt import as_given
 from orbiter.records import Pair, Trajectory
 from orbiter.tasks.streams import item_seed
 
@@ -146,7 +147,7 @@ def write_training_set(wheel: Flywheel, turn: Turn) -> dict[str, Any]:
 def _rows(wheel: Flywheel, part: Part) -> Iterable[tuple[Any, Any]]:
     """Yield of each line of a file what it says, or None where that may come again, and its row."""
     if part.round is None:
-        return ((None, row) for row in jsonl.read(part.path, Trajectory))
+        return ((None, as_given(row)) for row in jsonl.read(part.path, Trajectory))
     return zip(wheel.kept_ids(part.round), wheel.kept_rows(part.round), strict=True)
 
 
