@@ -229,6 +229,18 @@ def test_a_run_that_goes_on_joins_the_same_preferences(wheel, data_of, monkeypat
     assert read_account(result.path).total == read_account(whole.path).total
 
 
+def test_a_buffer_that_is_never_full_is_filled_once_a_round(wheel, monkeypatch):
+    filled, added = [], ReplayBuffer.added
+
+    def counted(self, pairs, *, round):
+        filled.append(round)
+        return added(self, pairs, round=round)
+
+    monkeypatch.setattr(ReplayBuffer, "added", counted)
+    asked_again(wheel, "dpo", "curate: {capacity: 1000},").run()
+    assert filled == [1, 2, 3, 4]
+
+
 @pytest.mark.parametrize("capacity", [1, 7, 30, 1000])
 def test_a_buffer_holds_what_one_that_was_given_all_pairs_holds(wheel, capacity):
     result = asked_again(wheel, "dpo", f"curate: {{capacity: {capacity}}},").run()

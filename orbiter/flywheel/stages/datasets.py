@@ -232,15 +232,24 @@ def _replay(
 ) -> tuple[str, list[Entry]]:
     """Write the pairs of the last rounds, the newest first to stay, as a buffer of so many holds them."""
     read: dict[Part, list[Pair]] = {}
-    buffer = empty = ReplayBuffer(capacity=capacity, max_age=turn.number)
+    count, due = 0, capacity
+
+    def held() -> ReplayBuffer:
+        pairs = (pair for part in parts for pair in read.get(part, ()))
+        empty = ReplayBuffer(capacity=capacity, max_age=turn.number)
+        return empty.added(pairs, round=turn.number)
+
     for part in sorted(parts, key=lambda part: -_round_or_newest(part)):
-        # Once it is full of newer ones, what is older changes nothing.
-        if len(buffer.pairs) == capacity and buffer.oldest > _round_or_newest(part):
-            break
+        # Looked at whenever there are twice as many, so that all looks together take as long as two.
+        if count >= due:
+            buffer, due = held(), 2 * count
+            # Once it is full of newer ones, what is older changes nothing.
+            if len(buffer.pairs) == capacity and buffer.oldest > _round_or_newest(part):
+                break
         read[part] = list(jsonl.read(part.path, Pair))
-        buffer = empty.added(
-            (pair for part in parts for pair in read.get(part, ())), round=turn.number
-        )
+        count += len(read[part])
+    else:
+        buffer = held()
     path = f"data/round-{turn.number}.jsonl"
     jsonl.write(wheel.place(path), buffer.pairs)
     return path, [Entry("", b"", _ids_of(pair.metadata)) for pair in buffer.pairs]
