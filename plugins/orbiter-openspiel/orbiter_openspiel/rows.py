@@ -160,7 +160,7 @@ def _messages(messages: str, _task_id: str) -> str:
     return messages
 
 
-@functools.lru_cache(maxsize=1_000)  # 1 kB each, 30 kB of 500 moves; good players seldom err in a new way
+@functools.lru_cache(maxsize=1_000)  # 1 kB each, of 500 moves 30 kB; good players seldom err anew
 def _judged(steps: tuple[float | None, ...], *, illegal: bool, version: str) -> tuple[str, str]:
     """Return score and verdict, as JSON, on all moves of a seat: by all the value that was lost, unknown where one move's is.
 
