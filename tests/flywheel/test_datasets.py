@@ -8,7 +8,7 @@ from orbiter import jsonl
 from orbiter.cli import main
 from orbiter.curate.pairs import UnpairedPreference
 from orbiter.curate.replay import ReplayBuffer
-from orbiter.errors import RecordError
+from orbiter.errors import ConfigError, RecordError
 from orbiter.flywheel import Flywheel
 from orbiter.flywheel.account import read_account
 from orbiter.ledger import History
@@ -87,6 +87,18 @@ def test_what_a_pair_of_a_file_calls_its_id_may_be_anything(wheel, tmp_path, cur
     text = text.replace("DATA", "[mixed, mine.jsonl]").replace("ALGORITHM", "dpo")
     result = wheel(text=text).run()
     assert told in [row.metadata for row in jsonl.read(result.path / "data/round-1.jsonl", Pair)]
+
+
+@pytest.mark.parametrize("metadata", [{}, {"round": 2}])
+def test_a_pair_that_no_buffer_takes_is_named_before_anything_is_made(wheel, tmp_path, metadata):
+    said = [{"role": "assistant", "content": "a"}]
+    pair = {"prompt": said, "chosen": said, "rejected": said, "metadata": metadata}
+    jsonl.write(tmp_path / "mine.jsonl", [pair])
+    text = HEAD.replace("{generate", "{curate: {capacity: 50}, generate")
+    text = text.replace("DATA", "[mixed, mine.jsonl]").replace("ALGORITHM", "dpo")
+    with pytest.raises(ConfigError, match=r"stages.mixed.data: mine.jsonl: .*round of pair"):
+        wheel(text=text).run()
+    assert not any(file.stat().st_size for file in tmp_path.rglob("attempts.jsonl"))
 
 
 def test_pairs_of_a_file_are_joined(wheel, tmp_path):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from orbiter import jsonl
+from orbiter.curate.replay import ReplayBuffer
 from orbiter.errors import ConfigError
 from orbiter.flywheel.recipe import TASK, TEACH
 from orbiter.flywheel.sections import Component
@@ -139,14 +140,25 @@ def _check_training(wheel: Flywheel, name: str, stage: Stage, train: Train) -> N
         )
     for source in sources:
         if source.endswith(".jsonl"):
-            path = wheel.base_dir / source
-            if not path.is_file():
-                raise ConfigError(f"{place}.data names the file {source!r}, which does not exist")
-            deque(
-                jsonl.read(path, record), maxlen=0
-            )  # a row that is wrong is named before anything is spent
+            _check_file(wheel, name, stage, source, record)
         elif source != TEACH:
             _check_source(wheel, place, source, record, train.algorithm)
+
+
+def _check_file(wheel: Flywheel, name: str, stage: Stage, source: str, record: type) -> None:
+    """See that a stage can train on a file, so that a row that is wrong is named before anything is spent."""
+    path, place = wheel.base_dir / source, f"stages.{name}.data"
+    if not path.is_file():
+        raise ConfigError(f"{place} names the file {source!r}, which does not exist")
+    capacity = stage.curate.capacity
+    if record is not Pair or capacity is None:
+        deque(jsonl.read(path, record), maxlen=0)
+        return
+    first = next(turn.first for turn in wheel.recipe.turns if turn.name == name)
+    try:
+        ReplayBuffer(capacity=capacity, max_age=first).added(jsonl.read(path, Pair), round=first)
+    except ConfigError as error:
+        raise error.within(f"{place}: {source}") from None
 
 
 def _check_source(wheel: Flywheel, place: str, source: str, record: type, algorithm: str) -> None:
