@@ -47,11 +47,12 @@ demo: $(READY)
 	$(BIN)/orbiter run examples/recipes/sorting.yaml
 
 test: $(READY)
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup $(ARGS)
+	@# One more than the cores of a small machine: some tests wait, for a time limit or for another process.
+	$(BIN)/python -m pytest -q -n 3 --dist loadgroup $(ARGS)
 
 coverage: $(READY)
 	@# Not part of test: tracing makes all Python code take about twice as long, that of the libraries too.
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup --cov --cov-report=term:skip-covered $(ARGS)
+	$(BIN)/python -m pytest -q -n 3 --dist loadgroup --cov --cov-report=term:skip-covered $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .
