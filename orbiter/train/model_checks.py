@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from orbiter.errors import ConfigError, OrbiterError
@@ -70,3 +72,44 @@ def check_answers(model: str, config: Any, *, algorithm: str) -> None:
             f"model must be one that answers for {algorithm}, got {model!r}, which scores ({names[0]})",
             hint="start from the model that it was trained from; one that scores can be a reward",
         )
+
+
+def check_model_weights(model: str) -> None:
+    """Raise ConfigError unless a model's folder has its weights, in files of safetensors that can be read.
+
+    A model that is named by its hub id is not looked at.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    folder = Path(model)
+    if not folder.is_dir():
+        return
+    for file in _files(folder):
+        try:
+            with safe_open(file, framework="pt") as weights:
+                weights.keys()
+        except (OSError, SafetensorError) as error:
+            raise ConfigError(
+                f"model {model!r} must hold its weights, and {file.name} cannot be read: {error}",
+                hint="copy or save the model again",
+            ) from error
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return the files of a model's weights, there or not."""
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        if not (folder / "model.safetensors").is_file():
+            raise ConfigError(
+                f"model {str(folder)!r} must hold its weights, and there is no model.safetensors",
+                hint="save it with save_pretrained of transformers",
+            )
+        return [folder / "model.safetensors"]
+    try:
+        shards = json.loads(index.read_bytes())["weight_map"].values()
+        # A name out of the folder is no shard of it.
+        return [folder / Path(name).name for name in sorted(set(shards))]
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ConfigError(
+            f"model {str(folder)!r} must hold its weights, and {index.name} cannot be read"
+        ) from error

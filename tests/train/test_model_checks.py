@@ -3,7 +3,7 @@
 import pytest
 
 from orbiter.errors import ConfigError, MissingPluginError
-from orbiter.train.model_checks import opening
+from orbiter.train.model_checks import check_model_weights, opening
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,24 @@ def test_whatever_a_library_raises_is_one_line(error, said):
 def test_an_error_of_our_own_stays_what_it_is():
     with pytest.raises(MissingPluginError), opening("m"):
         raise MissingPluginError("needs more")
+
+
+@pytest.mark.parametrize(
+    ("files", "problem"),
+    [
+        ({}, "there is no model.safetensors"),
+        ({"model.safetensors": b"torn"}, "model.safetensors cannot be read"),
+        ({"model.safetensors.index.json": b'{"weight_map": {"a": "one.safetensors"}}'}, "one.safetensors cannot be read"),
+        ({"model.safetensors.index.json": b"[]"}, "model.safetensors.index.json cannot be read"),
+    ],
+    ids=["none", "torn", "a shard is missing", "no index"],
+)  # fmt: skip
+def test_weights_that_are_not_there_are_named(tmp_path, files, problem):
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    with pytest.raises(ConfigError, match=f"must hold its weights, and {problem}"):
+        check_model_weights(str(tmp_path))
+
+
+def test_weights_of_a_hub_id_are_not_looked_at():
+    check_model_weights("someone/a-model")

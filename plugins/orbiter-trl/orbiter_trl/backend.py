@@ -13,6 +13,7 @@ from orbiter.records import Pair, Task, Trajectory
 from orbiter.train.backend import Backend, TrainJob, TrainResult
 from orbiter.train.config import TrainConfig
 from orbiter.train.job_folder import JobFolder
+from orbiter.train.model_checks import check_model_weights
 from orbiter_trl.quantising import check_quantising
 from orbiter_trl.ranges import check_ranges
 from orbiter_trl.settings import check_config, check_options
@@ -108,9 +109,9 @@ class TrlBackend(Backend):
             raise ConfigError(
                 f"options or config must fit {part.CONFIG.__name__}: {error}"
             ) from error
+        from orbiter_trl.adapters import check_adapters
         from orbiter_trl.training import Training
         from orbiter_trl.validating import check_model, check_rows
-        from orbiter_trl.weights import check_adapters, check_weights
 
         config, tokenizer = check_model(job)
         if job.toolbox is not None:
@@ -121,7 +122,7 @@ class TrlBackend(Backend):
             check_toolbox(job.toolbox, GRPOTrainer, tokenizer)
         check_rows(job, data, config, tokenizer)
         check_adapters(job, config)
-        check_weights(job)
+        check_model_weights(job.model)
         return Training(job, part, data=data, args=args, tokenizer=tokenizer)
 
     def _part(self, algorithm: str) -> ModuleType:

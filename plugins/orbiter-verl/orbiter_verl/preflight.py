@@ -14,7 +14,7 @@ from jinja2 import TemplateError
 from orbiter import jsonl
 from orbiter.errors import ConfigError, MissingPluginError, RecordError
 from orbiter.records import Task
-from orbiter.train.model_checks import check_answers, check_tokenizer, opening
+from orbiter.train.model_checks import check_answers, check_model_weights, check_tokenizer, opening
 from orbiter_verl.keys import Request
 
 
@@ -48,8 +48,7 @@ def preflight(request: Request, files: Sequence[str]) -> list[str]:
     check_answers(request.model, config, algorithm=request.algorithm)
     for file in files:
         _check_prompts(Path(file), tokenizer, settings.max_prompt_length)
-    if folder.is_dir():
-        _check_weights(folder)
+    check_model_weights(request.model)
     return _tight(request, config)
 
 
@@ -71,27 +70,6 @@ def _check_prompts(path: Path, tokenizer: Any, bound: int) -> None:
                 f"{path} line {line}: prompt must be at most max_prompt_length={bound} tokens, got {count}",
                 hint="raise the option max_prompt_length, or leave the task out",
             )
-
-
-def _check_weights(folder: Path) -> None:
-    """Raise ConfigError unless a folder holds weights in the format of safetensors that can be read."""
-    from safetensors import SafetensorError, safe_open
-
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        raise ConfigError(
-            f"model {str(folder)!r} must hold its weights, and there is no model.safetensors",
-            hint="save it with save_pretrained of transformers",
-        )
-    for file in files:
-        try:
-            with safe_open(file, framework="pt") as weights:
-                weights.keys()
-        except (OSError, SafetensorError) as error:
-            raise ConfigError(
-                f"model {str(folder)!r} must hold its weights, and {file.name} cannot be read: {error}",
-                hint="copy or save the model again",
-            ) from error
 
 
 def _tight(request: Request, config: Any) -> list[str]:
