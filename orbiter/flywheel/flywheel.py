@@ -165,11 +165,12 @@ class Flywheel(Parts):
         recipe = self.recipe
         self.stage(0, "audit", stages.audit)
         self._use(BASE, self.stage(0, "model", stages.model).get("checkpoint"))
-        if recipe.teach is not None:
-            self._use(TEACH, self.stage(0, "teach", stages.teach).get("checkpoint"))
-        self.stage(0, "evaluate", stages.evaluate)
-        self.stage(0, "round", stages.summarise)
-        with _settled_garbage():
+        with _settled_garbage() as settle:
+            if recipe.teach is not None:
+                self._use(TEACH, self.stage(0, "teach", stages.teach).get("checkpoint"))
+            self.stage(0, "evaluate", stages.evaluate)
+            self.stage(0, "round", stages.summarise)
+            settle()
             return self._turn()
 
     def _turn(self) -> str | None:
@@ -319,18 +320,23 @@ _FROZEN_BY_PYTHON = 10_000
 
 
 @contextmanager
-def _settled_garbage() -> Iterator[None]:
+def _settled_garbage() -> Iterator[Callable[[], None]]:
     """Keep the garbage collector from walking through all objects of the loaded libraries in the middle of every round.
 
     There are half a million of them after torch and its like, they live as long as the process, and one walk takes as long as
-    curating a round. Where the application has frozen its objects itself, that is not done again, nor undone.
+    curating a round. What is yielded does it again, for what was loaded meanwhile. Where the application has frozen its objects
+    itself, nothing is frozen, nor undone.
     """
     if gc.get_freeze_count() > _FROZEN_BY_PYTHON:
-        yield
+        yield lambda: None
         return
-    gc.collect()
-    gc.freeze()
+
+    def settle() -> None:
+        gc.collect()
+        gc.freeze()
+
+    gc.freeze()  # nothing but libraries and a model: not worth a walk
     try:
-        yield
+        yield settle
     finally:
         gc.unfreeze()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import attrs
@@ -87,7 +87,9 @@ class Rollout:
         known = {(task.env, task.task_id) for task in plan.tasks}
         unanswered: list[Attempt] = []
         unjudged: list[Attempt] = []
-        for attempt in self.ledger.attempts(plan.round, plan.engine):
+        recorded = list(self.ledger.attempts(plan.round, plan.engine))
+        self.result.spent += _spent(recorded)
+        for attempt in recorded:
             if (attempt.key.env, attempt.key.task_id) not in known:
                 raise LedgerError(
                     f"environment must give the tasks that it gave when round {plan.round} began, "
@@ -95,7 +97,6 @@ class Rollout:
                     hint="restore its data and its code, or start another run with name=...",
                 )
             verdict = self.ledger.verdict_of(attempt.key)
-            self.result.spent += _spent(attempt)
             if verdict is not None:
                 recorder.take(attempt, verdict)
             else:
@@ -182,7 +183,7 @@ class Rollout:
             for (key, task), request, completion in zip(batch, requests, completions)
             if key not in self.result.judged
         ]
-        spent = sum(map(_spent, fresh), Spending())
+        spent = _spent(fresh)
         self.result.spent += spent
         self.result.timed_token_count += spent.tokens
         return fresh
@@ -216,13 +217,13 @@ class Rollout:
         )
 
 
-def _spent(attempt: Attempt) -> Spending:
-    """Return what an attempt took."""
+def _spent(attempts: Sequence[Attempt]) -> Spending:
+    """Return what attempts took."""
     return Spending(
-        samples=attempt.sample_count,
-        tokens=attempt.token_count,
-        cost=attempt.cost or 0.0,
-        priced=0 if attempt.cost is None else attempt.sample_count,
+        samples=sum(a.sample_count for a in attempts),
+        tokens=sum(a.token_count for a in attempts),
+        cost=sum(a.cost or 0.0 for a in attempts),
+        priced=sum(a.sample_count for a in attempts if a.cost is not None),
     )
 
 
