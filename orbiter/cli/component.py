@@ -19,7 +19,7 @@ def component_spec(name: str, options: Sequence[str], *, what: str) -> dict[str,
     """
     from orbiter.convert import show
     from orbiter.errors import ConfigError, RecordError
-    from orbiter.flywheel.plain_yaml import read_plain_yaml
+    from orbiter.plain_yaml import read_plain_yaml
 
     spec: dict[str, Any] = {"name": name}
     for item in options:

@@ -17,9 +17,9 @@ import yaml
 
 from orbiter.convert import show, structure, unstructure
 from orbiter.errors import ConfigError, RecordError
-from orbiter.flywheel.plain_yaml import read_plain_yaml
 from orbiter.flywheel.recipe import Recipe
 from orbiter.flywheel.sections import Train
+from orbiter.plain_yaml import read_plain_yaml
 
 SCALE = "scale"
 """The section of a recipe file that says what changes for a real model."""

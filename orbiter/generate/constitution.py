@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import cache
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-import yaml
-from attrs import frozen
+import attrs
+from attrs import field, frozen
 
 from orbiter.checks import check_number
 from orbiter.convert import show
-from orbiter.errors import ConfigError
+from orbiter.errors import ConfigError, RecordError
+from orbiter.plain_yaml import read_plain_yaml
 from orbiter.tasks.streams import item_stream
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
@@ -25,14 +27,25 @@ class Principle:
     """One principle.
 
     Args:
-        name: What records call it.
+        name: What records call it: a letter, then letters, digits, ``_`` and ``-``.
         text: What it says.
-        weight: How often it is drawn, beside the others; > 0.
+        weight: How often it is drawn, beside the others; in (0, 1e9].
     """
 
     name: str
     text: str
     weight: float = 1.0
+
+    def __attrs_post_init__(self) -> None:
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+            raise ConfigError(
+                f"name of a principle must be a letter, then letters, digits, '_' and '-', got {show(self.name)}"
+            )
+        if not isinstance(self.text, str) or not self.text.strip():
+            raise ConfigError(
+                f"text of principle {self.name!r} must be a text, got {show(self.text)}"
+            )
+        check_number(f"weight of principle {self.name!r}", self.weight, "(0, 1e9]")
 
 
 @frozen
@@ -46,11 +59,24 @@ class Constitution:
     """
 
     principles: tuple[Principle, ...]
+    _bounds: tuple[float, ...] = field(init=False, repr=False, eq=False)
+    """Sums of the weights up to each principle."""
+
+    @_bounds.default
+    def _(self) -> tuple[float, ...]:
+        return tuple(accumulate(principle.weight for principle in self.principles))
+
+    def __attrs_post_init__(self) -> None:
+        if not self.principles:
+            raise ConfigError("a constitution must have a principle, got none")
+        names = [principle.name for principle in self.principles]
+        if len(set(names)) < len(names):
+            raise ConfigError(f"principles must have names of their own, got {show(names)}")
 
     def draw(self, *key: str | int) -> Principle:
         """Return a principle for the item that ``key`` names, by weight; the same key draws the same one."""
-        weights = [principle.weight for principle in self.principles]
-        return item_stream("constitution", *key).choices(self.principles, weights)[0]
+        stream = item_stream("constitution", *key)
+        return stream.choices(self.principles, cum_weights=self._bounds)[0]
 
     @classmethod
     def read(cls, path: str | Path) -> Constitution:
@@ -59,24 +85,31 @@ class Constitution:
         Raises:
             ConfigError: The file cannot be read, or says something else; names the file and the principle.
         """
+        where = f"constitution {str(path)!r}"
         try:
-            data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-            why = error.strerror if isinstance(error, OSError) else type(error).__name__
+            _, data = read_plain_yaml(Path(path).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
             raise ConfigError(
-                f"constitution {str(path)!r} cannot be read: {why}",
+                f"{where} cannot be read: {why}",
                 hint="give the path of a YAML file with a section principles",
             ) from None
+        except RecordError as error:
+            line = f" line {error.line}" if error.line else ""
+            raise ConfigError(f"{where}{line}: {error.problem}", hint=error.hint) from None
         if not isinstance(data, Mapping) or data.keys() != {"principles"}:
             raise ConfigError(
-                f"constitution {str(path)!r} must have the section principles and no other, got {show(data)}"
+                f"{where} must have the section principles and no other, got {show(data)}"
             )
         given = data["principles"]
         if not isinstance(given, Mapping) or not given:
             raise ConfigError(
                 f"principles of {str(path)!r} must be names with a text each, got {show(given)}"
             )
-        return cls(tuple(_principle(name, value, path) for name, value in given.items()))
+        try:
+            return cls(tuple(_principle(name, value) for name, value in given.items()))
+        except ConfigError as error:
+            raise error.within(where) from None
 
     @staticmethod
     @cache
@@ -85,21 +118,11 @@ class Constitution:
         return Constitution.read(_DEFAULT)
 
 
-def _principle(name: Any, value: Any, path: str | Path) -> Principle:
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise ConfigError(
-            f"name of a principle in {str(path)!r} must be a letter, then letters, digits, '_' and '-', got {show(name)}"
-        )
+def _principle(name: str, value: Any) -> Principle:
     fields = {"text": value} if isinstance(value, str) else value
     if not isinstance(fields, Mapping) or not {"text"} <= fields.keys() <= {"text", "weight"}:
         raise ConfigError(
-            f"principle {name!r} in {str(path)!r} must be a text, or text and weight, got {show(value)}"
+            f"principle {name!r} must be a text, or text and weight, got {show(value)}"
         )
-    text: Any = fields["text"]
-    weight: Any = fields.get("weight", 1.0)
-    if not isinstance(text, str) or not text.strip():
-        raise ConfigError(
-            f"text of principle {name!r} in {str(path)!r} must be a text, got {show(text)}"
-        )
-    check_number(f"weight of principle {name!r} in {str(path)!r}", weight, "(0, inf)")
-    return Principle(name, " ".join(text.split()), weight)
+    made = Principle(name, fields["text"], fields.get("weight", 1.0))
+    return attrs.evolve(made, text=" ".join(made.text.split()))
