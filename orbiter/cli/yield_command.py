@@ -107,6 +107,11 @@ def main(options: argparse.Namespace) -> int:
                 "earlier ones say, and are not in it again",
                 markup=False,
             )
+        if done.get("contaminated"):
+            console.print(
+                f"round {done['round']} left {done['contaminated']} rows of files out that repeat held-out tasks",
+                markup=False,
+            )
     for model, row in account.by_model.items():
         if len(account.by_model) > 1:
             console.print(

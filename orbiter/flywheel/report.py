@@ -198,6 +198,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> str:
         ("duplicates", lambda r: _made(r, f"{(r.get('decisions') or {}).get('duplicate', 0):,}")),
         ("trained on", lambda r: _number(r, "rows", ",")),
         ("repeated", lambda r: f"{r['repeated']:,}" if r.get("repeated") else ""),
+        ("contaminated", lambda r: f"{r['contaminated']:,}" if r.get("contaminated") else ""),
         ("invalid", lambda r: _made(r, f"{r.get('invalid', 0):,}")),
         ("held-out", lambda r: _rate(r, "held_out")),
         ("audited", lambda r: _number(r, "audited", ".3f")),

@@ -263,8 +263,8 @@ class Curate:
         max_per_task: Distinct answers kept of one task.
         min_score: Bar for the verifier's score, beside its pass.
         near_duplicates: Drop rows whose text is this similar (Jaccard) to a kept one; None is off.
-        decontaminate: Drop rows that share this many words in a row with a held-out task, or its whole prompt if that
-            is shorter; None is off.
+        decontaminate: Drop rows that share this many words in a row with a held-out task, or its whole prompt if that is
+            shorter; None is off. Rows of files in ``data`` too, which are left out of what is trained on and counted.
         rounds: How many past rounds of the stage stay in the training set; None is all.
         capacity: Most pairs that stay in it, the newest of them: a replay buffer; None is no bound.
         demonstrations: Keep the demonstrations in it.

@@ -55,7 +55,7 @@ def summarise_round(
     row |= _rate("yield", fair_counts(made))
     row |= {
         k: kept[k]
-        for k in ("kept", "decisions", "pairs", "rows", "repeated", "dataset")
+        for k in ("kept", "decisions", "pairs", "rows", "repeated", "contaminated", "dataset")
         if k in kept
     }
     row |= _held_out(stages.get("evaluate", {}), before)

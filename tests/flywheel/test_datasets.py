@@ -177,6 +177,56 @@ def test_what_only_the_last_rounds_kept_stays_however_often_it_was_kept_before(w
         assert row["repeated"] == 0
 
 
+def turns(*texts):
+    return [{"role": r, "content": t} for r, t in zip(["user", "assistant"] * 2, texts)]
+
+
+LEAKS = {
+    "sft": lambda asked, said: {
+        "messages": turns(asked, said),
+        "env": "mine",
+        "task_id": said,
+        "score": 1.0,
+    },
+    "dpo": lambda asked, said: {
+        "prompt": turns(asked),
+        "chosen": turns("", said)[1:],
+        "rejected": turns("", "x")[1:],
+        "metadata": {"round": 0},
+    },
+    "kto": lambda asked, said: {
+        "prompt": turns(asked),
+        "completion": turns("", said)[1:],
+        "label": True,
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "curate"),
+    [("sft", ""), ("dpo", ""), ("dpo", "curate: {capacity: 500}, "), ("kto", "")],
+)
+def test_rows_of_a_file_that_repeat_a_held_out_task_are_left_out_and_counted(
+    wheel, tmp_path, capsys, algorithm, curate
+):
+    text = HEAD.replace("{generate", f"{{{curate}generate").replace("ALGORITHM", algorithm)
+    text = text.replace("DATA", "[mixed, mine.jsonl]")
+    path = tmp_path / "mine.jsonl"
+    path.touch()
+    held_out = wheel("evaluate.tasks=20", text=text).held_out_tasks
+    leaks = [LEAKS[algorithm](task.prompt.upper(), f"leak {n}") for n, task in enumerate(held_out)]
+    jsonl.write(path, [*leaks, LEAKS[algorithm]("What is new?", "clean")])
+    result = wheel("evaluate.tasks=20", text=text).run()
+    data = (result.path / "data/round-1.jsonl").read_bytes()
+    assert b"clean" in data
+    assert b"leak" not in data
+    assert result.rounds[1]["contaminated"] == 20
+    assert main(["yield", str(result.path)]) == 0
+    assert "left 20 rows of files out that repeat held-out tasks" in capsys.readouterr().out
+    open_ = wheel("evaluate.tasks=20", "curate.decontaminate=null", "name=open", text=text)
+    assert open_.run().rounds[1]["contaminated"] == 0
+
+
 SAYS = {
     "dpo": (Pair, lambda one: (one.task_id, one.chosen[0].text, one.rejected[0].text)),
     "kto": (UnpairedPreference, lambda one: (one.task_id, one.completion[0].text, one.label)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from orbiter.errors import OrbiterError
 from orbiter.flywheel.recipe import TEACH, Recipe, Turn
 from orbiter.ledger import AttemptKey
 from orbiter.ledger.attempt import as_given
-from orbiter.records import Pair, Trajectory
+from orbiter.records import Message, Pair, Trajectory
 from orbiter.tasks.streams import item_seed
 
 if TYPE_CHECKING:
@@ -129,10 +129,14 @@ class Entry:
     made_of: Any
 
 
+Told = tuple[Any, Any]
+"""What a line says, or None where that may come again, and what the line is made of."""
+
+
 def write_training_set(wheel: Flywheel, turn: Turn) -> dict[str, Any]:
     """Join the rows that a round trains on by imitation; one that several rounds kept is in it once."""
-    entries, repeated = _joined(
-        (part, _rows(wheel, part)) for part in parts_of(wheel, turn, Trajectory)
+    entries, left_out = _joined(
+        (part, _rows(wheel, turn, part)) for part in parts_of(wheel, turn, Trajectory)
     )
     if not entries:
         raise OrbiterError(
@@ -141,14 +145,37 @@ def write_training_set(wheel: Flywheel, turn: Turn) -> dict[str, Any]:
         )
     path, entries = _write(wheel, turn, entries)
     wheel.ledger.add_dataset(path, [entry.made_of for entry in entries], round=turn.number)
-    return {"dataset": path, "rows": len(entries), "repeated": repeated}
+    return {"dataset": path, "rows": len(entries), **left_out}
 
 
-def _rows(wheel: Flywheel, part: Part) -> Iterable[tuple[Any, Any]]:
-    """Yield of each line of a file what it says, or None where that may come again, and its row."""
-    if part.round is None:
-        return ((None, as_given(row)) for row in jsonl.read(part.path, Trajectory))
-    return zip(wheel.kept_ids(part.round), wheel.kept_rows(part.round), strict=True)
+def _rows(wheel: Flywheel, turn: Turn, part: Part) -> Iterable[Told | None]:
+    """Yield of each line of a file what it says and its row; None for one that is not to be trained on."""
+    if part.round is not None:
+        return zip(wheel.kept_ids(part.round), wheel.kept_rows(part.round), strict=True)
+    given = _given(wheel, turn, part, Trajectory)
+    return (None if one is None else (None, as_given(one)) for one in given)
+
+
+def _given(wheel: Flywheel, turn: Turn, part: Part, record: type[Any]) -> Iterator[Any]:
+    """Yield the rows of a file from elsewhere; None in the place of one that repeats a held-out task, as curation finds them."""
+    held_out = wheel.held_out(turn.stage.curate.decontaminate)
+    for row in jsonl.read(part.path, record):
+        repeats = held_out is not None and any(map(held_out.find, _conversations(row)))
+        yield None if repeats else row
+
+
+@frozen
+class _Shown:
+    """A conversation that a row shows a model."""
+
+    messages: tuple[Message, ...]
+
+
+def _conversations(row: Trajectory | Pair | UnpairedPreference) -> list[_Shown]:
+    if isinstance(row, Trajectory):
+        return [_Shown(row.messages)]
+    answers = (row.chosen, row.rejected) if isinstance(row, Pair) else (row.completion,)
+    return [_Shown((*row.prompt, *answer)) for answer in answers]
 
 
 def write_preference_set(wheel: Flywheel, turn: Turn, record: type) -> dict[str, Any]:
@@ -156,10 +183,11 @@ def write_preference_set(wheel: Flywheel, turn: Turn, record: type) -> dict[str,
     parts = [part for part in parts_of(wheel, turn, record) if part.source != TEACH]
     capacity = turn.stage.curate.capacity
     if record is Pair and capacity is not None:
-        path, entries = _replay(wheel, turn, parts, capacity=capacity)
-        repeated = 0
+        path, entries, left_out = _replay(wheel, turn, parts, capacity=capacity)
     else:
-        found, repeated = _joined((part, _preferences_of(wheel, part, record)) for part in parts)
+        found, left_out = _joined(
+            (part, _preferences_of(wheel, turn, part, record)) for part in parts
+        )
         path, entries = _write(wheel, turn, found)
     if not entries:
         raise OrbiterError(
@@ -175,18 +203,16 @@ def write_preference_set(wheel: Flywheel, turn: Turn, record: type) -> dict[str,
                 ids.remove(name)
                 used.append(key)
     wheel.ledger.add_dataset(path, used, round=turn.number)
-    return {"dataset": path, "rows": len(entries), "repeated": repeated}
+    return {"dataset": path, "rows": len(entries), **left_out}
 
 
-def _preferences_of(
-    wheel: Flywheel, part: Part, record: type
-) -> Iterable[tuple[Any, tuple[str, ...]]]:
-    """Yield of each line of a file what it says, or None where that may come again, and the ids of its attempts."""
+def _preferences_of(wheel: Flywheel, turn: Turn, part: Part, record: type) -> Iterable[Told | None]:
+    """Yield of each line of a file what it says and the ids of its attempts; None for one that is not to be trained on."""
     if part.round is not None:
         return _own_preferences(wheel, part.round, record)
     # What is wrong with it is said where it stands, before it is joined.
-    given: Iterable[Any] = jsonl.read(part.path, record)
-    return ((None, _ids_of(one.metadata)) for one in given)
+    given = _given(wheel, turn, part, record)
+    return (None if one is None else (None, _ids_of(one.metadata)) for one in given)
 
 
 def _own_preferences(
@@ -229,10 +255,10 @@ def _compared(wheel: Flywheel, number: int, record: type) -> Mapping[str, Attemp
 
 def _replay(
     wheel: Flywheel, turn: Turn, parts: Sequence[Part], *, capacity: int
-) -> tuple[str, list[Entry]]:
+) -> tuple[str, list[Entry], dict[str, int]]:
     """Write the pairs of the last rounds, the newest first to stay, as a buffer of so many holds them."""
     read: dict[Part, list[Pair]] = {}
-    count, due = 0, capacity
+    count, due, contaminated = 0, capacity, 0
 
     def held() -> ReplayBuffer:
         pairs = (pair for part in parts for pair in read.get(part, ()))
@@ -246,13 +272,19 @@ def _replay(
             # Once it is full of newer ones, what is older changes nothing.
             if len(buffer.pairs) == capacity and buffer.oldest > _round_or_newest(part):
                 break
-        read[part] = list(jsonl.read(part.path, Pair))
+        if part.round is None:
+            given = list(_given(wheel, turn, part, Pair))
+            read[part] = [pair for pair in given if pair is not None]
+            contaminated += len(given) - len(read[part])
+        else:
+            read[part] = list(jsonl.read(part.path, Pair))
         count += len(read[part])
     else:
         buffer = held()
     path = f"data/round-{turn.number}.jsonl"
     jsonl.write(wheel.place(path), buffer.pairs)
-    return path, [Entry("", b"", _ids_of(pair.metadata)) for pair in buffer.pairs]
+    entries = [Entry("", b"", _ids_of(pair.metadata)) for pair in buffer.pairs]
+    return path, entries, {"repeated": 0, "contaminated": contaminated}
 
 
 def _round_or_newest(part: Part) -> float:
@@ -261,18 +293,23 @@ def _round_or_newest(part: Part) -> float:
 
 
 def _joined(
-    parts: Iterable[tuple[Part, Iterable[tuple[Any, Any]]]],
-) -> tuple[list[Entry], int]:
-    """Return the lines of the files as they are, without those that say what an earlier one says, and how many those are."""
-    entries, seen, repeated = list[Entry](), set[Any](), 0
+    parts: Iterable[tuple[Part, Iterable[Told | None]]],
+) -> tuple[list[Entry], dict[str, int]]:
+    """Return the lines of the files as they are, and how many were left out: they say what an earlier one says, or repeat a held-out task."""
+    entries, seen = list[Entry](), set[Any]()
+    repeated = contaminated = 0
     for part, told in parts:
-        for line, (said, made_of) in zip(_lines(part), told, strict=True):
+        for line, one in zip(_lines(part), told, strict=True):
+            if one is None:
+                contaminated += 1
+                continue
+            said, made_of = one
             if said is not None and said in seen:
                 repeated += 1
                 continue
             seen.add(said)
             entries.append(Entry(part.source, line, made_of))
-    return entries, repeated
+    return entries, {"repeated": repeated, "contaminated": contaminated}
 
 
 def _lines(part: Part) -> list[bytes]:
