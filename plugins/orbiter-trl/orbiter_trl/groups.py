@@ -100,6 +100,7 @@ def group_reward(
             log_metric(f"rewards/{name}", mean)
         if task[0] < trained_count:  # TRL evaluates in batches of their own
             tally.count_rewards(rewards, group_size=group_size)
+            tally.check_scored()
         return list(rewards.scores)
 
     return combined

@@ -105,6 +105,7 @@ class ThreeValuedOnlineDPOTrainer(OnlineDPOTrainer):  # type: ignore[misc, valid
             reasons=tuple(rewards.reasons[i] for i in order),
         )
         self.tally.count_rewards(paired, group_size=2)
+        self.tally.check_scored()
         self._scored["reward"] += [value for value in rewards.scores if value is not None]
         for name, mean in mean_by_name(rewards).items():
             self._scored[f"rewards/{name}"].append(mean)

@@ -147,6 +147,7 @@ class Training:
                 "training must make a step, and made none: the rows do not fill a batch",
                 hint="lower batch_size or gradient_accumulation, or give more rows",
             )
+        tally.check_scored(ended=True)
         folder.publish(lambda draft: _save(job, trainer, self._tokenizer, draft))
         alarms += tally.alarms()
         for alarm in alarms:

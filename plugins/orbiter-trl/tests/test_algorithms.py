@@ -175,6 +175,12 @@ def test_online_dpo_learns_nothing_from_ties_and_from_what_nobody_could_score(an
         assert any("could not be scored" in alarm for alarm in result.alarms) == (fn is half_blind)
 
 
+def test_online_dpo_that_nobody_scores_ends_in_an_error(any_job):
+    job = any_job("online_dpo", rewards=(RewardSpec(name="blind", fn=lambda output: None),))
+    with pytest.raises(BackendError, match=r"could be scored: blind: returned None"):
+        TrlBackend().train(job)
+
+
 def test_online_dpo_learns_from_an_end_where_a_missing_one_is_penalised(any_job):
     """The rewards are equal; that an answer did not end is what makes it worse."""
 

@@ -1,3 +1,5 @@
+import re
+
 import orjson
 import pytest
 from orbiter_trl.backend import TrlBackend
@@ -127,20 +129,44 @@ def test_held_out_answers_are_measured_and_not_counted(job, tasks, write):
 
 
 def test_an_unscored_answer_moves_nothing_and_is_counted(job, nano):
-    def unable(output: str) -> float | None:
-        return None
+    def half_blind(output: str) -> float | None:
+        return None if "0" in output or "1" in output else 1.0
 
-    result = TrlBackend().train(job(rewards=(RewardSpec(name="judge", fn=unable),)))
-    assert result.metrics.reward is None
-    assert result.alarms == (
-        "16 of 16 groups (100%) have no variance of reward and teach nothing",
-        "64 of 64 answers could not be scored: judge: returned None (64)",
+    result = TrlBackend().train(job(rewards=(RewardSpec(name="judge", fn=half_blind),)))
+    assert result.metrics.reward == 1.0
+    flat, unscored = result.alarms
+    assert flat == "16 of 16 groups (100%) have no variance of reward and teach nothing"
+    assert re.fullmatch(
+        r"(\d+) of 64 answers could not be scored: judge: returned None \(\1\)", unscored
     )
     before, after = (
         load_file(nano / "model.safetensors"),
         load_file(result.checkpoint / "model.safetensors"),
     )
     assert all((before[name] == after[name]).all() for name in before)
+
+
+@pytest.mark.parametrize(("max_steps", "batches"), [(20, 16), (1, 1)])
+def test_a_training_that_nobody_scores_ends_in_an_error_and_leaves_no_checkpoint(
+    job, max_steps, batches
+):
+    asked = []
+
+    def unable(output: str) -> float | None:
+        asked.append(output)
+
+    one = job(
+        rewards=(RewardSpec(name="judge", fn=unable),),
+        config=TrainConfig(max_steps=max_steps, batch_size=4),
+        options={"num_generations": 2, "max_completion_length": 4},
+    )
+    said = (
+        f"{batches} batches in a row, {4 * batches} answers, could be scored: judge: returned None"
+    )
+    with pytest.raises(BackendError, match=f"no answer of {said}"):
+        TrlBackend().train(one)
+    assert len(asked) == 4 * batches
+    assert not (one.output_dir / "checkpoint").exists()
 
 
 class Crash(Exception):
@@ -229,6 +255,7 @@ def test_a_tally_counts_groups_and_reasons():
     assert tally == Tally(
         sample_count=8, unscored={"r: raised": 3}, group_count=4, flat_group_count=3
     )
+    tally.check_scored(ended=True)
     assert tally.alarms() == [
         "3 of 4 groups (75%) have no variance of reward and teach nothing",
         "3 of 8 answers could not be scored: r: raised (3)",
