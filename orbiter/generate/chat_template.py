@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -93,18 +94,33 @@ def turn_end_id(tokenizer: Any) -> int | None:
     return after[0] if marker is not None and marker.special else None
 
 
-def answer_message(tokenizer: Any, ids: Sequence[int], text: str) -> Message:
+def answer_message(
+    tokenizer: Any,
+    ids: Sequence[int],
+    text: str,
+    *,
+    prompt: Sequence[int] = (),
+    tools: Sequence[Any] = (),
+) -> Message:
     """Return the assistant's message; tool calls are parsed if the tokenizer says how, and stay text if that fails.
 
     Args:
-        tokenizer: A Hugging Face tokenizer; its ``response_schema`` says how answers are read.
+        tokenizer: A Hugging Face tokenizer; its ``response_template`` says how answers are read, or its ``response_schema`` before transformers 5.13.
         ids: The answer's tokens, without the one that ended it.
         text: The answer, cut at its stop text.
+        prompt: The prompt's tokens, whose end may be where the answer begins.
+        tools: The request's tools, by which arguments get their types.
     """
-    if getattr(tokenizer, "response_schema", None) is None:
+    says_how = ("response_template", "response_schema")
+    if all(getattr(tokenizer, name, None) is None for name in says_how):
         return Message("assistant", text)
     try:
-        parsed = tokenizer.parse_response(list(ids))
+        more = {"prefix": list(prompt), "tools": [unstructure(tool) for tool in tools] or None}
+        # transformers takes the prompt since 5.13, and the tools since 5.15.
+        takes = inspect.signature(tokenizer.parse_response).parameters
+        parsed = tokenizer.parse_response(
+            list(ids), **{name: value for name, value in more.items() if name in takes}
+        )
         calls = tuple(parsed.get("tool_calls") or ())
         return (
             Message("assistant", parsed.get("content"), tool_calls=calls)

@@ -119,7 +119,7 @@ class Constitution:
 
 
 def _principle(name: str, value: Any) -> Principle:
-    fields = {"text": value} if isinstance(value, str) else value
+    fields: Any = {"text": value} if isinstance(value, str) else value
     if not isinstance(fields, Mapping) or not {"text"} <= fields.keys() <= {"text", "weight"}:
         raise ConfigError(
             f"principle {name!r} must be a text, or text and weight, got {show(value)}"

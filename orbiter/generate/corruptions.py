@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from random import Random
 from typing import Any
 
+import regex
 from attrs import frozen
 
 from orbiter.generate.scripted import corrupted
@@ -92,9 +93,12 @@ _OPPOSITES = {"true": "false", "yes": "no", "always": "never", "before": "after"
 _OPPOSITES |= {other: one for one, other in _OPPOSITES.items()}
 _OPPOSITE = re.compile(rf"\b(?:{'|'.join(_OPPOSITES)})\b", re.IGNORECASE)
 _CLAIM = re.compile(r"\b(?:is|are|was|were|can|will|does|did|has|have|should)\b(?! not\b)")
-_DENIAL = re.compile(r"(?<=\w) not\b|n't\b")
-_NAME = re.compile(r"(?<=[a-z,;:] )[A-Z][a-z]{2,}(?: [A-Z][a-z]{2,})*")
-_NAMES = re.compile(r"\b[A-Z][a-z]{2,}(?: [A-Z][a-z]{2,})*")
+_DENIAL = re.compile(r"(?<=\w) not\b|\b(?:ca|wo|sha|ai)n['’]t\b|\bcannot\b|n['’]t\b", re.IGNORECASE)
+_AFFIRMED = {"can't": "can", "won't": "will", "shan't": "shall", "ain't": "is", "cannot": "can"}
+_NAME = regex.compile(r"(?<!\w)\p{Lu}\p{Ll}{2,}(?: \p{Lu}\p{Ll}{2,})*(?!\w)")
+_AMID = regex.compile(r"[\p{Ll},;:] ")
+"""What stands before a name, and not at the beginning of a sentence, where any word has a capital."""
+_MARKER = re.compile(r"^[ \t]*\d+[.)](?=[ \t])", re.MULTILINE)
 
 
 def _wrong(right: Right, stream: Random) -> Iterator[tuple[str, str]]:
@@ -114,34 +118,53 @@ def _wrong(right: Right, stream: Random) -> Iterator[tuple[str, str]]:
 def _claims(right: Right, stream: Random) -> Iterator[tuple[str, str]]:
     text = right.answer
     dates = [*_DAY.finditer(text), *_YEAR.finditer(text)]
-    if numbers := [n for n in _NUMBER.finditer(text) if not any(_within(n, d) for d in dates)]:
+    markers = list(_MARKER.finditer(text))
+    # The number of an item in a list states nothing.
+    apart = {n for m in (*dates, *(markers if len(markers) > 1 else ())) for n in range(*m.span())}
+    if numbers := [number for number in _NUMBER.finditer(text) if number.start() not in apart]:
         last = numbers[-1]  # where there are several, the last is most often the result
         yield _put(text, last, _other_number(last[0], stream)), "another number"
     if dates:
         place = stream.choice(dates)
         yield _put(text, place, _other_number(place[0], stream, at=-1)), "another date"
-    if months := [m for m in _NAMES.finditer(text) if m[0] in _MONTHS]:
+    if months := [m for m in _NAME.finditer(text) if m[0] in _MONTHS]:
         place = stream.choice(months)
         month = stream.choice([m for m in _MONTHS if m != place[0]])
         yield _put(text, place, month), "another date"
     if units := list(_UNIT.finditer(text)):
         place = stream.choice(units)
         yield _put(text, place, _SWAPS[place[0]]), "another unit"
-    said = [m for m in _NAME.finditer(text) if m[0] not in _MONTHS] or [
-        m for m in _NAMES.finditer(text) if m[0] == text.strip(" .")
-    ]
-    known = sorted({name for other in right.others for name in _NAMES.findall(other)})
-    if said and (others := [n for n in known if n not in text and n not in _MONTHS]):
-        yield _put(text, stream.choice(said), stream.choice(others)), "another name"
+    known = sorted({name[0] for other in right.others for name in _names(other)})
+    if (said := _names(text)) and (names := [name for name in known if name not in text]):
+        yield _put(text, stream.choice(said), stream.choice(names)), "another name"
     if words := list(_OPPOSITE.finditer(text)):
         place = stream.choice(words)
-        other = _OPPOSITES[place[0].casefold()]
-        yield _put(text, place, other.capitalize() if place[0][0].isupper() else other), "opposite"
+        yield _put(text, place, _like(place[0], _OPPOSITES[place[0].casefold()])), "opposite"
     if denials := list(_DENIAL.finditer(text)):
-        yield _put(text, stream.choice(denials), ""), "negated claim"
+        place = stream.choice(denials)
+        affirmed = _AFFIRMED.get(place[0].casefold().replace("’", "'"), "")
+        yield _put(text, place, _like(place[0], affirmed)), "negated claim"
     elif claims := list(_CLAIM.finditer(text)):
         place = stream.choice(claims)
         yield _put(text, place, f"{place[0]} not"), "negated claim"
+
+
+def _names(text: str) -> list[re.Match[str]]:
+    """Return the names in a text: words with capitals amid a sentence, or as the whole text; no months."""
+    return [
+        name
+        for name in _NAME.finditer(text)
+        if name[0] not in _MONTHS
+        and (
+            _AMID.fullmatch(text, max(0, name.start() - 2), name.start())
+            or name[0] == text.strip(" .")
+        )
+    ]
+
+
+def _like(was: str, word: str) -> str:
+    """Return a word with a capital where the one before it had one."""
+    return word.capitalize() if was[0].isupper() else word
 
 
 def _json(text: str) -> object:
@@ -182,10 +205,6 @@ def _other_value(
         yield json.dumps(value, **layout), how
 
 
-def _within(inner: re.Match[str], outer: re.Match[str]) -> bool:
-    return outer.start() <= inner.start() and inner.end() <= outer.end()
-
-
 def _put(text: str, place: re.Match[str], new: str) -> str:
     return text[: place.start()] + new + text[place.end() :]
 
@@ -193,7 +212,7 @@ def _put(text: str, place: re.Match[str], new: str) -> str:
 def _other_number(number: str, stream: Random, at: int | None = None) -> str:
     """Return the number with another digit in one place, or with two neighbours in each other's place."""
     places = [i for i, char in enumerate(number) if char.isdigit()]
-    swaps = [i for i in places if i + 1 in places and number[i] != number[i + 1]]
+    swaps = [i for i in places if number[i + 1 : i + 2].isdigit() and number[i] != number[i + 1]]
     if at is None and swaps and stream.random() < 0.5:
         i = stream.choice(swaps)
         return number[:i] + number[i + 1] + number[i] + number[i + 2 :]

@@ -73,3 +73,21 @@ def test_calls_are_read_where_the_tokenizer_says_how_and_stay_text_where_that_fa
     assert answer_message(tokenizer, [None], "t") == Message("assistant", "t")
     tokenizer.response_schema = None
     assert answer_message(tokenizer, [1], "t") == Message("assistant", "t")
+
+
+def test_a_reader_of_answers_gets_the_prompt_and_the_tools_where_it_takes_them():
+    call = {"type": "function", "function": {"name": "f", "arguments": {"n": 7}}}
+    tool = {"type": "function", "function": {"name": "f", "parameters": {}}}
+    given = []
+
+    def parse_response(response, schema=None, *, prefix=None, tools=None):
+        given.append((response, prefix, tools))
+        return {"tool_calls": [call]}
+
+    tokenizer = SimpleNamespace(response_template={}, parse_response=parse_response)
+    said = Message("assistant", None, tool_calls=(call,))
+    assert answer_message(tokenizer, (3,), "t", prompt=(1, 2), tools=(tool,)) == said
+    assert answer_message(tokenizer, (3,), "t") == said
+    assert given == [([3], [1, 2], [tool]), ([3], [], None)]
+    tokenizer.response_template = None
+    assert answer_message(tokenizer, (3,), "t") == Message("assistant", "t")

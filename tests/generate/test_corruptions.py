@@ -38,7 +38,12 @@ def made(kind, answer, *, count=40, prompt="what?", others=OTHERS):
         ("Paris", "another name", "Berlin"),
         ("The earth is round.", "negated claim", "The earth is not round."),
         ("It is not true that pigs fly.", "negated claim", "It is true that pigs fly."),
-        ("You can't do that.", "negated claim", "You ca do that."),
+        ("You can't do that.", "negated claim", "You can do that."),
+        ("Won’t do: it isn’t in order.", "negated claim", "Will do: it isn’t in order."),
+        ("Won’t do: it isn’t in order.", "negated claim", "Won’t do: it is in order."),
+        ("I cannot tell.", "negated claim", "I can tell."),
+        ("Es ist José Ortega.", "another name", "Es ist Ada Lovelace."),
+        ("Роман написал Лев Толстой.", "another name", "Роман написал Ada Lovelace."),
         ("True", "opposite", "False"),
         (WORKED, "another number", WORKED[:-2] + "27"),
     ],
@@ -50,6 +55,22 @@ def test_a_wrong_fact_is_another_one_of_its_sort(answer, how, sample):
 def test_of_several_numbers_the_last_is_wrong():
     for text in made("wrong", WORKED)["another number"]:
         assert text.startswith(WORKED[:-2])
+
+
+def test_the_numbers_of_a_list_are_no_facts():
+    listed = "1. It weighs 48 kg.\n2. It is grey."
+    for text in made("wrong", listed)["another number"]:
+        assert text.startswith("1. It weighs ")
+        assert text.endswith(" kg.\n2. It is grey.")
+    assert made("wrong", "1. red\n2. blue").keys() == {"another character"}
+    assert "another number" in made("wrong", "4. That is all.")
+
+
+def test_no_name_is_put_amid_a_word_nor_taken_from_the_beginning_of_a_sentence():
+    others = ("This is plain.", "Es heißt Ångström.", "We know DeepMind.")
+    for how, texts in made("wrong", "Es ist París.", others=others).items():
+        assert how != "another name" or texts == {"Es ist Ångström."}
+    assert "another name" not in made("wrong", "By DeepMind.", others=others)
 
 
 def test_a_number_keeps_its_length():
