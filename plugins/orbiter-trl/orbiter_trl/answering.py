@@ -125,7 +125,7 @@ class Answerer:
                 prompts.append(Prompt(index, ids, request.seed, min(sampling.max_new_tokens, room)))
         decoded = list(self._decode(prompts, sampling, cancelled or threading.Event()))
         for prompt, completion in zip(
-            (prompt for prompt, _ in decoded), self._read(decoded, sampling.stop)
+            (prompt for prompt, _ in decoded), self._read(decoded, requests, sampling.stop)
         ):
             completions[prompt.index] = completion
         return [c for c in completions if c is not None]
@@ -216,7 +216,10 @@ class Answerer:
                 yield from zip(batch, rows)
 
     def _read(
-        self, decoded: Sequence[tuple[Prompt, list[int]]], stops: Sequence[str]
+        self,
+        decoded: Sequence[tuple[Prompt, list[int]]],
+        requests: Sequence[Request],
+        stops: Sequence[str],
     ) -> list[Completion]:
         ended = [bool(row) and row[-1] in self.end_ids for _, row in decoded]
         words = [row[:-1] if end else row for (_, row), end in zip(decoded, ended)]
@@ -227,7 +230,13 @@ class Answerer:
             completions.append(
                 Completion(
                     messages=(
-                        answer_message(self.tokenizer, ids, text if cut is None else text[:cut]),
+                        answer_message(
+                            self.tokenizer,
+                            ids,
+                            text if cut is None else text[:cut],
+                            prompt=prompt.ids,
+                            tools=requests[prompt.index].tools,
+                        ),
                     ),
                     finish_reason="stop" if end or cut is not None else "length",
                     token_count=len(row),

@@ -85,6 +85,25 @@ RESPONSE_SCHEMA = {
 }
 """How an answer is read: words, then calls of tools as one JSON list of names and arguments."""
 
+RESPONSE_TEMPLATE = {
+    "defaults": {"role": "assistant"},
+    "start_anchor": "<|assistant|>",
+    "fields": {
+        "tool_calls": {
+            "open_pattern": r"(?=\[\{\"name\": \"[^\"]*\", \"arguments\": \{.*\}\}\](?:<\|end\|>)?$)",
+            "close_pattern": r"<\|end\|>$|$",
+            "content": "json",
+            "transform_each": True,
+            "transform": {
+                "type": "function",
+                "function": {"name": "{name}", "arguments": "{arguments}"},
+            },
+        },
+        "content": {"close": "<|end|>", "content": "text", "content_args": {"strip": False}},
+    },
+}
+"""The same for transformers 5.13 and later, which knows no schemas."""
+
 
 def make_nano_model(
     path: str | Path,
@@ -216,7 +235,8 @@ def _make_tokenizer(alphabet: list[str], max_length: int) -> PreTrainedTokenizer
         model_max_length=max_length,
     )
     tokenizer.chat_template = CHAT_TEMPLATE
-    tokenizer.response_schema = RESPONSE_SCHEMA
+    # Each version of transformers saves the one that it knows.
+    tokenizer.response_schema, tokenizer.response_template = RESPONSE_SCHEMA, RESPONSE_TEMPLATE
     return tokenizer
 
 

@@ -97,9 +97,12 @@ class SlotLayer(CacheLayerMixin):
         """Return how many places can be seen before the next token."""
         return max(self._width - 1, 0)
 
-    def get_max_cache_shape(self) -> int:
+    def get_max_length(self) -> int:
         """Return -1: it grows."""
         return -1
+
+    get_max_cache_shape = get_max_length
+    """Its name before transformers 5.13."""
 
 
 class SlotCache(Cache):

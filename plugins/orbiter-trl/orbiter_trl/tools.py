@@ -49,17 +49,20 @@ def check_toolbox(
             "chat template must render tool calls and their results, and this one leaves them out",
             hint="use a model that was made for tools, or another chat template",
         )
-    if getattr(tokenizer, "response_schema", None) is None:
+    # The first is its name since transformers 5.13.
+    ways = ("response_template", "response_schema")
+    if all(getattr(tokenizer, name, None) is None for name in ways):
         try:
             add_response_schema(tokenizer)
         except ValueError as error:
             raise ConfigError(
-                "tokenizer must say how tool calls are read out of an answer, and it has no response_schema",
-                hint="set tokenizer.response_schema and save the tokenizer beside the model",
+                "tokenizer must say how tool calls are read out of an answer, and it has neither response_template nor response_schema",
+                hint="set tokenizer.response_template (before transformers 5.13, response_schema) and save the tokenizer beside the model",
             ) from error
         finally:
             # The trainer does so itself; nothing here is to change.
-            tokenizer.response_schema = None
+            for name in ways:
+                setattr(tokenizer, name, None)
 
 
 def shown_tools(make: MakeToolbox | None) -> list[Any] | None:

@@ -6,6 +6,7 @@ import threading
 import pytest
 import torch
 from orbiter_trl.answering import Answerer, dtype_of
+from orbiter_trl.nano import make_nano_model
 from orbiter_trl.policy import TransformersPolicy
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
@@ -172,34 +173,24 @@ def test_tools_reach_the_chat_template(answerer):
     assert with_tools.error.startswith("prompt too long")
 
 
-def test_tool_calls_are_parsed_where_the_tokenizer_says_how(nano):
-    answerer = Answerer.open(str(nano))
-    call = {"type": "function", "function": {"name": "0", "arguments": {}}}
-    answerer.tokenizer.response_schema = {
-        "type": "object",
-        "properties": {
-            "content": {"type": "string", "x-regex": r"^(.*?):"},
-            "tool_calls": {
-                "x-regex-iterator": r"(c+)",
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "properties": {
-                        "type": {"const": "function"},
-                        "function": {"const": call["function"]},
-                    },
-                },
-            },
-        },
-    }
-    ids = answerer.tokenizer("12:cc")["input_ids"]
-    message = answer_message(answerer.tokenizer, ids, "12:cc")
-    assert message == Message("assistant", "12", tool_calls=(call,))
-    assert answer_message(
-        answerer.tokenizer, answerer.tokenizer("12")["input_ids"], "12"
-    ) == Message("assistant", "12")
-    answerer.tokenizer.response_schema = {"type": "array", "x-regex": "("}
-    assert answer_message(answerer.tokenizer, ids, "12:cc") == Message("assistant", "12:cc")
+def test_tool_calls_are_parsed_where_the_tokenizer_says_how(tmp_path):
+    chars = 'fn0123456789[]{}":, aeghmrstu'
+    tokenizer = Answerer.open(
+        str(make_nano_model(tmp_path / "nano", hidden_size=16, layers=1, heads=2, chars=chars))
+    ).tokenizer
+
+    def read(text):
+        ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+        return answer_message(tokenizer, ids, text, prompt=[4, 7, 1, 5])
+
+    call = {"type": "function", "function": {"name": "f", "arguments": {"n": 1}}}
+    written = '12[{"name": "f", "arguments": {"n": 1}}]'
+    assert read(written) == Message("assistant", "12", tool_calls=(call,))
+    assert read("12") == Message("assistant", "12")
+    assert read(written[:-1]) == Message("assistant", written[:-1])
+    # What cannot be read is no call.
+    tokenizer.response_schema, tokenizer.response_template = {"x-regex": "("}, {"fields": "("}
+    assert read(written) == Message("assistant", written)
 
 
 def test_a_template_that_refuses_a_prompt_fails_that_prompt_alone(nano):

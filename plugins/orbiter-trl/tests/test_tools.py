@@ -207,7 +207,10 @@ def test_a_toolbox_that_cannot_be_used_is_refused(job, toolbox, message):
 def test_a_model_that_cannot_call_tools_is_refused(job, player, tmp_path):
     tokenizer = AutoTokenizer.from_pretrained(player)
     for change, message in (
-        ({"response_schema": None}, "tokenizer must say how tool calls are read out of an answer"),
+        (
+            {"response_schema": None, "response_template": None},
+            "tokenizer must say how tool calls are read out of an answer",
+        ),
         (
             {"chat_template": "{% for m in messages %}{{ m.content }}<|end|>{% endfor %}"},
             "chat template must render tool calls and their results",
@@ -257,7 +260,7 @@ def test_a_toolbox_is_refused_where_it_would_do_nothing(any_job, algorithm):
 def test_what_a_nano_model_wrote_is_read_as_calls_or_as_text(player, text, calls):
     tokenizer = AutoTokenizer.from_pretrained(player)
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]
-    read = parse_response(tokenizer, ids)
+    read = parse_response(tokenizer, ids, prefix=[])
     got = [(c["function"]["name"], c["function"]["arguments"]) for c in read.get("tool_calls", [])]
     assert got == calls
     if not calls:
