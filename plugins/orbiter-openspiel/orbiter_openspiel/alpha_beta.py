@@ -9,7 +9,7 @@ import pyspiel
 
 from orbiter.errors import ConfigError
 from orbiter_openspiel.games import Game
-from orbiter_openspiel.solvers import MoveValues, Solver
+from orbiter_openspiel.solvers import ROUNDING, MoveValues, Solver
 
 
 class AlphaBetaSolver(Solver):
@@ -23,7 +23,9 @@ class AlphaBetaSolver(Solver):
         max_positions: Bound on the positions that are kept in memory.
     """
 
-    def __init__(self, game: Game, *, epsilon: float = 1e-9, max_positions: int = 300_000) -> None:
+    def __init__(
+        self, game: Game, *, epsilon: float = ROUNDING, max_positions: int = 300_000
+    ) -> None:
         kind = game.spiel.get_type()
         if (
             not game.is_zero_sum

@@ -38,36 +38,55 @@ class Known:
         notation: How it is written.
         solver: How its moves are valued unless the caller says otherwise; see ``solvers``.
         parameters: OpenSpiel parameters that are set unless the caller names some.
-        epsilon: Loss of value, in units of the game's utility, that a move may have and still pass.
+        free: Those that the notation can write whatever they are; with others changed a game is written in OpenSpiel's own words.
+        epsilon: Loss of value, in units of the game's utility, that a move may have and still pass; None: see ``solver_for``.
         iterations: Iterations of CFR that bring it near enough to equilibrium.
     """
 
     notation: Callable[[], Notation]
     solver: str
     parameters: str = ""
-    epsilon: float = 1e-9
+    free: tuple[str, ...] = ()
+    epsilon: float | None = None
     iterations: int = 1000
 
 
+_BOARD = ("rows", "columns")
 _GOOFSPIEL = "imp_info=True,num_cards=4,points_order=descending"
 
 KNOWN: Mapping[str, Known] = {
     "tic_tac_toe": Known(TicTacToeNotation, "alpha_beta"),
-    "nim": Known(NimNotation, "alpha_beta"),
-    "connect_four": Known(ConnectFourNotation, "mcts"),
-    "breakthrough": Known(BreakthroughNotation, "mcts"),
-    "hex": Known(HexNotation, "mcts"),
+    "nim": Known(NimNotation, "alpha_beta", free=("pile_sizes",)),
+    "connect_four": Known(ConnectFourNotation, "mcts", free=_BOARD),
+    "breakthrough": Known(BreakthroughNotation, "mcts", free=_BOARD),
+    "hex": Known(HexNotation, "mcts", free=("board_size", "num_cols", "num_rows")),
     "othello": Known(OthelloNotation, "mcts"),
-    "clobber": Known(ClobberNotation, "mcts"),
-    "2048": Known(TwentyFortyEightNotation, "mcts"),
+    "clobber": Known(ClobberNotation, "mcts", free=_BOARD),
+    "2048": Known(TwentyFortyEightNotation, "mcts", free=("max_tile",)),
     "kuhn_poker": Known(KuhnNotation, "cfr+", epsilon=0.01),
     # Two cards of one rank play alike: without suits the same game is a quarter of the size.
     "leduc_poker": Known(LeducNotation, "cfr+", "suit_isomorphism=True", epsilon=0.1),
     # Six faces have 25 times the histories of four, too many to value moves in.
-    "liars_dice": Known(LiarsDiceNotation, "cfr+", "dice_sides=4", epsilon=0.02, iterations=200),
-    "goofspiel": Known(GoofspielNotation, "cfr+", _GOOFSPIEL, epsilon=0.02),
+    "liars_dice": Known(
+        LiarsDiceNotation,
+        "cfr+",
+        "dice_sides=4",
+        ("numdice", "dice_sides"),
+        epsilon=0.02,
+        iterations=200,
+    ),
+    "goofspiel": Known(
+        GoofspielNotation,
+        "cfr+",
+        _GOOFSPIEL,
+        ("imp_info", "num_cards", "num_turns", "points_order", "returns_type"),
+        epsilon=0.02,
+    ),
 }
 """Games with a notation of their own."""
+
+_READ = ("file", "root")
+"""What the names of parameters have in them that are paths."""
 
 
 @frozen(eq=False)
@@ -79,7 +98,7 @@ class Game:
         spiel: OpenSpiel's game.
         notation: How positions and moves are written.
         solver: Name of the solver that fits it, or None if none does.
-        epsilon: Loss of value that a move may have and still pass.
+        epsilon: Loss of value that a move may have and still pass; None: what its solver needs.
         iterations: Iterations of CFR that bring it near enough to equilibrium.
     """
 
@@ -87,7 +106,7 @@ class Game:
     spiel: Any = field(repr=False)
     notation: Notation = field(repr=False)
     solver: str | None
-    epsilon: float
+    epsilon: float | None = None
     iterations: int = 1000
 
     @property
@@ -170,16 +189,20 @@ def load_game(name: str) -> Game:
             hint=f"with a notation of their own: {', '.join(KNOWN)}; all: pyspiel.registered_names()",
         )
     # A game's name may come from a file of tasks, which must not choose what is read from the disk.
-    if "file" in parameters:
+    if any(word in parameters for word in _READ):
         raise ConfigError(f"game must not be read from a file, got {name!r}")
     known = KNOWN.get(short)
     spec = f"{short}({known.parameters})" if known and known.parameters and not parameters else name
     try:
         spiel = pyspiel.load_game(spec)
+        if known is not None and not _is_written_by(known, short, spiel):
+            known = None
         if spiel.get_type().dynamics == pyspiel.GameType.Dynamics.SIMULTANEOUS:
             spiel = pyspiel.load_game_as_turn_based(spec)
         if spiel.get_type().dynamics == pyspiel.GameType.Dynamics.SEQUENTIAL:
-            str(spiel.new_initial_state())  # some look at their parameters no sooner
+            start = spiel.new_initial_state()
+            str(start)  # some look at their parameters no sooner
+            start.legal_actions()  # some list none
     except (pyspiel.SpielError, IndexError, ValueError, MemoryError) as error:
         raise ConfigError(
             f"game {name!r} cannot be loaded: {_first_line(error)}",
@@ -194,8 +217,15 @@ def load_game(name: str) -> Game:
             hint="a game that samples them inside cannot be rebuilt from its history",
         )
     if known is None:
-        return Game(name, spiel, PlainNotation(spiel, short), _solver_of(spiel), 1e-9)
+        return Game(name, spiel, PlainNotation(spiel, name), _solver_of(spiel))
     return Game(name, spiel, known.notation(), known.solver, known.epsilon, known.iterations)
+
+
+def _is_written_by(known: Known, short: str, spiel: Any) -> bool:
+    """Return whether a game's own notation, and its rules in words, hold for the parameters that it was loaded with."""
+    usual = pyspiel.load_game(f"{short}({known.parameters})").get_parameters()
+    given = spiel.get_parameters()
+    return all(key in known.free or given[key] == usual[key] for key in given)
 
 
 def _solver_of(spiel: Any) -> str | None:

@@ -6,6 +6,7 @@ A prompt ends in ``:`` and shows what the player to move may know, and nothing e
 from __future__ import annotations
 
 import hashlib
+import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from typing import Any
@@ -46,12 +47,16 @@ class Notation(ABC):
         return prompt.removeprefix(self.prefix + " ").removesuffix(":").replace(" ", "_")
 
 
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+"""What colours a text on a terminal, as some games do."""
+
+
 class PlainNotation(Notation):
     """Any other game, in OpenSpiel's own words, with the legal moves listed.
 
     Args:
         game: OpenSpiel's game; one of simultaneous moves has been made one in turns.
-        name: Its short name, which that hides.
+        name: What it is called, with its parameters, of which its text may say nothing.
     """
 
     chars = None
@@ -76,7 +81,7 @@ class PlainNotation(Notation):
             return str(state.information_state_string(player)).strip()
         # A board game's own text may leave out who moves, which an answer depends on.
         board = state.observation_string(player) if self._sees else str(state)
-        return f"{board.rstrip()}\nplayer {player}"
+        return f"{_COLOUR.sub('', board).rstrip()}\nplayer {player}"
 
     def prompt(self, state: Any) -> str:
         """Return the text that the player to move is asked."""

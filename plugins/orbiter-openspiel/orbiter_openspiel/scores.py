@@ -9,7 +9,7 @@ from typing import Any
 from orbiter.tasks.streams import item_seed
 from orbiter_openspiel.games import Game
 from orbiter_openspiel.search import SearchingSolver, check_searchable, make_mcts_bot
-from orbiter_openspiel.solvers import MoveValues
+from orbiter_openspiel.solvers import ROUNDING, MoveValues
 
 SEARCHES = 8
 """Searches of a position; how far they differ says how far their mean can be trusted."""
@@ -30,7 +30,7 @@ class ScoreSolver(SearchingSolver):
         epsilon: Loss that is forgiven in any case, in points.
     """
 
-    def __init__(self, game: Game, *, simulations: int = 1000, epsilon: float = 1e-9) -> None:
+    def __init__(self, game: Game, *, simulations: int = 1000, epsilon: float = ROUNDING) -> None:
         check_searchable(game)
         super().__init__()
         self.game, self.simulations, self.epsilon = game, simulations, epsilon

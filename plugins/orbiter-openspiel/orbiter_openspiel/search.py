@@ -10,7 +10,7 @@ import pyspiel
 from orbiter.errors import ConfigError
 from orbiter.tasks.streams import item_seed
 from orbiter_openspiel.games import Game
-from orbiter_openspiel.solvers import MoveValues, Solver
+from orbiter_openspiel.solvers import ROUNDING, MoveValues, Solver
 
 EXPLORATION = 2.0
 """The constant c of UCT (Kocsis & Szepesvari 2006), for utilities from -1 to 1: as large as their range."""
@@ -88,7 +88,7 @@ class SearchSolver(SearchingSolver):
         game: Game,
         *,
         simulations: int = 1000,
-        epsilon: float = 1e-9,
+        epsilon: float = ROUNDING,
         near: float = 0.05,
         far: float = 0.2,
     ) -> None:

@@ -16,6 +16,12 @@ from orbiter_openspiel.games import Game
 SOLVERS = ("alpha_beta", "cfr", "cfr+", "mccfr", "mcts")
 """The names of the solvers."""
 
+ROUNDING = 1e-9
+"""Difference of exact values that is none, in the game's utility."""
+
+APPROXIMATION = 0.01
+"""Difference of values against an approximate equilibrium that is none, as a share of the range of utilities."""
+
 
 @frozen
 class MoveValues:
@@ -90,7 +96,8 @@ def solver_for(
         name: ``alpha_beta`` (exact, small games of perfect information), ``cfr+``, ``cfr`` or ``mccfr`` (equilibrium of small
             two-player games), ``mcts`` (search, with a bound), or ``auto``: the one that fits.
         simulations: Simulations per legal move of ``mcts``; per position in a game that pays on the way.
-        epsilon: Loss of value that is forgiven, in the game's utility; None: the game's own.
+        epsilon: Loss of value that is forgiven, in the game's utility; None: the game's own, else none where values are exact, and a
+            hundredth of the range of utilities where they are measured against an equilibrium that is approximate.
     """
     from orbiter_openspiel.alpha_beta import AlphaBetaSolver
     from orbiter_openspiel.equilibrium import EquilibriumSolver
@@ -100,9 +107,12 @@ def solver_for(
     if name != "auto" and name not in SOLVERS:
         raise ConfigError(f"solver must be one of auto, {', '.join(SOLVERS)}, got {name!r}")
     chosen = game.solver if name == "auto" else name
-    forgiven = game.epsilon if epsilon is None else epsilon
     if chosen is None:
         return None
+    forgiven = game.epsilon if epsilon is None else epsilon
+    if forgiven is None:
+        exact = chosen in ("alpha_beta", "mcts")
+        forgiven = ROUNDING if exact else APPROXIMATION * game.utility_range
     if chosen == "alpha_beta":
         return AlphaBetaSolver(game, epsilon=forgiven)
     if chosen == "mcts" and game.pays_on_the_way:

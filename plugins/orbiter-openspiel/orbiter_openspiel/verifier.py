@@ -55,7 +55,7 @@ class GameMoveVerifier(Verifier):
             epsilon,
             graded,
         )
-        self.version = version_of(self, "2")
+        self.version = version_of(self, "3")
         self.solver_for = functools.partial(
             solver_for, name=solver, simulations=simulations, epsilon=epsilon
         )

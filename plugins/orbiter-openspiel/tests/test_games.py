@@ -154,6 +154,37 @@ def test_any_other_game_is_shown_as_its_player_sees_it(name, shown):
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [
+        ("nim(pile_sizes=2;3)", True),
+        ("nim(is_misere=False)", False),  # whose rules would say the contrary
+        ("connect_four(x_in_row=3)", False),
+        ("hex(board_size=4,swap=True)", False),
+        ("leduc_poker(suit_isomorphism=True)", True),
+        ("leduc_poker(players=2)", False),  # six cards, of which four have a letter
+        ("kuhn_poker(players=3)", False),
+        ("liars_dice(dice_sides=3,numdice=1)", True),
+        ("liars_dice(dice_sides=3,bidding_rule=reset-quantity)", False),
+        ("goofspiel(num_cards=3,imp_info=True)", True),
+        ("goofspiel(num_cards=3,players=3)", False),  # two others have a hand
+        ("misere(game=tic_tac_toe())", False),
+    ],
+)
+def test_a_notation_writes_only_the_games_that_it_was_made_for(name, own):
+    game, state = load_game(name), dealt(name)
+    prompt = game.prompt(state)
+    assert ("\n" in prompt) is not own
+    # Two games of one kind may stand side by side, and the same board may ask for another move.
+    assert own or prompt.startswith(f"{name}\n")
+    assert own or game.notation.rules.endswith("one of the listed moves alone.")
+
+
+def test_colours_are_not_shown():
+    assert "\x1b" in str(dealt("twixt"))
+    assert "\x1b" not in load_game("twixt").prompt(dealt("twixt"))
+
+
 def test_what_others_hold_is_not_shown():
     game, state = load_game("crazy_eights"), dealt("crazy_eights")
     prompt = game.prompt(state)
@@ -213,6 +244,8 @@ def test_a_prompt_hides_what_the_player_cannot_see(name):
         ("negotiation", "list its chance outcomes"),
         ("efg_game(filename=/etc/hostname)", "must not be read from a file"),
         ("misere(game=efg_game(filename=/etc/hostname))", "must not be read from a file"),
+        ("crossword(puzzles_root=/etc)", "must not be read from a file"),
+        ("crossword", "cannot be loaded: LegalActions unimplemented"),
         (7, "must be text"),
     ],
 )

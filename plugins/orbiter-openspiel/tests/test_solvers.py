@@ -188,6 +188,15 @@ def test_kuhn_moves_against_the_equilibrium(history, good):
     assert "".join(game.move(state, action) for action in values.good) == good
 
 
+def test_the_moves_that_an_equilibrium_mixes_all_pass():
+    # What is computed is near an equilibrium, and the values of its moves are nearly the same.
+    solver = solver_for(load_game("matrix_brps"))
+    for known in solver.table.values():
+        assert min(known.policy.values()) > 0.01
+        assert len(set(known.values.values())) == 3
+        assert solver.evaluate(known.state).good == [0, 1, 2]
+
+
 def test_bluffs_are_sampled_at_the_rate_of_the_equilibrium():
     # The second player bets a J after a pass with probability 1/3.
     game = load_game("kuhn_poker")
