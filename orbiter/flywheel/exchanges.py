@@ -1,4 +1,4 @@
-"""What an engine has asked and been answered, kept until it is done, so that nothing is paid for twice."""
+"""What an engine or a reviser has asked and been answered, kept until it is done, so that nothing is paid for twice."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ class Exchange:
 
 
 class Exchanges:
-    """Asks policies for an engine, and knows what they have answered before, in this process or in one that was killed.
+    """Asks policies for who uses their answers, and knows what they have answered before, in this process or in one that was killed.
 
     Each batch is in the file when its answers are used. It is not synced: what a killed process has written is there, what a machine that
-    lost its power had not yet written is asked for again, and so is what failed. When the engine is done, what came of it is written down
+    lost its power had not yet written is asked for again, and so is what failed. When all is done, what came of it is written down
     elsewhere, and :meth:`forget` removes the file.
 
     Args:
@@ -50,7 +50,7 @@ class Exchanges:
 
     Attributes:
         spent: What all the answers took, each of them once.
-        recalled: What of it an earlier process was answered.
+        reused: What those took that were given again: in an engine that asks for nothing twice, what an earlier process was answered.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -62,7 +62,7 @@ class Exchanges:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("a+b")
             self._recall(self._file)
-        self.recalled = self.spent
+        self.reused = Spending()
 
     def _recall(self, file: BinaryIO) -> None:
         """Take in what is there; what a killed writer left of a line, or a lost machine of a page, is not known."""
@@ -84,7 +84,11 @@ class Exchanges:
         self, policy: Policy, requests: Sequence[Request], sampling: Sampling
     ) -> list[Completion]:
         """Return what a policy answers, and ask it only for what is not known."""
-        return await ask_all(_Remembering(policy, self), requests, sampling)
+        return await ask_all(self.remembering(policy), requests, sampling)
+
+    def remembering(self, policy: Policy) -> Policy:
+        """Return a policy that is asked only for what is not known, under the name of the one that answers."""
+        return _Remembering(policy, self)
 
     async def answers(
         self, policy: Policy, requests: Sequence[Request], sampling: Sampling
@@ -96,7 +100,9 @@ class Exchanges:
         fresh = await ask(policy, [requests[n] for n in missing], sampling) if missing else ()
         found = dict(zip(missing, fresh))
         self._keep([Exchange(keys[n], answer) for n, answer in found.items()])
-        return [found[n] if n in found else self._known[key] for n, key in enumerate(keys)]
+        known = {n: self._known[key] for n, key in enumerate(keys) if n not in found}
+        self.reused += Spending.of(known.values())
+        return [found[n] if n in found else known[n] for n in range(len(keys))]
 
     def _keep(self, exchanges: Sequence[Exchange]) -> None:
         kept = [one for one in exchanges if one.completion.error is None]
@@ -134,7 +140,7 @@ class _Remembering(WrappingPolicy):
     """A policy that is asked only for what is not known."""
 
     def __init__(self, policy: Policy, exchanges: Exchanges) -> None:
-        super().__init__(policy, suffix="known")
+        super().__init__(policy)
         self._exchanges = exchanges
 
     async def complete(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:

@@ -233,12 +233,12 @@ class WrappingPolicy(Policy):
 
     Args:
         policy: What answers.
-        suffix: What the name has after the other's.
+        suffix: What the name has after the other's; None for the same name.
     """
 
-    def __init__(self, policy: Policy, *, suffix: str) -> None:
+    def __init__(self, policy: Policy, *, suffix: str | None = None) -> None:
         self.policy = policy
-        self.name = f"{policy.name}+{suffix}"
+        self.name = policy.name if suffix is None else f"{policy.name}+{suffix}"
         self.batch_size, self.concurrency = policy.batch_size, policy.concurrency
 
     @property

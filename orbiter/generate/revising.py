@@ -11,7 +11,7 @@ import attrs
 from attrs import define, field
 
 from orbiter.checks import check_whole_number
-from orbiter.generate.constitution import Constitution, Principle
+from orbiter.generate.constitution import Constitution
 from orbiter.generate.policy import (
     Completion,
     Policy,
@@ -38,18 +38,14 @@ REVISE = (
 
 @define
 class _Chain:
-    """An answer on its way: the request, what has been said, and what is known of it so far."""
+    """An answer on its way: the request, the answer as it is now, and what is known of it so far."""
 
     request: Request
     first: Completion
-    said: tuple[Message, ...]
+    answer: Message
     steps: list[dict[str, str]] = field(factory=list)
     completions: list[Completion] = field(factory=list)
     error: str | None = None
-
-    @property
-    def answer(self) -> tuple[Message, ...]:
-        return self.said[-1:]
 
 
 class RevisingPolicy(WrappingPolicy):
@@ -59,7 +55,7 @@ class RevisingPolicy(WrappingPolicy):
 
     The completion is the last revision, directly after the prompt, so that a row of it teaches the better answer and not the critique. The
     chain stands in its metadata, ``{"revision": {"initial": ..., "steps": [{"principle", "critique", "answer"}, ...]}}``. An answer that could not
-    be criticised or revised is no answer; one that called tools, or was cut off, is left as it is.
+    be criticised or revised is no answer; one that says nothing, called tools or was cut off is left as it is.
 
     Args:
         policy: What answers first.
@@ -90,14 +86,17 @@ class RevisingPolicy(WrappingPolicy):
     async def complete(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
         """Answer each request, and revise the answer."""
         first = await ask(self.policy, requests, sampling)
-        chains = [
-            _Chain(request, completion, completion.messages, completions=[completion])
-            for request, completion in zip(requests, first)
-        ]
-        open_chains = [chain for chain in chains if _can_be_revised(chain.first)]
+        chains = {
+            n: _Chain(request, completion, completion.messages[0], completions=[completion])
+            for n, (request, completion) in enumerate(zip(requests, first))
+            if _can_be_revised(completion)
+        }
         for number in range(self.rounds):
-            await self._revise(open_chains, number)
-        return [_completed(chain) for chain in chains]
+            await self._revise(list(chains.values()), number)
+        return [
+            _completed(chains[n]) if n in chains else completion
+            for n, completion in enumerate(first)
+        ]
 
     async def _revise(self, chains: Sequence[_Chain], number: int) -> None:
         """Criticise and rewrite the answers of those chains that have not failed."""
@@ -110,37 +109,49 @@ class RevisingPolicy(WrappingPolicy):
             Message("user", CRITIQUE.format(principle=principle.text)) for principle in drawn
         ]
         critiques = await self._ask(going, [(prompt,) for prompt in prompts], "critique", number)
-        turns = [
-            (prompt, *critique, Message("user", REVISE))
-            for prompt, critique in zip(prompts, critiques)
+        criticised = [
+            (chain, principle, (prompt, critique))
+            for chain, principle, prompt, critique in zip(going, drawn, prompts, critiques)
+            if chain.error is None
         ]
-        revisions = await self._ask(going, turns, "revision", number)
-        for chain, principle, critique, revision in zip(going, drawn, critiques, revisions):
+        revisions = await self._ask(
+            [chain for chain, _, _ in criticised],
+            [(*said, Message("user", REVISE)) for _, _, said in criticised],
+            "revision",
+            number,
+        )
+        for (chain, principle, (_, critique)), revision in zip(criticised, revisions):
             if chain.error is None:
-                chain.steps.append(_step(principle, critique, revision))
-                chain.said = revision
+                chain.steps.append(
+                    {
+                        "principle": principle.name,
+                        "critique": critique.text,
+                        "answer": revision.text,
+                    }
+                )
+                chain.answer = revision
 
     async def _ask(
         self, chains: Sequence[_Chain], turns: Sequence[tuple[Message, ...]], what: str, number: int
-    ) -> list[tuple[Message, ...]]:
+    ) -> list[Message]:
         """Return what the critic says to each chain and the turns that follow it; a chain that it fails is given up."""
         requests = [
             attrs.evolve(
                 chain.request,
-                messages=(*chain.request.messages, *chain.answer, *more),
+                messages=(*chain.request.messages, chain.answer, *more),
                 seed=item_seed(what, chain.request.seed, number),
                 tools=(),
             )
             for chain, more in zip(chains, turns)
         ]
-        said: list[tuple[Message, ...]] = []
+        said: list[Message] = []
         for chain, completion in zip(chains, await self._criticised(requests)):
             chain.completions.append(completion)
             text = completion.messages[-1].text.strip() if completion.messages else ""
             if completion.finish_reason != "stop" or not text:
                 why = completion.error or ("it was cut off" if text else "nothing was said")
-                chain.error = chain.error or f"no {what}: {why}"
-            said.append((Message("assistant", text),))
+                chain.error = f"no {what}: {why}"
+            said.append(Message("assistant", text))
         return said
 
     async def _criticised(self, requests: Sequence[Request]) -> list[Completion]:
@@ -154,30 +165,20 @@ class RevisingPolicy(WrappingPolicy):
 
 def _can_be_revised(completion: Completion) -> bool:
     """Return whether a completion is one whole answer in words."""
-    messages = completion.messages
-    return completion.finish_reason == "stop" and len(messages) == 1 and not messages[0].tool_calls
-
-
-def _step(
-    principle: Principle, critique: tuple[Message, ...], revision: tuple[Message, ...]
-) -> dict[str, str]:
-    return {
-        "principle": principle.name,
-        "critique": critique[-1].text,
-        "answer": revision[-1].text,
-    }
+    if completion.finish_reason != "stop" or len(completion.messages) != 1:
+        return False
+    (answer,) = completion.messages
+    return bool(answer.text.strip()) and not answer.tool_calls
 
 
 def _completed(chain: _Chain) -> Completion:
-    if not chain.steps and chain.error is None:
-        return chain.first
     spent: dict[str, Any] = {
         "token_count": sum(completion.token_count for completion in chain.completions),
         "cost": total_cost(chain.completions),
-        "sample_count": len(chain.completions),
+        "sample_count": sum(completion.sample_count for completion in chain.completions),
     }
     if chain.error is not None:
         return attrs.evolve(Completion.failed(chain.error), **spent)
     told: dict[str, Any] = {"initial": chain.first.messages[-1].text, "steps": chain.steps}
     metadata = {**chain.first.metadata, "revision": told}
-    return attrs.evolve(chain.first, messages=chain.said, metadata=metadata, **spent)
+    return attrs.evolve(chain.first, messages=(chain.answer,), metadata=metadata, **spent)

@@ -161,6 +161,7 @@ STAGES = [
     'synthesise: {name: evol, tasks: 8, depth: 2, samples: 2, writer: {name: "mine.py:Writer"}}',
     'synthesise: {name: multi_turn, tasks: 6, turns: 3, simulator: {name: "mine.py:Writer"}}',
     f"demonstrate: {{count: 6, synthesisers: [{ENGINE}]}}",
+    'generate: {tasks: 6, samples: 2}, revise: {rounds: 2, critic: {name: "mine.py:Writer"}}, curate: {pairs: true}',
 ]
 
 
@@ -230,8 +231,9 @@ def test_a_cold_start_that_was_killed_while_it_trained_pays_for_no_answer_twice(
     assert not list(result.path.glob("data/*asked*"))
 
 
-def test_tokens_of_an_earlier_process_are_not_timed_by_this_one(wheel, monkeypatch):
-    stage, complete, fuse = f"{RECIPE}  one: {{{STAGES[0]}}}\n", ScriptedPolicy.complete, [5]
+@pytest.mark.parametrize(("made", "step"), [(STAGES[0], "synthesise"), (STAGES[3], "generate")])
+def test_tokens_of_an_earlier_process_are_not_timed_by_this_one(wheel, monkeypatch, made, step):
+    stage, complete, fuse = f"{RECIPE}  one: {{{made}}}\n", ScriptedPolicy.complete, [5]
     told = []
 
     async def counted(self, requests, sampling):
@@ -249,7 +251,7 @@ def test_tokens_of_an_earlier_process_are_not_timed_by_this_one(wheel, monkeypat
     told.clear()
     flywheel = wheel(text=stage)
     flywheel.run()
-    facts = flywheel.done(1, "synthesise")
+    facts = flywheel.done(1, step)
     assert facts["timed_tokens"] == 10 * len(told) < facts["tokens"]
 
 

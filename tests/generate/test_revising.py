@@ -169,7 +169,18 @@ async def test_what_was_paid_for_before_the_critic_fell_silent_is_not_forgotten(
     policy = RevisingPolicy(first(cost=0.25), critic=critic, constitution=RULES)
     (said,) = await policy.complete([request()], Sampling())
     assert said.error == "no critique: down"
-    assert (said.cost, said.token_count, said.sample_count) == (0.25, 3, 3)
+    assert (said.cost, said.token_count, said.sample_count) == (0.25, 3, 2)
+    assert len(critic.shown) == 1  # nobody is asked to mend what was not named
+
+
+@pytest.mark.parametrize("nothing", [Completion.of(" \n"), Completion()])
+async def test_an_answer_that_says_nothing_is_not_criticised(nothing):
+    critic = Critic()
+    answering = ScriptedPolicy(answers=lambda _: nothing)
+    (said,) = await RevisingPolicy(answering, critic=critic, constitution=RULES).complete(
+        [request()], Sampling()
+    )
+    assert (said, critic.shown) == (nothing, [])
 
 
 class Busy(Critic):

@@ -12,12 +12,16 @@ from orbiter.generate.revising import RevisingPolicy
 from orbiter.records import Pair, Trajectory
 
 if TYPE_CHECKING:
+    from orbiter.flywheel.exchanges import Exchanges
     from orbiter.flywheel.flywheel import Flywheel
     from orbiter.flywheel.recipe import Turn
 
 
-def revising(wheel: Flywheel, turn: Turn, policy: Policy) -> Policy:
-    """Return the policy that revises the answers of another as the stage says, or the other if it says nothing."""
+def revising(wheel: Flywheel, turn: Turn, policy: Policy, exchanges: Exchanges) -> Policy:
+    """Return the policy that revises the answers of another as the stage says, or the other if it says nothing.
+
+    An attempt is durable when its last revision is; what is said on the way there is remembered by ``exchanges``.
+    """
     spec = turn.stage.revise
     if spec is None:
         return policy
@@ -26,9 +30,10 @@ def revising(wheel: Flywheel, turn: Turn, policy: Policy) -> Policy:
         if spec.constitution is None
         else Constitution.read(wheel.base_dir / spec.constitution)
     )
+    critic = None if spec.critic is None else wheel.critic(turn.name, spec.critic)
     return RevisingPolicy(
-        policy,
-        critic=None if spec.critic is None else wheel.critic(turn.name, spec.critic),
+        exchanges.remembering(policy),
+        critic=None if critic is None else exchanges.remembering(critic),
         constitution=constitution,
         rounds=spec.rounds,
         temperature=spec.temperature,

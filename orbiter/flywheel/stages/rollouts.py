@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from orbiter.errors import ConfigError
+from orbiter.errors import BudgetExceededError, ConfigError
 from orbiter.flywheel.drift import looks_of
 from orbiter.flywheel.engines import HELD_OUT, HINTED, POLICY
+from orbiter.flywheel.exchanges import Exchanges
 from orbiter.flywheel.rollout import Rollout, RolloutPlan, RolloutResult
 from orbiter.flywheel.sections import Generate
 from orbiter.flywheel.spending import spending_facts, spending_of
+from orbiter.flywheel.stages.datasets import asked_path
 from orbiter.flywheel.stages.revising import revising
 from orbiter.flywheel.summary import effective_answers
 from orbiter.flywheel.waves import AdaptiveWaves, UniformWaves
@@ -231,13 +233,22 @@ def _roll_out(
 ) -> RolloutResult:
     started = perf_counter()
     policy = with_tools(wheel, plan.tasks, wheel.ready_policy())
-    if turn is not None:
-        policy = revising(wheel, turn, policy)
     loading_s = perf_counter() - started  # part of generating
-    rollout = Rollout(plan, policy=policy, pool=pool, ledger=wheel.ledger)
-    rollout.result.generate_s += loading_s
-    rollout.result.work_s += loading_s
-    return wheel.wait_for(rollout.run())
+    revises = turn is not None and turn.stage.revise is not None
+    with Exchanges(wheel.place(asked_path(plan.round)) if revises else None) as exchanges:
+        if turn is not None:
+            policy = revising(wheel, turn, policy, exchanges)
+        rollout = Rollout(plan, policy=policy, pool=pool, ledger=wheel.ledger)
+        rollout.result.generate_s += loading_s
+        rollout.result.work_s += loading_s
+        try:
+            result = wheel.wait_for(rollout.run())
+        except BudgetExceededError:
+            exchanges.forget()  # the same answers would be as invalid again
+            raise
+        exchanges.forget()
+    result.timed_token_count -= exchanges.reused.tokens
+    return result
 
 
 def with_tools(wheel: Flywheel, tasks: Iterable[Task], policy: Policy) -> Policy:

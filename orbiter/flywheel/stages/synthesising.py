@@ -106,7 +106,7 @@ def synthesise(wheel: Flywheel, number: int) -> dict[str, Any]:
     return {
         **rollout_facts(result),
         **spending_facts(spent),
-        "timed_tokens": spent.tokens - exchanges.recalled.tokens if is_new else 0,
+        "timed_tokens": spent.tokens - exchanges.reused.tokens if is_new else 0,
         "beside": spending_facts(proposed.beside),
         "by": engine.name,
         "dropped": dict(dropped.most_common()),
