@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import threading
@@ -9,36 +10,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from orbiter.errors import MissingPluginError, PolicyError
+from orbiter.errors import ConfigError, PolicyError
 from orbiter.generate.chat_template import answer_message, render, turn_end_id
 from orbiter.generate.policy import Completion, Request, Sampling
+from orbiter_vllm import process
 from orbiter_vllm.settings import EngineSettings, sampling_arguments
 
-ENVIRONMENT = {
-    # In its own process the engine begins with whatever has arrived, so what shares a step would depend on the clock.
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-    "VLLM_NO_USAGE_STATS": "1",
-    "VLLM_LOGGING_LEVEL": "WARNING",
-}
-"""What is set before vLLM is imported, unless it is set already."""
-
-
-def import_vllm() -> Any:
-    """Return the module vllm.
-
-    Raises:
-        MissingPluginError: It is not installed, or cannot be imported on this machine.
-    """
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    try:
-        import vllm
-    except ImportError as error:
-        raise MissingPluginError(
-            f"policy 'vllm' needs vLLM, which cannot be imported: {error}",
-            hint="pip install 'orbiter-vllm[vllm]' where there is a GPU; else use the policy transformers, or openai with a server",
-        ) from error
-    return vllm
+CPU_CACHE_BYTES = 4 * 2**30
+"""Memory for keys and values on a CPU, where vLLM's default is nearly all of the machine's: the loop needs some, too."""
 
 
 class Engine:
@@ -50,6 +29,7 @@ class Engine:
         template_kwargs: Passed to the chat template.
 
     Raises:
+        ConfigError: The engine cannot sleep, and is asked to.
         PolicyError: vLLM cannot serve the model, or the tokenizer has no chat template.
     """
 
@@ -58,25 +38,36 @@ class Engine:
     ) -> None:
         self.settings = settings
         self._logprobs, self._template_kwargs = logprobs, template_kwargs
-        self._vllm = import_vllm()
+        self._vllm = process.import_vllm()
         from vllm.exceptions import VLLMClientError
+        from vllm.inputs import tokens_input
         from vllm.sampling_params import RequestOutputKind
 
         self._refusals = (ValueError, VLLMClientError)
-        self._final = RequestOutputKind.FINAL_ONLY
+        self._final, self._prompt = RequestOutputKind.FINAL_ONLY, tokens_input
         self._tokenizer = _open_tokenizer(settings)
         end = turn_end_id(self._tokenizer)
         self._end_ids = () if end is None else (end,)
         self._adapters: dict[str, Any] = {}
         self._calls = 0
         self._asleep = False
+        self._llm: Any = None
+        arguments = _for_this_machine(settings)
+        process.RUNNING.add(self)
         try:
-            self._llm = self._vllm.LLM(**settings.engine_arguments())
+            with process.undisturbed():
+                self._llm = self._vllm.LLM(**arguments)
         except Exception as error:  # of vLLM, of torch, of CUDA
+            self._give_up()
             raise PolicyError(
-                f"vLLM cannot serve {settings.model!r}: {type(error).__name__}: {error}",
+                f"vLLM cannot serve {settings.model!r}: {_told(error)}",
                 hint="orbiter doctor says what is missing; see the options of the policy and engine",
             ) from error
+
+    @property
+    def closed(self) -> bool:
+        """Whether it cannot be used again: it was closed, it failed, or another engine of this process closed."""
+        return self._llm is None
 
     def use(self, settings: EngineSettings) -> bool:
         """Go over to other adapters; return False if that needs another engine."""
@@ -94,10 +85,16 @@ class Engine:
         Raises:
             PolicyError: The engine failed.
         """
+        with process.random_states_kept():
+            return self._answer(requests, sampling, cancelled)
+
+    def _answer(
+        self, requests: Sequence[Request], sampling: Sampling, cancelled: threading.Event
+    ) -> list[Completion]:
         engine = self._llm.llm_engine
         self._calls += 1
         completions: dict[str, Completion] = {}
-        prompts: dict[str, int] = {}
+        prompts: dict[str, tuple[Request, list[int]]] = {}
         try:
             self._wake()
             # What an earlier call left in the cache changes how prompts are read, and so the last bits of what follows.
@@ -108,7 +105,7 @@ class Engine:
                 name = f"{self._calls}-{index}"
                 refusal = self._add(engine, name, request, ids, sampling)
                 if refusal is None:
-                    prompts[name] = len(ids)
+                    prompts[name] = request, ids
                 else:
                     completions[name] = Completion.failed(refusal)
             while engine.has_unfinished_requests():
@@ -118,9 +115,10 @@ class Engine:
                 for output in engine.step():
                     if output.finished:
                         name = output.request_id
-                        completions[name] = self._completion(output.outputs[0], prompts[name])
+                        completions[name] = self._completion(output.outputs[0], *prompts[name])
         except Exception as error:  # as above
-            raise PolicyError(f"vLLM failed: {type(error).__name__}: {error}") from error
+            self._give_up()
+            raise PolicyError(f"vLLM failed: {_told(error)}") from error
         lost = Completion.failed("vLLM gave no answer")
         return [completions.get(f"{self._calls}-{index}", lost) for index in range(len(requests))]
 
@@ -143,12 +141,12 @@ class Engine:
         try:
             engine.add_request(
                 name,
-                {"prompt_token_ids": ids},
+                self._prompt(ids),
                 self._vllm.SamplingParams(**arguments, output_kind=self._final),
                 lora_request=self._adapter(),
             )
         except self._refusals as error:
-            return f"vLLM refused the prompt: {error}"[:300]
+            return f"vLLM refused the prompt: {' '.join(str(error).split())}"[:300]
         return None
 
     def _adapter(self) -> Any:
@@ -163,7 +161,7 @@ class Engine:
             self._adapters[path] = LoRARequest(f"adapter-{number}", number, path)
         return self._adapters[path]
 
-    def _completion(self, output: Any, prompt_token_count: int) -> Completion:
+    def _completion(self, output: Any, request: Request, prompt: list[int]) -> Completion:
         """Return what an answer of vLLM is."""
         if output.finish_reason not in ("stop", "length"):
             return Completion.failed(f"vLLM gave the answer up: {output.finish_reason}")
@@ -172,17 +170,24 @@ class Engine:
         metadata = {}
         if self._logprobs and output.logprobs is not None:
             metadata["logprobs"] = _logprobs(ids, output.logprobs)
+        message = answer_message(
+            self._tokenizer,
+            ids[:-1] if ended else ids,
+            output.text,
+            prompt=prompt,
+            tools=request.tools,
+        )
         return Completion(
-            messages=(answer_message(self._tokenizer, ids[:-1] if ended else ids, output.text),),
+            messages=(message,),
             finish_reason=output.finish_reason,
             token_count=len(ids),
-            prompt_token_count=prompt_token_count,
+            prompt_token_count=len(prompt),
             metadata=metadata,
         )
 
     def sleep(self) -> None:
         """Leave the GPU's memory to others; the weights wait in main memory."""
-        if self.settings.sleep and not self._asleep:
+        if self.settings.sleep and not self._asleep and not self.closed:
             self._llm.sleep(level=1)
             self._asleep = True
 
@@ -192,13 +197,59 @@ class Engine:
             self._asleep = False
 
     def close(self) -> None:
-        """Free what the engine holds; it cannot be used again."""
+        """Free what the engine holds, and all other engines of this process with it: vLLM takes down what they share.
+
+        A policy whose engine was closed so starts another at its next call.
+        """
         from vllm.distributed import cleanup_dist_env_and_memory
 
-        self._llm.llm_engine.engine_core.shutdown()
-        del self._llm
+        while process.RUNNING:
+            engine = process.RUNNING.pop()
+            llm, engine._llm = engine._llm, None
+            if llm is not None:
+                llm.llm_engine.engine_core.shutdown()
+            del llm
         gc.collect()
         cleanup_dist_env_and_memory()
+
+    def _give_up(self) -> None:
+        """Close after a failure, whose own error is the one to tell."""
+        with contextlib.suppress(Exception):
+            self.close()
+
+
+def _for_this_machine(settings: EngineSettings) -> dict[str, Any]:
+    """Return the arguments of vLLM's ``LLM`` here.
+
+    Raises:
+        ConfigError: What was asked for cannot be had here.
+    """
+    from vllm.platforms import current_platform
+
+    arguments = settings.engine_arguments()
+    if settings.sleep and not current_platform.is_sleep_mode_available():
+        raise ConfigError(
+            f"sleep_when_idle must be false here: vLLM cannot sleep on the device {current_platform.device_type!r}",
+            hint="the option engine.kv_cache_memory_bytes bounds the memory that the engine keeps",
+        )
+    if process.RUNNING and (settings.sleep or any(e.settings.sleep for e in process.RUNNING)):
+        raise ConfigError(
+            "sleep_when_idle must be false where several policies have engines in one process: all of them would fall asleep"
+        )
+    if current_platform.is_cpu():
+        # A prompt that is read in parts rewinds its random stream, and torch's on a CPU cannot be rewound: the engine would fail.
+        arguments.setdefault("enable_chunked_prefill", False)
+        bounded = {"gpu_memory_utilization", "kv_cache_memory_bytes"} & set(arguments)
+        if not bounded and not os.environ.get("VLLM_CPU_KVCACHE_SPACE"):
+            arguments["kv_cache_memory_bytes"] = CPU_CACHE_BYTES
+    return arguments
+
+
+def _told(error: Exception) -> str:
+    """Return what an error says, on one line."""
+    faults = error.errors() if callable(getattr(error, "errors", None)) else ()  # pydantic's
+    said = "; ".join(str(fault["msg"]) for fault in faults) or str(error)
+    return f"{type(error).__name__}: {' '.join(said.split())}"[:500]
 
 
 def _open_tokenizer(settings: EngineSettings) -> Any:

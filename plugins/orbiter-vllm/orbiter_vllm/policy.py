@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from orbiter.checks import check_bool, check_number, check_whole_number
 from orbiter.errors import ConfigError, MissingPluginError, PolicyError
 from orbiter.generate.policy import Completion, Policy, Request, Sampling
+from orbiter_vllm import process
 from orbiter_vllm.settings import EngineSettings, rank_of
 
 if TYPE_CHECKING:
@@ -148,16 +149,17 @@ class VllmPolicy(Policy):
     def _complete(
         self, requests: list[Request], sampling: Sampling, cancelled: threading.Event
     ) -> list[Completion]:
-        engine = None
-        try:
-            if cancelled.is_set():
-                return []
-            engine = self._ready()
-            return engine.answer(requests, sampling, cancelled)
-        finally:
-            self._pending.discard(cancelled)
-            if engine is not None and not self._pending:
-                engine.sleep()
+        with process.LOCK:
+            engine = None
+            try:
+                if cancelled.is_set():
+                    return []
+                engine = self._ready()
+                return engine.answer(requests, sampling, cancelled)
+            finally:
+                self._pending.discard(cancelled)
+                if engine is not None and not self._pending:
+                    engine.sleep()
 
     def _ready(self) -> Engine:
         from orbiter_vllm.engine import Engine
@@ -167,7 +169,7 @@ class VllmPolicy(Policy):
             raise PolicyError(
                 "policy 'vllm' has no model", hint="give it model=..., or load a checkpoint"
             )
-        if self._engine is not None and not self._engine.use(settings):
+        if self._engine is not None and (self._engine.closed or not self._engine.use(settings)):
             self._close()
         if self._engine is None:
             self._engine = Engine(
@@ -176,9 +178,10 @@ class VllmPolicy(Policy):
         return self._engine
 
     def _close(self) -> None:
-        engine, self._engine = self._engine, None
-        if engine is not None:
-            engine.close()
+        with process.LOCK:
+            engine, self._engine = self._engine, None
+            if engine is not None and not engine.closed:
+                engine.close()
 
     async def aclose(self) -> None:
         """Close the engine, which frees its memory, and the thread."""

@@ -17,7 +17,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 import pytest
 from orbiter_trl.nano import make_nano_model
-from orbiter_vllm import engine
+from orbiter_vllm import process
 from transformers import AutoTokenizer
 
 INTERFACE = json.loads((Path(__file__).parent / "vllm_interface.json").read_text())
@@ -61,6 +61,7 @@ class LLMEngine:
         return bool(self.running)
 
     def add_request(self, request_id, prompt, params, lora_request=None):
+        assert prompt["type"] == "token"
         assert params.output_kind == "final"
         if prompt["prompt_token_ids"][1:3] == [19, 18]:  # "c:"
             raise VLLMClientError("a token that cannot be")
@@ -141,10 +142,16 @@ def install(monkeypatch):
     vllm.LLM, vllm.SamplingParams = LLM, SamplingParams
     submodule("exceptions", VLLMClientError=VLLMClientError)
     submodule("sampling_params", RequestOutputKind=SimpleNamespace(FINAL_ONLY="final"))
+    submodule("inputs", tokens_input=lambda ids: {"type": "token", "prompt_token_ids": ids})
+    vllm.platform = SimpleNamespace(
+        device_type="cuda", is_cpu=lambda: False, is_sleep_mode_available=lambda: True
+    )
+    submodule("platforms", current_platform=vllm.platform)
     submodule("lora")
     submodule("lora.request", LoRARequest=LoRARequest)
     submodule("distributed", cleanup_dist_env_and_memory=lambda: vllm.log.append("freed"))
     monkeypatch.setitem(sys.modules, "vllm", vllm)
+    monkeypatch.setattr(process, "RUNNING", set())
     return vllm
 
 
@@ -152,7 +159,7 @@ def install(monkeypatch):
 def model(tmp_path_factory):
     return make_nano_model(
         tmp_path_factory.mktemp("models") / "nano",
-        hidden_size=16,
+        hidden_size=64,
         layers=1,
         heads=2,
         chars="0123456789copy: ",
@@ -161,7 +168,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture
 def vllm(monkeypatch):
-    for name, value in engine.ENVIRONMENT.items():
+    for name, value in process.ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     return install(monkeypatch)
 

