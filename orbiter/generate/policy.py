@@ -338,6 +338,9 @@ def _fault_of(message: Message) -> RecordError | None:
         try:  # the common case, and a fast way to see that it is sound
             message.content.encode()
         except UnicodeEncodeError:
-            return fault_of_value(unstructure(message))
+            return fault_of_value(message.content, "content")
         return None
-    return fault_of_value(unstructure(message))
+    try:
+        return fault_of_value(unstructure(message))
+    except RecordError as fault:
+        return fault

@@ -1,6 +1,7 @@
 """What a rollout does when a policy or a verifier fails it."""
 
 import asyncio
+import functools
 import math
 import runpy
 from pathlib import Path
@@ -46,10 +47,12 @@ class Unwritable(Halves):
     """Gives answers to some tasks that no line of JSON can hold."""
 
     def answer(self, request):
+        deep = functools.reduce(lambda inner, _: [inner], range(1000), [])
         call = {"type": "function", "function": {"name": "f", "arguments": {"x": math.nan}}}
         return {
             "t1": Completion.of("a\ud83d", token_count=2),
             "t2": Completion(messages=(Message("assistant", None, tool_calls=(call,)),)),
+            "t0": Completion(messages=(Message("assistant", "even", extra={"of": deep}),)),
             "t3": Completion.of("whole: \U0001f600"),
             "t4": Completion.of("even", metadata={"logps": [-0.5, -math.inf]}, cost=0.5),
         }.get(request.task_id) or super().answer(request)
@@ -63,6 +66,7 @@ def test_an_answer_that_no_row_can_hold_is_no_answer(tmp_path):
         "no answer: answer cannot be recorded: field 'tool_calls[0].function.arguments.x' "
         "must be a finite number, got nan": 1,
         "no answer: answer cannot be recorded: field 'metadata.logps[1]' must be a finite number, got -inf": 1,
+        "no answer: answer cannot be recorded: must be nested less deep, got a value beyond Python's limit": 1,
     }
     answers = {k.task_id: t.answer for k, t in result.judged.items()}
     assert answers["t3"] == "whole: \U0001f600"

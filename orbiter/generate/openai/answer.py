@@ -18,6 +18,9 @@ from orbiter.records import Message
 FINISH = {"stop": "stop", "tool_calls": "stop", "eos_token": "stop", "length": "length"}
 """What servers say at the end of a whole answer, and how a Completion says it."""
 
+MAX_COUNT = 10**9
+"""Most tokens that one answer is believed to have; what is more would spoil every sum."""
+
 REASONING = ("message", "metadata", "think")
 """Where the reasoning of a model is kept; see :class:`orbiter.generate.openai.OpenAIPolicy`."""
 
@@ -122,7 +125,7 @@ class Reading:
 class _Usage:
     """What an answer says of itself as a whole, and which part of it each choice has.
 
-    A server counts the tokens of all choices together. Where there are several, each has as many as it has log-probabilities if
+    What is missing, or is no count, is 0 tokens and of unknown cost. A server counts the tokens of all choices together. Where there are several, each has as many as it has log-probabilities if
     those are all known and their sum is right; else a share by its length, which its metadata say: ``token_count: shared``.
     """
 
@@ -135,17 +138,18 @@ class _Usage:
     @classmethod
     def of(cls, answer: Mapping[str, Any], choices: Sequence[Any]) -> _Usage:
         served_by, usage = answer.get("model"), answer.get("usage")
-        total = _count(usage, "completion_tokens")
+        prompt, told = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
+        total = told or 0
         counts, notes = [total], {}
         if len(choices) > 1:
-            told = [_logprobs(choice.get("logprobs")) if type(choice) is dict else None for choice in choices]  # fmt: skip
-            counts = [len(one["tokens"]) if one else 0 for one in told]
+            known = [_logprobs(choice.get("logprobs")) if type(choice) is dict else None for choice in choices]  # fmt: skip
+            counts = [len(one["tokens"]) if one else 0 for one in known]
             if sum(counts) != total:
                 counts, notes = _shares(total, [_size(choice) for choice in choices]), {"token_count": "shared"}  # fmt: skip
         return cls(
             served_by if isinstance(served_by, str) else None,
-            type(usage) is dict,
-            _count(usage, "prompt_tokens"),
+            prompt is not None and told is not None,
+            prompt or 0,
             counts,
             notes,
         )
@@ -207,6 +211,6 @@ def _shares(total: int, sizes: Sequence[int]) -> list[int]:
     return counts
 
 
-def _count(usage: object, key: str) -> int:
+def _count(usage: object, key: str) -> int | None:
     value = usage.get(key) if type(usage) is dict else None
-    return value if type(value) is int and value >= 0 else 0
+    return value if type(value) is int and 0 <= value <= MAX_COUNT else None

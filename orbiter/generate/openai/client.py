@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import aiohttp
 
@@ -21,6 +21,19 @@ _HEADERS = {
 }
 
 
+class _Connector(aiohttp.TCPConnector):
+    """Keeps connections, but none on which something came that nobody had asked for.
+
+    aiohttp would take that for the answer to the next request, and each answer after it for that of the one before.
+    """
+
+    async def _get(self, *key: Any) -> Any:
+        kept: Any
+        while (kept := await super()._get(*key)) is not None and kept.protocol.should_close:
+            kept.close()
+        return kept
+
+
 class Client:
     """Connections to one server; belongs to the event loop that it was made in.
 
@@ -36,7 +49,7 @@ class Client:
         self._timeout_s = timeout_s
         authorization = {} if key is None else {"Authorization": f"Bearer {key}"}
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),  # the policy's own limit holds
+            connector=_Connector(limit=0),  # the policy's own limit holds
             timeout=aiohttp.ClientTimeout(total=timeout_s),
             headers={**_HEADERS, **authorization},
             cookie_jar=aiohttp.DummyCookieJar(),

@@ -128,6 +128,16 @@ def test_the_cost_is_of_prompt_and_tokens_and_unknown_without_usage():
     assert filtered.cost == (6 * 2 + 12 * 10) / 1e6
 
 
+@pytest.mark.parametrize("count", [-1, 2**63, 1e30, 2.0, "7", True, None])
+@pytest.mark.parametrize("field", ["prompt_tokens", "completion_tokens"])
+def test_what_is_no_count_of_tokens_is_unknown_and_so_is_the_cost(field, count):
+    usage = {"prompt_tokens": 6, "completion_tokens": 12, field: count}
+    [found] = read({**body("a"), "usage": usage}, prompt_price=2.0, completion_price=10.0)
+    assert found.cost is None
+    counts = {"prompt_tokens": found.prompt_token_count, "completion_tokens": found.token_count}
+    assert counts == {"prompt_tokens": 6, "completion_tokens": 12, field: 0}
+
+
 def test_an_answer_of_which_nothing_is_one_is_a_fault():
     for answer in (body(), body(7, 8), {"choices": "ab"}, {"choices": [None, None]}, [], 7):
         with pytest.raises(Fault, match="answer is no chat completion"):

@@ -1,6 +1,8 @@
 """The policy against a real server on loopback that misbehaves in every way a server can."""
 
 import asyncio
+import json
+from contextlib import suppress
 from email.utils import formatdate
 
 import pytest
@@ -251,6 +253,33 @@ async def test_answers_come_in_the_order_of_requests(ask):
     requests = [Request(messages=REQUEST.messages, seed=seed) for seed in range(8)]
     completions = await ask(echo, requests=requests)
     assert [c.messages[0].text for c in completions] == [str(seed) for seed in range(8)]
+
+
+async def test_what_comes_unasked_answers_no_later_request():
+    response = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s"
+    came = asyncio.Event()
+
+    async def answer_twice(reader, writer):
+        with suppress(asyncio.IncompleteReadError):
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                size = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+                asked = json.loads(await reader.readexactly(size))["messages"][0]["content"]
+                body = json.dumps(chat(f"to {asked}")).encode()
+                for _ in range(2):
+                    writer.write(response % (len(body), body))
+                    await asyncio.sleep(0.02)  # two parts, the second when the first is read
+                came.set()
+        writer.close()
+
+    async with await asyncio.start_server(answer_twice, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        policy = OpenAIPolicy(base_url=url, model="small")
+        for asked in "abc":
+            [answer] = await policy.complete([Request(messages=(Message("user", asked),))], Sampling())  # fmt: skip
+            assert answer.messages[0].text == f"to {asked}"
+            await came.wait()
+            came.clear()
+        await policy.aclose()
 
 
 async def test_one_failure_leaves_the_others(ask):
