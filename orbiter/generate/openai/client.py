@@ -28,10 +28,11 @@ class _Connector(aiohttp.TCPConnector):
     """
 
     async def _get(self, *key: Any) -> Any:
-        kept: Any
-        while (kept := await super()._get(*key)) is not None and kept.protocol.should_close:
+        while (kept := await super()._get(*key)) is not None:
+            if kept.protocol is None or not kept.protocol.should_close:
+                return kept
             kept.close()
-        return kept
+        return None
 
 
 class Client:
