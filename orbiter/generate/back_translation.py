@@ -9,6 +9,7 @@ import attrs
 from attrs import define
 
 from orbiter.checks import check_number
+from orbiter.generate.instructions import stands_in
 from orbiter.generate.proposals import DOCUMENT, Dropped, Proposal, Proposed
 from orbiter.generate.writing import Order, WritingSynthesiser
 from orbiter.records import Task
@@ -78,7 +79,7 @@ class BackTranslation(WritingSynthesiser):
             return reason
         parts = shingles(order.source)
         shared = len(parts & shingles(text)) / len(parts)
-        given_away = shared >= self.max_shared or order.source.strip().casefold() in text.casefold()
+        given_away = shared >= self.max_shared or stands_in(text, order.source)
         return "gives the document away" if given_away else None
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from typing import Any
+from unicodedata import normalize
+
+import regex
 
 from orbiter.records import Message, Task, content_hash
 from orbiter.similarity import near_duplicates
@@ -20,6 +23,8 @@ _LEAKED = re.compile(
 _LABEL = re.compile(
     r"^\W*(?:(?:new |rewritten )?(?:instruction|prompt|request|task)(?: \d+)?)\W*:\W*", re.I
 )
+
+_TOKEN = re.compile(r"\w+|[+*/^=<>%]|(?<=[\d)])-|-(?=[\d(])")
 
 
 def bare(text: str) -> str:
@@ -40,25 +45,28 @@ def fault(text: str, *, source: str, max_words: int) -> str | None:
         return "empty"
     if is_refusal(text):
         return "refusal"
-    if _plain(text) == _plain(source):
+    if plain(text) == plain(source):
         return "copy of its source"
     if _LEAKED.search(text) and not _LEAKED.search(source):
         return "words of the order"
     return "too long" if len(text.split()) > max_words else None
 
 
-def _plain(text: str) -> str:
-    return " ".join(re.findall(r"\w+", text.casefold()))
+def plain(text: str) -> str:
+    """Return the words, numbers and signs of calculation of a text, in small letters, without what only looks different."""
+    seen = regex.sub(r"\p{Cf}", "", normalize("NFKC", text))
+    return " ".join(_TOKEN.findall(seen.casefold()))
 
 
 def novel(texts: Sequence[str], *, pool: Sequence[str], threshold: float) -> list[bool]:
     """Return of each text whether it is nearly the same as none of the pool and as none before it that is new.
 
-    Similarity is Jaccard's on character 5-grams (:mod:`orbiter.similarity`), which finds its candidates without comparing every two texts.
-    Self-instruct compares by ROUGE-L at 0.7 (Wang et al. 2023, section 2.2): of sentences with words replaced until they were there, the median
-    Jaccard similarity was 0.41 where the words stood apart and 0.47 where they stood together.
+    Similarity is Jaccard's on the character 5-grams (:mod:`orbiter.similarity`) of what :func:`plain` leaves of a text, so that neither capitals nor
+    punctuation make it new; it finds its candidates without comparing every two texts. Self-instruct compares by ROUGE-L at 0.7 (Wang et al. 2023,
+    section 2.2): of sentences with words replaced until they were there, the median Jaccard similarity was 0.41 where the words stood apart and 0.47
+    where they stood together.
     """
-    twins = near_duplicates([*pool, *texts], threshold=threshold)
+    twins = near_duplicates([plain(text) for text in (*pool, *texts)], threshold=threshold)
     return [twin is None for twin in twins[len(pool) :]]
 
 
@@ -66,6 +74,18 @@ def repeated(tasks: Sequence[Task], *, pool: Sequence[str], threshold: float) ->
     """Return of each task why its instruction is not new, or None; see :func:`novel`."""
     fresh = novel([task.prompt for task in tasks], pool=pool, threshold=threshold)
     return [None if is_new else "nearly repeats another instruction" for is_new in fresh]
+
+
+def stands_in(text: str, answer: str) -> bool:
+    """Return whether an answer stands in a text as words of its own, whatever their case and spaces.
+
+    Letters without case, as of Chinese, have no spaces around their words, and bound nothing.
+    """
+    words, wanted = (" ".join(part.casefold().split()) for part in (text, answer))
+    part = r"[\p{Lu}\p{Ll}\p{Nd}_]"
+    start = rf"(?<!{part})" if regex.match(part, wanted) else ""
+    end = rf"(?!{part})" if regex.match(part, wanted[-1:]) else ""
+    return regex.search(start + regex.escape(wanted) + end, words) is not None
 
 
 def indented(text: str) -> str:

@@ -12,7 +12,7 @@ from attrs import define, field
 from orbiter.checks import check_whole_number
 from orbiter.errors import ConfigError
 from orbiter.generate.engine import PolicySynthesiser, make_policy
-from orbiter.generate.instructions import indented
+from orbiter.generate.instructions import indented, stands_in
 from orbiter.generate.policy import Completion, Policy, total_cost
 from orbiter.generate.proposals import Dropped, Proposal, Proposed, said, why_nothing
 from orbiter.records import Message, Task
@@ -158,11 +158,11 @@ class MultiTurn(PolicySynthesiser):
         for talk, answer in zip(talks, await self.ask(asked)):
             talk.answers.append(answer)
             talk.model = answer.model or talk.model
-            whole = answer.finish_reason == "stop" and answer.error is None
             talk.turns += answer.messages
-            if not whole:
+            if not _is_whole(answer):
                 talk.ended, talk.finish_reason = "answer", answer.finish_reason
-                talk.dropped = bool(answer.error) and turn > 0
+                # Before its first answer it is an attempt that nobody answered.
+                talk.dropped = not answer.messages and turn > 0
                 if talk.dropped:
                     talk.ended = why_nothing(answer)
 
@@ -184,7 +184,7 @@ class MultiTurn(PolicySynthesiser):
         ]
         for talk, reply in zip(talks, await self.ask(orders, who=self.simulator)):
             text = _LABEL.sub("", said(reply) or "", count=1).strip()
-            if text.rstrip(".!").strip() == STOP:
+            if _stops(text):
                 talk.ended = "stop"
                 continue
             reason = f"user: {why_nothing(reply)}" if not text else self._fault(talk, text)
@@ -202,15 +202,25 @@ class MultiTurn(PolicySynthesiser):
             return "user repeats the assistant"
         right = (self.right_answer(talk.task) or "").strip()
         known = "\n".join([*(m.text for m in talk.task.messages), *said_before])
-        if right and _has(text, right) and not _has(known, right):
+        if right and stands_in(text, right) and not stands_in(known, right):
             return "user gives the answer away"
         return None
 
 
-def _has(text: str, answer: str) -> bool:
-    """Return whether an answer stands in a text as words of their own, whatever their case and spaces."""
-    words, wanted = (" ".join(part.casefold().split()) for part in (text, answer))
-    return re.search(rf"(?<!\w){re.escape(wanted)}(?!\w)", words) is not None
+def _stops(text: str) -> bool:
+    """Return whether a user is done: the word alone, or as the last sentence, whatever signs are around it."""
+    before, found, after = text.rpartition(STOP)
+    if not found or any(char.isalnum() for char in after):
+        return False
+    before = before.rstrip(" \t\"'“‘«*_-")
+    return not before or before[-1] in ".!?…。！？\n"
+
+
+def _is_whole(answer: Completion) -> bool:
+    """Return whether something was said, and to its end."""
+    if answer.error is not None or answer.finish_reason != "stop":
+        return False
+    return any(message.text.strip() or message.tool_calls for message in answer.messages)
 
 
 def _transcript(talk: _Talk) -> str:

@@ -8,6 +8,7 @@ from typing import ClassVar
 from attrs import define
 
 from orbiter.checks import check_number, check_whole_number
+from orbiter.errors import ConfigError
 from orbiter.generate.instructions import indented, repeated
 from orbiter.generate.proposals import Dropped, Proposed
 from orbiter.generate.writing import Order, WritingSynthesiser
@@ -29,8 +30,8 @@ class SelfInstruct(WritingSynthesiser):
 
         SelfInstruct(policy=policy, environment=environment, verifier=judge, examples=8)
 
-    Each source task asks for one new instruction a wave, beside ``examples`` drawn from the pool: ``seeds`` in four of the source tasks, the rest of what
-    earlier waves made. What nearly repeats anything in the pool is dropped, as are copies, refusals and what is too short or too long.
+    Each source task asks for one new instruction a wave, after ``examples``: itself, other source tasks and, a quarter of them at most, what earlier waves
+    made. What nearly repeats anything in the pool is dropped, as are copies, refusals and what is too short or too long.
     The new ones are answered, and the verifier judges the answers: they have no reference, so it is one that goes by the prompt, or a judge.
 
     Args:
@@ -56,6 +57,10 @@ class SelfInstruct(WritingSynthesiser):
         super().__attrs_post_init__()
         for option in ("examples", "waves", "samples", "min_words"):
             check_whole_number(option, getattr(self, option), low=1)
+        if self.min_words > self.max_words:
+            raise ConfigError(
+                f"min_words must be at most max_words, got {self.min_words} and {self.max_words}"
+            )
         check_number("novelty", self.novelty, "(0, 1]")
 
     @property

@@ -10,6 +10,7 @@ from attrs import define
 
 from orbiter.checks import check_whole_number
 from orbiter.generate.engine import PolicySynthesiser
+from orbiter.generate.policy import Completion
 from orbiter.generate.proposals import (
     ROLE,
     Dropped,
@@ -75,10 +76,17 @@ class SpinRows(PolicySynthesiser):
             for answer in [next(answers) for _ in range(self.samples)]:
                 text = said(answer)
                 if text is None or text in seen:
-                    reason = why_nothing(answer) if text is None else "repeats another answer"
-                    dropped.append(Dropped(reason, task.task_id, text or ""))
+                    dropped.append(Dropped(_reason(answer, right), task.task_id, text or ""))
                     continue
                 seen.add(text)
                 told = {**answer.metadata, ROLE: "rejected"}
                 proposals.append(Proposal(task, attrs.evolve(answer, metadata=told)))
         return Proposed(proposals=tuple(proposals), dropped=tuple(dropped))
+
+
+def _reason(answer: Completion, right: str) -> str:
+    """Return why an answer is set against nothing."""
+    text = said(answer)
+    if text is None:
+        return why_nothing(answer)
+    return "same as the right answer" if text == right.strip() else "repeats another answer"

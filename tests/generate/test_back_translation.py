@@ -87,6 +87,9 @@ def test_a_short_document_is_given_away_by_its_own_words(saying, task):
     assert run(made, task("lost", "1,006")) == []
     assert made.report.dropped == {"gives the document away": 1}
 
+    made = engine(saying, "What is 112 less 100?", "12")
+    assert len(run(made, task("lost", "12"))) == 1
+
 
 @pytest.mark.parametrize(("option", "value"), [("max_shared", 0), ("max_words", 0)])
 def test_wrong_options_are_refused(option, value):

@@ -164,7 +164,11 @@ def test_spin_sets_the_truth_against_own_answers_that_fail(saying, task):
         ("4", "chosen", 1.0),
         ("5", "rejected", 0.0),
     ]
-    assert engine.report.dropped == {"repeats another answer": 2, "no answer: down": 1}
+    assert engine.report.dropped == {
+        "same as the right answer": 1,
+        "repeats another answer": 1,
+        "no answer: down": 1,
+    }
     (pair,) = best_of_n_pairs(rows)
     assert (pair.chosen[0].text, pair.rejected[0].text) == ("4", "5")
 

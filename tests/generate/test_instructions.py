@@ -68,8 +68,21 @@ def test_new_is_what_repeats_neither_the_pool_nor_one_before_it():
         "Draw a cat.",
     ]
     assert novel(texts, pool=[SOURCE], threshold=0.7) == [False, True, False, True]
-    assert novel(texts, pool=[SOURCE], threshold=1.0) == [True] * 4
+    assert novel(texts, pool=[SOURCE], threshold=1.0) == [True, True, False, True]
     assert novel([], pool=[SOURCE], threshold=0.7) == []
+
+
+@pytest.mark.parametrize("change", [str.upper, str.title, lambda text: f'"{text}"', lambda text: text.replace(" ", "\u200b \n"), lambda text: text.replace("a", "ａ")])  # fmt: skip
+def test_what_only_looks_different_is_not_new(change):
+    assert change(SOURCE) != SOURCE
+    assert novel([change(SOURCE)], pool=[SOURCE], threshold=1.0) == [False]
+    assert fault(change(SOURCE), source=SOURCE, max_words=99) == "copy of its source"
+
+
+def test_another_calculation_is_no_copy():
+    sums = ["What is 3+4?", "What is 3*4?", "What is 3-4?", "What is 3 < 4?"]
+    assert novel(sums, pool=[], threshold=1.0) == [True] * 4
+    assert fault(sums[1], source=sums[0], max_words=9) is None
 
 
 def deeper(request):
@@ -192,3 +205,8 @@ def test_self_instruct_drops_what_is_too_short_and_what_is_known(saying, task):
 def test_wrong_options_are_refused(cls, option, value):
     with pytest.raises(ConfigError, match=f"{option} must be"):
         cls(**{option: value})
+
+
+def test_no_instruction_can_be_as_short_as_it_must_and_as_long_as_it_may():
+    with pytest.raises(ConfigError, match="min_words must be at most max_words, got 151 and 150"):
+        SelfInstruct(min_words=151)

@@ -116,6 +116,38 @@ def test_a_policy_that_falls_silent_is_accounted_for(saying, task):
     assert made.report.dropped == {"cut off by the bound on tokens": 1}
 
 
+@pytest.mark.parametrize("said", ['"DONE"', "**DONE**.", "Thanks, that is it. DONE", "谢谢。DONE！", "User: Thank you!\n\nDONE"])  # fmt: skip
+def test_a_user_who_is_done_in_more_words_is_done(saying, task, said):
+    (row,) = run(engine(saying, ["4"], [said]), task("2+2=", "4"))
+    assert (len(row.messages), row.metadata["end"]) == (2, "stop")
+
+
+@pytest.mark.parametrize("said", ["I am not DONE", "DONE with that, now what?", "UNDONE", "done"])
+def test_a_user_who_speaks_of_it_is_not_done(saying, task, said):
+    (row,) = run(engine(saying, ["4"], [said], turns=2), task("2+2=", "4"))
+    assert [m.text for m in row.messages[1:]] == ["4", said, "4"]
+
+
+@pytest.mark.parametrize(
+    ("silent", "dropped"), [("", "failed: wrong answer"), (Completion(), "empty")]
+)
+def test_a_policy_that_says_nothing_amid_a_conversation_ends_it(saying, task, silent, dropped):
+    made = engine(saying, ["5", silent], ["no"])
+    assert run(made, task("2+2=", "4")) == []
+    assert made.report.dropped == {dropped: 1}
+    assert len(made.policy.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("right", "said", "given"),
+    [("巴黎", "答案是巴黎吗？", True), ("12", "答案是12吗？", True), ("12", "是112吗？", False), ("no", "I know", False)],
+)  # fmt: skip
+def test_an_answer_is_given_away_in_any_script(saying, task, right, said, given):
+    made = engine(saying, ["?"], [said], turns=2)
+    run(made, task("which?", right))
+    assert ("user gives the answer away" in made.report.dropped) == given
+
+
 def test_conversations_of_a_task_have_personas_of_their_own(saying, task):
     made = engine(saying, ["4"], ["DONE"], samples=30, personas=["a child", "a poet"])
     rows = run(made, task("2+2=", "4"))
