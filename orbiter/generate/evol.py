@@ -36,16 +36,16 @@ Keep all that is not text, such as a table or code. Reply with the instruction a
 def _operations(given: object) -> tuple[str, ...]:
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise ConfigError(f"operations must be a list of names, got {given!r}")
-    names = tuple(dict.fromkeys(given))
+    names = tuple(given)
     for name in names:
-        if name not in OPERATIONS:
+        if not isinstance(name, str) or name not in OPERATIONS:
             raise ConfigError(
                 f"unknown operation {name!r}{did_you_mean(str(name), OPERATIONS)}",
                 hint=f"known: {', '.join(OPERATIONS)}",
             )
     if not names:
         raise ConfigError("operations must have an operation, got none")
-    return names
+    return tuple(dict.fromkeys(names))
 
 
 @define(kw_only=True, eq=False, slots=False, repr=False)

@@ -166,6 +166,8 @@ def test_only_the_operations_that_are_asked_for_are_drawn(saying, task):
     assert all(OPERATIONS["widen"] in order for order in orders)
     with pytest.raises(ConfigError, match="unknown operation 'wide'; did you mean 'widen'"):
         Evol(operations=["wide"])
+    with pytest.raises(ConfigError, match=r"unknown operation \['wide'\]"):
+        Evol(operations=[["wide"]])
     for wrong in ([], "widen"):
         with pytest.raises(ConfigError, match="operations must"):
             Evol(operations=wrong)
