@@ -122,6 +122,12 @@ def _node(element: Element, page: Inspection) -> Node | None:
     role = page.role(element)
     if role is None or role in ("presentation", "none"):
         return None
+    if (
+        role == "generic"
+        and [type(child) for child in element.children] == [str]
+        and display(element) == "inline"
+    ):
+        return None
     node = Node(role, page, element=element)
     node.states = list(_states(element, role, page))
     kind = input_type(element) if element.tag == "input" else ""
@@ -213,13 +219,14 @@ def _merge(node: Node) -> None:
         if isinstance(child, str):
             texts.append(child)
             continue
-        if texts and (text := collapse("".join(texts))):
-            children.append(text)
-        texts.clear()
         if child is not None:
             _merge(child)
             if child.role == "generic" and not child.children and not child.name:
                 continue
+        if texts and (text := collapse("".join(texts))):
+            children.append(text)
+        texts.clear()
+        if child is not None:
             children.append(child)
     node.children = children
     if node.only_repeats_name():

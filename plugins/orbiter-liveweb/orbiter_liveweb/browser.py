@@ -11,7 +11,7 @@ from orbiter_liveweb.aria import aria_lines, aria_tree, place_of
 from orbiter_liveweb.cache import Cache
 from orbiter_liveweb.dom import Element, parse
 from orbiter_liveweb.forms import default_button, is_get, is_submit, request_of
-from orbiter_liveweb.inspection import Edits, Inspection, form_of
+from orbiter_liveweb.inspection import Edits, Inspection, form_of, takes
 from orbiter_liveweb.roles import input_type, is_disabled
 from orbiter_liveweb.screen import CLICKABLE, TYPABLE, Screen, Target
 from orbiter_liveweb.snapshot import Snapshot
@@ -81,6 +81,11 @@ def missing(url: str) -> BrowserError:
 def nothing_happens(target: Target) -> BrowserError:
     """Return the error of a button that only a script gives a meaning."""
     return BrowserError(f"nothing happens when {target.role} {target.name!r} is pressed")
+
+
+def not_taken(target: Target, text: str) -> BrowserError:
+    """Return the error of a field, such as of a date, that cannot hold a text."""
+    return BrowserError(f"{target.role} {target.name!r} takes no {text!r}")
 
 
 def option_at(options: Sequence[tuple[str, bool]], text: str) -> int:
@@ -164,6 +169,8 @@ class CacheBrowser(Browser):
             return
         if "readonly" in field.attributes or field.tag not in ("input", "textarea"):
             raise BrowserError(f"nothing can be typed into {target.role} {target.name!r}")
+        if field.tag == "input" and not takes(input_type(field), text):
+            raise not_taken(target, text)
         self._focus = field
         self._set(field, text if field.tag == "textarea" else text.replace("\n", ""))
 

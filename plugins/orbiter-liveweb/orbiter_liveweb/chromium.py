@@ -7,6 +7,7 @@ not for a page of the cache gets no answer.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -19,18 +20,38 @@ from orbiter_liveweb.browser import (
     Browser,
     BrowserError,
     line_of_mark,
+    not_taken,
     nothing_happens,
     option_at,
     served,
 )
 from orbiter_liveweb.cache import Cache
+from orbiter_liveweb.inspection import takes
 from orbiter_liveweb.screen import Screen, Target
 from orbiter_liveweb.snapshot import Snapshot
-from orbiter_liveweb.urls import fragment_of, normalise
+from orbiter_liveweb.urls import fragment_of, normalise, resolve
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 TIMEOUT_MS = 30_000
+
+_CONTEXT = {
+    "java_script_enabled": False,
+    "bypass_csp": True,  # a page may forbid itself its own style attributes
+    "service_workers": "block",
+    "accept_downloads": False,
+}
+
+_TOP = "body, html:has(frameset)"
+"""The body, or the whole of a page of frames."""
+
+_PLAIN = """() => {
+    for (const sheet of document.styleSheets) sheet.disabled = true;
+    for (const e of document.querySelectorAll('a, area, base, form, button, input'))
+        for (const name of ['target', 'formtarget', 'download']) e.removeAttribute(name);
+    for (const form of document.forms) form.noValidate = true;
+}"""
+"""Makes a page one as the extractor sees it: without style sheets, all in one tab, and its forms sent as they are."""
 
 
 def chromium_path() -> str:
@@ -88,9 +109,7 @@ class ChromiumBrowser(Browser):
 
     def __init__(self, cache: Cache, chromium: Any) -> None:
         self.cache = cache
-        self._context = chromium.new_context(
-            java_script_enabled=False, service_workers="block", accept_downloads=False
-        )
+        self._context = chromium.new_context(**_CONTEXT)
         self._context.set_default_timeout(TIMEOUT_MS)
         self._context.route("**/*", self._serve)
         self._tab = self._context.new_page()
@@ -129,7 +148,10 @@ class ChromiumBrowser(Browser):
             route.fulfill(status=204)  # no content: the tab stays where it is
             return
         if normalise(request.url) == self._outcome.url:
-            route.fulfill(body=self._outcome.html, content_type="text/html; charset=utf-8")
+            self._expecting = False  # one that refreshes itself at once has to wait too
+            route.fulfill(
+                body=without_shadows(self._outcome.html), content_type="text/html; charset=utf-8"
+            )
         else:  # a redirect, which is followed by the address that it leads to
             route.fulfill(status=204)
 
@@ -151,6 +173,7 @@ class ChromiumBrowser(Browser):
                 self._tab.goto(snapshot.url)
             self._until(lambda: self._arrived)
             self._tab.wait_for_load_state("load")
+            self._tab.evaluate(_PLAIN)
         finally:
             self._expecting = False
 
@@ -174,27 +197,29 @@ class ChromiumBrowser(Browser):
         """Follow a link, press a button, or turn a box on or off."""
         element = self._locate(target)
         if target.role == "link":
-            href = element.evaluate("e => e.href")
-            if not isinstance(href, str) or not href.startswith(("http://", "https://")):
-                raise BrowserError(f"link {target.name!r} leads to no web page")
+            href = element.evaluate(
+                "e => { try { return new URL(e.getAttribute('href'), e.baseURI).href } catch { return '' } }"
+            )
             here = self._shown().url
-            if normalise(href) == here and "#" in (target.url or ""):
+            url = resolve(here, href) if href else None
+            if url is None:
+                raise BrowserError(f"link {target.name!r} leads to no web page")
+            if url == here and "#" in (target.url or ""):
                 self.anchor = self._line_of(fragment_of(href))
                 return True
-            element.evaluate("e => e.removeAttribute('target')")
-            self._navigate(lambda: element.click(no_wait_after=True, force=True))
+            self._navigate(lambda: element.dispatch_event("click"))
             self._look(fragment_of(href))
             return True
         kind = element.evaluate("e => [e.tagName, e.type, !!e.form]")
         if kind[0] == "INPUT" and kind[1] in ("checkbox", "radio"):
-            element.click(force=True)
+            element.dispatch_event("click")
             self._look_again()
             return False
         if kind[0] not in ("BUTTON", "INPUT") or kind[1] not in ("submit", "image"):
             raise nothing_happens(target)
         if not kind[2]:
             raise BrowserError("the field or button belongs to no form")
-        self._navigate(lambda: element.click(no_wait_after=True, force=True))
+        self._navigate(lambda: element.evaluate("e => e.form.requestSubmit(e)"))
         self._look("")
         return True
 
@@ -208,9 +233,11 @@ class ChromiumBrowser(Browser):
             field.select_option(index=option_at(options, text))
             self._look_again()
             return
-        takes_text = field.evaluate("e => ['INPUT', 'TEXTAREA'].includes(e.tagName)")
-        if not takes_text or not field.is_editable():
+        kind = field.evaluate("e => ['INPUT', 'TEXTAREA'].includes(e.tagName) ? e.type : null")
+        if kind is None or not field.is_editable():
             raise BrowserError(f"nothing can be typed into {target.role} {target.name!r}")
+        if not takes(kind, text):
+            raise not_taken(target, text)
         field.fill(text)
         self._focus = field
         self._look_again()
@@ -247,7 +274,7 @@ class ChromiumBrowser(Browser):
         )
 
     def _tree(self) -> str:
-        return str(self._tab.locator("body").aria_snapshot())
+        return str(self._tab.locator(_TOP).aria_snapshot())
 
     def _line_of(self, fragment: str) -> int:
         """Return the line at which the element begins that a fragment names; see :func:`orbiter_liveweb.browser.anchor_line`."""
@@ -278,20 +305,29 @@ class ChromiumBrowser(Browser):
         return found
 
 
+_SHADOW = re.compile(r"(<template\b[^>]*?\s)shadowrootmode\b", re.IGNORECASE)
+
+
+def without_shadows(html: str) -> str:
+    """Return a page whose templates stay templates: a browser that records a page leaves shadow trees out too."""
+    return _SHADOW.sub(r"\1data-shadowrootmode", html)
+
+
 def tree_in(chromium: Any, url: str, html: str) -> str:
     """Return the accessibility tree that Chromium gives a page, without style sheets and scripts."""
-    context = chromium.new_context(java_script_enabled=False, service_workers="block")
+    context = chromium.new_context(**_CONTEXT)
     try:
         context.route(
             "**/*",
             lambda route: (
-                route.fulfill(body=html, content_type="text/html; charset=utf-8")
+                route.fulfill(body=without_shadows(html), content_type="text/html; charset=utf-8")
                 if route.request.is_navigation_request() and route.request.url == url
                 else route.abort()
             ),
         )
         tab = context.new_page()
         tab.goto(url)
-        return str(tab.locator("body").aria_snapshot())
+        tab.evaluate(_PLAIN)
+        return str(tab.locator(_TOP).aria_snapshot())
     finally:
         context.close()

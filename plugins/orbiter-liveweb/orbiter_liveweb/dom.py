@@ -158,5 +158,6 @@ def body_of(root: Element) -> Element:
 
 def title_of(root: Element) -> str:
     """Return the page's title with white space collapsed, as ``document.title`` gives it."""
-    title = root.find("title")
+    titles = root.find_all("title")  # those of drawings are no titles of the page
+    title = next((t for t in titles if t.closest(lambda e: e.tag == "svg") is None), None)
     return "" if title is None else title.words

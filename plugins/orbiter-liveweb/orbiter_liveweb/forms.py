@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from orbiter_liveweb.dom import Element
 from orbiter_liveweb.inspection import Inspection, form_of
 from orbiter_liveweb.roles import input_type, is_disabled
@@ -50,22 +52,29 @@ def request_of(form: Element, button: Element | None, page: Inspection, base: st
     )
     fields: list[tuple[str, str]] = []
     for control in controls_of(form, page.root):
-        name = control.attributes.get("name", "")
-        if not name or is_disabled(control):
+        if is_disabled(control):
             continue
-        fields += [(name, value) for value in _values(control, button, page)]
+        name = control.attributes.get("name", "")
+        if control is button and button.tag == "input" and input_type(button) == "image":
+            prefix = f"{name}." if name else ""
+            fields += [(f"{prefix}x", "0"), (f"{prefix}y", "0")]  # as Enter presses it
+        elif name:
+            fields += [(name, _LINE_END.sub("\r\n", v)) for v in _values(control, button, page)]
     return with_query(urljoin(base, action) if action else base, fields)
+
+
+_LINE_END = re.compile("\r\n|\r|\n")
 
 
 def _values(control: Element, button: Element | None, page: Inspection) -> list[str]:
     kind = input_type(control) if control.tag == "input" else control.tag
     if kind in ("submit", "button", "image", "reset"):
-        return (
-            [control.attributes.get("value", "")] if control is button and kind != "image" else []
-        )
+        return [control.attributes.get("value", "")] if control is button else []
     if kind in ("checkbox", "radio"):
         return [control.attributes.get("value", "on")] if page.is_checked(control) else []
     if kind == "select":
         options = [o for o in page.selected_options(control) if not is_disabled(o)]
         return [o.attributes.get("value", o.words) for o in options]
-    return [] if kind == "file" else [page.value(control)]
+    if kind == "hidden" and control.attributes["name"].lower() == "_charset_":
+        return ["UTF-8"]
+    return [""] if kind == "file" else [page.value(control)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import datetime
 
 from attrs import Factory, define
 
@@ -85,12 +86,19 @@ class Inspection:
             return self.edits.texts[field]
         if field.tag == "textarea":
             return field.text
-        value = field.attributes.get("value", "")
-        if input_type(field) == "range":
+        value, kind = field.attributes.get("value", ""), input_type(field)
+        if kind == "range":
             return _in_range(
                 value, field.attributes.get("min", ""), field.attributes.get("max", "")
             )
-        return value.replace("\n", "").replace("\r", "")
+        if not takes(kind, value):
+            return "#000000" if kind == "color" else ""
+        if kind == "color":
+            return value.lower()
+        value = value.replace("\n", "").replace("\r", "")
+        if kind == "email" and "multiple" in field.attributes:
+            return ",".join(part.strip() for part in value.split(","))
+        return value
 
     def radio_group(self, radio: Element) -> list[Element]:
         """Return the radio buttons of which one at a time is on, in document order, the given one among them."""
@@ -148,6 +156,24 @@ def _in_range(value: str, low: str, high: str) -> str:
 
 
 _FLOAT = re.compile(r"-?(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,2})?")
+_FORMS = {
+    "number": _FLOAT,
+    "color": re.compile("#[0-9a-f]{6}", re.IGNORECASE),
+    "week": re.compile("[0-9]{4}-W(?:0[1-9]|[1-4][0-9]|5[0-3])"),
+}
+_TIMES = {"date": "%Y-%m-%d", "month": "%Y-%m", "time": "%H:%M", "datetime-local": "%Y-%m-%dT%H:%M"}
+
+
+def takes(kind: str, text: str) -> bool:
+    """Return whether an input of a type can hold a text, as a number's and a date's cannot hold any."""
+    if kind in _FORMS:
+        return _FORMS[kind].fullmatch(text) is not None
+    if kind in _TIMES:
+        try:
+            return datetime.strptime(text, _TIMES[kind]).strftime(_TIMES[kind]) == text
+        except ValueError:
+            return False
+    return True
 
 
 def _is_labelable(element: Element) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from orbiter_liveweb.dom import Element
+from orbiter_liveweb.whitespace import strip
 
 _BLOCKS = frozenset(
     """address article aside blockquote body center dd details dialog dir div dl dt fieldset figcaption figure footer
@@ -22,37 +23,64 @@ _NOT_SHOWN = frozenset(
     "area base basefont datalist head link meta noembed noframes param rp script style template title".split()
 )
 
+_REPLACED = frozenset(
+    """audio br canvas embed frame frameset iframe img input math meter object progress select svg textarea video
+    wbr""".split()
+)
+"""Elements that ``display: contents`` takes away."""
+
+_DRAWN_WHOLE = frozenset({"audio", "meter", "option", "progress", "video"})
+"""Elements of which a browser draws something else than the elements in them."""
+
 _IGNORED = frozenset({"style", "script", "noscript", "template"})
-_DECLARATION = re.compile(r"\s*([a-z-]+)\s*:\s*([^;]*)", re.IGNORECASE)
+_MATHML = frozenset(
+    """annotation annotation-xml maction merror mfrac mi mmultiscripts mn mo mover mpadded mphantom mprescripts mroot mrow ms
+    mspace msqrt mstyle msub msubsup msup mtable mtd mtext mtr munder munderover semantics""".split()
+)
+"""Elements that are blocks inside of ``math``."""
+
+_DISPLAYS = frozenset(
+    """block contents flex flow flow-root grid inline inline-block inline-flex inline-grid inline-table list-item math none ruby
+    table table-caption table-cell table-column table-column-group table-footer-group table-header-group table-row
+    table-row-group""".split()
+)
+_DECLARATION = re.compile(r"\s*([a-z-]+)\s*:\s*(.*?)\s*(!\s*important)?\s*", re.DOTALL)
 
 
 def _declared(element: Element) -> dict[str, str]:
+    """Return what the ``style`` attribute declares: of several, the last that is important, or else the last."""
     style = element.attributes.get("style")
     if not style:
         return {}
     found: dict[str, str] = {}
-    for part in style.split(";"):
-        if match := _DECLARATION.match(part):
-            found[match[1].lower()] = match[2].replace("!important", "").strip().lower()
-    return found
+    important: dict[str, str] = {}
+    for part in re.sub(r"/\*.*?\*/", " ", style.lower(), flags=re.DOTALL).split(";"):
+        if match := _DECLARATION.fullmatch(part):
+            name, value = match[1], match[2]
+            if name != "display" or (value and _DISPLAYS.issuperset(value.split())):
+                (important if match[3] else found)[name] = value
+    return found | important
 
 
 def display(element: Element) -> str:
     """Return ``inline``, ``none``, or ``block`` for every other way of display."""
     attributes, tag = element.attributes, element.tag
     style = _declared(element)
-    if "display" in style and style["display"] in ("none", "inline"):
-        shown = style["display"]
-    elif "display" in style and style["display"] not in ("inherit", "initial", "unset", ""):
-        shown = "block"
+    if given := style.get("display"):
+        shown = given if given in ("none", "inline") else "block"
+        if given == "contents" and tag in _REPLACED:
+            shown = "none"
     elif (
         tag in _NOT_SHOWN
-        or "hidden" in attributes
+        or ("hidden" in attributes and not _is_until_found(element))
+        or ("popover" in attributes and not (tag == "dialog" and "open" in attributes))
         or (tag == "dialog" and "open" not in attributes)
         or (tag == "audio" and "controls" not in attributes)
         or (tag == "input" and attributes.get("type", "").lower() == "hidden")
     ):
         shown = "none"
+    elif tag in _MATHML and element.closest(lambda e: e.tag == "math"):
+        shown = "none" if tag.startswith("annotation") else "block"
     else:
         shown = "block" if tag in _BLOCKS else "inline"
     if shown == "inline" and (
@@ -62,6 +90,23 @@ def display(element: Element) -> str:
     ):
         return "block"
     return shown
+
+
+def has_no_box(element: Element) -> bool:
+    """Return whether only its children are displayed: ``display: contents``."""
+    return _declared(element).get("display") == "contents" and element.tag not in _REPLACED
+
+
+def _is_until_found(element: Element) -> bool:
+    return element.attributes.get("hidden", "").lower() == "until-found"
+
+
+def _hides_elements(element: Element) -> bool:
+    """Return whether the elements in it are not drawn, though it is."""
+    if element.tag in _DRAWN_WHOLE:
+        return True
+    skipped = _is_until_found(element) or _declared(element).get("content-visibility") == "hidden"
+    return skipped and display(element) == "block" and not has_no_box(element)
 
 
 def is_ignored(element: Element) -> bool:
@@ -87,6 +132,10 @@ class Visibility:
         """Return whether the element, for its own sake or an ancestor's, is hidden from the accessibility tree."""
         if element.tag in _IGNORED:
             return True
+        if has_no_box(element):
+            texts = [child for child in element.children if isinstance(child, str)]
+            children = [child for child in element.children if isinstance(child, Element)]
+            return not any(map(strip, texts)) and all(map(self.is_hidden, children))
         select = self._select_around(element.parent)
         if select and element.tag != "option" and not is_list_box(select):
             return True  # a drop-down list draws its options alone
@@ -110,7 +159,10 @@ class Visibility:
             known = (
                 element.attributes.get("aria-hidden", "").lower() == "true"
                 or display(element) == "none"
-                or (parent is not None and (_is_folded(element) or self._is_removed(parent)))
+                or (
+                    parent is not None
+                    and (_is_folded(element) or _hides_elements(parent) or self._is_removed(parent))
+                )
             )
             self._hidden[element] = known
         return known

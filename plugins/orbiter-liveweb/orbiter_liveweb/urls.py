@@ -14,6 +14,8 @@ from urllib.parse import (
     urlunsplit,
 )
 
+import idna
+
 from orbiter.errors import ConfigError
 
 _TRACKING = frozenset(
@@ -35,10 +37,11 @@ def normalise(url: str) -> str:
         ConfigError: It is no http or https address, or carries a user name or password, which no cache shall hold.
     """
     try:
+        url.encode()  # not half a character
         parts = urlsplit(url.strip())
         port = parts.port
-        host = (parts.hostname or "").rstrip(".").encode("idna").decode("ascii").lower()
-    except ValueError as error:
+        host = _host((parts.hostname or "").rstrip("."))
+    except (ValueError, idna.IDNAError) as error:
         raise ConfigError(f"address {url[:200]!r} is malformed: {error}") from None
     scheme = parts.scheme.lower()
     if scheme not in _PORTS or not host:
@@ -60,9 +63,17 @@ def normalise(url: str) -> str:
 def resolve(base: str, href: str) -> str | None:
     """Return the normalised address that a link on page ``base`` leads to, or None where it leads to no web page."""
     try:
-        return normalise(urljoin(base, href.strip()))
+        return normalise(urljoin(base, _PLACE.sub(_with_slashes, href.strip(), count=1)))
     except (ConfigError, ValueError):
         return None
+
+
+_PLACE = re.compile("[^?#]*")
+
+
+def _with_slashes(place: re.Match[str]) -> str:
+    # Browsers take a backslash for a slash.
+    return place[0].replace("\\", "/")
 
 
 def fragment_of(url: str) -> str:
@@ -84,6 +95,23 @@ def origin_of(url: str) -> str:
 def is_tracking(name: str) -> bool:
     """Return whether a parameter only tells where a visitor came from."""
     return name.lower() in _TRACKING or name.lower().startswith("utm_")
+
+
+_NOT_IN_HOST = re.compile(r"[\x00-\x20\x7f#%/<>?@\[\\\]^|]")
+
+
+def _host(name: str) -> str:
+    """Return a host in ASCII, mapped as browsers map it: ``straße`` and ``strasse`` are two hosts."""
+    if not name.isascii():
+        mapped = idna.uts46_remap(name, std3_rules=False, transitional=False)
+        labels = (
+            label if label.isascii() else f"xn--{label.encode('punycode').decode('ascii')}"
+            for label in mapped.split(".")
+        )
+        name = ".".join(labels).rstrip(".")
+    if bad := _NOT_IN_HOST.search(name):
+        raise ValueError(f"a host has no {bad[0]!r}")
+    return name.lower()
 
 
 _ESCAPE = re.compile("%([0-9A-Fa-f]{2})")

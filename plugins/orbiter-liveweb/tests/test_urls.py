@@ -21,6 +21,10 @@ from orbiter.errors import ConfigError
         ("https://shop.example/a b", "https://shop.example/a%20b"),
         ("https://shop.example/a%2Fb", "https://shop.example/a%2Fb"),
         ("https://bücher.example/", "https://xn--bcher-kva.example/"),
+        ("https://faß.example/", "https://xn--fa-hia.example/"),
+        ("https://Ⓐ.B。example/", "https://a.b.example/"),
+        ("https://💩.example/", "https://xn--ls8h.example/"),
+        ("https://my_host.example/", "https://my_host.example/"),
         ("http://[::1]:80/x/..", "http://[::1]/"),
         ("  https://shop.example/Path  ", "https://shop.example/Path"),
     ],
@@ -39,6 +43,12 @@ def test_one_spelling(url, expected):
         "http://",
         "http://a:b",
         "http://[::1",
+        "http://a b/",
+        "http://a%2Fb/",
+        "http://\u200b/",
+        "http://a.\ud800/",
+        "http://a.example/\udcff",
+        "http://a.example/?q=\ud800",
     ],
 )
 def test_what_is_no_address_is_refused(url):
