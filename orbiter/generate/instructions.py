@@ -45,28 +45,31 @@ def fault(text: str, *, source: str, max_words: int) -> str | None:
         return "empty"
     if is_refusal(text):
         return "refusal"
-    if plain(text) == plain(source):
+    if _plain(text) == _plain(source):
         return "copy of its source"
     if _LEAKED.search(text) and not _LEAKED.search(source):
         return "words of the order"
     return "too long" if len(text.split()) > max_words else None
 
 
-def plain(text: str) -> str:
-    """Return the words, numbers and signs of calculation of a text, in small letters, without what only looks different."""
-    seen = regex.sub(r"\p{Cf}", "", normalize("NFKC", text))
-    return " ".join(_TOKEN.findall(seen.casefold()))
+def _plain(text: str) -> str:
+    """Return the words, numbers and signs of calculation of a text in small letters."""
+    return " ".join(_TOKEN.findall(_folded(text)))
+
+
+def _folded(text: str) -> str:
+    """Return a text without what only looks different: in small letters of one width, and without what cannot be seen."""
+    return regex.sub(r"\p{Cf}", "", normalize("NFKC", text)).casefold()
 
 
 def novel(texts: Sequence[str], *, pool: Sequence[str], threshold: float) -> list[bool]:
     """Return of each text whether it is nearly the same as none of the pool and as none before it that is new.
 
-    Similarity is Jaccard's on the character 5-grams (:mod:`orbiter.similarity`) of what :func:`plain` leaves of a text, so that neither capitals nor
-    punctuation make it new; it finds its candidates without comparing every two texts. Self-instruct compares by ROUGE-L at 0.7 (Wang et al. 2023,
-    section 2.2): of sentences with words replaced until they were there, the median Jaccard similarity was 0.41 where the words stood apart and 0.47
-    where they stood together.
+    Similarity is Jaccard's on character 5-grams (:mod:`orbiter.similarity`), which finds its candidates without comparing every two texts; capitals
+    and invisible characters make nothing new. Self-instruct compares by ROUGE-L at 0.7 (Wang et al. 2023, section 2.2): of sentences with words
+    replaced until they were there, the median Jaccard similarity was 0.41 where the words stood apart and 0.47 where they stood together.
     """
-    twins = near_duplicates([plain(text) for text in (*pool, *texts)], threshold=threshold)
+    twins = near_duplicates([_folded(text) for text in (*pool, *texts)], threshold=threshold)
     return [twin is None for twin in twins[len(pool) :]]
 
 
