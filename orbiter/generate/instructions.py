@@ -59,7 +59,8 @@ def _plain(text: str) -> str:
 
 def _folded(text: str) -> str:
     """Return a text without what only looks different: in small letters of one width, and without what cannot be seen."""
-    return regex.sub(r"\p{Cf}", "", normalize("NFKC", text)).casefold()
+    seen: str = regex.sub(r"\p{Cf}", "", normalize("NFKC", text))
+    return seen.casefold()
 
 
 def novel(texts: Sequence[str], *, pool: Sequence[str], threshold: float) -> list[bool]:
