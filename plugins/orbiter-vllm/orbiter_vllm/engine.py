@@ -14,6 +14,7 @@ from orbiter.errors import ConfigError, PolicyError
 from orbiter.generate.chat_template import answer_message, render, turn_end_id
 from orbiter.generate.policy import Completion, Request, Sampling
 from orbiter_vllm import process
+from orbiter_vllm.checkpoint import check_weights
 from orbiter_vllm.settings import EngineSettings, sampling_arguments
 
 CPU_CACHE_BYTES = 4 * 2**30
@@ -29,7 +30,7 @@ class Engine:
         template_kwargs: Passed to the chat template.
 
     Raises:
-        ConfigError: The engine cannot sleep, and is asked to.
+        ConfigError: The model's files do not fit each other, or the engine is to sleep and cannot.
         PolicyError: vLLM cannot serve the model, or the tokenizer has no chat template.
     """
 
@@ -52,6 +53,7 @@ class Engine:
         self._calls = 0
         self._asleep = False
         self._llm: Any = None
+        check_weights(settings.model)
         arguments = _for_this_machine(settings)
         process.RUNNING.add(self)
         try:
@@ -248,7 +250,7 @@ def _for_this_machine(settings: EngineSettings) -> dict[str, Any]:
 def _told(error: Exception) -> str:
     """Return what an error says, on one line."""
     faults = error.errors() if callable(getattr(error, "errors", None)) else ()  # pydantic's
-    said = "; ".join(str(fault["msg"]) for fault in faults) or str(error)
+    said = "; ".join(str(fault["msg"]) for fault in faults) or str(error) or "it does not say why"
     return f"{type(error).__name__}: {' '.join(said.split())}"[:500]
 
 

@@ -15,8 +15,8 @@ REQUESTS = [Request(messages=(Message("user", "copy " + "1" * n),), seed=n) for 
 SAMPLING = Sampling(max_new_tokens=8)
 
 
-def check_vllm(model):
-    make = functools.partial(registry().create, "policy", "vllm", {"model": str(model)})
+def check_vllm(model, **options):
+    make = functools.partial(registry().create, "policy", "vllm", {"model": str(model), **options})
     check_policy(make, REQUESTS, sampling=SAMPLING, stochastic=True)
 
 
@@ -28,10 +28,12 @@ def test_a_name_keeps_its_contract(name, model, vllm):
     CHECKS[name](model)
 
 
-@pytest.mark.gpu
+@pytest.mark.filterwarnings("ignore")  # vLLM and what it imports warn of each other
+@pytest.mark.xdist_group("vllm")
 @pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="vLLM is not installed")
 def test_with_the_real_engine(model):
-    check_vllm(model)
+    small = {"enforce_eager": True, "kv_cache_memory_bytes": 2**25}
+    check_vllm(model, dtype="float32", engine=small)
 
 
 def test_every_name_is_checked():
