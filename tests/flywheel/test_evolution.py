@@ -2,11 +2,9 @@
 
 import asyncio
 import math
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
+from evolution_parts import Climb, pipeline
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,9 +15,6 @@ from orbiter.flywheel.evolution import (
     EvolutionPhase,
 )
 from orbiter.plugin import plugin_manager
-
-PARTS = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("evolution_parts.py"))))
-Climb, pipeline = PARTS.Climb, PARTS.pipeline
 
 
 async def test_a_population_climbs():

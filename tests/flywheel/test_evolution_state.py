@@ -1,19 +1,14 @@
 """An evolution that goes on from its file ends as one that was never stopped."""
 
 import math
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
 
 import orjson
 import pytest
+from evolution_parts import Climb, pipeline
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orbiter.errors import ConfigError, RecordError, UserCodeError
-
-PARTS = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("evolution_parts.py"))))
-Climb, pipeline = PARTS.Climb, PARTS.pipeline
 
 
 @settings(

@@ -1,12 +1,10 @@
 """A rollout: every planned attempt asked, judged and recorded once, whatever the batches and their order."""
 
 import asyncio
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from attrs import frozen
+from rollout_parts import UNEVEN, Even, Halves, Later, every, in_ledger, make_plan, roll_out
 
 from orbiter import hookimpl
 from orbiter.flywheel.rollout import Rollout
@@ -15,16 +13,6 @@ from orbiter.generate.policy import Spending
 from orbiter.ledger import Ledger
 from orbiter.plugin import plugin_manager
 from orbiter.records import Message, Outcome, Task
-
-PARTS = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("rollout_parts.py"))))
-Halves = PARTS.Halves
-Even = PARTS.Even
-make_plan = PARTS.make_plan
-roll_out = PARTS.roll_out
-every = PARTS.every
-in_ledger = PARTS.in_ledger
-UNEVEN = PARTS.UNEVEN
-Later = PARTS.Later
 
 
 def test_every_attempt_is_asked_once_in_batches_of_the_policys_size(tmp_path):

@@ -3,26 +3,15 @@
 import asyncio
 import functools
 import math
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
+from rollout_parts import Even, Halves, Later, in_ledger, make_plan, roll_out
 
 from orbiter.errors import ConfigError, PolicyError, UserCodeError
 from orbiter.flywheel.rollout import Rollout
 from orbiter.generate import Completion
 from orbiter.ledger import Ledger
 from orbiter.records import Message, Outcome
-
-PARTS = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("rollout_parts.py"))))
-Halves = PARTS.Halves
-Even = PARTS.Even
-make_plan = PARTS.make_plan
-roll_out = PARTS.roll_out
-every = PARTS.every
-in_ledger = PARTS.in_ledger
-Later = PARTS.Later
 
 
 class Mute(Halves):

@@ -1,26 +1,15 @@
 """A rollout that goes on: what is durable is not asked again, and the end is the same."""
 
 import asyncio
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
 
 import attrs
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rollout_parts import UNEVEN, Even, Halves, every, in_ledger, make_plan, roll_out
 
 from orbiter.flywheel.waves import AdaptiveWaves, UniformWaves
 from orbiter.ledger import Attempt, AttemptKey, Ledger
 from orbiter.records import Message, Outcome, Trajectory, Verdict
-
-PARTS = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("rollout_parts.py"))))
-Halves = PARTS.Halves
-Even = PARTS.Even
-make_plan = PARTS.make_plan
-roll_out = PARTS.roll_out
-every = PARTS.every
-in_ledger = PARTS.in_ledger
-UNEVEN = PARTS.UNEVEN
 
 
 def test_a_complete_rollout_asks_nothing_more(tmp_path):
