@@ -4,14 +4,13 @@ import asyncio
 from concurrent.futures import Future
 
 import pytest
+from rollout_parts import make_plan
 
 from orbiter.errors import BudgetExceededError, LedgerError
 from orbiter.flywheel import recorder as recorder_of
 from orbiter.flywheel import rollout as rollout_of
 from orbiter.flywheel.rollout import Rollout
-from orbiter.flywheel.rollout_plan import RolloutPlan
-from orbiter.flywheel.waves import UniformWaves
-from orbiter.generate import Completion, Policy, Sampling
+from orbiter.generate import Completion, Policy
 from orbiter.ledger import Ledger
 from orbiter.ledger.journal import Journal
 from orbiter.records import Message, Outcome, Task
@@ -20,16 +19,7 @@ from orbiter.verify.exact import ExactVerifier
 from orbiter.verify.pool import VerifierPool
 
 TASKS = [Task("env", f"t{n}", (Message("user", f"{n}"),), answer="right") for n in range(40)]
-PLAN = RolloutPlan(
-    run="r",
-    round=1,
-    engine="policy",
-    tasks=TASKS,
-    waves=UniformWaves(1),
-    seed=7,
-    sampling=Sampling(),
-    max_invalid_rate=0.1,
-)
+PLAN = make_plan(tasks=TASKS, samples=1, max_invalid_rate=0.1)
 
 
 class Answering(Policy):

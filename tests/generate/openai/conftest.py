@@ -4,13 +4,10 @@ import json
 
 import pytest
 from aiohttp import web
+from server_answers import REQUEST, SECRET
 
 from orbiter.generate.openai import OpenAIPolicy
-from orbiter.generate.policy import Request, Sampling
-from orbiter.records import Message
-
-SECRET = "sk-very-secret-0123456789"
-REQUEST = Request(messages=(Message("user", "hi"),), env="e", task_id="e:1", seed=7)
+from orbiter.generate.policy import Sampling
 
 
 class Server:

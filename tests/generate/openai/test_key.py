@@ -4,36 +4,10 @@ import logging
 
 import pytest
 from aiohttp import web
+from server_answers import SECRET, chat, json_of, text_of
 
 from orbiter.errors import ConfigError, PolicyError
 from orbiter.generate.openai import OpenAIPolicy
-
-SECRET = "sk-very-secret-0123456789"
-
-
-def chat(content="hello", finish="stop", **more):
-    message = {"role": "assistant", "content": content, "refusal": None, "tool_calls": None}
-    choice = {"index": 0, "message": {**message, **more}, "finish_reason": finish}
-    return {
-        "id": "c1",
-        "model": "small",
-        "choices": [choice],
-        "usage": {"prompt_tokens": 3, "completion_tokens": 5},
-    }
-
-
-def json_of(body, status=200, **headers):
-    async def respond(_):
-        return web.json_response(body, status=status, headers=headers)
-
-    return respond
-
-
-def text_of(text, status=200, content_type="text/html"):
-    async def respond(_):
-        return web.Response(text=text, status=status, content_type=content_type)
-
-    return respond
 
 
 @pytest.mark.parametrize("lead", range(150, 200, 7))
