@@ -66,9 +66,8 @@ def test_broken_plugins_are_set_aside_and_named_later(site, monkeypatch):
         manager = PluginManager()
     assert sorted(str(w.message).split("'")[1] for w in warned) == ["broken-plugin", "half-plugin"]
     assert manager.registry.find("verifier", "polite").owner == "polite-plugin"
-    with pytest.raises(
-        UnknownNameError, match="half way"
-    ):  # what it added before it failed is gone
+    # What it added before it failed is gone.
+    with pytest.raises(UnknownNameError, match="half way"):
         manager.registry.find("verifier", "half")
 
 

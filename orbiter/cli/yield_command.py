@@ -77,9 +77,8 @@ def main(options: argparse.Namespace) -> int:
         "pending",
         "yield [95% CI]",
     ):
-        if (
-            column == "engine"
-        ):  # goes on in the next line where there is no room, so that no number is cut
+        if column == "engine":
+            # It goes on in the next line where there is no room, so that no number is cut.
             table.add_column(column, overflow="fold")
         else:
             table.add_column(column, justify="right", no_wrap=True)

@@ -72,9 +72,8 @@ def _render_one(
             return_dict=True,
             **template_kwargs,
         )
-    except (
-        Exception
-    ) as error:  # a template is a program of the model's author, and may refuse a conversation
+    except Exception as error:
+        # A template is a program of the model's author, and may refuse a conversation.
         return f"chat template refused the prompt: {type(error).__name__}: {error}"[:300]
     return list(encoded["input_ids"]) or "the chat template made no text of the prompt"
 

@@ -148,9 +148,8 @@ def _trace(index: RunIndex, attempt: IndexedAttempt) -> RowLineage:
 def _built_on(index: RunIndex, hashes: set[str]) -> list[Checkpoint]:
     """Return the checkpoints trained on one of the datasets, and their descendants, oldest first."""
     built: dict[str, Checkpoint] = {}
-    for (
-        checkpoint
-    ) in index.checkpoints():  # oldest first: a base stands before what goes on from it
+    # Oldest first: a base stands before what goes on from it.
+    for checkpoint in index.checkpoints():
         if checkpoint.dataset_hash in hashes or checkpoint.base in built:
             built[checkpoint.path] = checkpoint
     return list(built.values())

@@ -21,9 +21,8 @@ def opening(model: str) -> Iterator[None]:
         yield
     except OrbiterError:
         raise
-    except (
-        Exception
-    ) as error:  # of torn files, anything: KeyError, TypeError, errors of the library's own
+    except Exception as error:
+        # Of torn files, anything: KeyError, TypeError, errors of the library's own.
         said = " ".join(str(error).split())
         if not isinstance(error, OSError | ValueError):
             said = f"{type(error).__name__}: {said}"

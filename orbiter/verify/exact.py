@@ -38,9 +38,8 @@ class ExactVerifier(Verifier):
 
     def writings(self, answer: str) -> Iterator[str]:
         """Yield the answer with the differences that do not count; a subclass may count others, and knows none."""
-        if (
-            type(self) is not ExactVerifier or "think>" in answer
-        ):  # the tags of thoughts have one case
+        # The tags of thoughts have one case.
+        if type(self) is not ExactVerifier or "think>" in answer:
             return
         tried = [f"  {answer}\n", answer.upper(), answer.lower(), answer.title()]
         tried.append(re.sub(r"\s+", " \n ", answer))

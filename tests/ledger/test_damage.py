@@ -47,9 +47,8 @@ def test_a_torn_line_of_each_file_is_cut_and_named(run_dir, make_attempt, planne
             assert ledger.last_event("tail_cut")["file"] == f"{name}.jsonl"
             assert ledger.last_event("tail_cut")["line"] == line
             ledger.account()
-    with Ledger.open(
-        run_dir
-    ) as ledger:  # nothing left to repair, so no warning, which would be an error
+    # Nothing left to repair, so no warning, which would be an error.
+    with Ledger.open(run_dir) as ledger:
         assert ledger.account().generated == 2
 
 

@@ -131,9 +131,8 @@ class ChromiumBrowser(Browser):
             self.blocked.append(request.url)
             route.abort()
             return
-        if (
-            not self._expecting
-        ):  # a page that refreshes itself: it has to wait for the model to wait
+        if not self._expecting:
+            # A page that refreshes itself: it has to wait for the model to wait.
             route.fulfill(status=204)
             return
         self._asked = request.url

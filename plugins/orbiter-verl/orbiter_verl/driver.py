@@ -215,9 +215,8 @@ def _live_as_long_as_the_parent() -> None:
 def describe(error: BaseException) -> dict[str, Any]:
     """Return an error as plain data: its kind, its message and its hint; of one that a worker raised, the worker's own."""
     cause = error
-    while isinstance(
-        getattr(cause, "cause", None), BaseException
-    ):  # Ray's, one per process that it crossed
+    # Ray's, one per process that it crossed.
+    while isinstance(getattr(cause, "cause", None), BaseException):
         cause = cause.cause  # type: ignore[attr-defined]
     if isinstance(cause, OrbiterError):
         return {"kind": type(cause).__name__, "message": cause.message, "hint": cause.hint}

