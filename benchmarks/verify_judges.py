@@ -104,9 +104,8 @@ def main() -> None:
     port = here.recv()
     judge = made(port)
     texts = [f"it is {n}" for n in range(options.answers)]
-    few = texts[
-        : max(1, len(texts) // 8)
-    ]  # one by one takes long, and its rate does not depend on the number
+    # One by one takes long, and its rate does not depend on the number.
+    few = texts[: max(1, len(texts) // 8)]
     pairs = [(TASK, answered(TASK, text)) for text in texts]
     with (
         context.Pool(options.processes, initializer=_start, initargs=(port,)) as pool,

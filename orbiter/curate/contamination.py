@@ -199,9 +199,8 @@ def _conversation(messages: Iterable[Message]) -> Conversation:
     return tuple([turn for turn in turns if turn[1]])
 
 
-@functools.lru_cache(
-    maxsize=16
-)  # the attempts at a task come one after the other, and share its prompt
+# The attempts at a task come one after the other, and share its prompt.
+@functools.lru_cache(maxsize=16)
 def _normalise(text: str) -> str:
     if not text.isascii():  # ASCII is in its normal form already
         text = unicodedata.normalize("NFKC", text)

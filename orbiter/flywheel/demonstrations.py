@@ -181,9 +181,8 @@ def _made_by(
     if isinstance(synthesiser, PolicySynthesiser):
         n = wheel.recipe.curate.decontaminate
         synthesiser.forbidden = lambda task: wheel.reserved(task, n=n)
-        synthesiser.asking = (
-            exchanges.ask
-        )  # an engine that is asked for more asks for the same again
+        # An engine that is asked for more asks for the same again.
+        synthesiser.asking = exchanges.ask
     asked, tried = count, 0
     rows: list[Trajectory] = []
     try:

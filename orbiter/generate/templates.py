@@ -117,9 +117,8 @@ def _sample(stream: random.Random, size: int, count: int) -> Iterable[int]:
     """Return ``count`` different numbers below ``size``."""
     if size <= sys.maxsize:
         return stream.sample(range(size), count)
-    drawn: dict[
-        int, None
-    ] = {}  # a range of this length has no len(), and repeats are all but impossible
+    # A range of this length has no len(), and repeats are all but impossible.
+    drawn: dict[int, None] = {}
     while len(drawn) < count:
         drawn[stream.randrange(size)] = None
     return drawn

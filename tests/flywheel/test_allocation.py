@@ -206,9 +206,8 @@ def test_attempts_are_asked_ahead_only_while_probably_needed():
     hard = Allocator(tasks=40, samples_per_task=8)
     for task, attempt in hard.next_wave():
         hard.record(task, attempt, FAIL)
-    assert (
-        len(hard.next_wave()) > 40
-    )  # nothing passed, so more than one each is likely to be needed
+    # Nothing passed, so more than one each is likely to be needed.
+    assert len(hard.next_wave()) > 40
 
 
 # --- the prior ---

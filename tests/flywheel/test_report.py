@@ -324,9 +324,8 @@ def test_a_browser_shows_it_and_does_nothing_else(hostile, small, look, width):
 def test_a_browser_draws_every_round(small, look):
     tab, _ = look(small)
     pass_rate, funnel, odds, time = (tab.locator("svg").nth(n) for n in range(4))
-    assert (
-        pass_rate.locator("circle").count() == 4 + 3
-    )  # held-out of rounds 0 to 3, yield of 1 to 3
+    # Held-out of rounds 0 to 3, yield of 1 to 3.
+    assert pass_rate.locator("circle").count() == 4 + 3
     assert pass_rate.locator("polygon").count() == 2
     assert odds.locator("circle").count() == 4
     assert funnel.locator("rect").count() >= 3 * 2

@@ -72,10 +72,8 @@ async def test_each_turn_shows_the_conversation_before_it():
     )
     assert asked_to_revise[:4] == [*asked_to_criticise, ("assistant", "too long")]
     assert asked_to_revise[4][1].startswith("Rewrite")
-    assert again[:2] == [
-        ("user", "why?"),
-        ("assistant", "short"),
-    ]  # the second round begins with the revision
+    # The second round begins with the revision.
+    assert again[:2] == [("user", "why?"), ("assistant", "short")]
 
 
 async def test_the_model_is_its_own_critic_unless_there_is_another():

@@ -182,9 +182,8 @@ def gone_by(pids, deadline):
 def test_files_that_the_verifying_process_has_open_stay_its_own():
     near, far = socket.socketpair()
     high = [fcntl.fcntl(near, fcntl.F_DUPFD, number) for number in range(300, 340)]
-    low = [
-        fcntl.fcntl(near, fcntl.F_DUPFD, 3) for _ in range(100)
-    ]  # so that ours are numbered higher
+    # So that ours are numbered higher.
+    low = [fcntl.fcntl(near, fcntl.F_DUPFD, 3) for _ in range(100)]
     program = (
         "import os\n"
         "def is_open(n):\n    try: return bool(os.fstat(n))\n    except OSError: return False\n"

@@ -189,9 +189,8 @@ def test_a_broken_har_is_told_in_one_line(tmp_path, cache, text, said):
     assert cache.urls() == []
 
 
-WRITER_LEAKS = pytest.mark.filterwarnings(
-    "ignore::pytest.PytestUnraisableExceptionWarning"
-)  # of warcio's writer
+# Of warcio's writer.
+WRITER_LEAKS = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 def warc(*captures, gzip=True):

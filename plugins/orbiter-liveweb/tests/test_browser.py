@@ -155,9 +155,8 @@ def test_a_real_site_in_chromium(python_docs, chromium):
         seed=1, num_subtasks=1, templates=["python_docs/module_source"]
     )
     blocked = assert_same_in_chromium(made, python_docs, chromium)
-    assert any(
-        url.endswith(".svg") for url in blocked
-    )  # what is no page of the cache gets no answer
+    # What is no page of the cache gets no answer.
+    assert any(url.endswith(".svg") for url in blocked)
     for name in ("fnmatch", "text"):
         url = next(u for u in python_docs.urls() if u.endswith(f"/{name}.html"))
         snapshot = python_docs.get(url)

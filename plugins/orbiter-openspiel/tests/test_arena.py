@@ -159,9 +159,8 @@ def test_the_graded_moves_of_a_policy_are_those_the_verifier_passes():
     )
     values = {row.messages[0].text + row.answer: row.score for row in rows}
     assert values["kuhn K b:b"] == values["kuhn J:b"] == values["kuhn J b:p"] == 1.0
-    assert values["kuhn K b:p"] == pytest.approx(
-        1 - 3 / 4
-    )  # folding the king to a bet: -1 instead of 2
+    # Folding the king to a bet: -1 instead of 2.
+    assert values["kuhn K b:p"] == pytest.approx(1 - 3 / 4)
     assert values["kuhn J b:b"] == pytest.approx(1 - 1 / 4)
     assert rows[0].metadata["players"] == ["scripted", "cfr+"]
 

@@ -136,9 +136,8 @@ def test_positions_that_the_environment_lists_are_its_tasks():
 def test_what_is_hidden_is_dealt_anew_as_likely_as_it_is():
     game = load_game("kuhn_poker")
     solver = solver_for(game)
-    state = game.rebuild(
-        [1, 0, 1]
-    )  # the second player has a jack, and was bet at by the queen or the king
+    # The second player has a jack, and was bet at by the queen or the king.
+    state = game.rebuild([1, 0, 1])
     stream = item_stream("deal")
     held = Counter(solver.another(state, stream).history()[0] for _ in range(2000))
     known = solver.table[state.information_state_string()]

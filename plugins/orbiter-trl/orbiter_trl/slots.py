@@ -33,9 +33,8 @@ def fits_slots(model: PreTrainedModel) -> bool:
     takes = inspect.signature(model.forward).parameters
     return (
         config._attn_implementation in _ATTENTION
-        and not hasattr(
-            config, "index_topk"
-        )  # sparse attention, whose indexer keeps a cache of its own
+        # Sparse attention, whose indexer keeps a cache of its own.
+        and not hasattr(config, "index_topk")
         and {"position_ids", "past_key_values", "logits_to_keep"} <= set(takes)
         and all(type(layer) is DynamicLayer for layer in DynamicCache(config=config).layers)
     )

@@ -48,9 +48,8 @@ def test_a_verdict_arrives_whole(pool, asked):
         verifier="misbehaving",
         version="2",
     )
-    assert (
-        type(verdict.step_scores[2]) is int
-    )  # as it was, so that a line of the ledger is the same
+    # As it was, so that a line of the ledger is the same.
+    assert type(verdict.step_scores[2]) is int
 
 
 def test_workers_share_the_work_and_are_kept(pool, asked):
