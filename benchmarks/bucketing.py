@@ -1,8 +1,8 @@
 """What batches of rows of like length give: useful tokens per second beside random batches, on rows of log-normal length.
 
 The same rows, model and steps, through the TRL backend with ``train_sampling_strategy`` random and group_by_length. A useful token is one
-that carries loss. The learning rate is 0, so that the loss of the whole epoch, token by token, must be the same. They take turns, and each pair gives
-one ratio.
+that carries loss. The learning rate is 0, so that the loss of the whole epoch, token by token, must be the same. They take turns, and each
+pair gives one ratio.
 
     python benchmarks/bucketing.py [--rows 480] [--batch-size 16] [--sigma 1.0] [--pairs 3]
 

@@ -1,8 +1,8 @@
 """What continuous batching gives: tokens per second of the transformers policy beside ``model.generate``, on answers of log-normal length.
 
-The same prompts, model and greedy decoding. Plain generate takes 32 prompts at a time, in the order in which they come, padded on the left, and stops
-by its own rule; the policy gets them all and decodes 32 at once. They take turns, and each pair gives one ratio. The answers must be the
-same tokens, every one.
+The same prompts, model and greedy decoding. Plain generate takes 32 prompts at a time, in the order in which they come, padded on the left,
+and stops by its own rule; the policy gets them all and decodes 32 at once. They take turns, and each pair gives one ratio. The answers must
+be the same tokens, every one.
 
 The model is a Llama whose weights are built rather than trained, so that its answers have the lengths wanted: a token names a number and a
 letter, the output layer makes the number fall by one, and answers end at 0. Which of the letters comes next is told by

@@ -1,7 +1,7 @@
 """What training costs on one GPU, through the backend and with TRL alone: bf16, a model of more than 100 million parameters made here.
 
-The same rows, seed and settings in turns, as in ``train_overhead.py``. A token is one of prompt or answer; with GRPO, one of the longest answer
-that may be sampled. The time is that of the whole job, loading and saving too. Memory is the most that torch had allocated.
+The same rows, seed and settings in turns, as in ``train_overhead.py``. A token is one of prompt or answer; with GRPO, one of the longest
+answer that may be sampled. The time is that of the whole job, loading and saving too. Memory is the most that torch had allocated.
 
     python benchmarks/gpu_training.py [--algorithms sft dpo grpo] [--steps 60] [--pairs 3] [--digits 200] [--cpu]
 

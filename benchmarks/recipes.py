@@ -3,10 +3,10 @@
     OMP_NUM_THREADS=1 python benchmarks/recipes.py [--task addition] [--seeds 5]
     python benchmarks/recipes.py --table
 
-Runs ``raft.yaml`` on sorting, or from the start of another task's recipe, until it passes 90 % of the held-out tasks, and then TRL's own trainer, nothing of orbiter but the tasks and
-the comparison of answers, from the very checkpoint that raft began with, on the same prompts, until it does as well, or for ``--steps``. Both are
-measured on the same held-out tasks, greedily; neither the cold start nor a measurement is counted. A seed that is in the results file is
-not run again. ``orbiter compare`` makes the table of recipes.
+Runs ``raft.yaml`` on sorting, or from the start of another task's recipe, until it passes 90 % of the held-out tasks, and then TRL's own
+trainer, nothing of orbiter but the tasks and the comparison of answers, from the very checkpoint that raft began with, on the same prompts,
+until it does as well, or for ``--steps``. Both are measured on the same held-out tasks, greedily; neither the cold start nor a measurement
+is counted. A seed that is in the results file is not run again. ``orbiter compare`` makes the table of recipes.
 """
 
 from __future__ import annotations

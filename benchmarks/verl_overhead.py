@@ -1,12 +1,13 @@
 """What training through the backend costs over verl alone: GRPO on a CPU, or on the GPU that is there.
 
-The same rows, seed and settings, through orbiter's verl backend and through a script that calls verl's ``run_ppo`` with the same configuration,
-verl's own reward manager and a reward file, as its documentation shows. They take turns, and each pair gives one ratio. The weights must be equal.
+The same rows, seed and settings, through orbiter's verl backend and through a script that calls verl's ``run_ppo`` with the same
+configuration, verl's own reward manager and a reward file, as its documentation shows. They take turns, and each pair gives one ratio. The
+weights must be equal.
 
     python benchmarks/verl_overhead.py [--steps 20] [--pairs 3]
 
-Beside the seconds stands the CPU time of all processes of a training, this one among them, which other work on the machine changes less. A step is one
-after the first, in which workers start.
+Beside the seconds stands the CPU time of all processes of a training, this one among them, which other work on the machine changes less. A
+step is one after the first, in which workers start.
 
 Bars: median ratio of whole seconds, Ray's start and end among them, <= 1.05; median ratio of seconds per step <= 1.05.
 """

@@ -21,9 +21,9 @@ def revision_pairs(
     Both follow the prompt directly, so the model learns the better answer and not the critique, which stays out of the pair. The
     margin is the last answer's score minus the first's, of the verdict's ``step_scores``; the last one's may be the verdict's own.
 
-    With ``steps``, a conversation of several revisions also gives a pair of each step that the verifier says was one up: the answer after a critique is
-    chosen, the one before it rejected, and ``metadata["step"]`` counts the revisions from 1. What a turn scored stands in the verdict's
-    ``step_scores``; a turn without a score, such as a critique that the assistant wrote itself, is no answer.
+    With ``steps``, a conversation of several revisions also gives a pair of each step that the verifier says was one up: the answer after a
+    critique is chosen, the one before it rejected, and ``metadata["step"]`` counts the revisions from 1. What a turn scored stands in the
+    verdict's ``step_scores``; a turn without a score, such as a critique that the assistant wrote itself, is no answer.
 
     An invalid verdict, a conversation that was cut off or did not pass, a first answer that scored as much, and equal answers give no
     pair. Nor does a conversation in which tools were called: its first turn is no answer.
@@ -63,8 +63,8 @@ def chain_pairs(
 ) -> list[Pair]:
     """Return the pairs of answers that a :class:`~orbiter.generate.revising.RevisingPolicy` has revised: those of :func:`revision_pairs` with its steps.
 
-    The rows hold the last revision of each chain, and the chain in ``metadata["revision"]``. Of those that passed, the answers before it are judged now.
-    The pairs go by the id of the row.
+    The rows hold the last revision of each chain, and the chain in ``metadata["revision"]``. Of those that passed, the answers before it
+    are judged now. The pairs go by the id of the row.
 
     Args:
         rows: Judged rows; those that nobody revised give no pair.

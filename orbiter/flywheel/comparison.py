@@ -115,7 +115,8 @@ def compare(
 ) -> list[Course]:
     """Run each recipe with each seed, and return the runs; one that is finished is read and not run again.
 
-    All of one seed begin with the same cold start: the first trains it, the others take its folder over, in which their backend finds its own job done.
+    All of one seed begin with the same cold start: the first trains it, the others take its folder over, in which their backend finds its
+    own job done.
 
     Args:
         recipes: Their names differ, and their starts agree: see :func:`same_start`.

@@ -21,8 +21,8 @@ async def divergence(
 ) -> Estimate:
     """Return KL(policy || reference) in nats per answer, averaged over prompts, with its 95 % interval.
 
-    The mean over answers y that the policy samples at temperature 1 of log policy(y) - log reference(y), the estimator k1 (Schulman 2020), which is
-    without bias; the interval is the normal one of a mean.
+    The mean over answers y that the policy samples at temperature 1 of log policy(y) - log reference(y), the estimator k1 (Schulman 2020),
+    which is without bias; the interval is the normal one of a mean.
 
     Args:
         policy: Samples, and tells log-probabilities.

@@ -19,8 +19,8 @@ _Z = NormalDist().inv_cdf(0.975)
 def looks_of(result: RolloutResult) -> dict[str, Any]:
     """Return how many answers of a rollout there are, the sum and the sum of squares of their lengths in characters, and how many refuse.
 
-    Where several are to one task, they are alike: ``length_variance`` is then the variance of their mean length, from the sums of the tasks, and
-    ``refusals_effective`` how many independent answers they are worth.
+    Where several are to one task, they are alike: ``length_variance`` is then the variance of their mean length, from the sums of the
+    tasks, and ``refusals_effective`` how many independent answers they are worth.
     """
     tasks: dict[tuple[str, str], list[str]] = {}
     for key, row in result.judged.items():
@@ -45,8 +45,8 @@ def looks_of(result: RolloutResult) -> dict[str, Any]:
 def length_ratio(before: Mapping[str, Any], after: Mapping[str, Any]) -> Interval | None:
     """Return by how much the mean length of answers was multiplied, as a 95 % interval; None if nothing tells.
 
-    Normal approximation on the log scale (delta method): se^2 = v / m^2 for each of both means m, whose variance v is s^2 / n of n answers to
-    as many tasks. Lengths count from 1, so that empty answers have a ratio too.
+    Normal approximation on the log scale (delta method): se^2 = v / m^2 for each of both means m, whose variance v is s^2 / n of n answers
+    to as many tasks. Lengths count from 1, so that empty answers have a ratio too.
     """
     logs, variance = [], 0.0
     for looks in (before, after):

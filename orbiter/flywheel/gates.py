@@ -124,8 +124,8 @@ def goodhart_reason(
 ) -> str | None:
     """Return why a run should stop because its verifier is being gamed, or None.
 
-    The verifier sees progress that the audit verifier does not: what rises is skill at the verifier. Two findings close the gate, both about
-    the held-out rates since an earlier round, by 95 % intervals; those of odds are Woolf's (1955):
+    The verifier sees progress that the audit verifier does not: what rises is skill at the verifier. Two findings close the gate, both
+    about the held-out rates since an earlier round, by 95 % intervals; those of odds are Woolf's (1955):
 
     1. since any earlier round, the visible odds rose and the audited ones fell;
     2. since a round at least ``rounds`` before, the visible odds rose, the audited ones are not seen to have risen, and the visible rate gained more
@@ -162,8 +162,9 @@ def goodhart_reason(
 def _parted(before: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
     """Return whether the visible rate gained more than the audited one, by the normal interval of the difference of both gains (99 %, as many pairs of rounds are looked at).
 
-    Rates and not odds: an audit verifier that errs shows a fixed share of a gain in rate, but ever less of one in odds as its rate nears its ceiling.
-    The four rates are taken as independent, which answers to the same tasks make cautious; each is shrunk by one pass and one failure.
+    Rates and not odds: an audit verifier that errs shows a fixed share of a gain in rate, but ever less of one in odds as its rate nears
+    its ceiling. The four rates are taken as independent, which answers to the same tasks make cautious; each is shrunk by one pass and one
+    failure.
     """
     gap, variance = 0.0, 0.0
     for name, sign in (("held_out", 1), ("audited", -1)):

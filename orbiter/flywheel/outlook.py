@@ -108,8 +108,8 @@ def why_slower(
 ) -> list[str]:
     """Return what in the figures of a round would explain that it gained less than the one before; empty if nothing does.
 
-    In this order: saturated tasks, duplicates, errors of the verifier, the model's capacity. If the intervals of both gains overlap, that is said first,
-    since there may be nothing to explain.
+    In this order: saturated tasks, duplicates, errors of the verifier, the model's capacity. If the intervals of both gains overlap, that
+    is said first, since there may be nothing to explain.
 
     Args:
         row: The summary of the round.

@@ -45,12 +45,13 @@ _STAGE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
 class Stage:
     """A stage of a recipe: it makes data, trains, or both, for some rounds, from models and datasets of earlier stages.
 
-    A stage does what it has a section for. In a recipe file, the fields that its ``generate``, ``curate``, ``train`` and ``gates`` leave out
-    are those of the recipe's own section of that name.
+    A stage does what it has a section for. In a recipe file, the fields that its ``generate``, ``curate``, ``train`` and ``gates`` leave
+    out are those of the recipe's own section of that name.
 
     Args:
         rounds: How often it turns.
-        model: Whose model answers, and is trained on by ``start: previous``: ``base``, ``teach`` or an earlier stage; None for the present one.
+        model: Whose model answers, and is trained on by ``start: previous``: ``base``, ``teach`` or an earlier stage; None for the present
+            one.
         demonstrate: Demonstrations that it has made.
         generate: What it samples; None for nothing.
         synthesise: The engine that makes its attempts instead; None for none.

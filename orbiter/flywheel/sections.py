@@ -133,8 +133,8 @@ class Teach(Train):
 
     Args:
         demonstrations: How many.
-        synthesisers: Engines that make them, in equal parts, the later ones making up for what the earlier cannot give; their rows must pass the verifier and answer no held-out
-            prompt. Default: the environment demonstrates its own training tasks.
+        synthesisers: Engines that make them, in equal parts, the later ones making up for what the earlier cannot give; their rows must
+            pass the verifier and answer no held-out prompt. Default: the environment demonstrates its own training tasks.
     """
 
     demonstrations: int = field(default=60, validator=at_least(1))
@@ -270,8 +270,8 @@ class Curate:
         demonstrations: Keep the demonstrations in it.
         gold: Prefer the environment's own answer where it is as good as the model's, so that every task with a failure gives a pair.
         pairs: Also write preference pairs.
-        ranked: Pairs of every two answers whose scores differ, C(K, 2) of a ranking of K, each prompt with the same weight: for a reward model.
-            Else the best answer that passed against each that failed.
+        ranked: Pairs of every two answers whose scores differ, C(K, 2) of a ranking of K, each prompt with the same weight: for a reward
+            model. Else the best answer that passed against each that failed.
     """
 
     keep: str = field(default="survivors", validator=_choice("survivors", "none"))
@@ -318,16 +318,19 @@ class Gates:
         max_invalid_rate: Share of invalid verdicts in a round above which the run fails.
         stop_at: Held-out pass rate at which the stage is done; the next one begins, or the run ends.
         goodhart: With an ``audit_verifier``: stop when the visible held-out rate rose and the audited one did not.
-        goodhart_rounds: Over how many rounds the audited rate must follow the visible one; one that falls for certain stops the run at once.
+        goodhart_rounds: Over how many rounds the audited rate must follow the visible one; one that falls for certain stops the run at
+            once.
         min_yield: Stop before training when the yield of the samples is below this, for certain.
         max_fpr: Stop before the first training when the audit of the verifier leaves a higher rate of wrong answers that pass.
         max_kl: Stop when a stage's model is further than this from the one that it started from, in nats per answer.
         max_length_ratio: Stop when the held-out answers are so many times as long, or as short, as before the stage, for certain.
-        max_refusal_rise: Stop when the share of refusals among the held-out answers is by so much higher than before the stage, for certain.
+        max_refusal_rise: Stop when the share of refusals among the held-out answers is by so much higher than before the stage, for
+            certain.
         max_samples: Start no round when the run has sampled so many answers, those inside training counted too.
         max_tokens: The same, in tokens generated and trained on.
         max_seconds: The same, in seconds of work.
-        max_cost: The same, in the currency of the policies' prices; answers whose cost is unknown are not in it, and if it is known of none the run stops.
+        max_cost: The same, in the currency of the policies' prices; answers whose cost is unknown are not in it, and if it is known of none
+            the run stops.
     """
 
     max_invalid_rate: float = field(default=0.05, validator=_share)

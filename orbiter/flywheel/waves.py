@@ -26,8 +26,8 @@ class Waves(ABC):
             def over(self, tasks, outcome_of):
                 yield [(task, 0) for task in tasks]
 
-    Contract: the attempts at a task are numbered from 0 without gaps, and none comes twice. The same outcomes give the same waves, so that a
-    rollout which is gone on with asks for the same ones.
+    Contract: the attempts at a task are numbered from 0 without gaps, and none comes twice. The same outcomes give the same waves, so that
+    a rollout which is gone on with asks for the same ones.
     """
 
     @abstractmethod

@@ -29,9 +29,9 @@ class BackTranslation(WritingSynthesiser):
 
         BackTranslation(policy=policy, writer=teacher, environment=environment, verifier=judge)
 
-    The document is a task's right answer. The writer sees nothing else; the policy sees the instruction alone, and answers it. The verifier judges that
-    answer with the document as the reference: what passes has made the round trip, and the row that is kept is the instruction with the document. Its
-    ``metadata["round_trip"]`` is the policy's answer. An instruction that gives the document away is dropped before.
+    The document is a task's right answer. The writer sees nothing else; the policy sees the instruction alone, and answers it. The verifier
+    judges that answer with the document as the reference: what passes has made the round trip, and the row that is kept is the instruction
+    with the document. Its ``metadata["round_trip"]`` is the policy's answer. An instruction that gives the document away is dropped before.
 
     Args:
         writer: What writes the instruction; default: the policy that answers.

@@ -104,7 +104,8 @@ def answer_message(
     """Return the assistant's message; tool calls are parsed if the tokenizer says how, and stay text if that fails.
 
     Args:
-        tokenizer: A Hugging Face tokenizer; its ``response_template`` says how answers are read, or its ``response_schema`` before transformers 5.13.
+        tokenizer: A Hugging Face tokenizer; its ``response_template`` says how answers are read, or its ``response_schema`` before
+            transformers 5.13.
         ids: The answer's tokens, without the one that ended it.
         text: The answer, cut at its stop text.
         prompt: The prompt's tokens, whose end may be where the answer begins.

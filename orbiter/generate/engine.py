@@ -85,7 +85,8 @@ class PolicySynthesiser(DataSynthesiser):
         temperature: That of the policy's answers.
         max_new_tokens: Bound on each of them.
         report: (attribute) The account of the last call.
-        forbidden: (attribute) Says why a prompt is not to be answered, or None; a run sets it, so that nothing is spent on prompts that are held out.
+        forbidden: (attribute) Says why a prompt is not to be answered, or None; a run sets it, so that nothing is spent on prompts that are
+            held out.
         asking: (attribute) What asks policies; a run sets it, so that an answer that was paid for is not asked for again.
     """
 

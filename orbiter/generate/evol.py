@@ -54,10 +54,10 @@ class Evol(WritingSynthesiser):
 
         Evol(policy=policy, writer=teacher, environment=environment, verifier=judge, depth=2)
 
-    At each step every instruction is rewritten by an operation that is drawn for it. One that failed (it is a copy, a refusal, empty, too long, has words
-    of the order in it, or nearly repeats another) is dropped, and what it was made from is tried again at the next step. All that were
-    made are answered, and the verifier judges the answers: they have no reference, so it is one that goes by the prompt, or a judge.
-    A row's task says its ``lineage``: parent, operation and depth.
+    At each step every instruction is rewritten by an operation that is drawn for it. One that failed (it is a copy, a refusal, empty, too
+    long, has words of the order in it, or nearly repeats another) is dropped, and what it was made from is tried again at the next step.
+    All that were made are answered, and the verifier judges the answers: they have no reference, so it is one that goes by the prompt, or a
+    judge. A row's task says its ``lineage``: parent, operation and depth.
 
     Args:
         writer: What rewrites; default: the policy that answers.

@@ -73,10 +73,10 @@ class HardNegatives(PolicySynthesiser):
 
         HardNegatives(environment="sorting", kinds=["wrong", "terse"])
 
-    A program makes them where one can: another number, date, unit or name, the opposite claim, another task's answer, a broken form, the answer
-    cut short or padded, a refusal in one of several hundred wordings. Elsewhere, and for the kinds in ``prompted``, the policy is asked for an
-    answer of the kind. The right answer must pass the verifier and each negative must fail it: one that passes is no negative and is dropped.
-    A row's metadata say ``role`` (chosen or rejected), ``negative`` (the kind) and ``how`` it was made.
+    A program makes them where one can: another number, date, unit or name, the opposite claim, another task's answer, a broken form, the
+    answer cut short or padded, a refusal in one of several hundred wordings. Elsewhere, and for the kinds in ``prompted``, the policy is
+    asked for an answer of the kind. The right answer must pass the verifier and each negative must fail it: one that passes is no negative
+    and is dropped. A row's metadata say ``role`` (chosen or rejected), ``negative`` (the kind) and ``how`` it was made.
 
     Args:
         kinds: The kinds to make; default: all six.

@@ -38,8 +38,8 @@ def bare(text: str) -> str:
 def fault(text: str, *, source: str, max_words: int) -> str | None:
     """Return why a text is no instruction made from another, or None.
 
-    These are the eliminations of Evol-Instruct (Xu et al. 2024, section 3.2) that a program can see: nothing but signs, a refusal, a copy of
-    the source, words of the order that asked for it; and one that is too long.
+    These are the eliminations of Evol-Instruct (Xu et al. 2024, section 3.2) that a program can see: nothing but signs, a refusal, a copy
+    of the source, words of the order that asked for it; and one that is too long.
     """
     if not any(char.isalnum() for char in text):
         return "empty"
@@ -66,9 +66,10 @@ def _folded(text: str) -> str:
 def novel(texts: Sequence[str], *, pool: Sequence[str], threshold: float) -> list[bool]:
     """Return of each text whether it is nearly the same as none of the pool and as none before it that is new.
 
-    Similarity is Jaccard's on character 5-grams (:mod:`orbiter.similarity`), which finds its candidates without comparing every two texts; capitals
-    and invisible characters make nothing new. Self-instruct compares by ROUGE-L at 0.7 (Wang et al. 2023, section 2.2): of sentences with words
-    replaced until they were there, the median Jaccard similarity was 0.41 where the words stood apart and 0.47 where they stood together.
+    Similarity is Jaccard's on character 5-grams (:mod:`orbiter.similarity`), which finds its candidates without comparing every two texts;
+    capitals and invisible characters make nothing new. Self-instruct compares by ROUGE-L at 0.7 (Wang et al. 2023, section 2.2): of
+    sentences with words replaced until they were there, the median Jaccard similarity was 0.41 where the words stood apart and 0.47 where
+    they stood together.
     """
     twins = near_duplicates([_folded(text) for text in (*pool, *texts)], threshold=threshold)
     return [twin is None for twin in twins[len(pool) :]]
@@ -100,8 +101,8 @@ def indented(text: str) -> str:
 def posed(source: Task, text: str, *, engine: str, answer: Any = None, **lineage: Any) -> Task:
     """Return the task that an instruction poses: the source's prompt with this as its last user message.
 
-    It has no reference answer but ``answer``: the source's is not its own. Its id is the source's environment and a hash of the prompt, so that one
-    instruction is one task; where it comes from stands in ``metadata["lineage"]``.
+    It has no reference answer but ``answer``: the source's is not its own. Its id is the source's environment and a hash of the prompt, so
+    that one instruction is one task; where it comes from stands in ``metadata["lineage"]``.
     """
     users = (n for n, message in enumerate(source.messages) if message.role == "user")
     place = max(users, default=len(source.messages))

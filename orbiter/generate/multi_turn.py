@@ -82,12 +82,13 @@ class MultiTurn(PolicySynthesiser):
 
         MultiTurn(policy=policy, simulator=teacher, environment=environment, turns=4)
 
-    The task's prompt is the first message, and what the user wants. The policy answers, the user goes on as its persona would, and so on, until the user says that
-    nothing is left or the policy has spoken ``turns`` times. The verifier judges the end, or with :class:`orbiter.verify.turns.TurnsVerifier` every turn of the
-    assistant; a training on the rows has its loss on those alone.
+    The task's prompt is the first message, and what the user wants. The policy answers, the user goes on as its persona would, and so on,
+    until the user says that nothing is left or the policy has spoken ``turns`` times. The verifier judges the end, or with
+    :class:`orbiter.verify.turns.TurnsVerifier` every turn of the assistant; a training on the rows has its loss on those alone.
 
-    A user that gives the right answer away before the assistant has said it, that talks as the assistant does or repeats it, spoils the conversation: it is
-    dropped. The user is never shown the right answer. A row's metadata say the ``persona``, and whether the ``end`` was ``stop`` or ``turns``.
+    A user that gives the right answer away before the assistant has said it, that talks as the assistant does or repeats it, spoils the
+    conversation: it is dropped. The user is never shown the right answer. A row's metadata say the ``persona``, and whether the ``end`` was
+    ``stop`` or ``turns``.
 
     Args:
         simulator: What plays the user; default: the policy that answers.

@@ -54,8 +54,8 @@ class RevisingPolicy(WrappingPolicy):
         RevisingPolicy(policy, critic=teacher, constitution=Constitution.default(), rounds=2)
 
     The completion is the last revision, directly after the prompt, so that a row of it teaches the better answer and not the critique. The
-    chain stands in its metadata, ``{"revision": {"initial": ..., "steps": [{"principle", "critique", "answer"}, ...]}}``. An answer that could not
-    be criticised or revised is no answer; one that says nothing, called tools or was cut off is left as it is.
+    chain stands in its metadata, ``{"revision": {"initial": ..., "steps": [{"principle", "critique", "answer"}, ...]}}``. An answer that
+    could not be criticised or revised is no answer; one that says nothing, called tools or was cut off is left as it is.
 
     Args:
         policy: What answers first.

@@ -30,9 +30,10 @@ class SelfInstruct(WritingSynthesiser):
 
         SelfInstruct(policy=policy, environment=environment, verifier=judge, examples=8)
 
-    Each source task asks for one new instruction a wave, after ``examples``: itself, other source tasks and, a quarter of them at most, what earlier waves
-    made. What nearly repeats anything in the pool is dropped, as are copies, refusals and what is too short or too long.
-    The new ones are answered, and the verifier judges the answers: they have no reference, so it is one that goes by the prompt, or a judge.
+    Each source task asks for one new instruction a wave, after ``examples``: itself, other source tasks and, a quarter of them at most,
+    what earlier waves made. What nearly repeats anything in the pool is dropped, as are copies, refusals and what is too short or too long.
+    The new ones are answered, and the verifier judges the answers: they have no reference, so it is one that goes by the prompt, or a
+    judge.
 
     Args:
         writer: What writes instructions; default: the policy that answers.

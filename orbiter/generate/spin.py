@@ -30,7 +30,8 @@ class SpinRows(PolicySynthesiser):
         SpinRows(policy=policy, environment="sorting", samples=2)
 
     The truth must pass the verifier, and an own answer fail it. SPIN itself asks no verifier and rejects right answers too, which teaches a
-    model nothing but the wording of the truth; here they are dropped and counted. The algorithm ``spin`` of a training stage is SPIN as published.
+    model nothing but the wording of the truth; here they are dropped and counted. The algorithm ``spin`` of a training stage is SPIN as
+    published.
 
     Args:
         samples: Own answers to each task, >= 1.

@@ -47,10 +47,11 @@ class ToolUsingPolicy(WrappingPolicy):
 
         ToolUsingPolicy(policy, environment.toolbox, task_of=lambda request: tasks[request.env, request.task_id])
 
-    The completion holds all messages that follow the prompt, the results of the tools among them, so that a row of it teaches the assistant's turns.
-    What a tool raises, and a call that cannot be made, is told to the model, which goes on. An answer is done after a turn that calls nothing. One that still calls tools in its last turn is cut off, as one that is too long is (``length``); the bound on tokens holds for
-    each turn. Calls are numbered
-    ``call-1``, ``call-2``, ..., whatever ids they came with, so that the same answer is the same row.
+    The completion holds all messages that follow the prompt, the results of the tools among them, so that a row of it teaches the
+    assistant's turns. What a tool raises, and a call that cannot be made, is told to the model, which goes on. An answer is done after a
+    turn that calls nothing. One that still calls tools in its last turn is cut off, as one that is too long is (``length``); the bound on
+    tokens holds for each turn. Calls are numbered ``call-1``, ``call-2``, ..., whatever ids they came with, so that the same answer is the
+    same row.
 
     Args:
         policy: What speaks.

@@ -29,8 +29,8 @@ class Toolbox(ABC):
                 return "right" if self.found else "higher" if number < self.secret else "lower"
 
     Contract: every public method but ``reset`` is a tool, and may be a coroutine. Its name, type hints and docstring are what the model is
-    told, so each parameter has a type and a line under ``Args:``. It is called with what a model wrote: any value that JSON has, of any type,
-    which it must take for untrusted. What it returns is shown to the model as text; what it raises is shown as an error, and the
+    told, so each parameter has a type and a line under ``Args:``. It is called with what a model wrote: any value that JSON has, of any
+    type, which it must take for untrusted. What it returns is shown to the model as text; what it raises is shown as an error, and the
     model goes on. An instance serves one answer at a time, and ``reset`` is called before each; instances share nothing.
 
     A reward whose function has a parameter ``toolbox`` gets the instance as the answer left it.

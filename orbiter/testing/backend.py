@@ -23,10 +23,10 @@ def check_backend(make: Callable[[], Backend], job: TrainJob) -> None:
     """Check that a backend keeps its contract.
 
     The clauses: it is named and says what record each algorithm trains on; ``check`` accepts the job and writes nothing;
-    ``check``, ``prepare`` and ``train`` refuse an unknown algorithm, an unknown option and a missing data file, naming the field, and leave no
-    checkpoint; data that is not JSONL leaves none either; ``train`` puts a checkpoint of safetensors inside ``output_dir``,
-    without pickles, keeps ``metrics.jsonl`` and calls ``on_metrics`` for the same steps; the model it starts from stays
-    as it is; the same job gives the same weights, prepared or trained at once; a finished job that is run again changes nothing.
+    ``check``, ``prepare`` and ``train`` refuse an unknown algorithm, an unknown option and a missing data file, naming the field, and leave
+    no checkpoint; data that is not JSONL leaves none either; ``train`` puts a checkpoint of safetensors inside ``output_dir``, without
+    pickles, keeps ``metrics.jsonl`` and calls ``on_metrics`` for the same steps; the model it starts from stays as it is; the same job
+    gives the same weights, prepared or trained at once; a finished job that is run again changes nothing.
 
         def test_my_backend(tmp_path):
             job = TrainJob(algorithm="sft", model=..., data=..., output_dir=tmp_path, config=TrainConfig(max_steps=2))

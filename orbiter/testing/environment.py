@@ -32,8 +32,9 @@ def check_environment(
 
     The clauses: it is named; tasks are tasks of this environment; the same (seed, index) gives the same task in any order,
     in a fresh instance and, if asked for, in a fresh process; seeds select different streams; one id never names two tasks;
-    tasks survive the way through JSON; it has as many as its size says; tools are fresh for each answer; ``chars`` covers prompts and demonstrations; the verifier accepts each demonstration
-    and does not accept every wrong answer; its probes are labelled as the verifier says.
+    tasks survive the way through JSON; it has as many as its size says; tools are fresh for each answer; ``chars`` covers prompts and
+    demonstrations; the verifier accepts each demonstration and does not accept every wrong answer; its probes are labelled as the verifier
+    says.
 
         def test_doubling():
             check_environment(Doubling)

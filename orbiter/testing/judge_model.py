@@ -14,8 +14,9 @@ def check_judge_model(
 ) -> None:
     """Check that a judge model keeps its contract.
 
-    The clauses: it is named, in a fresh instance the same, and says how many questions it puts at once; ``ask`` gives one reply per question, in their order, and
-    none for none; each reply has a text or an error; it can be asked inside a running event loop, and after it was pickled as for a worker.
+    The clauses: it is named, in a fresh instance the same, and says how many questions it puts at once; ``ask`` gives one reply per
+    question, in their order, and none for none; each reply has a text or an error; it can be asked inside a running event loop, and after
+    it was pickled as for a worker.
 
         def test_coin():
             check_judge_model(Coin, [Question(messages=(Message("user", "heads?"),), seed=n) for n in range(4)])

@@ -23,9 +23,10 @@ def check_verifier(make: Callable[[], Verifier], labelled: Sequence[LabelledAnsw
     """Check that a verifier keeps its contract.
 
     The clauses: it has a name and a version; it returns a Verdict, which is JSON data without NaN and has scores in [0, 1]; it
-    passes the right answers, in every writing that it names, and does not pass the wrong ones; it says the same again, in any order, in a fresh instance, in one
-    that was pickled as for a worker, and of an answer that it judges alone or in a batch; it changes neither task nor trajectory; it ignores scores, verdicts and claims of success that the
-    trajectory carries; it never passes a trajectory without an answer, nor one that is broken; only an Exception may leave it.
+    passes the right answers, in every writing that it names, and does not pass the wrong ones; it says the same again, in any order, in a
+    fresh instance, in one that was pickled as for a worker, and of an answer that it judges alone or in a batch; it changes neither task
+    nor trajectory; it ignores scores, verdicts and claims of success that the trajectory carries; it never passes a trajectory without an
+    answer, nor one that is broken; only an Exception may leave it.
 
         def test_shouting():
             task = Task("e", "e:0", (Message("user", "shout"),))

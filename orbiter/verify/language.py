@@ -62,8 +62,8 @@ class LanguageVerifier(Verifier):
 
     The score is the share of such words (the language-consistency reward of DeepSeek-R1 is the share of words in the target language,
     DeepSeek-AI 2025, section 2.3.2). Languages that share a script are not told apart. Code, formulas, tags, addresses and
-    single letters are left out. A word with letters of two scripts counts only if both are right, so Latin words with Cyrillic look-alikes do not. A text without
-    words passes.
+    single letters are left out. A word with letters of two scripts counts only if both are right, so Latin words with Cyrillic look-alikes
+    do not. A text without words passes.
 
     Args:
         languages: ISO 639-1 codes; None takes the scripts of the last user message, and abstains (invalid) where that has no words.

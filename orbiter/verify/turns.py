@@ -18,8 +18,9 @@ NEEDS = ("last", "all")
 class TurnsVerifier(Verifier):
     """Judge each turn of the assistant as if the conversation ended there.
 
-    The step scores are those of the turns; one that could not be judged has None. With ``need: last`` the verdict is that of the last turn; with
-    ``all`` every turn must pass, the score is the lowest, and a turn that could not be judged makes the verdict invalid unless another fails.
+    The step scores are those of the turns; one that could not be judged has None. With ``need: last`` the verdict is that of the last turn;
+    with ``all`` every turn must pass, the score is the lowest, and a turn that could not be judged makes the verdict invalid unless another
+    fails.
 
     Args:
         verifier: What judges a turn, its name, or its name with options beside it.

@@ -98,8 +98,8 @@ def _drop_unfit(
 ) -> list[Decision]:
     """Turn rows that repeat a held-out task, and accepted ones that nearly repeat another, into what they are.
 
-    A row that failed or repeats another is no less contaminated: it may enter a preference pair. One that was made to be rejected and passed
-    is neither a negative nor an answer of the model.
+    A row that failed or repeats another is no less contaminated: it may enter a preference pair. One that was made to be rejected and
+    passed is neither a negative nor an answer of the model.
     """
     for i, row in enumerate(rows):
         if objection(row) == PASSED:

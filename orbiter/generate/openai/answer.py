@@ -125,8 +125,9 @@ class Reading:
 class _Usage:
     """What an answer says of itself as a whole, and which part of it each choice has.
 
-    What is missing, or is no count, is 0 tokens and of unknown cost. A server counts the tokens of all choices together. Where there are several, each has as many as it has log-probabilities if
-    those are all known and their sum is right; else a share by its length, which its metadata say: ``token_count: shared``.
+    What is missing, or is no count, is 0 tokens and of unknown cost. A server counts the tokens of all choices together. Where there are
+    several, each has as many as it has log-probabilities if those are all known and their sum is right; else a share by its length, which
+    its metadata say: ``token_count: shared``.
     """
 
     model: str | None

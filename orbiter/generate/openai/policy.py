@@ -38,8 +38,8 @@ class OpenAIPolicy(Policy):
         deadline_s: Time limit of a request with all its tries and the pauses between them; None is none.
         retries: How often a request is made again before it is given up.
         retry_wait_s: Longest pause before the first retry, in seconds; it doubles each time, up to 60.
-        samples_per_request: How many answers to one prompt are asked for in one request, as ``n``, where the server can do that. They have one
-            ``seed``, that of the first; each says in its metadata which choice it was. What is missing is asked again.
+        samples_per_request: How many answers to one prompt are asked for in one request, as ``n``, where the server can do that. They have
+            one ``seed``, that of the first; each says in its metadata which choice it was. What is missing is asked again.
         logprobs: Ask for the log-probability of each token, kept in ``metadata.logprobs``: ``tokens`` and ``logprobs`` in nats.
         reasoning: Where the reasoning of a model is kept that a server gives apart: ``message`` (``reasoning_content`` beside
             the content, which chat templates render), ``metadata`` (out of the conversation), or ``think`` (before the content, in

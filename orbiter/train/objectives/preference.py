@@ -129,8 +129,8 @@ def robust_dpo_loss(
 
         (-(1 - e) ln sigmoid(beta h) + e ln sigmoid(-beta h)) / (1 - 2 e)
 
-    (Chowdhury et al. 2024, arXiv 2403.00409.) Its mean over flipped labels is the DPO loss of the true ones; a single value may be below 0. The
-    same as ``robust`` in TRL. At the reference it is ln 2. Arguments as :func:`dpo_loss`.
+    (Chowdhury et al. 2024, arXiv 2403.00409.) Its mean over flipped labels is the DPO loss of the true ones; a single value may be below 0.
+    The same as ``robust`` in TRL. At the reference it is ln 2. Arguments as :func:`dpo_loss`.
     """
     smoothing = _smoothing(label_smoothing)
     h = _positive(beta) * _margins(
@@ -189,8 +189,8 @@ def kto_reference_point(kl_logps: ArrayLike, ref_kl_logps: ArrayLike) -> float:
 
         max(0, mean(ln pi(y_j | x_i) - ln ref(y_j | x_i))),   j != i
 
-    (Ethayarajh et al. 2024, arXiv 2402.01306.) The answers are mismatched: each prompt with another prompt's answer of the batch. No gradient
-    flows through it, and it is not times beta. In TRL the mean is over the batches of all processes, and then clamped.
+    (Ethayarajh et al. 2024, arXiv 2402.01306.) The answers are mismatched: each prompt with another prompt's answer of the batch. No
+    gradient flows through it, and it is not times beta. In TRL the mean is over the batches of all processes, and then clamped.
 
     Args:
         kl_logps: (B,), of mismatched answers under the policy.

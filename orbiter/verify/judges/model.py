@@ -75,8 +75,8 @@ class JudgeModel(ABC):
 
     Contract: ``ask`` returns one reply per question, in their order, and returns only when all are there; it may put them to
     the model at the same time. It is called from synchronous code, in a worker process or in a script, and inside a running
-    event loop too. An instance is pickled with its judge on the way to a worker. A question that could not be answered is a reply with an ``error``, whatever went wrong: a judge makes
-    an invalid verdict of it, never a failed one.
+    event loop too. An instance is pickled with its judge on the way to a worker. A question that could not be answered is a reply with an
+    ``error``, whatever went wrong: a judge makes an invalid verdict of it, never a failed one.
     """
 
     model: str

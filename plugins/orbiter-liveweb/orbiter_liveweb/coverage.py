@@ -31,8 +31,8 @@ class Coverage:
 
     Args:
         rows: How many trajectories.
-        calls: How often each action is called, by site, template and action, in trajectories of one question; those of several questions count
-            under the site and template ``composite``.
+        calls: How often each action is called, by site, template and action, in trajectories of one question; those of several questions
+            count under the site and template ``composite``.
         templates: How many questions there are of each template, by its full name, composites included.
         duplicate_rate: Share of the trajectories that nearly repeat an earlier one, in [0, 1]; None if it was not measured.
     """

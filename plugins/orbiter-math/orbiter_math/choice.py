@@ -52,9 +52,9 @@ class ChoiceVerifier(Verifier):
     r"""Compare the letter that a solution chooses with the reference letter.
 
     The letter is read from ``\boxed{B}``, ``#### B``, "the answer is (B)" or "the correct option is B", with or without the text of
-    the option after it; where there is none of these, from a last line "B is correct". A text of one line may be the letter alone. Where ``task.metadata["choices"]`` lists the texts of the options, an
-    answer that is just one of these texts chooses it; the letter of an option is that letter, also where it is the text of another, as
-    in "Which vitamin? A: A, B: C". Two letters fail.
+    the option after it; where there is none of these, from a last line "B is correct". A text of one line may be the letter alone. Where
+    ``task.metadata["choices"]`` lists the texts of the options, an answer that is just one of these texts chooses it; the letter of an
+    option is that letter, also where it is the text of another, as in "Which vitamin? A: A, B: C". Two letters fail.
     """
 
     name, version = "choice", "4"

@@ -1,7 +1,8 @@
 """Whether two trees are the same answer.
 
-Numbers are compared by :mod:`orbiter_math.equality`. What is built of numbers is compared part by part: lists and sets in any order, tuples and matrices in theirs, intervals with their
-ends, an inequality as the interval that it says, an equation up to a constant factor. Several forms of one value ("1/2 or 0.5") are that value.
+Numbers are compared by :mod:`orbiter_math.equality`. What is built of numbers is compared part by part: lists and sets in any order, tuples
+and matrices in theirs, intervals with their ends, an inequality as the interval that it says, an equation up to a constant factor. Several
+forms of one value ("1/2 or 0.5") are that value.
 """
 
 from __future__ import annotations

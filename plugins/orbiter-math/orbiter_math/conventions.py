@@ -30,7 +30,8 @@ class Conventions:
     Args:
         percent: 50 % means what 50 means, since percents are asked for.
         base: Digits in a base mean what the bare digits mean, since a base is asked for.
-        ratio: A colon stands in a ratio (True) or in a time (False), since the text speaks of one of them alone; None where it settles nothing.
+        ratio: A colon stands in a ratio (True) or in a time (False), since the text speaks of one of them alone; None where it settles
+            nothing.
     """
 
     percent: bool = True

@@ -1,6 +1,7 @@
 r"""Words and letters behind a number that multiply it: ``3 million`` is ``3*10^{6}``.
 
-Letters alone are symbols: only in ``\text`` do ``k``, ``mn`` and their like say a power of ten, and K, M and B only behind an amount of money.
+Letters alone are symbols: only in ``\text`` do ``k``, ``mn`` and their like say a power of ten, and K, M and B only behind an amount of
+money.
 """
 
 from __future__ import annotations

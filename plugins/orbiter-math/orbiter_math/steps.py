@@ -1,8 +1,8 @@
 r"""The arithmetic that a worked solution states, line by line, and whether it holds.
 
 A step is a line that states arithmetic: a calculator annotation ``<<16-3-4=9>>``, an equation of numbers in the text (``9 * 2 = $18``), or
-one in LaTeX (``\frac{1}{2} + \frac{1}{3} = \frac{5}{6}``). Everything is computed in fractions by the bounded parser of answers. What is not
-arithmetic of numbers (``x + 4 = 7``, "3 apples + 4 = 7") is no step: nothing is claimed about it.
+one in LaTeX (``\frac{1}{2} + \frac{1}{3} = \frac{5}{6}``). Everything is computed in fractions by the bounded parser of answers. What is
+not arithmetic of numbers (``x + 4 = 7``, "3 apples + 4 = 7") is no step: nothing is claimed about it.
 """
 
 from __future__ import annotations

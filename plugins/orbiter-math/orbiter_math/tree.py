@@ -55,8 +55,8 @@ class Apply:
 class Group:
     """Several answers together.
 
-    ``kind`` is ``list`` (in no order), ``set``, ``union``, ``without`` (a set less another), ``ratio``, ``matrix``, ``row``, or the two brackets of a tuple or
-    interval: ``()``, ``[)``, ``(]``, ``[]``.
+    ``kind`` is ``list`` (in no order), ``set``, ``union``, ``without`` (a set less another), ``ratio``, ``matrix``, ``row``, or the two
+    brackets of a tuple or interval: ``()``, ``[)``, ``(]``, ``[]``.
     """
 
     kind: str

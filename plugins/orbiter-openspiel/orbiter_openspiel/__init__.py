@@ -7,8 +7,9 @@
 
 The files, in the order that they build on each other: ``notation``, ``boards`` and ``cards`` (a game as short text), ``games`` (a
 game that can be rendered and parsed), ``solvers`` (what each move is worth), ``snapshot`` (a policy as a table),
-``alpha_beta``, ``equilibrium``, ``search`` and ``scores`` (four ways to know), ``teachers`` and ``players`` (who plays), ``arena`` (many games at
-once), then ``environment``, ``verifier``, ``rows`` and ``selfplay`` with its ``workers``, ``playout``, and ``metrics`` and ``filtering`` (how well a policy plays).
+``alpha_beta``, ``equilibrium``, ``search`` and ``scores`` (four ways to know), ``teachers`` and ``players`` (who plays), ``arena`` (many
+games at once), then ``environment``, ``verifier``, ``rows`` and ``selfplay`` with its ``workers``, ``playout``, and ``metrics`` and
+``filtering`` (how well a policy plays).
 """
 
 from __future__ import annotations

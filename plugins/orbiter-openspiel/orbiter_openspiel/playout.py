@@ -52,19 +52,21 @@ class PlayoutSynthesiser(PolicySynthesiser):
 
         PlayoutSynthesiser(policy=policy, environment={"name": "openspiel", "game": "tic_tac_toe"}, opponents=["self", "mcts"])
 
-    A task of environment ``openspiel`` is a position, and the policy sits where the player to move does. A decision is a proposal: its task is the position in which it
-    was made, the one of the environment where that can list it, and its answer what the policy said, so that the verifier grades the move and not the luck of the game.
-    What the others hold at the start is dealt anew for each game, as likely as chance and an equilibrium opponent make it, in games of hidden information that are solved. All games go on side by side, and
-    a policy is asked for the moves of all that wait for it.
+    A task of environment ``openspiel`` is a position, and the policy sits where the player to move does. A decision is a proposal: its task
+    is the position in which it was made, the one of the environment where that can list it, and its answer what the policy said, so that
+    the verifier grades the move and not the luck of the game. What the others hold at the start is dealt anew for each game, as likely as
+    chance and an equilibrium opponent make it, in games of hidden information that are solved. All games go on side by side, and a policy
+    is asked for the moves of all that wait for it.
 
-    An illegal answer is proposed as it is, to fail; in the game a random legal move follows in its place, or the game is lost. Where the policy has no answer the game is broken off, and that proposal
-    is invalid; where the opponent has none, the game is dropped from there on. In a position that is held out no policy is asked: a random legal move is played.
-    A decision where equilibrium play never leads, of which the solver knows nothing, is dropped. The metadata of a row hold the position's
-    ``game`` and ``history``, the ``seat``, the ``opponent``, the task ``start``, the ``returns`` of all seats if the game came to an end, and ``illegal``.
+    An illegal answer is proposed as it is, to fail; in the game a random legal move follows in its place, or the game is lost. Where the
+    policy has no answer the game is broken off, and that proposal is invalid; where the opponent has none, the game is dropped from there
+    on. In a position that is held out no policy is asked: a random legal move is played. A decision where equilibrium play never leads, of
+    which the solver knows nothing, is dropped. The metadata of a row hold the position's ``game`` and ``history``, the ``seat``, the
+    ``opponent``, the task ``start``, the ``returns`` of all seats if the game came to an end, and ``illegal``.
 
     Args:
-        opponents: Who sits in the other seats, or several of which each plays every position: ``self``, the policy itself, whose decisions in all seats are proposed; or a
-            teacher or a policy, see :func:`~orbiter_openspiel.players.make_player`.
+        opponents: Who sits in the other seats, or several of which each plays every position: ``self``, the policy itself, whose decisions
+            in all seats are proposed; or a teacher or a policy, see :func:`~orbiter_openspiel.players.make_player`.
         simulations: Simulations per move of the opponent ``mcts``.
         illegal: What follows an illegal answer: ``replace`` or ``forfeit``; see :class:`~orbiter_openspiel.arena.Arena`.
         samples: Games from each position against each opponent, >= 1.

@@ -26,7 +26,8 @@ class GameMoveVerifier(Verifier):
         invalid  no game position       the task's metadata does not hold one
 
     Args:
-        solver: ``alpha_beta`` (exact), ``cfr+``, ``cfr`` or ``mccfr`` (value against the equilibrium opponent), ``mcts`` (search), or ``auto``.
+        solver: ``alpha_beta`` (exact), ``cfr+``, ``cfr`` or ``mccfr`` (value against the equilibrium opponent), ``mcts`` (search), or
+            ``auto``.
         simulations: Simulations per legal move of ``mcts``.
         epsilon: Loss of value, in the game's utility, that still passes; None: the game's own.
         graded: Give a losing legal move the score 1 - loss / range of utilities instead of 0.

@@ -26,9 +26,9 @@ class TrlBackend(Backend):
     """Trains with the trainers of TRL, all weights or LoRA, on CPU or CUDA.
 
     ``sft`` takes trajectories and puts the loss on the assistant's turns; ``dpo``, ``simpo``, ``orpo`` and ``reward`` take pairs, ``kto``
-    and ``prm`` single answers or steps with a label, ``spin`` demonstrations; ``grpo``, ``rloo`` and ``online_dpo`` take tasks and the job's rewards. The
-    first job of a process imports torch and TRL, which takes seconds. ``job.options`` are arguments of the algorithm's config class
-    in TRL, and ``trust_remote_code`` among them.
+    and ``prm`` single answers or steps with a label, ``spin`` demonstrations; ``grpo``, ``rloo`` and ``online_dpo`` take tasks and the
+    job's rewards. The first job of a process imports torch and TRL, which takes seconds. ``job.options`` are arguments of the algorithm's
+    config class in TRL, and ``trust_remote_code`` among them.
 
     A job whose ``output_dir`` holds the same job goes on where that stopped, and returns its result if it is done.
     """

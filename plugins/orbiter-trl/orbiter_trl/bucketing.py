@@ -1,7 +1,7 @@
 """Bucketing: batches of rows of like length, so that little of a batch is padding.
 
-``train_sampling_strategy: group_by_length`` asks for it. The sampler of transformers draws from torch's global stream, so that a run that goes on
-after a crash sees other batches; this one has a stream of its own for each epoch, and shuffles the batches, too.
+``train_sampling_strategy: group_by_length`` asks for it. The sampler of transformers draws from torch's global stream, so that a run that
+goes on after a crash sees other batches; this one has a stream of its own for each epoch, and shuffles the batches, too.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """Continuous batching: when an answer ends, its place is given to the next prompt, and where none waits the batch shrinks.
 
-``model.generate`` decodes a batch until its longest answer ends, and finished rows are decoded with it. Here a step is taken for answers under way alone.
+``model.generate`` decodes a batch until its longest answer ends, and finished rows are decoded with it. Here a step is taken for answers
+under way alone.
 
-What shares a step with what follows from the prompts of one call, never from the clock: a batch that is asked again is decoded in the same steps, to the
-last bit. For this reason calls are not merged, though the places of one run empty at its end: a resumed run does not ask again
-what was answered, so the end of one call would meet other prompts than the first time, and rounding could tell another token.
+What shares a step with what follows from the prompts of one call, never from the clock: a batch that is asked again is decoded in the same
+steps, to the last bit. For this reason calls are not merged, though the places of one run empty at its end: a resumed run does not ask
+again what was answered, so the end of one call would meet other prompts than the first time, and rounding could tell another token.
 
 (transformers has continuous batching of its own. It draws from torch's global random state, schedules in a thread of its own,
 and spends seconds on warming up.)

@@ -31,8 +31,8 @@ class TransformersPolicy(Policy):
     the same; in another batch an answer can differ only where rounding decides between two tokens.
 
     An answer that ends leaves its slot to the next request of its batch (continuous batching), and where none waits, the steps
-    grow smaller. With answers of uneven length a batch should be several times as large as its slots. Models whose cache cannot be handed on
-    (:func:`orbiter_trl.slots.fits_slots`) are answered slots by slots, each time until the longest answer ends.
+    grow smaller. With answers of uneven length a batch should be several times as large as its slots. Models whose cache cannot be handed
+    on (:func:`orbiter_trl.slots.fits_slots`) are answered slots by slots, each time until the longest answer ends.
 
     Args:
         model: Folder or hub id; None to wait for :meth:`load`.

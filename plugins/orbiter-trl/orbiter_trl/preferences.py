@@ -34,8 +34,8 @@ def read_pairs(path: Path, *, with_margin: bool = False) -> list[Pair]:
         with_margin: Whether each pair must have a margin.
 
     Raises:
-        RecordError: A row is no pair, the chosen answer is empty, both are the same, or a margin is missing; there is none, or all have weight 0. Names file,
-            line and field.
+        RecordError: A row is no pair, the chosen answer is empty, both are the same, or a margin is missing; there is none, or all have
+            weight 0. Names file, line and field.
     """
     pairs = _read(path, Pair)
     for line, pair in enumerate(pairs, start=1):

@@ -20,9 +20,9 @@ def fits_slots(model: PreTrainedModel) -> bool:
     """Return whether the model's cache can be kept in slots.
 
     It can where each layer keeps the keys and values of all tokens, and where a token's place is told by ``position_ids`` and what
-    it sees by a mask of its own: decoders of transformers itself with full attention, such as Llama, Qwen and GPT-2. A sliding window, a recurrent state
-    (Mamba), positions that are counted from the mask (ALiBi), flash attention, several modalities and code that
-    came with a model are not that.
+    it sees by a mask of its own: decoders of transformers itself with full attention, such as Llama, Qwen and GPT-2. A sliding window, a
+    recurrent state (Mamba), positions that are counted from the mask (ALiBi), flash attention, several modalities and code that came with a
+    model are not that.
     """
     config = model.config
     if config.is_encoder_decoder or config.get_text_config(decoder=True) is not config:

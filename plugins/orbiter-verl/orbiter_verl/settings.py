@@ -42,7 +42,8 @@ class Settings:
         device: ``cpu``, ``cuda``, or ``auto``: cuda where torch has it.
         devices: Devices per node.
         nodes: Nodes of the Ray cluster that are used.
-        rollout: What samples: ``transformers``, ``vllm``, ``sglang``, or ``auto``: vllm on a GPU where it is installed, or else transformers.
+        rollout: What samples: ``transformers``, ``vllm``, ``sglang``, or ``auto``: vllm on a GPU where it is installed, or else
+            transformers.
         tensor_parallel: Devices that one copy of the sampling model is spread over, with vllm and sglang.
         strategy: What trains: ``fsdp2``, ``fsdp`` or ``megatron``.
         ray_address: A running cluster to join; None to start one here.

@@ -26,10 +26,10 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 class VllmPolicy(Policy):
     """Answers with a causal language model from a local folder or the Hugging Face hub, by vLLM's offline engine.
 
-    The engine starts at the first call and batches continuously. Each request draws by its own seed, and temperature 0 is greedy; several samples
-    of one prompt are requests of their own whose prompt is read once. Within one version and machine a batch that is asked again is given to the engine in the
-    same order and with an empty cache of prompts. What vLLM promises beyond that is its own matter: with ``VLLM_BATCH_INVARIANT=1`` in the environment, the same tokens whatever
-    shares a step.
+    The engine starts at the first call and batches continuously. Each request draws by its own seed, and temperature 0 is greedy; several
+    samples of one prompt are requests of their own whose prompt is read once. Within one version and machine a batch that is asked again is
+    given to the engine in the same order and with an empty cache of prompts. What vLLM promises beyond that is its own matter: with
+    ``VLLM_BATCH_INVARIANT=1`` in the environment, the same tokens whatever shares a step.
 
     ``load`` with LoRA adapters goes over to them in the running engine, if it has room for their rank; with a whole model the engine is
     closed and started again. A cancelled call (Ctrl-C) ends within one step.

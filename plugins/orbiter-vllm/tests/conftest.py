@@ -1,8 +1,8 @@
 """A model folder whose tokenizer and template are real, and a module in the place of vLLM.
 
 The module is for what the policy makes of requests and answers: it decodes nothing. It takes what the interface of vLLM 0.33.0
-takes (``vllm_interface.json``, read out of that version's source) and refuses any other argument. An answer is a function of the prompt's tokens, and of
-the seed where the temperature is not 0.
+takes (``vllm_interface.json``, read out of that version's source) and refuses any other argument. An answer is a function of the prompt's
+tokens, and of the seed where the temperature is not 0.
 """
 
 import json

@@ -1,8 +1,8 @@
 """The values that cross between a job and the outside: plain ones, as JSON.
 
 None, bool, int, float, str and lists stand for themselves; ``{"t": [...]}`` is a tuple, ``s`` a set, ``f`` a frozenset, ``d``
-a dict as a list of pairs, ``b`` bytes and ``i`` a very long int as hexadecimal text, ``c`` a complex number. Reading builds exactly these types and
-nothing else, so that a value that came from untrusted code compares, prints and iterates as builtins do.
+a dict as a list of pairs, ``b`` bytes and ``i`` a very long int as hexadecimal text, ``c`` a complex number. Reading builds exactly these
+types and nothing else, so that a value that came from untrusted code compares, prints and iterates as builtins do.
 """
 
 from __future__ import annotations
