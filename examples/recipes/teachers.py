@@ -36,7 +36,10 @@ class Writer(Policy):
 
 
 class User(Policy):
-    """Plays a user who wants digits sorted, looks at the answer, and asks again where it is wrong; now and then it gives the answer away."""
+    """Plays a user who wants digits sorted, looks at the answer, and asks again where it is wrong.
+
+    Now and then it gives the answer away.
+    """
 
     name = "digit-user"
     batch_size = 256

@@ -61,10 +61,10 @@ def revision_pairs(
 def chain_pairs(
     rows: Iterable[Trajectory], judge: Callable[[Sequence[Trajectory]], Sequence[Verdict]]
 ) -> list[Pair]:
-    """Return the pairs of answers that a :class:`~orbiter.generate.revising.RevisingPolicy` has revised: those of :func:`revision_pairs` with its steps.
+    """Return the pairs of answers that a policy has revised: those of :func:`revision_pairs` with its steps.
 
-    The rows hold the last revision of each chain, and the chain in ``metadata["revision"]``. Of those that passed, the answers before it
-    are judged now. The pairs go by the id of the row.
+    The rows are of a :class:`~orbiter.generate.revising.RevisingPolicy`. They hold the last revision of each chain, and the chain in
+    ``metadata["revision"]``. Of those that passed, the answers before it are judged now. The pairs go by the id of the row.
 
     Args:
         rows: Judged rows; those that nobody revised give no pair.

@@ -69,7 +69,7 @@ class AuditReport:
 
     @property
     def measured(self) -> bool:
-        """Whether at least half of the answers of every source were validly judged, so that the rates are not those of a few that are easy."""
+        """Whether at least half of the answers of every source were validly judged: the rates are not those of a few easy ones."""
         return all(
             2 * (audit.invalid_right + audit.invalid_wrong) <= audit.count
             for audit in self.audits.values()

@@ -128,8 +128,8 @@ def goodhart_reason(
     about the held-out rates since an earlier round, by 95 % intervals; those of odds are Woolf's (1955):
 
     1. since any earlier round, the visible odds rose and the audited ones fell;
-    2. since a round at least ``rounds`` before, the visible odds rose, the audited ones are not seen to have risen, and the visible rate gained more
-       than the audited one. An audit verifier that errs shows less of a true rise, but it shows it.
+    2. since a round at least ``rounds`` before, the visible odds rose, the audited ones are not seen to have risen, and the visible rate
+       gained more than the audited one. An audit verifier that errs shows less of a true rise, but it shows it.
 
     All these rounds answer the same tasks, so the intervals err on the wide side.
 
@@ -160,11 +160,11 @@ def goodhart_reason(
 
 
 def _parted(before: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
-    """Return whether the visible rate gained more than the audited one, by the normal interval of the difference of both gains (99 %, as many pairs of rounds are looked at).
+    """Return whether the visible rate gained more than the audited one.
 
-    Rates and not odds: an audit verifier that errs shows a fixed share of a gain in rate, but ever less of one in odds as its rate nears
-    its ceiling. The four rates are taken as independent, which answers to the same tasks make cautious; each is shrunk by one pass and one
-    failure.
+    By the normal interval of the difference of both gains; at 99 %, as many pairs of rounds are looked at. Rates and not odds: an audit
+    verifier that errs shows a fixed share of a gain in rate, but ever less of one in odds as its rate nears its ceiling. The four rates are
+    taken as independent, which answers to the same tasks make cautious; each is shrunk by one pass and one failure.
     """
     gap, variance = 0.0, 0.0
     for name, sign in (("held_out", 1), ("audited", -1)):

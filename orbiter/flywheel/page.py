@@ -46,7 +46,7 @@ _UNSEEN = re.compile(
 
 
 def show(text: object, *, limit: int = 300) -> str:
-    """Return text as HTML that shows it: markup is escaped, what cannot be seen is spelled out, and more than ``limit`` characters are cut."""
+    """Return text as HTML that shows it: markup escaped, what cannot be seen spelled out, and cut after ``limit`` characters."""
     whole = str(text)
     cut = whole if len(whole) <= limit else f"{whole[:limit]} ... ({len(whole):,} characters)"
     return escape(_UNSEEN.sub(lambda found: ascii(found[0])[1:-1], cut))

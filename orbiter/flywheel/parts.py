@@ -30,7 +30,9 @@ T = TypeVar("T")
 
 
 class Parts:
-    """What a recipe names, each made once; what holds processes or memory is made when it is first needed, and let go at the end of a with block.
+    """What a recipe names, each made once.
+
+    What holds processes or memory is made when it is first needed, and let go at the end of a with block.
 
     Args:
         recipe: Names the parts.

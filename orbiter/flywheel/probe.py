@@ -210,7 +210,7 @@ def expected_kept(wheel: Flywheel, pass_rate: float) -> float:
 
 
 def _train_seconds(wheel: Flywheel, model: str) -> float | None:
-    """Return the seconds that all training stages will take, from a few timed steps on demonstrations; None if one trains on something else."""
+    """Return the seconds that all training stages will take, from a few timed steps on demonstrations; None if one trains on other data."""
     recipe = wheel.recipe
     specs = [turn.stage.train for turn in recipe.turns if turn.stage.train is not None]
     spec = next(iter(specs), recipe.teach)

@@ -36,7 +36,7 @@ _SECRET = re.compile(
 )
 
 BASE, TEACH, PREVIOUS, LOOP, TASK = "base", "teach", "previous", "loop", "task"
-"""What a recipe calls the first model, the cold start, the present model, the only stage of one without ``stages``, and the run's verifier."""
+"""What a recipe calls the first model, the cold start, the present model, the one stage without ``stages``, and the run's verifier."""
 
 _STAGE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
 

@@ -66,7 +66,7 @@ class UniformWaves(Waves):
 
 @frozen
 class AdaptiveWaves(Waves):
-    """Ask a task until it has so many survivors, and spend what that saves where survivors are likelier: :mod:`orbiter.flywheel.allocation`.
+    """Ask a task until it has so many survivors, and spend what that saves where they are likelier: :mod:`orbiter.flywheel.allocation`.
 
     Args:
         samples: Attempts at each task that are paid for.

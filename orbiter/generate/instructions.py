@@ -94,7 +94,7 @@ def stands_in(text: str, answer: str) -> bool:
 
 
 def indented(text: str) -> str:
-    """Return a text whose lines after the first are indented, so that in a list with labels at the start of lines it adds none of its own."""
+    """Return a text whose lines after the first are indented: where labels begin lines, it adds none of its own."""
     return "\n  ".join(text.splitlines())
 
 

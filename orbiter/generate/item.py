@@ -93,9 +93,10 @@ def text_of(item: Any) -> str:
 
 
 def task_of(item: Any) -> Task:
-    """Return the task that an item poses: a Task itself; a Trajectory's prompt, with its answer as the reference; a dict's input, with its output.
+    """Return the task that an item poses.
 
-    A text or a dict poses a task of the environment ``instructions``, whose id is a hash of it.
+    It is a Task itself; a Trajectory's prompt, with its answer as the reference; a dict's input, with its output. A text or a dict poses a
+    task of the environment ``instructions``, whose id is a hash of it.
 
     Raises:
         RecordError: The item poses none.

@@ -72,7 +72,7 @@ class _Talk:
     finish_reason: str = "stop"
     model: str | None = None
     ended: str | None = None
-    """``stop`` when the user had enough, ``turns`` at the bound, ``answer`` when the assistant said nothing whole; else why it was dropped."""
+    """``stop`` when the user had enough, ``turns`` at the bound, ``answer`` at one that is not whole; else why it was dropped."""
     dropped: bool = False
 
 

@@ -119,7 +119,7 @@ def sorted_out(rows: Sequence[Trajectory]) -> tuple[list[Trajectory], Counter[st
 
 
 def kept_form(row: Trajectory) -> Trajectory:
-    """Return the row as it is kept: with the document as its answer, if it has one, and under the id of the attempt, which leads back to it."""
+    """Return the row as it is kept: with the document as its answer, if it has one, and under the id of its attempt."""
     document = row.metadata.get(DOCUMENT)
     if not isinstance(document, str):
         return row

@@ -171,7 +171,7 @@ def _describe(job: TrainJob) -> dict[str, Any]:
 
 
 def _identify(model: str) -> Any:
-    """Return a hub id as it is, and a folder as the hashes of its files, so that a moved folder is the same model and a changed one is not."""
+    """Return a hub id as it is, and a folder as the hashes of its files: a moved folder is the same model, a changed one is not."""
     folder = Path(model)
     if not folder.is_dir():
         return model

@@ -1,4 +1,4 @@
-"""Checks of the model that a training starts from, of its files and of what transformers has loaded of them; for backends, so that all refuse it alike."""
+"""Checks of the model that a training starts from: its files, and what transformers has loaded of them; the same for all backends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``orbiter run`` is told to end while hundreds of requests are open: what was answered is durable, and the next run asks for the rest alone."""
+"""``orbiter run`` is told to end while hundreds of requests are open: what was answered is durable, and not asked for again."""
 
 import signal
 import subprocess

@@ -1,4 +1,4 @@
-"""Parts of the recipes with stages, which name them as ``mine.py:Copying``: a backend that copies, a strict verifier, a critic, a policy that needs hints."""
+"""Parts of recipes with stages (``mine.py:Copying``): a backend that copies, a strict verifier, a critic, a policy that needs hints."""
 
 import json
 import re

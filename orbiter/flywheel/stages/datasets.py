@@ -295,7 +295,7 @@ def _round_or_newest(part: Part) -> float:
 def _joined(
     parts: Iterable[tuple[Part, Iterable[Told | None]]],
 ) -> tuple[list[Entry], dict[str, int]]:
-    """Return the lines of the files as they are, and how many were left out: they say what an earlier one says, or repeat a held-out task."""
+    """Return the lines of the files as they are, and how many say what an earlier one says or repeat a held-out task: they are left out."""
     entries, seen = list[Entry](), set[Any]()
     repeated = contaminated = 0
     for part, told in parts:

@@ -258,7 +258,7 @@ class Worker:
         self._progress.close()
 
     def _reap(self, *, told: bool = False) -> None:
-        """Wait until the guard is gone, and with it the last that could print; one that takes too long is told, unless it was, and then killed."""
+        """Wait until the guard is gone, and the last that could print; one that takes too long is told, unless it was, and then killed."""
         for more in (self._process.kill,) if told else (self.kill, self._process.kill):
             if self._falls_silent(REAP_S):
                 break

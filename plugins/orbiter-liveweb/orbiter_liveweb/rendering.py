@@ -126,7 +126,7 @@ def _arguments(given: Any) -> str:
 
 
 def _line(line: str, is_next: bool) -> str:
-    """Return a line of a tree with its parts marked, and itself if the next step acts on it; what is marked is markup of ours, all else is escaped."""
+    """Return a line of a tree with its parts marked, and itself if the next step acts on it; all that is not our markup is escaped."""
     match = _LINE.fullmatch(line)
     if match is None or not match[2]:
         css = "url" if line.lstrip().startswith("- /") else ""

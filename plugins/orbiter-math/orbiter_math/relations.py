@@ -117,7 +117,7 @@ def interval_of(relation: Relation) -> Group | None:
 
 
 def opened(one: Tree, other: Tree) -> tuple[Tree, Tree]:
-    """Return two answers, of which one alone bounds ``|x - a|`` by a number, with what that says of x: ``-2 < x < 4`` for ``|x - 1| < 3``."""
+    """Return two answers, of which one alone bounds ``|x - a|``, with what that says of x: ``-2 < x < 4`` for ``|x - 1| < 3``."""
     found = _opened(one), _opened(other)
     if found[0] is not None and found[1] is None and not _has_absolute(other):
         return found[0], other

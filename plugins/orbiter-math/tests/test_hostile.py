@@ -114,7 +114,7 @@ HOSTILE = {
 }
 
 LIMIT = 2.5
-"""Seconds of processor time. A second is the promise; measuring coverage and a busy neighbour on the same core more than double what it takes."""
+"""Seconds of processor time. One is the promise; measuring coverage and a busy neighbour on the core more than double what it takes."""
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -118,12 +118,12 @@ class OpenSpielEnvironment(Environment):
         return self._verifier
 
     def can_judge(self, game: Game, state: Any) -> bool:
-        """Return whether a verdict on a position means something: not where equilibrium play never leads, of which the solver knows nothing."""
+        """Return whether a verdict on a position means something: not where equilibrium play never leads, which no solver knows."""
         listed = self._positions(game)
         return listed is None or len(state.legal_actions()) < 2 or game.prompt(state) in listed
 
     def another(self, game: Game, state: Any, stream: random.Random) -> Any:
-        """Return a state that the player to move cannot tell from this one: what is hidden is dealt anew, as far as the solver knows how."""
+        """Return a state that the player to move cannot tell from this one: what is hidden dealt anew, if the solver knows how."""
         solver = self._verifier.solver_for(game)
         return state if solver is None else solver.another(state, stream)
 

@@ -77,7 +77,7 @@ class Solver(ABC):
         return stream.choice(self.evaluate(state).good)
 
     def another(self, state: Any, stream: random.Random) -> Any:  # noqa: ARG002
-        """Return a state that the player to move cannot tell from this one; the default is this one, which hides nothing or cannot be told."""
+        """Return a state that the player to move cannot tell from this one; by default this one, which hides nothing."""
         return state
 
     def positions(self) -> Iterator[Any] | None:

@@ -27,7 +27,7 @@ from orbiter_trl.quiet import quiet
 from orbiter_trl.slots import fits_slots
 
 MAX_LOGITS = 2**27
-"""Most logits that are held at once where log-probabilities are asked for, unless one answer has more: half a gigabyte, three times over."""
+"""Most logits held at once where log-probabilities are asked for, unless one answer has more: half a gigabyte, three times over."""
 
 
 @frozen

@@ -47,7 +47,7 @@ IDLE = dpo.IDLE
 
 
 def check(job: TrainJob) -> Data[Trajectory]:
-    """Return the job's demonstrations; raise if it asks for what this algorithm cannot do, or its data are no demonstrations of one turn."""
+    """Return the job's demonstrations; raise if it asks for what SPIN cannot do, or its data are no demonstrations of one turn."""
     refuse_rewards(job)
     dpo.check_losses(job)
     check_reference(job, beta=0.1)

@@ -133,7 +133,7 @@ def _tend(listener: socket.socket, end: int) -> None:
 
 
 def _get_ready(environ: Mapping[str, str]) -> None:
-    """Import what all workers need, in the environment of the first: the number of Ray's job and of its raylet are the same for every one."""
+    """Import what all workers need, in the environment of the first: Ray's job and raylet are the same for every one."""
     os.environ.update(environ)
     try:
         _import(WORKERS)

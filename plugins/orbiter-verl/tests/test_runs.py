@@ -267,7 +267,7 @@ class TestGrpo:
 
 @pytest.fixture(scope="module")
 def rlhf(tmp_path_factory):
-    """Return the job of PPO in a run of the recipe that broke after its step 4, the error, and the result of the run, which then went on."""
+    """Return the job of PPO in a run of the recipe that broke after step 4, the error, and the result of the run, which went on."""
     folder = tmp_path_factory.mktemp("rlhf")
     flag, seen, jobs, results = str(folder / "broken"), [], [], []
 

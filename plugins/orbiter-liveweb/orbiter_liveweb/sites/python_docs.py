@@ -1,4 +1,4 @@
-"""The Python documentation as Debian's python3-doc ships it: a real site, recorded, with questions about its indexes, tables and cross references."""
+"""The Python documentation of Debian's python3-doc: a real site, with questions about its indexes, tables and cross references."""
 
 from __future__ import annotations
 
