@@ -4,12 +4,10 @@ import asyncio
 import functools
 import json
 import re
-import threading
 from pathlib import Path
 
 import attrs
 import pytest
-from aiohttp import web
 
 from orbiter import hookimpl, jsonl
 from orbiter.builtins import NAMES
@@ -21,6 +19,8 @@ from orbiter.generate.scripted import ScriptedPolicy
 from orbiter.plugin import plugin_manager, registry
 from orbiter.records import Message, Pair, Task, Trajectory, Verdict
 from orbiter.testing import (
+    ChatServer,
+    chat,
     check_environment,
     check_exporter,
     check_policy,
@@ -29,6 +29,7 @@ from orbiter.testing import (
     check_trainer,
     check_verifier,
 )
+from orbiter.testing import Reply as ServerReply
 from orbiter.train.backend import Backend, TrainResult
 from orbiter.train.config import TrainMetrics
 from orbiter.train.rewards import RewardSpec
@@ -184,49 +185,15 @@ REQUESTS = [
 ]
 
 
-class ChatServer:
-    """A model server on loopback; what it says depends on the prompt and, unless greedy, on the seed."""
-
-    def __enter__(self):
-        self.loop, ready = asyncio.new_event_loop(), threading.Event()
-        self.thread = threading.Thread(target=self.serve, args=(ready,))
-        self.thread.start()
-        assert ready.wait(10)
-        return self
-
-    def __exit__(self, *_):
-        self.loop.call_soon_threadsafe(self.done.set)
-        self.thread.join()
-
-    def serve(self, ready):
-        with asyncio.Runner(loop_factory=lambda: self.loop) as runner:
-            runner.run(self.main(ready))
-
-    async def main(self, ready):
-        self.done = asyncio.Event()
-        app = web.Application()
-        app.router.add_post("/v1/chat/completions", self.answer)
-        runner = web.AppRunner(app, shutdown_timeout=0.01)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-        ready.set()
-        await self.done.wait()
-        await runner.cleanup()
-
-    async def answer(self, request):
-        asked = await request.json()
-        text = asked["messages"][-1]["content"][::-1]
-        if asked["temperature"] > 0:
-            text += f" {asked['seed']}"
-        message = {"role": "assistant", "content": text}
-        return web.json_response(
-            {"choices": [{"message": message, "finish_reason": "stop"}], "usage": {"completion_tokens": 3}}
-        )  # fmt: skip
+def backwards(asked):
+    """Answer with the prompt backwards and, unless greedy, the seed, in three tokens."""
+    text = asked["messages"][-1]["content"][::-1]
+    text = f"{text} {asked['seed']}" if asked["temperature"] > 0 else text
+    return ServerReply(body=chat(text) | {"usage": {"completion_tokens": 3}})
 
 
 def asked_over_http(_):
-    with ChatServer() as server:
+    with ChatServer(backwards) as server:
         make = made("policy", "openai", base_url=server.url, model="m", retries=0, timeout_s=10)
         check_policy(make, REQUESTS, stochastic=True)
         check_policy(make, REQUESTS, sampling=Sampling(temperature=0.0, max_new_tokens=3))
