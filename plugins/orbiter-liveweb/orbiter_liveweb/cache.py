@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import hashlib
 import os
 import secrets
 from collections.abc import Iterable, Iterator
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -97,28 +99,46 @@ class Cache:
         self.put_all([snapshot], durable=durable)
 
     def put_all(self, snapshots: Iterable[Snapshot], *, durable: bool = True) -> int:
-        """Put many snapshots and return how many; each appears whole or not at all."""
-        lines: list[bytes] = []
-        try:
-            for snapshot in snapshots:
-                _write(
-                    self.path_of(snapshot.url),
-                    orjson.dumps(asdict(snapshot, recurse=False)),
-                    durable=durable,
-                )
-                entry = {"url": snapshot.url, "content_hash": snapshot.content_hash}
-                lines.append(orjson.dumps(entry) + b"\n")
-        finally:
-            if lines:
-                # One write: lines of several processes stay whole.
-                with open(self.folder / _LIST, "ab", buffering=0) as file:
-                    file.write(b"".join(lines))
-                    if durable:
-                        os.fsync(file.fileno())
+        """Put many snapshots, one after the other, and return how many; each appears whole or not at all.
+
+        Others may put snapshots at the same time: a page and its line in the list change together.
+
+        Raises:
+            ConfigError: One is too large to be read again.
+        """
+        count = 0
+        with open(self.folder / _LIST, "a+b", buffering=0) as listing:
+            try:
+                for snapshot in snapshots:
+                    self._put(snapshot, listing, durable=durable)
+                    count += 1
+            finally:
+                if durable:
+                    os.fsync(listing.fileno())
                 self.get.cache_clear()
                 self.root.cache_clear()
                 self.__dict__.pop("listed", None)
-        return len(lines)
+        return count
+
+    def _put(self, snapshot: Snapshot, listing: FileIO, *, durable: bool) -> None:
+        data = orjson.dumps(asdict(snapshot, recurse=False))
+        if len(data) > MAX_SNAPSHOT_BYTES:
+            raise ConfigError(f"page {snapshot.url} is larger than {MAX_SNAPSHOT_BYTES} bytes")
+        entry = {"url": snapshot.url, "content_hash": snapshot.content_hash}
+        line = orjson.dumps(entry) + b"\n"
+        path = self.path_of(snapshot.url)
+        draft = _draft(path, data, durable=durable)
+        try:
+            fcntl.flock(listing, fcntl.LOCK_EX)
+            os.replace(draft, path)
+            size = listing.seek(0, os.SEEK_END)
+            is_torn = size > 0 and os.pread(listing.fileno(), 1, size - 1) != b"\n"
+            listing.write(b"\n" + line if is_torn else line)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
+        finally:
+            fcntl.flock(listing, fcntl.LOCK_UN)
 
     @functools.cached_property
     def listed(self) -> dict[str, str]:
@@ -180,7 +200,8 @@ def read_snapshot(path: Path, *, url: str | None = None) -> Snapshot:
 _AGAIN = "record it again, or put the file back from a copy"
 
 
-def _write(path: Path, data: bytes, *, durable: bool) -> None:
+def _draft(path: Path, data: bytes, *, durable: bool) -> Path:
+    """Write a file beside another, whose place it can take, and return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
@@ -189,7 +210,7 @@ def _write(path: Path, data: bytes, *, durable: bool) -> None:
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
-        os.replace(draft, path)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
+    return draft

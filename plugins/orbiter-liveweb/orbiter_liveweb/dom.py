@@ -8,8 +8,8 @@ from typing import Any
 
 from selectolax.lexbor import LexborHTMLParser
 
-MAX_DEPTH = 400
-"""Deepest nesting that is kept; browsers stop at 512, and what stands deeper is hung on the last level."""
+MAX_DEPTH = 200
+"""Deepest nesting that is kept: what stands deeper is hung on the last level, as in browsers at 512. A name takes three calls a level."""
 
 
 class Element:

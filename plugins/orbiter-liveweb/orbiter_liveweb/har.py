@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import codecs
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from orbiter.errors import RecordError
 from orbiter.jsonl import replace_file
 from orbiter_liveweb.cache import Cache
 from orbiter_liveweb.importing import Capture, Imported, import_captures
-from orbiter_liveweb.record import decode
+from orbiter_liveweb.record import charset_of, decode
 from orbiter_liveweb.snapshot import Snapshot
 
 MAX_HAR_BYTES = 2**30
@@ -26,7 +27,8 @@ def import_har(cache: Cache, path: str | Path) -> Imported:
     Raises:
         RecordError: The file is no HAR; names the field.
     """
-    return import_captures(cache, read_har(Path(path)), source="har")
+    captures = list(read_har(Path(path)))  # all or none of a file that is in memory as a whole
+    return import_captures(cache, captures, source="har")
 
 
 def read_har(path: Path) -> Iterator[Capture]:
@@ -38,7 +40,7 @@ def read_har(path: Path) -> Iterator[Capture]:
     if path.stat().st_size > MAX_HAR_BYTES:
         raise RecordError(f"must be at most {MAX_HAR_BYTES} bytes", source=str(path))
     try:
-        data = orjson.loads(path.read_bytes())
+        data = orjson.loads(path.read_bytes().removeprefix(codecs.BOM_UTF8))
     except orjson.JSONDecodeError as error:
         raise RecordError(f"is no JSON: {error}", source=str(path), hint=_HINT) from None
     try:
@@ -71,11 +73,15 @@ def _capture(entry: Mapping[str, Any], place: str) -> Capture | None:
         fetched_at=_get(entry, "startedDateTime", str, place),
         redirect_to=str(response.get("redirectURL") or "") or None,
         api_data=entry.get("_api_data"),
+        missing="is in the archive without its content: save it as HAR with content",
     )
 
 
-def _text(content: Mapping[str, Any], place: str) -> str:
-    text = content.get("text", "")
+def _text(content: Mapping[str, Any], place: str) -> str | None:
+    """Return the content, or None where a browser says how long it is and no more."""
+    text = content.get("text")
+    if text is None or (text == "" and content.get("size")):
+        return None
     if not isinstance(text, str):
         raise RecordError(
             f"must be text, got {type(text).__name__}", field=f"{place}text", hint=_HINT
@@ -83,9 +89,10 @@ def _text(content: Mapping[str, Any], place: str) -> str:
     if content.get("encoding") != "base64":
         return text
     try:
-        return decode(base64.b64decode(text, validate=True))
+        data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise RecordError("is no base64", field=f"{place}text", hint=_HINT) from None
+    return decode(data, charset_of(str(content.get("mimeType") or "")))
 
 
 def _get(given: Mapping[str, Any], key: str, kind: type, place: str) -> Any:

@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from attrs import Factory, define, frozen
 
 from orbiter.errors import ConfigError
-from orbiter_liveweb.cache import Cache
+from orbiter_liveweb.browser import MAX_REDIRECTS
+from orbiter_liveweb.cache import Cache, CacheError, read_snapshot
 from orbiter_liveweb.placeholders import placeholder_kind
-from orbiter_liveweb.record import redirect
+from orbiter_liveweb.record import HTML_TYPES, redirect
 from orbiter_liveweb.snapshot import Snapshot, timestamp
-from orbiter_liveweb.urls import normalise
+from orbiter_liveweb.urls import normalise, resolve
 
-_HTML = ("text/html", "application/xhtml+xml")
+NOT_MODIFIED = 304
 
 
 @frozen(kw_only=True)
 class Capture:
-    """One answer of a server to a GET request, as an archive has it."""
+    """One answer of a server to a GET request, as an archive has it; without ``html``, ``missing`` says why that is not there."""
 
     url: str
     status: int
     mime: str
-    html: str
+    html: str | None
     fetched_at: str
     redirect_to: str | None = None
     api_data: Any = None
+    missing: str = "is in the archive without its content"
 
 
 @define
@@ -37,7 +38,7 @@ class Imported:
 
     Args:
         imported: Addresses that the cache has now.
-        skipped: How many answers were no HTML.
+        skipped: How many answers were no HTML, and led to none.
         refused: Addresses that were not taken, and why.
         clashes: Pairs of addresses that are normalised to one but had different pages; the page that was fetched last was taken.
         older: Addresses of which the cache has a page at least as new.
@@ -51,76 +52,122 @@ class Imported:
 
 
 def import_captures(cache: Cache, captures: Iterable[Capture], *, source: str) -> Imported:
-    """Put captures into a cache; a page in it that is at least as new stays."""
+    """Put captures into a cache, one after the other; a page in it that is at least as new stays."""
     found = Imported()
-    chosen: dict[str, tuple[str, Snapshot]] = {}
-    for capture in captures:
-        try:
-            snapshot = _snapshot(capture, source)
-        except ConfigError as error:
-            found.refused.append((capture.url[:200], error.message))
-            continue
-        if snapshot is None:
-            found.skipped += 1
-            continue
-        if snapshot.redirect_to is None:
-            kind = placeholder_kind(snapshot.html, status=snapshot.status)
-            if kind is not None:
-                found.refused.append((snapshot.url, f"is a placeholder: {kind}"))
-                continue
-        earlier = chosen.get(snapshot.url)
-        if earlier is not None:
-            same_page = (earlier[1].html, earlier[1].redirect_to) == (
-                snapshot.html,
-                snapshot.redirect_to,
-            )
-            if not same_page and _spelling(earlier[0]) != _spelling(capture.url):
-                found.clashes.append((earlier[0], capture.url))
-            if earlier[1].fetched_at > snapshot.fetched_at:
-                continue
-        chosen[snapshot.url] = (capture.url, snapshot)
-    newer: list[Snapshot] = []
-    for url, (_, snapshot) in chosen.items():
-        there = cache.get(url)
-        if there is not None and there.fetched_at >= snapshot.fetched_at:
-            found.older.append(url)
-        else:
-            newer.append(snapshot)
-            found.imported.append(url)
-    cache.put_all(newer)
+    cache.put_all(_Import(cache, source, found).taken(captures))
     return found
 
 
-def _spelling(url: str) -> str:
-    return url.partition("#")[0]
+class _Import:
+    """What is known of the addresses of one archive while it is read."""
+
+    def __init__(self, cache: Cache, source: str, found: Imported) -> None:
+        self._cache, self._source, self._found = cache, source, found
+        self._newest: dict[str, str] = {}
+        self._pages: dict[str, tuple[str, int]] = {}
+        self._is_taken: dict[str, bool] = {}
+
+    def taken(self, captures: Iterable[Capture]) -> Iterator[Snapshot]:
+        """Yield what the cache has to take: pages as they come, then the redirects that lead to pages."""
+        redirects: list[Snapshot] = []
+        for capture in captures:
+            try:
+                snapshot = _snapshot(capture, self._source)
+            except ConfigError as error:
+                self._found.refused.append((capture.url[:200], error.message))
+                continue
+            if snapshot is None:
+                self._found.skipped += 1
+            elif snapshot.redirect_to is not None:
+                redirects.append(snapshot)
+            elif self._is_newest(snapshot, capture.url):
+                yield from self._if_newer(snapshot)
+        pages = dict(self._newest)
+        leads_on = {one.url: one.redirect_to for one in redirects}
+        for one in redirects:
+            if not self._leads_to_a_page(one, leads_on):
+                self._found.skipped += 1
+            elif pages.get(one.url, "") >= one.fetched_at:
+                continue  # it was a page then
+            elif self._is_newest(one, one.url):
+                yield from self._if_newer(one)
+        for url, is_taken in self._is_taken.items():
+            (self._found.imported if is_taken else self._found.older).append(url)
+
+    def _is_newest(self, snapshot: Snapshot, written: str) -> bool:
+        """Return whether the archive has had nothing newer of an address; a different page under another spelling is a clash."""
+        url, spelling = snapshot.url, written.partition("#")[0]
+        page = hash((snapshot.html, snapshot.redirect_to))
+        other, other_page = self._pages.get(url, (spelling, page))
+        if other != spelling and other_page != page:
+            self._found.clashes.append((other, spelling))
+        if self._newest.get(url, "") > snapshot.fetched_at:
+            return False
+        self._newest[url] = snapshot.fetched_at
+        self._pages[url] = (spelling, page)
+        return True
+
+    def _if_newer(self, snapshot: Snapshot) -> Iterator[Snapshot]:
+        """Yield what the cache has to take for an address: nothing where it has something as new."""
+        url = snapshot.url
+        there = None if self._is_taken.get(url) else self._there(url)
+        self._is_taken[url] = there is None or there.fetched_at < snapshot.fetched_at
+        if self._is_taken[url]:
+            yield snapshot
+        elif there is not None and self._cache.listed.get(url) != there.content_hash:
+            yield there  # it was put, and never listed: an import was killed
+
+    def _there(self, url: str) -> Snapshot | None:
+        path = self._cache.path_of(url)
+        try:
+            return read_snapshot(path, url=url) if path.is_file() else None
+        except CacheError:
+            return None  # what is damaged is mended
+
+    def _leads_to_a_page(self, redirect: Snapshot, leads_on: Mapping[str, str | None]) -> bool:
+        url = redirect.redirect_to
+        for _ in range(MAX_REDIRECTS):
+            if url is None:
+                return False
+            if url in self._is_taken or self._cache.path_of(url).is_file():
+                return True
+            url = leads_on.get(url)
+        return False
 
 
 def _snapshot(capture: Capture, source: str) -> Snapshot | None:
     """Return the snapshot of a capture, or None where it is no page."""
-    url = normalise(capture.url)
-    when = timestamp(capture.fetched_at)
-    if when > timestamp(datetime.now(UTC)):
-        raise ConfigError(f"was fetched in the future, at {when}")
-    if 300 <= capture.status < 400:
+    status = 200 if capture.status == NOT_MODIFIED else capture.status  # a page that was cached
+    if 300 <= status < 400:
         if capture.redirect_to is None:
             return None
-        from urllib.parse import urljoin
-
-        return redirect(
-            url,
-            normalise(urljoin(capture.url, capture.redirect_to)),
-            fetched_at=when,
-            source=source,
-        )
-    if capture.mime.partition(";")[0].strip().lower() not in _HTML:
+        to = resolve(capture.url, capture.redirect_to)
+        if to is None:
+            return None
+        url, when = normalise(capture.url), _fetched_at(capture)
+        return redirect(url, to, fetched_at=when, source=source)
+    if capture.mime.partition(";")[0].strip().lower() not in HTML_TYPES:
         return None
-    if not 100 <= capture.status <= 599:
-        raise ConfigError(f"has no HTTP status but {capture.status}")
+    url, when = normalise(capture.url), _fetched_at(capture)
+    if not 100 <= status <= 599:
+        raise ConfigError(f"has no HTTP status but {status}")
+    if capture.html is None:
+        raise ConfigError(capture.missing)
+    kind = placeholder_kind(capture.html, status=status)
+    if kind is not None:
+        raise ConfigError(f"is a placeholder: {kind}")
     return Snapshot.of_page(
         url,
         capture.html,
         fetched_at=when,
         source=source,
-        status=capture.status,
+        status=status,
         api_data=capture.api_data,
     )
+
+
+def _fetched_at(capture: Capture) -> str:
+    when = timestamp(capture.fetched_at)
+    if when > timestamp():
+        raise ConfigError(f"was fetched in the future, at {when}")
+    return when

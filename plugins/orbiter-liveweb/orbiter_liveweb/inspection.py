@@ -45,6 +45,7 @@ class Inspection:
         self._roles: dict[Element, str | None] = {}
         self._ids: dict[str, Element] | None = None
         self._labels: dict[Element, list[Element]] | None = None
+        self._selected: dict[Element, list[Element]] = {}
 
     def role(self, element: Element) -> str | None:
         """Return the role of an element."""
@@ -123,6 +124,11 @@ class Inspection:
 
     def selected_options(self, select: Element) -> list[Element]:
         """Return the options of a select that are chosen."""
+        if select not in self._selected:
+            self._selected[select] = self._find_selected(select)
+        return self._selected[select]
+
+    def _find_selected(self, select: Element) -> list[Element]:
         if select in self.edits.chosen:
             return [self.edits.chosen[select]]
         options = select.find_all("option")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import codecs
+import http.client
 import re
 import time
 import urllib.error
 import urllib.request
 import urllib.robotparser
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,11 +18,14 @@ import orjson
 from attrs import Factory, define, frozen
 
 from orbiter.checks import check_number, check_whole_number
+from orbiter.errors import ConfigError
 from orbiter_liveweb.cache import Cache
 from orbiter_liveweb.dom import parse
 from orbiter_liveweb.placeholders import placeholder_kind
 from orbiter_liveweb.snapshot import Snapshot, timestamp
 from orbiter_liveweb.urls import normalise, origin_of, resolve
+
+HTML_TYPES = ("text/html", "application/xhtml+xml")
 
 MAX_PAGE_BYTES = 16 * 2**20
 TIMEOUT_S = 30.0
@@ -78,22 +83,35 @@ class HttpFetcher(Fetcher):
         request = urllib.request.Request(url, headers={"User-Agent": AGENT, "Accept": "text/html"})  # noqa: S310  # normalised: http or https
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310
-                return _taken(response, response.status, response.url)
+                return _taken(response)
         except urllib.error.HTTPError as error:
             with error:
-                return _taken(error, error.code, error.url or url)
-        except (OSError, ValueError) as error:
-            raise FetchError(f"cannot be fetched: {error}") from None
+                status = f"is a placeholder: status {error.code}"
+                raise FetchError(
+                    status if error.code >= 400 else f"cannot be fetched: {error}"
+                ) from None
+        except (OSError, ValueError, http.client.HTTPException, zlib.error) as error:
+            said = str(error) or type(error).__name__
+            raise FetchError(f"cannot be fetched: {said}") from None
 
 
-def _taken(response: Any, status: int, url: str) -> Fetched:
-    kind = response.headers.get_content_type()
-    if kind not in ("text/html", "application/xhtml+xml"):
+def _taken(response: Any) -> Fetched:
+    headers = response.headers
+    kind = headers.get_content_type()
+    if kind not in HTML_TYPES:
         raise FetchError(f"is no HTML page but {kind[:60]}")
     data = response.read(MAX_PAGE_BYTES + 1)
+    if len(data) <= MAX_PAGE_BYTES and (missing := getattr(response, "length", None)):
+        raise FetchError(f"was cut off, {missing} bytes before its end")
+    encoding = headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding in ("gzip", "x-gzip", "deflate"):  # some servers do not ask whether one takes that
+        data = zlib.decompressobj(zlib.MAX_WBITS + 32).decompress(data, MAX_PAGE_BYTES + 1)
+    elif encoding != "identity":
+        raise FetchError(f"is encoded as {encoding[:60]}, which was not asked for")
     if len(data) > MAX_PAGE_BYTES:
         raise FetchError(f"is larger than {MAX_PAGE_BYTES} bytes")
-    return Fetched(url, decode(data, response.headers.get_content_charset()), status, timestamp())
+    text = decode(data, headers.get_content_charset())
+    return Fetched(response.url, text, response.status, timestamp())
 
 
 def decode(data: bytes, charset: str | None = None) -> str:
@@ -123,6 +141,12 @@ def decode(data: bytes, charset: str | None = None) -> str:
     return data.decode(name, errors="replace")
 
 
+def charset_of(mime: str) -> str | None:
+    """Return the charset that a ``Content-Type`` names, or None."""
+    _, found, rest = mime.lower().partition("charset=")
+    return rest.split(";")[0].strip(" \"'") or None if found else None
+
+
 class BrowserFetcher(Fetcher):
     """Fetches with Chromium: the document as scripts have left it when the network is quiet.
 
@@ -145,7 +169,7 @@ class BrowserFetcher(Fetcher):
             if response is None:
                 raise FetchError("gave no answer")
             kind = response.headers.get("content-type", "").split(";")[0].strip()
-            if kind not in ("text/html", "application/xhtml+xml"):
+            if kind not in HTML_TYPES:
                 raise FetchError(f"is no HTML page but {kind[:60]}")
             tab.wait_for_load_state("networkidle", timeout=TIMEOUT_S * 1000)
             html = tab.content()
@@ -223,11 +247,12 @@ def record(
         asked += 1
         on_page(url)
         try:
-            if rules is not None and not rules.allow(url):
-                raise FetchError("is forbidden by robots.txt")
-            snapshot = _recorded(cache, url, fetcher)
+            snapshot = _recorded(cache, url, fetcher, rules)
         except FetchError as error:
             found.refused.append((url, str(error)))
+            continue
+        except ConfigError as error:
+            found.refused.append((url, error.message))
             continue
         found.recorded.append(snapshot.url)
         if prefix is None:
@@ -239,8 +264,13 @@ def record(
     return found
 
 
-def _recorded(cache: Cache, url: str, fetcher: Fetcher) -> Snapshot:
+def _recorded(cache: Cache, url: str, fetcher: Fetcher, rules: _Robots | None) -> Snapshot:
+    if rules is not None and not rules.allow(url):
+        raise FetchError("is forbidden by robots.txt")
     page = fetcher.fetch(url)
+    there = normalise(page.url)
+    if rules is not None and there != url and not rules.allow(there):
+        raise FetchError(f"leads to {there}, which is forbidden by robots.txt")
     kind = placeholder_kind(page.html, status=page.status)
     if kind is not None:
         raise FetchError(f"is a placeholder: {kind}")
@@ -293,10 +323,13 @@ class _Robots:
         origin = origin_of(url)
         if origin not in self._rules:
             rules = urllib.robotparser.RobotFileParser()
+            request = urllib.request.Request(f"{origin}robots.txt", headers={"User-Agent": AGENT})  # noqa: S310
             try:
-                with urllib.request.urlopen(f"{origin}robots.txt", timeout=TIMEOUT_S) as response:  # noqa: S310
+                with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310
                     rules.parse(response.read(500_000).decode(errors="replace").splitlines())
-            except (OSError, ValueError):
+            except (OSError, ValueError, http.client.HTTPException) as error:
                 rules.parse([])  # none: everything is allowed
+                # A site that cannot say wants nobody (RFC 9309, 2.3.1.4).
+                rules.disallow_all = isinstance(error, urllib.error.HTTPError) and error.code >= 500
             self._rules[origin] = rules
         return self._rules[origin].can_fetch(AGENT, url)

@@ -62,15 +62,23 @@ class Snapshot:
     def of_page(
         cls, url: str, html: str, *, fetched_at: str, source: str, status: int = 200, **more: Any
     ) -> Snapshot:
-        """Return the snapshot of a page whose title and tree are read from its HTML."""
+        """Return the snapshot of a page whose title and tree are read from its HTML.
+
+        Raises:
+            ConfigError: The address is none, or the page is one that no tree can be made of.
+        """
         # Half a character, which no JSON holds, is a replacement character in every browser.
         html = html.encode(errors="replace").decode()
         root = parse(html)
+        try:
+            tree = aria_snapshot(root)
+        except RecursionError:  # no depth bounds a chain of aria-owns
+            raise ConfigError("is nested too deep") from None
         return cls(
             url=normalise(url),
             title=title_of(root),
             html=html,
-            tree=aria_snapshot(root),
+            tree=tree,
             fetched_at=fetched_at,
             source=source,
             status=status,

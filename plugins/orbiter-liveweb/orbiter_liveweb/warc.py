@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from warcio.archiveiterator import ArchiveIterator
+from warcio.bufferedreaders import BufferedReader
 from warcio.exceptions import ArchiveLoadFailed
 
 from orbiter.errors import RecordError
 from orbiter_liveweb.cache import Cache
 from orbiter_liveweb.importing import Capture, Imported, import_captures
-from orbiter_liveweb.record import MAX_PAGE_BYTES, decode
+from orbiter_liveweb.record import HTML_TYPES, MAX_PAGE_BYTES, charset_of, decode
 
 
 def import_warc(cache: Cache, path: str | Path) -> Imported:
@@ -34,25 +37,9 @@ def read_warc(path: Path) -> Iterator[Capture]:
         try:
             for record in ArchiveIterator(file):
                 number += 1
-                if record.rec_type != "response" or record.http_headers is None:
-                    continue
-                headers = record.http_headers
-                mime = headers.get_header("Content-Type") or ""
-                is_html = mime.partition(";")[0].strip().lower() in (
-                    "text/html",
-                    "application/xhtml+xml",
-                )
-                data = record.content_stream().read(MAX_PAGE_BYTES + 1) if is_html else b""
-                code = headers.get_statuscode()
-                yield Capture(
-                    url=record.rec_headers.get_header("WARC-Target-URI") or "",
-                    status=int(code) if code.isascii() and code.isdigit() else 0,
-                    mime=mime if len(data) <= MAX_PAGE_BYTES else "too large",
-                    html=decode(data, _charset(mime)),
-                    fetched_at=record.rec_headers.get_header("WARC-Date") or "",
-                    redirect_to=headers.get_header("Location"),
-                )
-        except (ArchiveLoadFailed, EOFError, OSError, ValueError, KeyError) as error:
+                if record.rec_type == "response" and record.http_headers is not None:
+                    yield _capture(record)
+        except (ArchiveLoadFailed, EOFError, OSError, ValueError, KeyError, zlib.error) as error:
             said = " ".join(str(error).split())[:200] or type(error).__name__
             raise RecordError(
                 f"is no readable WARC after record {number}: {said}",
@@ -61,6 +48,28 @@ def read_warc(path: Path) -> Iterator[Capture]:
             ) from None
 
 
-def _charset(mime: str) -> str | None:
-    _, found, rest = mime.lower().partition("charset=")
-    return rest.split(";")[0].strip(" \"'") or None if found else None
+def _capture(record: Any) -> Capture:
+    headers = record.http_headers
+    mime = headers.get_header("Content-Type") or ""
+    encoding = (headers.get_header("Content-Encoding") or "identity").strip().lower()
+    html, missing = None, ""
+    if mime.partition(";")[0].strip().lower() not in HTML_TYPES:
+        pass
+    elif record.rec_headers.get_header("WARC-Truncated"):
+        missing = "was cut off by its crawler"
+    elif encoding not in ("identity", *BufferedReader.get_supported_decompressors()):
+        missing = f"is encoded as {encoding[:60]}, which cannot be read"
+    elif len(data := record.content_stream().read(MAX_PAGE_BYTES + 1)) > MAX_PAGE_BYTES:
+        missing = f"is larger than {MAX_PAGE_BYTES} bytes"
+    else:
+        html = decode(data, charset_of(mime))
+    code = headers.get_statuscode()
+    return Capture(
+        url=record.rec_headers.get_header("WARC-Target-URI") or "",
+        status=int(code) if code.isascii() and code.isdigit() else 0,
+        mime=mime,
+        html=html,
+        fetched_at=record.rec_headers.get_header("WARC-Date") or "",
+        redirect_to=headers.get_header("Location"),
+        missing=missing,
+    )

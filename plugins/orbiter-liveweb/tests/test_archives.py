@@ -1,12 +1,15 @@
 """HAR and WARC: what comes in, what goes out, and what is refused."""
 
 import base64
+import gzip
 import io
 import json
 
 import pytest
 from attrs import Factory, frozen
+from orbiter_liveweb.browser import served
 from orbiter_liveweb.cache import Cache
+from orbiter_liveweb.checking import check_cache
 from orbiter_liveweb.har import export_har, import_har
 from orbiter_liveweb.record import _data_of
 from orbiter_liveweb.snapshot import Snapshot
@@ -74,6 +77,51 @@ def test_pages_of_a_har_come_in_as_old_as_they_are(har, cache):
     assert [cache.get(url).fetched_at for url in cache.urls()] == ["2024-05-01T12:00:00Z"] * 2
     assert cache.get("https://a.example/b").html == PAGE
     assert found.refused[1] == ("https://a.example/wait", "is a placeholder: cloudflare challenge")
+
+
+def test_a_har_as_browsers_save_it(tmp_path, cache):
+    """A byte order mark, bytes in a charset, what a browser had cached, contents left out, pictures, sockets, beacons."""
+    entries = [
+        entry("https://a.example/latin", base64.b64encode("<p>Käse".encode("latin-1")).decode(), encoding="base64", mime="text/html; charset=ISO-8859-1"),
+        entry("https://a.example/cached", status=304),
+        entry("https://a.example/cached/style.css", "", status=304, mime="text/css"),
+        entry("https://a.example/left-out", None),
+        entry("https://a.example/measured", "", size=4711),
+        entry("data:image/png;base64,AA==", "", mime="image/png"),
+        entry("wss://a.example/socket", "", status=101, mime="x-unknown"),
+        entry("https://beacon.example/1", "", status=302, mime="text/html"),
+        entry("https://a.example/old", "", status=301, mime=""),
+        entry("https://a.example/older", "", status=301, mime=""),
+        entry("https://a.example/b"),
+        entry("https://a.example/failed", "", status=0, mime="x-unknown"),
+    ]  # fmt: skip
+    for number, to in ((7, "/pixel.gif"), (8, "/b#top"), (9, "old")):
+        entries[number]["response"] |= {"redirectURL": to}
+    del entries[3]["response"]["content"]["text"]
+    path = tmp_path / "x.har"
+    path.write_text(json.dumps({"log": {"entries": entries}}), encoding="utf-8-sig")
+    found = import_har(cache, path)
+    assert found.refused == [
+        (f"https://a.example/{name}", "is in the archive without its content: save it as HAR with content")
+        for name in ("left-out", "measured")
+    ]  # fmt: skip
+    assert [url.rpartition("/")[2] for url in found.imported] == ["latin", "cached", "b", "old", "older"]  # fmt: skip
+    assert found.skipped == 5
+    assert cache.get("https://a.example/latin").tree == "- paragraph: Käse"
+    assert (cache.get("https://a.example/cached").html, cache.get("https://a.example/cached").status) == (PAGE, 200)  # fmt: skip
+    assert served(cache, "https://a.example/older").url == "https://a.example/b"
+
+
+def test_an_import_that_was_killed_is_made_good_by_another(har, cache):
+    path = har(entry("https://a.example/"), entry("https://a.example/b"))
+    import_har(cache, path)
+    listing = cache.folder / "pages.jsonl"
+    listing.write_bytes(listing.read_bytes().splitlines(keepends=True)[0])
+    cache.path_of("https://a.example/").write_bytes(b"{")
+    again = Cache(cache.folder)
+    assert [finding.kind for finding in check_cache(again)] == ["altered page", "unlisted page"]
+    import_har(again, path)
+    assert check_cache(Cache(cache.folder)) == []
 
 
 def test_two_pages_of_one_address_are_a_clash(har, cache):
@@ -193,17 +241,18 @@ def test_a_broken_har_is_told_in_one_line(tmp_path, cache, text, said):
 WRITER_LEAKS = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
-def warc(*captures, gzip=True):
+def warc(*captures, packed=True):
     out = io.BytesIO()
-    writer = WARCWriter(out, gzip=gzip)
+    writer = WARCWriter(out, gzip=packed)
     writer.write_record(writer.create_warcinfo_record("x.warc", {"software": "test"}))
-    for url, status, headers, body in captures:
+    for url, status, headers, body, *more in captures:
+        given = more[0] if more else {}
         record = writer.create_warc_record(
             url,
-            "response",
+            given.get("WARC-Type", "response"),
             payload=io.BytesIO(body),
             http_headers=StatusAndHeaders(status, headers, protocol="HTTP/1.1"),
-            warc_headers_dict={"WARC-Date": "2024-05-01T12:00:00Z"},
+            warc_headers_dict={"WARC-Date": "2024-05-01T12:00:00Z", **given},
         )
         writer.write_record(record)
     return out.getvalue()
@@ -213,15 +262,15 @@ HTML = [("Content-Type", "text/html; charset=iso-8859-1")]
 
 
 @WRITER_LEAKS
-@pytest.mark.parametrize("gzip", [True, False])
-def test_pages_of_a_warc_come_in(tmp_path, cache, gzip):
+@pytest.mark.parametrize("packed", [True, False])
+def test_pages_of_a_warc_come_in(tmp_path, cache, packed):
     path = tmp_path / "x.warc.gz"
     path.write_bytes(
         warc(
             ("https://a.example/", "200 OK", HTML, "<p>Käse \x80".encode("latin-1")),
             ("https://a.example/pic", "200 OK", [("Content-Type", "image/png")], b"\x89PNG"),
             ("https://a.example/old", "301 Moved", [("Location", "/")], b""),
-            gzip=gzip,
+            packed=packed,
         )
     )
     found = import_warc(cache, path)
@@ -231,11 +280,44 @@ def test_pages_of_a_warc_come_in(tmp_path, cache, gzip):
     assert cache.get("https://a.example/").fetched_at == "2024-05-01T12:00:00Z"
 
 
+CODED = [("Content-Type", "text/html; charset=utf-8"), ("Content-Encoding", "gzip")]
+
+
+@WRITER_LEAKS
+def test_a_warc_as_crawlers_write_it(tmp_path, cache):
+    """Compressed and chunked bodies, a revisit, a body that was cut off, one in a code that nothing here reads."""
+    body = gzip.compress(b"<p>packed")
+    chunked = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    cut = {"WARC-Truncated": "length"}
+    path = tmp_path / "x.warc.gz"
+    path.write_bytes(
+        warc(
+            ("https://a.example/packed", "200 OK", CODED, body),
+            ("https://a.example/chunks", "200 OK", [*CODED, ("Transfer-Encoding", "chunked")], chunked),
+            ("https://a.example/cut", "200 OK", HTML, b"<p>one and tw", cut),
+            ("https://a.example/zstd", "200 OK", [HTML[0], ("Content-Encoding", "zstd")], b"(\xb5/\xfd"),
+            ("https://a.example/gone", "200 OK", HTML, b"<p>x" * 5_000_000),
+            ("https://a.example/again", "302 Found", [("Location", "packed")], b""),
+            ("https://a.example/beacon", "302 Found", [("Location", "pixel.gif")], b""),
+            ("https://a.example/packed", "200 OK", HTML, b"", {"WARC-Type": "revisit"}),
+        )
+    )  # fmt: skip
+    found = import_warc(cache, path)
+    assert [url.rpartition("/")[2] for url in found.imported] == ["packed", "chunks", "again"]
+    assert {cache.get(url).tree for url in found.imported[:2]} == {"- paragraph: packed"}
+    assert found.refused == [
+        ("https://a.example/cut", "was cut off by its crawler"),
+        ("https://a.example/zstd", "is encoded as zstd, which cannot be read"),
+        ("https://a.example/gone", "is larger than 16777216 bytes"),
+    ]
+    assert found.skipped == 1
+
+
 @WRITER_LEAKS
 @pytest.mark.parametrize("cut", [10, 300, -200])
 def test_a_broken_warc_is_told(tmp_path, cache, cut):
     path = tmp_path / "x.warc.gz"
-    whole = warc(("https://a.example/", "200 OK", HTML, b"<p>x" * 50), gzip=False)
+    whole = warc(("https://a.example/", "200 OK", HTML, b"<p>x" * 50), packed=False)
     path.write_bytes(b"nonsense" + whole[:cut])
     with pytest.raises(RecordError, match="is no readable WARC") as caught:
         import_warc(cache, path)

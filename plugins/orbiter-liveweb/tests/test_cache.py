@@ -1,4 +1,5 @@
 import os
+import threading
 from datetime import UTC, datetime, timedelta
 
 import orjson
@@ -98,6 +99,54 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
     monkeypatch.undo()
     assert Cache(tmp_path).get("https://a.example/").tree == "- paragraph: old"
     assert [p.suffix for p in (tmp_path / "pages").glob("??/*")] == [".json"]
+
+
+def test_two_who_put_one_page_leave_it_as_it_is_listed(tmp_path, monkeypatch):
+    """The second comes in between a page of the first and its line in the list."""
+    Cache(tmp_path, create=True)
+    replace, second = os.replace, None
+
+    def interrupted(*paths):
+        nonlocal second
+        replace(*paths)
+        if second is None:
+            page = snapshot(html="<p>second")
+            second = threading.Thread(target=lambda: Cache(tmp_path).put(page))
+            second.start()
+            second.join(0.2)
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    Cache(tmp_path).put(snapshot(html="<p>first"))
+    second.join()
+    cache = Cache(tmp_path)
+    assert cache.get("https://a.example/").html == "<p>second"
+    assert cache.listed["https://a.example/"] == cache.get("https://a.example/").content_hash
+
+
+def test_a_line_that_was_torn_is_alone(tmp_path):
+    cache = Cache(tmp_path, create=True)
+    cache.put(snapshot())
+    with open(tmp_path / "pages.jsonl", "ab") as file:
+        file.write(b'{"url": "https://b.ex')
+    cache.put(snapshot("https://c.example/"))
+    lines = (tmp_path / "pages.jsonl").read_bytes().splitlines(keepends=True)
+    (tmp_path / "pages.jsonl").write_bytes(lines[0] + lines[2])
+    assert Cache(tmp_path).urls() == ["https://a.example/", "https://c.example/"]
+
+
+def test_a_page_that_could_not_be_read_again_is_not_put(tmp_path, monkeypatch):
+    cache = Cache(tmp_path, create=True)
+    monkeypatch.setattr("orbiter_liveweb.cache.MAX_SNAPSHOT_BYTES", 1_000)
+    with pytest.raises(ConfigError, match=r"page https://a\.example/ is larger than"):
+        cache.put(snapshot(html="<p>" + "x" * 1_000))
+    assert list(tmp_path.rglob("*.*json*")) == [tmp_path / "pages.jsonl"]
+
+
+def test_a_page_that_is_nested_too_deep_for_a_tree_is_told():
+    chain = "".join(f"<p id=i{n} aria-owns=i{n + 1}>" for n in range(3_000))
+    with pytest.raises(ConfigError, match="nested too deep"):
+        snapshot(html=chain)
+    assert snapshot(html="<button>" + "<span>" * 3_000 + "x").tree == '- button "x"'
 
 
 def test_a_page_is_as_old_as_its_fetch(tmp_path):
