@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any
@@ -121,37 +122,45 @@ class Arena:
     def play_at_once(self, indices: Iterable[int]) -> list[PlayedGame]:
         """Play games between teachers alone."""
         # A search leaves nothing of ours in the processor's caches: what is done for all games at once costs a third.
-        begun = [(index, self._movers(index)) for index in indices]
-        done = [self._play_out(index, movers) for index, movers in begun]
+        begun = [(index, self._seeds(index)) for index in indices]
+        done = [self._play_out(index, seeds) for index, seeds in begun]
         return [self._played(*ended, {}, None, {}) for ended in done]
 
     async def play(self, indices: Iterable[int]) -> list[PlayedGame]:
         """Play games side by side and return them in their order."""
         return await play_side_by_side([self.begin(index) for index in indices])
 
-    def _movers(self, index: int) -> list[Player | None]:
-        """Return who moves in game number ``index``, per seat, and None for a policy; then chance, whose seat is -1."""
-        # One teacher is one player, whichever seats it holds: making a search costs as much as a tenth of a move.
-        started = {
-            number: teacher.start(item_seed("selfplay", self.game.name, self.seed, index, number))
-            for number, teacher in self._teachers
-        }
-        movers = [started.get(number) for number in self._lineups[index % self.group_size]]
+    def _seeds(self, index: int) -> list[int]:
+        """Return the seeds of game number ``index``: of each teacher, then of chance."""
+        key = "selfplay", self.game.name, self.seed
+        seeds = [item_seed(*key, index, number) for number, _ in self._teachers]
         if self._has_chance:
-            deal = index // self.group_size
-            movers.append(_dealer(item_stream("selfplay", self.game.name, self.seed, deal, "chance")))  # fmt: skip
+            seeds.append(item_seed(*key, index // self.group_size, "chance"))
+        return seeds
+
+    def _movers(self, index: int, seeds: Sequence[int]) -> list[Player | None]:
+        """Return who moves in game number ``index``, per seat, and None for a policy; then chance, whose seat is -1."""
+        # One teacher is one player, whichever seats it holds: making a search costs as much as a tenth of a move. It is made
+        # when its game begins, in the memory that the last one left behind, which is still in the caches.
+        started: list[Player | None] = [None] * len(self.players)
+        for (number, teacher), seed in zip(self._teachers, seeds):
+            started[number] = teacher.start(seed)
+        movers = list(map(started.__getitem__, self._lineups[index % self.group_size]))
+        if self._has_chance:
+            movers.append(_dealer(random.Random(seeds[-1])))
         return movers
 
     def _play_out(
-        self, index: int, movers: Sequence[Player | None]
+        self, index: int, seeds: Sequence[int]
     ) -> tuple[int, list[int], list[int], list[float]]:
         """Play game number ``index`` between teachers alone."""
-        state = self.game.start()
+        movers, state = self._movers(index, seeds), self.game.start()
+        apply, to_move = state.apply_action, state.current_player
         history: list[int] = []
         seats: list[int] = []
-        while (seat := state.current_player()) != TERMINAL:
+        while (seat := to_move()) != TERMINAL:
             action = movers[seat](state)  # type: ignore[misc]  # nobody here is a policy
-            state.apply_action(action)
+            apply(action)
             history.append(action)
             seats.append(seat)
         return index, history, seats, state.returns()
@@ -159,7 +168,7 @@ class Arena:
     def begin(self, index: int, opening: Sequence[int] = ()) -> Play:
         """Play game number ``index``, from the position on to which legal actions lead, chance outcomes included."""
         seated = self._lineups[index % self.group_size]
-        movers = self._movers(index)
+        movers = self._movers(index, self._seeds(index))
         state, illegal, answers = self.game.start(), dict[int, str](), dict[int, Completion]()
         history: list[int] = []
         seats: list[int] = []
@@ -213,7 +222,7 @@ class Arena:
         answers: Mapping[int, Completion],
     ) -> PlayedGame:
         seated = self._lineups[index % self.group_size]
-        outcomes = _outcomes(returns)
+        outcomes = _outcomes(tuple(returns))
         return PlayedGame(index, history, seats, seated, returns, outcomes, illegal, error, answers)
 
     def _request(self, state: object, index: int, ply: int) -> Request:
@@ -277,7 +286,8 @@ def _advance(
         return None
 
 
-def _outcomes(returns: list[float]) -> tuple[float, ...]:
+@functools.lru_cache(maxsize=1_000)  # most games end in one of a few ways
+def _outcomes(returns: tuple[float, ...]) -> tuple[float, ...]:
     best = max(returns, default=0.0)
     if min(returns, default=0.0) == best:
         return (0.5,) * len(returns)

@@ -120,7 +120,7 @@ class Game:
         deterministic = pyspiel.GameType.ChanceMode.DETERMINISTIC
         return bool(self.spiel.get_type().chance_mode != deterministic)
 
-    @property
+    @functools.cached_property
     def pays_on_the_way(self) -> bool:
         """Whether points are won move by move, as in 2048, and not at the end alone."""
         return bool(self.spiel.get_type().reward_model == pyspiel.GameType.RewardModel.REWARDS)
@@ -173,7 +173,6 @@ class Game:
         return next((action for action, move in moves.items() if move == wanted), None)
 
 
-@functools.cache
 def load_game(name: str) -> Game:
     """Return the game of this OpenSpiel name, such as ``kuhn_poker`` or ``hex(board_size=5)``.
 
@@ -182,6 +181,11 @@ def load_game(name: str) -> Game:
     """
     if not isinstance(name, str):
         raise ConfigError(f"game must be text, got {name!r}")
+    return _loaded(name)
+
+
+@functools.cache
+def _loaded(name: str) -> Game:
     short, _, parameters = name.partition("(")
     if short not in pyspiel.registered_names():
         raise ConfigError(

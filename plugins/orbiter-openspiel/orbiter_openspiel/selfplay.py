@@ -7,6 +7,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,9 @@ PATIENCE = 100
 
 BLOCK_SIZE = 256
 """Games that are played before their rows are written: between two searches no processor cache holds the writing code."""
+
+LINES_TOGETHER = 256
+"""Lines that are written at once: fewer are slower, and more take memory where each tells a long game."""
 
 
 @frozen
@@ -212,17 +216,17 @@ class SelfPlaySynthesiser(DataSynthesiser):
         )
 
     def lines_of(self, games: range, counts: Counter[str]) -> Iterator[bytes]:
-        """Yield the lines of the kept rows of games between teachers, those of a deal together, and count them and how the games end."""
+        """Yield the lines of the kept rows of games between teachers, many together, and count them and how the games end."""
         start = games.start
         while start < games.stop:
             block = self._block(start, min(start + BLOCK_SIZE, games.stop))
             played = self.arena.play_at_once(block)
             self._count(played, counts)
-            for group in self._groups(played):
-                lines = self._writer.lines(group)
-                counts["rows"] += len(lines)
+            lines = chain.from_iterable(map(self._writer.lines, self._groups(played)))
+            while part := list(islice(lines, LINES_TOGETHER)):
+                counts["rows"] += len(part)
                 # Teachers' rows are plain text and finite numbers: what jsonl looks for is not in them.
-                yield "".join(lines).encode()
+                yield "".join(part).encode()
             start = block.stop
 
     def _count(self, played: Iterable[PlayedGame], counts: Counter[str]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import random
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ MAX_HISTORIES = 1_000_000
 MAX_SOLVED = 100_000
 """Bound on the histories of a game that CFR and CFR+ go through at every iteration."""
 
+_OTHER_GAME = "was it made for another game, or with other parameters?"
 _FORMAT = "orbiter-openspiel/policy-1"
 _KEYS = {"format", "game", "algorithm", "iterations", "seed", "policy"}
 
@@ -60,14 +62,15 @@ class Snapshot:
         """Return the probabilities of the legal actions.
 
         Raises:
-            ConfigError: The table does not hold this information state.
+            ConfigError: The table does not hold this information state, or an action that is not legal there.
         """
         key = state.information_state_string()
         found = self.policy.get(key)
-        if found is None:
+        if found is None or not found.keys() <= set(state.legal_actions()):
+            got = "none" if found is None else f"actions {sorted(found)}"
             raise ConfigError(
-                f"policy of {self.game!r} must hold every information state, got none for {key!r}",
-                hint="was it made for another game, or with other parameters?",
+                f"policy of {self.game!r} must hold legal actions for every information state, got {got} for {key!r}",
+                hint=_OTHER_GAME,
             )
         return found
 
@@ -78,14 +81,28 @@ class Snapshot:
 
     def nash_conv(self) -> float:
         """Return what both players together would gain by answering this policy best; 0 is a Nash equilibrium."""
-        return float(pyspiel.nash_conv(load_game(self.game).spiel, self.spiel_policy()))
+        with self._whole():
+            return float(pyspiel.nash_conv(load_game(self.game).spiel, self.spiel_policy()))
 
     def values(self, opponent: Snapshot) -> tuple[float, float]:
         """Return the expected return of this policy against ``opponent``, in the first seat and in the second."""
         own, other, start = self.spiel_policy(), opponent.spiel_policy(), load_game(self.game).start
-        first = pyspiel.expected_returns(start(), [own, other], -1, True)
-        second = pyspiel.expected_returns(start(), [other, own], -1, True)
+        with self._whole():
+            first = pyspiel.expected_returns(start(), [own, other], -1, True)
+            second = pyspiel.expected_returns(start(), [other, own], -1, True)
         return float(first[0]), float(second[1])
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """Say in one line what a table lacks that OpenSpiel goes through."""
+        try:
+            yield
+        except pyspiel.SpielError as error:
+            raise ConfigError(
+                f"policy of {self.game!r} must tell each legal action's probability in every information state: "
+                + str(error).partition("\n")[0],
+                hint=_OTHER_GAME,
+            ) from None
 
     def spiel_policy(self) -> Any:
         """Return it as OpenSpiel's tabular policy."""

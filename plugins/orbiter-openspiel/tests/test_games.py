@@ -247,6 +247,7 @@ def test_a_prompt_hides_what_the_player_cannot_see(name):
         ("crossword(puzzles_root=/etc)", "must not be read from a file"),
         ("crossword", "cannot be loaded: LegalActions unimplemented"),
         (7, "must be text"),
+        (["tic_tac_toe"], "must be text"),
     ],
 )
 def test_a_game_that_cannot_be_used_is_refused(name, problem):

@@ -6,6 +6,7 @@ import asyncio
 import math
 import random
 
+import attrs
 import pyspiel
 import pytest
 from orbiter_openspiel.environment import OpenSpielEnvironment
@@ -14,7 +15,7 @@ from orbiter_openspiel.games import load_game
 from orbiter_openspiel.metrics import move_accuracy, play_match, student_policy
 from orbiter_openspiel.snapshot import Snapshot, information_states, solve, uniform
 from orbiter_openspiel.solvers import solver_for
-from orbiter_openspiel.teachers import make_teacher
+from orbiter_openspiel.teachers import SnapshotTeacher, make_teacher
 
 from orbiter.errors import ConfigError, PolicyError
 from orbiter.generate.policy import Completion, Policy
@@ -283,8 +284,26 @@ def test_a_snapshot_of_another_game_is_refused(tmp_path):
         make_teacher("snapshot", LEDUC, path=tmp_path / "kuhn.json")
     with pytest.raises(ConfigError, match="cannot be read: No such file"):
         make_teacher("snapshot", KUHN, path=tmp_path / "none.json")
-    with pytest.raises(ConfigError, match="must hold every information state"):
+    with pytest.raises(ConfigError, match="for every information state, got none for"):
         uniform(KUHN).probabilities(LEDUC.rebuild([0, 1]))
+
+
+def test_a_snapshot_plays_no_illegal_action():
+    # Nobody can fold before a bet, which OpenSpiel would let pass.
+    policy, start = uniform(LEDUC), LEDUC.rebuild([0, 1])
+    known = policy.policy[start.information_state_string()]
+    assert 0 not in known
+    folding = {**policy.policy, start.information_state_string(): {0: 1.0}}
+    teacher = SnapshotTeacher(attrs.evolve(policy, policy=folding))
+    with pytest.raises(ConfigError, match=r"must hold legal actions .* got actions \[0\]"):
+        teacher.start(0)(start)
+
+
+@pytest.mark.parametrize("table", [{}, {**uniform(KUHN).policy, "0": {0: 1.0}}])
+def test_a_policy_that_is_not_whole_has_no_value(table):
+    policy = attrs.evolve(uniform(KUHN), policy=table)
+    with pytest.raises(ConfigError, match="must tell each legal action's probability"):
+        policy.nash_conv()
 
 
 def test_alpha_beta_agrees_with_plain_enumeration():
