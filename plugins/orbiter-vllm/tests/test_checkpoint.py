@@ -39,7 +39,7 @@ def test_weights_of_other_sizes_than_the_config_says_are_refused(model, changed,
 def test_weights_that_cannot_be_read_are_refused(changed):
     copy = changed()
     (copy / "model.safetensors").write_bytes(b"\x80\x04pickle")
-    with pytest.raises(ConfigError, match="model.safetensors cannot be read"):
+    with pytest.raises(ConfigError, match=r"model\.safetensors cannot be read"):
         check_weights(str(copy))
 
 

@@ -245,6 +245,12 @@ def test_adapters_and_other_models_answer_after_load(policy, model, other, folde
     policy.load(folder / "second")
     second = complete(policy)
     assert policy._engine is engine
+    shutil.copytree(folder / "second", folder / "torn")
+    (folder / "torn" / "adapter_model.safetensors").write_bytes(b"torn")
+    policy.load(folder / "torn")
+    with pytest.raises(PolicyError, match=r"vLLM failed with the adapters in .*torn': ") as caught:
+        complete(policy)
+    assert "\n" not in caught.value.message
     assert len({str(texts(answers)) for answers in (plain, first, second)}) == 3
     for name, answers in (("first", first), ("second", second)):
         expected = by_transformers(folder / f"{name}-merged")
