@@ -187,6 +187,27 @@ def scoring_model(nano, tmp_path_factory):
     return make
 
 
+CONFIG = TrainConfig(max_steps=6, batch_size=4, learning_rate=3e-3, log_every=2, seed=1)
+
+
+@pytest.fixture
+def job(nano, rows, write, tmp_path):
+    """Make a small SFT job."""
+
+    def make(name="out", *, count=40, **changes):
+        config = changes.pop("config", CONFIG)
+        changes.setdefault("data", write(rows(count), "sft.jsonl"))
+        return TrainJob(
+            algorithm=changes.pop("algorithm", "sft"),
+            model=changes.pop("model", str(nano)),
+            output_dir=tmp_path / name,
+            config=config,
+            **changes,
+        )
+
+    return make
+
+
 PROMPTS = [(Message("user", f"copy {n}{n}:"),) for n in range(8)]
 
 
