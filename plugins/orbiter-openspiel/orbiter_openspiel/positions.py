@@ -13,8 +13,11 @@ from orbiter_openspiel.games import Game
 from orbiter_openspiel.solvers import Solver
 from orbiter_openspiel.verifier import judge_move
 
-MAX_MOVES = 50_000
-"""Moves that are remembered, 1 to 2 kB each; then it begins anew."""
+MAX_BYTES = 100_000_000
+"""Memory that remembered moves may take, about; then it begins anew."""
+
+MOVE_BYTES, ACTION_BYTES = 1_500, 16
+"""What a move takes, about, and what each action before it adds, of which OpenSpiel's state keeps a list."""
 
 ILLEGAL = Verdict.failed("illegal move")
 
@@ -73,14 +76,14 @@ class Positions:
 
     def start(self) -> Position:
         """Return the initial position."""
-        if self._count > MAX_MOVES:
+        if self._bytes > MAX_BYTES:
             self._begin()
         return self._root
 
     def move(self, position: Position, action: int) -> Move:
         """Return a legal move or a chance outcome, and remember it."""
-        self._count += 1
         state = position.state
+        self._bytes += MOVE_BYTES + ACTION_BYTES * state.move_number()
         after = self._at(state.child(action))
         if position.seat < 0:
             move = Move(after)
@@ -102,7 +105,7 @@ class Positions:
         return self.row(messages, position.task_id)
 
     def _begin(self) -> None:
-        self._count = 0
+        self._bytes = 0
         self._met: dict[tuple[int, str], Position] = {}
         self._root = self._at(self.game.start())
 

@@ -9,6 +9,7 @@ from collections import Counter
 
 import orjson
 import pytest
+from orbiter_openspiel import positions
 from orbiter_openspiel.environment import OpenSpielEnvironment
 from orbiter_openspiel.games import load_game
 from orbiter_openspiel.positions import Positions
@@ -190,6 +191,25 @@ def test_a_position_is_remembered_by_its_board_only_where_that_tells_all():
 
     assert met_again("tic_tac_toe")
     assert not met_again("hex(board_size=4)")
+
+
+def test_positions_of_long_games_take_bounded_memory(tmp_path, monkeypatch):
+    # A state of OpenSpiel keeps all actions before it, hundreds in 2048.
+    def written():
+        synthesiser = SelfPlaySynthesiser(game="2048", players="uniform", keep="returns")
+        synthesiser.write(tmp_path / "rows.jsonl", games=6)
+        remembered, waiting = [], [synthesiser._writer._positions._root]
+        while waiting:
+            after = [move.after for move in waiting.pop().moves.values()]
+            remembered += [one.state.move_number() for one in after]
+            waiting += after
+        return (tmp_path / "rows.jsonl").read_bytes(), sum(remembered)
+
+    rows, actions = written()
+    monkeypatch.setattr(positions, "MAX_BYTES", 1_000_000)
+    again, fewer = written()
+    assert again == rows
+    assert fewer < actions / 2
 
 
 def test_a_row_of_a_game_names_the_verifier_that_would_judge_so():
