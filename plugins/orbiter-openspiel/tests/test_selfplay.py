@@ -197,7 +197,7 @@ def test_positions_of_long_games_take_bounded_memory(tmp_path, monkeypatch):
     # A state of OpenSpiel keeps all actions before it, hundreds in 2048.
     def written():
         synthesiser = SelfPlaySynthesiser(game="2048", players="uniform", keep="returns")
-        synthesiser.write(tmp_path / "rows.jsonl", games=6)
+        synthesiser.write(tmp_path / "rows.jsonl", games=12)
         remembered, waiting = [], [synthesiser._writer._positions._root]
         while waiting:
             after = [move.after for move in waiting.pop().moves.values()]
@@ -206,10 +206,10 @@ def test_positions_of_long_games_take_bounded_memory(tmp_path, monkeypatch):
         return (tmp_path / "rows.jsonl").read_bytes(), sum(remembered)
 
     rows, actions = written()
-    monkeypatch.setattr(positions, "MAX_BYTES", 1_000_000)
+    monkeypatch.setattr(positions, "MAX_BYTES", 500_000)
     again, fewer = written()
     assert again == rows
-    assert fewer < actions / 2
+    assert 0 < fewer < actions / 2
 
 
 def test_a_row_of_a_game_names_the_verifier_that_would_judge_so():
