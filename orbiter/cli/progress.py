@@ -237,8 +237,8 @@ def print_ending(
         if asked["priced"]:
             counted += f"price {asked['cost'] / kept:.4g}{unpriced(asked)}, "
         say(
-            f"cost per kept row: {asked['samples'] / kept:.2f} samples, {counted}{1000 * seconds / kept:.0f} ms"
-            f"  ({kept} rows kept of {sampled} samples in {seconds:.0f} s)"
+            f"cost per kept row: {asked['samples'] / kept:.2f} answers, {counted}{1000 * seconds / kept:.0f} ms"
+            f"  ({kept} rows kept of {sampled} attempts in {seconds:.0f} s)"
         )
     own = sum(row.get("own_s", 0.0) for row in rounds)
     spent = sum(row["seconds"] for row in rounds)
