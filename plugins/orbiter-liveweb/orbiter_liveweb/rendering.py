@@ -1,16 +1,19 @@
 """One trajectory as a page: what was asked, each call, and the accessibility tree that was shown.
 
-Everything in a row is untrusted, so every text is escaped, and the page forbids itself scripts and requests.
+Everything in a row is untrusted, so every text is escaped, marks that would reorder it are spelled out, and the page forbids itself scripts and requests.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
+import sys
 from collections.abc import Mapping
-from html import escape
+from functools import partial
 from typing import Any
 
+from orbiter.flywheel.page import show
 from orbiter.records import Trajectory
 
 _STYLE = """
@@ -27,33 +30,40 @@ code, pre { font: 13px/1.4 ui-monospace, monospace; } pre { margin: 0; overflow-
 table { border-collapse: collapse; } td, th { text-align: left; padding: .15rem .8rem .15rem 0; vertical-align: top; }
 """
 
+_show = partial(show, limit=sys.maxsize)
 _LINE = re.compile(r"( *- '?)([a-z]+)?(.*)", re.DOTALL)
 
 
 def render(row: Trajectory) -> str:
     """Return a trajectory as one HTML page that needs nothing else."""
     shown = {m.tool_call_id: m.text for m in row.messages if m.role == "tool"}
-    prompt = "".join(
-        f'<div class="prompt"><h2>{escape(m.role)}</h2><pre>{escape(m.text)}</pre></div>'
-        for m in row.prompt
-    )
-    steps: list[str] = []
-    calls = [c for m in row.messages[len(row.prompt) :] for c in m.tool_calls]
-    following = iter([*calls[1:], None])
-    for message in row.messages[len(row.prompt) :]:
-        for call in message.tool_calls:
-            steps.append(_step(len(steps) + 1, call, shown, _acted_on(next(following))))
-        if message.role == "assistant" and message.text.strip():
-            steps.append(
-                f'<div class="answer"><h2>answer</h2><pre>{escape(message.text)}</pre></div>'
-            )
+    parts = [_said("prompt", m.role, m.text) for m in row.prompt]
+    after = row.messages[len(row.prompt) :]
+    calls = [call for message in after for call in message.tool_calls]
+    called = {_id(call) for call in calls}
+    steps = iter(zip(itertools.count(1), calls, [*calls[1:], None]))
+    for message in after:
+        if message.role == "tool":
+            if message.tool_call_id not in called:
+                parts.append(_said("prompt error", "tool, in answer to no call", message.text))
+            continue
+        if message.text.strip():
+            is_answer = message.role == "assistant" and not message.tool_calls
+            name = "answer" if is_answer else message.role
+            parts.append(_said(name if is_answer else "prompt", name, message.text))
+        for number, call, following in itertools.islice(steps, len(message.tool_calls)):
+            parts.append(_step(number, call, shown, _acted_on(following)))
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-        f"<title>{escape(row.task_id)}</title><style>{_STYLE}</style></head>\n"
-        f"<body><h1>{escape(row.task_id)}</h1>{_verdict(row)}{prompt}\n{''.join(steps)}</body></html>\n"
+        f"<title>{_show(row.task_id)}</title><style>{_STYLE}</style></head>\n"
+        f"<body><h1>{_show(row.task_id)}</h1>{_verdict(row)}{''.join(parts)}</body></html>\n"
     )
+
+
+def _said(css: str, who: str, text: str) -> str:
+    return f'<div class="{css}"><h2>{_show(who)}</h2><pre>{_show(text)}</pre></div>'
 
 
 def _verdict(row: Trajectory) -> str:
@@ -61,14 +71,19 @@ def _verdict(row: Trajectory) -> str:
     outcome = verdict.outcome.value if verdict else "not judged"
     score = "none" if row.score is None else f"{row.score:g}"
     facts = {
-        "verdict": f'<span class="{escape(outcome.split()[0])}">{escape(outcome)}</span> '
-        f"{escape(verdict.reason) if verdict else ''}",
-        "score": escape(score),
-        "generator": escape(row.generator or "unknown"),
-        "model": escape(row.model or "none"),
+        "verdict": f'<span class="{_show(outcome.split()[0])}">{_show(outcome)}</span> '
+        f"{_show(verdict.reason) if verdict else ''}",
+        "score": _show(score),
+        "generator": _show(row.generator or "unknown"),
+        "model": _show(row.model or "none"),
     }
     lines = "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in facts.items())
     return f"<table>{lines}</table>"
+
+
+def _id(call: Any) -> str | None:
+    given = call.get("id") if isinstance(call, Mapping) else None
+    return given if isinstance(given, str) else None
 
 
 def _function(call: Any) -> Mapping[str, Any]:
@@ -97,10 +112,10 @@ def _step(
     number: int, call: Any, shown: Mapping[str | None, str], following: re.Pattern[str] | None
 ) -> str:
     function = _function(call)
-    text = shown.get(call.get("id") if isinstance(call, Mapping) else None, "")
+    text = shown.get(_id(call), "")
     head, gap, tree = text.partition("\n\n")
     kind = " error" if text.startswith("Error:") else ""
-    body = f'<pre class="head{kind}">{escape(head)}</pre>'
+    body = f'<pre class="head{kind}">{_show(head)}</pre>'
     if gap:
         lines = tree.split("\n")
         marked = [following is not None and following.search(line) is not None for line in lines]
@@ -110,7 +125,7 @@ def _step(
             f"<pre>{chr(10).join(map(_line, lines, marked))}</pre></details>"
         )
     said = f"{function.get('name', '?')}({_arguments(function.get('arguments'))})"
-    return f'<div class="step"><div class="call"><span class="number">{number}</span><code>{escape(said)}</code></div>{body}</div>'
+    return f'<div class="step"><div class="call"><span class="number">{number}</span><code>{_show(said)}</code></div>{body}</div>'
 
 
 def _arguments(given: Any) -> str:
@@ -130,9 +145,9 @@ def _line(line: str, is_next: bool) -> str:
     match = _LINE.fullmatch(line)
     if match is None or not match[2]:
         css = "url" if line.lstrip().startswith("- /") else ""
-        return f'<span class="{css}">{escape(line)}</span>'
+        return f'<span class="{css}">{_show(line)}</span>'
     rest = re.sub(
-        r"\[ref=[0-9]+\]", lambda m: f'<span class="ref">{m[0]}</span>', escape(match[3]), count=1
+        r"\[ref=[0-9]+\]", lambda m: f'<span class="ref">{m[0]}</span>', _show(match[3]), count=1
     )
-    text = f'{escape(match[1])}<span class="role">{match[2]}</span>{rest}'
+    text = f'{_show(match[1])}<span class="role">{match[2]}</span>{rest}'
     return f'<span class="next">{text}</span>' if is_next else text

@@ -179,7 +179,12 @@ def evil() -> Trajectory:
         "type": "function",
         "function": {"name": EVIL, "arguments": json.dumps({EVIL: EVIL})},
     }
-    odd = ({"id": "x"}, 3, {"id": "y", "function": {"name": "goto", "arguments": "{"}})
+    odd = (
+        {"id": "x"},
+        {"id": ["x"]},
+        3,
+        {"id": "y", "function": {"name": "goto", "arguments": "{"}},
+    )
     messages = (
         Message("system", EVIL), Message("user", EVIL), Message("assistant", EVIL, tool_calls=(made, *odd)),
         Message("tool", f"URL: {EVIL}\nTitle: {EVIL}\n\n- link \"{EVIL}\":\n  - /url: {EVIL}\n{EVIL}", tool_call_id=EVIL), Message("assistant", EVIL),
