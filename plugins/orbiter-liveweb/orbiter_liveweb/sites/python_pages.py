@@ -76,20 +76,32 @@ def _top_links(lines: Sequence[str]) -> list[str]:
     ]
 
 
-def _sections(root: Element) -> list[str]:
-    """Return the names of the sections of a chapter, if its list of them is the first list of the page."""
+def _section_list(root: Element) -> Element | None:
+    """Return the list of a chapter's sections, if it is the first list of the page."""
     main = root.find("div", role="main")
     first = main.find("ul") if main else None
     wrapper = first.parent if first else None
-    if first is None or wrapper is None or "toctree-wrapper" not in (wrapper.get("class") or ""):
-        return []
-    entries = [entry for entry in first.child_elements() if entry.tag == "li"]
-    links = [entry.find("a") for entry in entries]
+    is_one = wrapper is not None and "toctree-wrapper" in (wrapper.get("class") or "")
+    return first if is_one else None
+
+
+def _sections(root: Element) -> list[str]:
+    """Return the names of the sections of a chapter."""
+    listing = _section_list(root)
+    entries = listing.child_elements() if listing else []
+    links = [entry.find("a") for entry in entries if entry.tag == "li"]
     return [link.words for link in links if link is not None]
 
 
+def _lists_pages_below(root: Element) -> bool:
+    """Return whether an entry that stands below a section in the list of them is a page too."""
+    listing = _section_list(root)
+    below = listing.find_all("ul") if listing else []
+    return any("#" not in (a.get("href") or "#") for entry in below for a in entry.find_all("a"))
+
+
 def _chapters(web: Web, base: str) -> list[str]:
-    """Return the pages of the library that list at least three sections, in names without quotation marks."""
+    """Return the pages of the library that list at least three sections, in names without quotation marks, and no page below a section."""
     found = []
     for name in web.slugs(PAGE):
         snapshot = web.cache.get(f"{base}library/{name}.html")
@@ -98,6 +110,8 @@ def _chapters(web: Web, base: str) -> list[str]:
             continue
         root = web.cache.root(snapshot.url)
         sections = [] if root is None else _sections(root)
+        if root is not None and _lists_pages_below(root):
+            continue  # which page stands at a place is not plain
         if len(sections) >= 3 and not any('"' in s or "\\" in s for s in sections):
             found.append(name)
     return found
@@ -192,13 +206,17 @@ class TableCell(Template):
         return _cells(pages.root(f"{base}library/{name}.html")).get((row, column))
 
 
+def _spans(cell: Element) -> bool:
+    return any((cell.get(name) or "1") != "1" for name in ("rowspan", "colspan"))
+
+
 @lru_cache(maxsize=64)
 def _cells(root: Element) -> dict[tuple[str, str], str]:
     """Return the cells of a page's only table with a header by the first cell of the row and the column, where that is plain."""
     tables = [table for table in root.find_all("table") if table.find("th") is not None]
     firsts = [row.child_elements()[0].words for row in root.find_all("tr") if row.child_elements()]
     found: dict[tuple[str, str], str] = {}
-    if len(tables) != 1:
+    if len(tables) != 1 or any(_spans(cell) for cell in tables[0].find_all("td")):
         return found
     rows = [[cell.words for cell in row.child_elements()] for row in tables[0].find_all("tr")]
     head = rows[0]

@@ -1,0 +1,49 @@
+"""Which questions about pages of the Python documentation are plain."""
+
+from random import Random
+
+import pytest
+from orbiter_liveweb.cache import Cache
+from orbiter_liveweb.sites import topology_of
+from orbiter_liveweb.snapshot import Snapshot
+from orbiter_liveweb.topology import Visited
+
+BASE = "https://docs.example/"
+INDEX = "<table class=modindextable><tr id=cap-a><td><td>a<td><tr><td><td><a href=library/a.html><code>a</code></a><td>says</table>"
+SECTIONS = "<ul><li><a href=/>top</a></ul><div role=main><div class=toctree-wrapper><ul><li><a href=a.html>A</a><li><a href=b.html>B</a>{}<li><a href=c.html>C</a></ul></div></div>"
+ROWS = "<table><thead><tr><th>Key<th>Of</thead><tr><td{}>k<td>v<tr><td>l<td>w</table>"
+
+
+@pytest.fixture
+def drawn(tmp_path):
+    """Draws a question of a template from a documentation of one page."""
+
+    def draw(template, html):
+        cache = Cache(tmp_path, create=True)
+        when = {"fetched_at": "2024-05-01T12:00:00Z", "source": "http"}
+        cache.put(Snapshot.of_page(f"{BASE}py-modindex.html", INDEX, **when))
+        cache.put(Snapshot.of_page(f"{BASE}library/page.html", html, **when))
+        topology = topology_of(cache)
+        question = topology.draw(f"python_docs/{template}", Random(0))
+        return question and topology.truth(question, Visited(cache))
+
+    return draw
+
+
+@pytest.mark.parametrize(
+    ("below", "is_plain"),
+    [
+        ("", True),
+        ("<ul><li><a href=b.html#part>part</a></ul>", True),
+        ("<ul><li><a href=b.sub.html>page</a></ul>", False),
+    ],
+)
+def test_a_place_in_a_list_is_asked_for_where_all_its_pages_are_on_one_level(
+    drawn, below, is_plain
+):
+    assert (drawn("nth_of_chapter", SECTIONS.format(below)) in ("A", "B", "C")) == is_plain
+
+
+@pytest.mark.parametrize(("span", "is_plain"), [("", True), (" rowspan=2", False)])
+def test_a_cell_is_asked_for_where_no_row_is_another_s(drawn, span, is_plain):
+    assert (drawn("table_cell", ROWS.format(span)) in ("v", "w")) == is_plain
