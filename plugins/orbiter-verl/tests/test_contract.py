@@ -1,4 +1,4 @@
-"""A planted bad backend breaks the contract; the real one keeps it in test_runs, where it trains."""
+"""A planted bad backend breaks the contract; the real one keeps it in test_grpo_run, where it trains."""
 
 import pytest
 from orbiter_verl.backend import VerlBackend

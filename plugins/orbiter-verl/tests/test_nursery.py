@@ -1,4 +1,4 @@
-"""How a worker is asked for; test_runs shows that the workers of a training are forks."""
+"""How a worker is asked for; test_grpo_run shows that the workers of a training are forks."""
 
 import json
 import os
