@@ -79,8 +79,8 @@ lint: $(READY)
 	$(BIN)/lint-imports
 
 bench: $(READY)
-	@# verify.py runs the benchmarks whose names begin with it; those that begin with gpu need one, and are run by hand.
-	for b in $(filter-out benchmarks/verify_% benchmarks/gpu_%,$(wildcard benchmarks/*.py)); do echo "== $$b"; $(BIN)/python $$b || exit 1; done
+	@# verify.py runs the benchmarks whose names begin with it; those that begin with gpu need one, and vllm_policy.py the environment of test-vllm: they are run by hand.
+	for b in $(filter-out benchmarks/verify_% benchmarks/gpu_% benchmarks/vllm_%,$(wildcard benchmarks/*.py)); do echo "== $$b"; $(BIN)/python $$b || exit 1; done
 
 clean:
 	rm -rf $(VENV) $(VLLM) .pytest_cache .mypy_cache .ruff_cache .coverage*

@@ -117,7 +117,9 @@ class Engine:
                 for output in engine.step():
                     if output.finished:
                         name = output.request_id
-                        completions[name] = self._completion(output.outputs[0], *prompts[name])
+                        completions[name] = self._completion(
+                            output.outputs[0], *prompts[name], sampling.stop
+                        )
         except Exception as error:  # as above
             self._give_up()
             adapter = self.settings.adapter
@@ -165,19 +167,27 @@ class Engine:
             self._adapters[path] = LoRARequest(f"adapter-{number}", number, path)
         return self._adapters[path]
 
-    def _completion(self, output: Any, request: Request, prompt: list[int]) -> Completion:
+    def _completion(
+        self, output: Any, request: Request, prompt: list[int], stops: Sequence[str]
+    ) -> Completion:
         """Return what an answer of vLLM is."""
         if output.finish_reason not in ("stop", "length"):
             return Completion.failed(f"vLLM gave the answer up: {output.finish_reason}")
         ids = list(output.token_ids)
-        ended = output.finish_reason == "stop" and not isinstance(output.stop_reason, str)
+        stopped = isinstance(output.stop_reason, str)
+        words = ids[:-1] if output.finish_reason == "stop" and not stopped else ids
+        # Not vLLM's text, which begins where the prompt ends: with a space that the tokenizer's own words do not have.
+        text = self._tokenizer.decode(words, skip_special_tokens=True)
+        cut = min((at for stop in stops if (at := text.find(stop)) >= 0), default=None)
+        if stopped and cut is None:
+            text = output.text
         metadata = {}
         if self._logprobs and output.logprobs is not None:
             metadata["logprobs"] = _logprobs(ids, output.logprobs)
         message = answer_message(
             self._tokenizer,
-            ids[:-1] if ended else ids,
-            output.text,
+            words,
+            text[:cut],
             prompt=prompt,
             tools=request.tools,
         )

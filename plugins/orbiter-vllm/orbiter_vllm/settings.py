@@ -113,6 +113,8 @@ def sampling_arguments(
         "stop_token_ids": list(end_ids) or None,
         # 0 asks for the chosen token alone.
         "logprobs": 0 if logprobs else None,
+        # Answers are read from their tokens when they are complete; vLLM need not follow them, unless for a stop text or the tokens' names.
+        "detokenize": bool(sampling.stop) or logprobs,
     }
 
 

@@ -111,6 +111,38 @@ def policy(model):
 
 
 @pytest.fixture(scope="module")
+def words(folder):
+    """A model whose tokens are words, which a tokenizer joins with spaces, as those of SentencePiece do."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    path = louder(make(folder / "words", seed=2))
+    vocabulary = ["<pad>", "<end>", *(f"w{n}" for n in range(21))]
+    core = Tokenizer(models.WordLevel({word: n for n, word in enumerate(vocabulary)}, "<pad>"))
+    core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, pad_token="<pad>", eos_token="<end>")
+    tokenizer.chat_template = "{{ messages[0]['content'] }}"
+    tokenizer.save_pretrained(path)
+    (path / "chat_template.jinja").write_text(tokenizer.chat_template)
+    return path
+
+
+def test_texts_are_the_tokenizers_own(words):
+    policy = VllmPolicy(words, **OPTIONS)
+    requests = [ask(f"w{n} w{20 - n}", seed=n) for n in range(20)]
+    for stop in ((), ("w3",), ("w20", "1 w")):
+        sampling = Sampling(temperature=0, max_new_tokens=24, stop=stop)
+        answers = complete(policy, requests, sampling)
+        assert list(map(said, answers)) == list(
+            map(said, by_transformers(words, requests, sampling))
+        )
+        assert {answer.finish_reason for answer in answers} >= ({"stop"} if stop else {"length"})
+        assert len(set(texts(answers))) > 3
+        assert not any(text.startswith(" ") for text in texts(answers))
+    close(policy)
+
+
+@pytest.fixture(scope="module")
 def reference(model):
     return AutoModelForCausalLM.from_pretrained(model).eval()
 

@@ -75,10 +75,13 @@ def test_each_request_brings_its_sampling_its_seed_and_its_room(model, vllm):
         "stop": ["9"],
         "stop_token_ids": [1],  # the template's end of a turn
         "logprobs": 0,
+        "detokenize": True,
         "output_kind": "final",
     }
     assert (tight.max_tokens, tight.seed) == (5, draw_seed(2**70))
     assert 0 <= draw_seed(2**70) < 2**63
+    complete(VllmPolicy(model), [ask("1")])
+    assert (vllm.added[-1][1].stop, vllm.added[-1][1].detokenize) == (None, False)
 
 
 def test_answers_come_in_order_with_tokens_reasons_and_log_probabilities(model, vllm):
