@@ -90,6 +90,8 @@ def objection(row: Trajectory) -> str | None:
         return f"invalid: {verdict.reason}"
     if row.extra.get("finish_reason") == "length":
         return "cut off by the bound on tokens"
+    if len(row.messages) == len(row.prompt):
+        return "no assistant message"
     if row.metadata.get(ROLE) == "rejected":
         return PASSED if verdict.outcome is Outcome.PASS else None
     return None if verdict.outcome is Outcome.PASS else f"failed: {verdict.reason or 'no reason'}"

@@ -10,7 +10,7 @@ from orbiter.generate.engine import PolicySynthesiser
 from orbiter.generate.pipeline import SynthesisConfig, SynthesisPipeline
 from orbiter.generate.policy import Completion
 from orbiter.generate.proposals import Proposal, Proposed
-from orbiter.records import Message, Trajectory
+from orbiter.records import Message, Trajectory, Verdict
 from orbiter.testing import check_synthesiser
 from orbiter.verify.exact import ExactVerifier
 
@@ -56,6 +56,18 @@ def test_what_fails_or_cannot_be_judged_is_dropped_with_its_reason(saying, task)
         "cut off by the bound on tokens": 2,
         "invalid": 2,
     }
+
+
+class Lax(ExactVerifier):
+    def verify(self, task, trajectory):
+        return Verdict.passed()
+
+
+@pytest.mark.parametrize("said", [Completion(), Completion(messages=(Message("user", "what?"),))])
+def test_no_judge_makes_an_answer_of_none(saying, task, said):
+    engine = Twice(policy=saying(lambda _: said), verifier=Lax())
+    assert made(engine, task("a")) == []
+    assert engine.report.dropped == {"no assistant message": 2}
 
 
 def test_the_answers_come_in_order_whatever_the_batches(saying, task):
