@@ -10,7 +10,7 @@ import attrs
 
 from orbiter.curate.pairs import passed, tools_of, unfit
 from orbiter.curate.response import response
-from orbiter.records import Message, Pair, Trajectory, Verdict
+from orbiter.records import Message, Outcome, Pair, Trajectory, Verdict
 
 
 def revision_pairs(
@@ -61,7 +61,7 @@ def revision_pairs(
 def chain_pairs(
     rows: Iterable[Trajectory], judge: Callable[[Sequence[Trajectory]], Sequence[Verdict]]
 ) -> list[Pair]:
-    """Return the pairs of answers that a policy has revised: those of :func:`revision_pairs` with its steps.
+    """Return the pairs of answers that a policy has revised: the last over the first, and after over before each critique.
 
     The rows are of a :class:`~orbiter.generate.revising.RevisingPolicy`. They hold the last revision of each chain, and the chain in
     ``metadata["revision"]``. Of those that passed, the answers before it are judged now. The pairs go by the id of the row.
@@ -81,18 +81,39 @@ def chain_pairs(
     pairs: list[Pair] = []
     for row, answers in zip(revised, chains):
         assert row.verdict is not None  # noqa: S101  # only rows that passed come here
-        scores = (*(next(verdicts).score for _ in answers[:-1]), row.score)
-        chain = attrs.evolve(
+        judged = [
+            *((answer, next(verdicts)) for answer in answers[:-1]),
+            (answers[-1], row.verdict),
+        ]
+        scores = (judged[0][1].score, row.score)
+        whole = attrs.evolve(
             row,
-            messages=(*row.prompt, *answers),
+            messages=(*row.prompt, answers[0], answers[-1]),
             prompt_size=len(row.prompt),
             verdict=attrs.evolve(row.verdict, step_scores=scores),
         )
-        pairs += [
-            attrs.evolve(pair, metadata={**pair.metadata, "id": row.id})
-            for pair in revision_pairs([chain], steps=True)
-        ]
+        for pair in revision_pairs([whole]):
+            pairs += [attrs.evolve(pair, metadata={**pair.metadata, "id": row.id})]
+            pairs += _chain_steps(row, judged)
     return pairs
+
+
+def _chain_steps(row: Trajectory, judged: Sequence[tuple[Message, Verdict]]) -> list[Pair]:
+    """Return the pairs of a chain's single revisions; an answer that passed is rejected for none that failed."""
+    steps = enumerate(pairwise(judged), start=1)
+    return [
+        _pair(row, before, better, high.score - low.score, step=step)
+        for step, ((before, low), (better, high)) in steps
+        if low.score is not None and high.score is not None and high.score > low.score
+        if high.outcome is Outcome.PASS or low.outcome is Outcome.FAIL
+        if _is_step(before, better, of=(judged[0][0], judged[-1][0]))
+    ]
+
+
+def _is_step(before: Message, better: Message, *, of: tuple[Message, Message]) -> bool:
+    """Return whether two answers say different things, and are not the first and the last, which are a pair of their own."""
+    said = (before.text.strip(), better.text.strip())
+    return said[0] != said[1] and said != (of[0].text.strip(), of[1].text.strip())
 
 
 def _answers(row: Trajectory) -> list[Message]:
@@ -108,11 +129,11 @@ def _step_pairs(row: Trajectory, turns: Sequence[Message], after: float) -> list
     given = row.verdict.step_scores[: len(turns) - 1]
     scored = [(turn, score) for turn, score in zip(turns, given) if score is not None]
     scored.append((turns[-1], after))
-    whole = (turns[0].text.strip(), turns[-1].text.strip())
+    steps = enumerate(pairwise(scored), start=1)
     return [
         _pair(row, before, better, high - low, step=step)
-        for step, ((before, low), (better, high)) in enumerate(pairwise(scored), start=1)
-        if high > low and (before.text.strip(), better.text.strip()) != whole
+        for step, ((before, low), (better, high)) in steps
+        if high > low and _is_step(before, better, of=(turns[0], turns[-1]))
     ]
 
 

@@ -113,3 +113,33 @@ def test_a_chain_whose_first_answer_cannot_be_judged_or_is_as_good_gives_none(at
     assert chain_pairs([row], lambda rows: [Verdict.invalid("timeout") for _ in rows]) == []
     assert chain_pairs([row], lambda rows: [Verdict.passed() for _ in rows]) == []
     assert chain_pairs([], lambda rows: []) == []
+
+
+def pairs_of(row, verdicts):
+    made = chain_pairs([row], lambda rows: [verdicts[one.answer] for one in rows])
+    return [(p.rejected[0].text, p.chosen[0].text, p.metadata.get("step")) for p in made]
+
+
+def test_a_judge_that_contradicts_itself_pairs_no_answer_with_itself(attempt):
+    row = revised(attempt, "3", "2", " 2")
+    failed = Verdict.failed("no")
+    assert pairs_of(row, {"3": failed, "2": failed}) == [("3", " 2", None)]
+    talk = attempt("3", "?", "2", "?", "2 ", verdict=passed(0.0, 0.5, 1.0))
+    assert [p.metadata.get("step") for p in revision_pairs([talk], steps=True)] == [None]
+
+
+def test_an_answer_that_passed_is_rejected_for_none_that_failed(attempt):
+    row = revised(attempt, "3", "4", "5", "2")
+    verdicts = {
+        "3": Verdict.failed("no", score=0.1),
+        "4": Verdict.passed(score=0.5),
+        "5": Verdict.failed("no", score=0.6),
+    }
+    assert pairs_of(row, verdicts) == [("3", "2", None), ("3", "4", 1), ("5", "2", 3)]
+
+
+def test_no_step_leads_over_an_answer_that_cannot_be_judged(attempt):
+    row = revised(attempt, "3", "4", "5", "2")
+    half, unknown = Verdict.failed("no", score=0.5), Verdict.invalid("timeout")
+    verdicts = {"3": Verdict.failed("no"), "4": unknown, "5": half}
+    assert pairs_of(row, verdicts) == [("3", "2", None), ("5", "2", 3)]
