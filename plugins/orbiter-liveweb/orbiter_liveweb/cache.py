@@ -179,10 +179,14 @@ def read_snapshot(path: Path, *, url: str | None = None) -> Snapshot:
         CacheError: It was altered since it was written, or is of another address.
     """
     whose = url or str(path)
-    if path.stat().st_size > MAX_SNAPSHOT_BYTES:
-        raise CacheError(f"snapshot of {whose} must be at most {MAX_SNAPSHOT_BYTES} bytes")
     try:
-        fields = orjson.loads(path.read_bytes())
+        if path.stat().st_size > MAX_SNAPSHOT_BYTES:
+            raise CacheError(f"snapshot of {whose} must be at most {MAX_SNAPSHOT_BYTES} bytes")
+        data = path.read_bytes()
+    except OSError as error:
+        raise CacheError(f"snapshot of {whose} cannot be read: {error.strerror}") from None
+    try:
+        fields = orjson.loads(data)
         stated = fields.pop("content_hash")
         snapshot = structure(fields, Snapshot)
     except (orjson.JSONDecodeError, RecordError, ConfigError, KeyError, AttributeError, TypeError):

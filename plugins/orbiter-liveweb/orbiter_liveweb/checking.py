@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from attrs import frozen
 
@@ -11,7 +11,7 @@ from orbiter.errors import ConfigError
 from orbiter.tasks.streams import item_stream
 from orbiter_liveweb.aria import aria_snapshot
 from orbiter_liveweb.cache import Cache, CacheError, read_snapshot
-from orbiter_liveweb.dom import parse
+from orbiter_liveweb.dom import parse, title_of
 from orbiter_liveweb.placeholders import placeholder_kind
 from orbiter_liveweb.record import links_of
 from orbiter_liveweb.snapshot import Snapshot
@@ -28,7 +28,7 @@ class Finding:
 
     Args:
         kind: ``altered page``, ``missing page``, ``missing link``, ``key clash``, ``unlisted page``, ``placeholder``, ``stale page``,
-            ``other tree``, ``null truth``, ``damaged list``.
+            ``other tree``, ``other title``, ``null truth``, ``damaged list``.
         url: The page, or the question.
         said: What is wrong with it.
         is_error: Whether tasks cannot be trusted with it; a link to a page that was not recorded is only a note.
@@ -51,7 +51,8 @@ def check_cache(
         max_age_s: A page that is older is stale; None: none is.
     """
     found: list[Finding] = []
-    snapshots: dict[str, Snapshot] = {}
+    hashes: dict[str, str] = {}
+    links = _Links()
     for path in cache.files():
         try:
             snapshot = read_snapshot(path)
@@ -67,11 +68,11 @@ def check_cache(
                 )
             )
             continue
-        snapshots[snapshot.url] = snapshot
-    found += _listed(cache, snapshots, {finding.url for finding in found})
-    for snapshot in snapshots.values():
+        hashes[snapshot.url] = snapshot.content_hash
         found += _of_page(snapshot, max_age_s)
-    found += _links(snapshots)
+        links.add(snapshot)
+    found += _listed(cache, hashes, {finding.url for finding in found if finding.is_error})
+    found += links.missing(hashes)
     if topology is not None:
         found += _truths(topology)
     return sorted(found, key=lambda f: (not f.is_error, f.kind, f.url))
@@ -92,7 +93,7 @@ def _named(cache: Cache, path: str) -> str:
         return path
 
 
-def _listed(cache: Cache, snapshots: dict[str, Snapshot], named: set[str]) -> Iterator[Finding]:
+def _listed(cache: Cache, hashes: Mapping[str, str], named: set[str]) -> Iterator[Finding]:
     """Compare what is there with what was put."""
     try:
         listed = cache.listed
@@ -100,13 +101,13 @@ def _listed(cache: Cache, snapshots: dict[str, Snapshot], named: set[str]) -> It
         yield Finding("damaged list", "pages.jsonl", error.message)
         return
     for url, content_hash in listed.items():
-        snapshot = snapshots.get(url)
-        if snapshot is None:
+        there = hashes.get(url)
+        if there is None:
             if url not in named:
                 yield Finding("missing page", url, "was recorded, and its file is gone")
-        elif snapshot.content_hash != content_hash:
+        elif there != content_hash:
             yield Finding("altered page", url, "is not the snapshot that was recorded")
-    for url in snapshots.keys() - listed.keys():
+    for url in hashes.keys() - listed.keys():
         yield Finding("unlisted page", url, "is there, and pages.jsonl does not list it")
 
 
@@ -123,23 +124,38 @@ def _of_page(snapshot: Snapshot, max_age_s: float | None) -> Iterator[Finding]:
         yield Finding("placeholder", snapshot.url, f"is no page: {kind}")
     if aria_snapshot(root) != snapshot.tree:
         yield Finding("other tree", snapshot.url, "has a tree that its HTML does not give")
+    if title_of(root) != snapshot.title:
+        yield Finding("other title", snapshot.url, "has a title that its HTML does not give")
 
 
-def _links(snapshots: dict[str, Snapshot]) -> Iterator[Finding]:
-    """Yield the links within the recorded sites that lead to no recorded page."""
-    origins = {origin_of(url) for url in snapshots}
-    counts: Counter[str] = Counter()
-    first: dict[str, str] = {}
-    for snapshot in snapshots.values():
+class _Links:
+    """The links of the pages that were read: how many lead to an address, and the first page that has one."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._first: dict[str, str] = {}
+        self._redirects: set[str] = set()
+
+    def add(self, snapshot: Snapshot) -> None:
+        """Take in the links of a page, or where a redirect leads."""
+        if snapshot.redirect_to is not None:
+            self._redirects.add(snapshot.redirect_to)
         targets = [snapshot.redirect_to] if snapshot.redirect_to else links_of(snapshot)
+        self._counts.update(targets)
         for target in targets:
-            if target not in snapshots and origin_of(target) in origins:
-                counts[target] += 1
-                first.setdefault(target, snapshot.url)
-    for target, count in counts.items():
-        others = "1 page links to it:" if count == 1 else f"{count} pages link to it, the first is"
-        said = f"is not in the cache; {others} {first[target]}"
-        yield Finding("missing link", target, said, is_error=False)
+            self._first.setdefault(target, snapshot.url)
+
+    def missing(self, pages: Collection[str]) -> Iterator[Finding]:
+        """Yield the redirects, and the links within the recorded sites, that lead to no recorded page."""
+        origins = {origin_of(url) for url in pages}
+        for target, count in self._counts.items():
+            if target in pages or not (target in self._redirects or origin_of(target) in origins):
+                continue
+            others = (
+                "1 page links to it:" if count == 1 else f"{count} pages link to it, the first is"
+            )
+            said = f"is not in the cache; {others} {self._first[target]}"
+            yield Finding("missing link", target, said, is_error=False)
 
 
 def _truths(topology: Topology) -> Iterator[Finding]:

@@ -51,6 +51,10 @@ class Snapshot:
         if self.source not in SOURCES:
             raise ConfigError(f"source must be one of {', '.join(SOURCES)}, got {self.source!r}")
         check_whole_number("status", self.status, low=100, high=599)
+        if timestamp(self.fetched_at) != self.fetched_at:
+            raise ConfigError(
+                f"fetched_at must be in UTC and whole seconds, got {self.fetched_at!r}"
+            )
         fields = {k: v for k, v in asdict(self, recurse=False).items() if k != "content_hash"}
         try:
             data = orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)

@@ -2,6 +2,7 @@ import os
 import threading
 from datetime import UTC, datetime, timedelta
 
+import attrs
 import orjson
 import pytest
 from orbiter_liveweb.cache import Cache, CacheError
@@ -163,6 +164,13 @@ def test_no_cache_is_told_with_what_to_do(tmp_path):
         Cache(tmp_path / "nowhere")
     assert "orbiter liveweb" in caught.value.hint
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_page_without_a_time_of_its_fetch_is_none():
+    with pytest.raises(ConfigError, match="time must look like"):
+        attrs.evolve(snapshot(), fetched_at="noon")
+    with pytest.raises(ConfigError, match="fetched_at must be in UTC"):
+        attrs.evolve(snapshot(), fetched_at="2024-05-01T14:00:00+02:00")
 
 
 def test_times_have_a_zone():

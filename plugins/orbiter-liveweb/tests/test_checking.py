@@ -2,6 +2,7 @@ import attrs
 import pytest
 from orbiter_liveweb.cache import Cache
 from orbiter_liveweb.checking import check_cache
+from orbiter_liveweb.record import redirect
 from orbiter_liveweb.sites import topology_of
 from orbiter_liveweb.snapshot import Snapshot
 
@@ -63,6 +64,23 @@ def test_a_page_that_nobody_listed_is_named(small):
     listed = (small.folder / "pages.jsonl").read_bytes().splitlines(keepends=True)
     (small.folder / "pages.jsonl").write_bytes(b"".join(listed[:2]))
     assert found(small) == [("unlisted page", "https://a.example/b", True)]
+
+
+def test_a_file_that_cannot_be_read_is_named(small):
+    path = small.path_of("https://a.example/a")
+    path.unlink()
+    path.mkdir()
+    assert ("altered page", "https://a.example/a", True) in found(small)
+
+
+def test_a_title_that_is_not_that_of_the_page_is_named(small):
+    small.put(attrs.evolve(small.get("https://a.example/a"), title="b"))
+    assert found(small) == [("other title", "https://a.example/a", True)]
+
+
+def test_a_redirect_that_leads_nowhere_is_named(small):
+    small.put(redirect("https://a.example/r", "https://gone.example/", fetched_at=WHEN, source="http"))  # fmt: skip
+    assert found(small) == [("missing link", "https://gone.example/", False)]
 
 
 def test_a_damaged_list_is_named(small):
