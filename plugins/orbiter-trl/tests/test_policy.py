@@ -5,6 +5,7 @@ import threading
 
 import pytest
 import torch
+from orbiter_trl import answering
 from orbiter_trl.answering import Answerer, dtype_of
 from orbiter_trl.nano import make_nano_model
 from orbiter_trl.policy import TransformersPolicy
@@ -191,6 +192,19 @@ def test_tool_calls_are_parsed_where_the_tokenizer_says_how(tmp_path):
     # What cannot be read is no call.
     tokenizer.response_schema, tokenizer.response_template = {"x-regex": "("}, {"fields": "("}
     assert read(written) == Message("assistant", written)
+
+
+def test_an_answer_is_read_after_its_prompt_and_by_its_tools(answerer, monkeypatch):
+    given = []
+
+    def note(tokenizer, ids, text, *, prompt, tools):
+        given.append((tokenizer.decode(prompt), tools))
+        return Message("assistant", text)
+
+    monkeypatch.setattr(answering, "answer_message", note)
+    monkeypatch.setattr(answerer.tokenizer, "chat_template", "{{ messages[0]['content'] }}:")
+    answerer.answer([ask("1"), ask("2", tools=({"name": "f"},))], Sampling(max_new_tokens=1))
+    assert given == [("1:", ()), ("2:", ({"name": "f"},))]
 
 
 def test_a_template_that_refuses_a_prompt_fails_that_prompt_alone(nano):
