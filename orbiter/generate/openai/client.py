@@ -27,12 +27,13 @@ class _Connector(aiohttp.TCPConnector):
     aiohttp would take that for the answer to the next request, and each answer after it for that of the one before.
     """
 
-    async def _get(self, *key: Any) -> Any:
-        while (kept := await super()._get(*key)) is not None:
-            if kept.protocol is None or not kept.protocol.should_close:
-                return kept
-            kept.close()
-        return None
+    async def connect(self, *request: Any, **more: Any) -> aiohttp.connector.Connection:
+        """Return a connection that is new or idle."""
+        while True:
+            connection = await super().connect(*request, **more)
+            if connection.protocol is None or not connection.protocol.should_close:
+                return connection
+            connection.close()
 
 
 class Client:

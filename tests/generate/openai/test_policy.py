@@ -230,9 +230,10 @@ async def test_answers_come_in_the_order_of_requests(ask):
 
 async def test_what_comes_unasked_answers_no_later_request():
     response = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s"
-    came = asyncio.Event()
+    came, serving = asyncio.Event(), []
 
     async def answer_twice(reader, writer):
+        serving.append(asyncio.current_task())
         with suppress(asyncio.IncompleteReadError):
             while head := await reader.readuntil(b"\r\n\r\n"):
                 size = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
@@ -243,6 +244,7 @@ async def test_what_comes_unasked_answers_no_later_request():
                     await asyncio.sleep(0.02)  # two parts, the second when the first is read
                 came.set()
         writer.close()
+        await writer.wait_closed()
 
     async with await asyncio.start_server(answer_twice, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
@@ -253,6 +255,7 @@ async def test_what_comes_unasked_answers_no_later_request():
             await came.wait()
             came.clear()
         await policy.aclose()
+        await asyncio.gather(*serving)
 
 
 async def test_one_failure_leaves_the_others(ask):
