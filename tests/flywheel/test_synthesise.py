@@ -5,132 +5,29 @@ import json
 import shutil
 
 import pytest
+from engine_parts import ALL, BACK, NEGATIVES, SPIN, wheels_in
 
 from orbiter import jsonl
 from orbiter.cli import main
-from orbiter.errors import BudgetExceededError, ConfigError, RecordError
-from orbiter.flywheel import Flywheel, load_recipe
+from orbiter.flywheel import load_recipe
 from orbiter.flywheel.account import read_account
 from orbiter.flywheel.probe import estimate
 from orbiter.flywheel.recipe_file import dump_recipe
 from orbiter.flywheel.report import write_report
 from orbiter.generate.scripted import ScriptedPolicy
 from orbiter.ledger import History, Ledger
-from orbiter.records import Pair, Task, Trajectory
-from orbiter.tasks.splits import is_held_out
-
-PARTS = """
-import re
-from orbiter.generate.engine import PolicySynthesiser
-from orbiter.generate.proposals import Proposal, Proposed
-from orbiter.generate.synthesiser import DataSynthesiser
-from orbiter.generate.policy import Completion, Policy
-from orbiter.records import Verdict
-from orbiter.tasks import item_stream
-from orbiter.verify import Verifier
-
-class Sorted(Verifier):
-    '''Goes by the prompt, so that tasks without a reference are judged too.'''
-    name, version = "sorted", "1"
-    def verify(self, task, trajectory):
-        right = "".join(sorted(re.sub(r"\\D", "", task.prompt)))
-        return Verdict.passed() if trajectory.answer == right else Verdict.failed("out of order")
-
-class Holds(Sorted):
-    '''Passes what holds the right answer, whatever stands around it.'''
-    name, version = "holds", "1"
-    def verify(self, task, trajectory):
-        right = "".join(sorted(re.sub(r"\\D", "", task.prompt)))
-        return Verdict.passed() if right in trajectory.answer else Verdict.failed("not there")
-
-class Lax(Sorted):
-    name, version = "lax", "1"
-    def verify(self, task, trajectory):
-        return Verdict.passed()
-
-class Writer(Policy):
-    name, batch_size = "writer", 7
-    async def complete(self, requests, sampling):
-        return [Completion.of(self.say(r), token_count=2) for r in requests]
-    def say(self, request):
-        text, stream = request.messages[-1].text, item_stream(request.seed)
-        if stream.random() < 0.2:
-            return "I can't help with that."
-        if "written in reply" in text:
-            digits = list(text.split()[-1])
-            stream.shuffle(digits)
-            return f"sort {''.join(digits)}:"
-        if text.startswith("You play the user"):
-            return "DONE" if stream.random() < 0.5 else "look again"
-        return f"sort {''.join(stream.choices('0123456789', k=7))}:"
-
-class Alike(Writer):
-    '''Writes the held-out prompt with something before it.'''
-    def __init__(self, word):
-        self.word = word
-    def say(self, request):
-        return f"please be so kind and {request.seed} {self.word}"
-
-class Each(PolicySynthesiser):
-    name = "each"
-    async def propose(self, tasks):
-        answers = await self.ask([self.request(task) for task in tasks])
-        return Proposed(proposals=tuple(map(Proposal, tasks, answers)))
-
-class Plain(DataSynthesiser):
-    async def generate(self, count):
-        return []
-"""
-
-RECIPE = """\
-name: engines
-seed: 3
-environment: {name: sorting, length: 5}
-policy: {name: scripted, accuracy: 0.6, environment: {name: sorting, length: 5}}
-evaluate: {tasks: 6, audit: 0}
-verify: {workers: 0}
-stages:
-"""
-NEGATIVES = (
-    "  bad: {synthesise: {name: hard_negatives, tasks: 8, per_kind: 2}, curate: {pairs: true}}\n"
-)
-EVOL = """\
-  evol:
-    synthesise: {name: evol, tasks: 12, depth: 2, samples: 2, writer: {name: "mine.py:Writer"}}
-    verifier: {name: "mine.py:Sorted"}
-"""
-BACK = """\
-  back: {synthesise: {name: back_translation, tasks: 12, writer: {name: "mine.py:Writer"}}}
-"""
-TALK = """\
-  talk:
-    synthesise: {name: multi_turn, tasks: 10, simulator: {name: "mine.py:Writer"}}
-    verifier: {name: turns, verifier: "mine.py:Sorted"}
-"""
-SPIN = "  spin: {synthesise: {name: spin, tasks: 8, samples: 3}, curate: {pairs: true}}\n"
-ALL = NEGATIVES + EVOL + BACK + TALK + SPIN
+from orbiter.records import Pair, Trajectory
 
 
 @pytest.fixture
 def wheel(tmp_path):
-    (tmp_path / "mine.py").write_text(PARTS)
-    file = tmp_path / "recipe.yaml"
-
-    def make(stages, *overrides, folder="runs"):
-        file.write_text(RECIPE + stages)
-        return Flywheel(load_recipe(file, overrides), runs_dir=tmp_path / folder, base_dir=tmp_path)
-
-    return make
+    return wheels_in(tmp_path)
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """The result of a run with every engine."""
-    folder = tmp_path_factory.mktemp("engines")
-    (folder / "mine.py").write_text(PARTS)
-    (folder / "recipe.yaml").write_text(RECIPE + ALL)
-    recipe = load_recipe(folder / "recipe.yaml")
-    return Flywheel(recipe, runs_dir=folder / "runs", base_dir=folder).run()
+    return wheels_in(tmp_path_factory.mktemp("engines"))(ALL).run()
 
 
 def lines(result, name):
@@ -198,7 +95,7 @@ def test_a_negative_that_passes_is_neither_kept_nor_chosen_nor_rejected(wheel):
     with History.open(result.path) as ledger:
         decided = ledger.account(1, engine="synthesised").decisions["rejected"]
     assert decided["meant to be rejected, and passed"] == row["passed"] - 8
-    again = wheel(NEGATIVES, folder="again").run()
+    again = wheel(NEGATIVES, runs="again").run()
     assert again.rounds[1]["passed"] == 8
 
 
@@ -237,60 +134,9 @@ def test_rows_say_where_they_come_from(whole):
     assert {row.metadata["end"] for row in talks} <= {"stop", "turns"}
 
 
-@pytest.fixture
-def asked(monkeypatch):
-    """What the policy that answers was asked."""
-    requests, complete = [], ScriptedPolicy.complete
-
-    async def counted(self, given, sampling):
-        requests.extend(given)
-        return await complete(self, given, sampling)
-
-    monkeypatch.setattr(ScriptedPolicy, "complete", counted)
-    return requests
-
-
-def held_out(request, share):
-    return is_held_out(Task(request.env, request.task_id, request.messages), share=share)
-
-
-@pytest.mark.parametrize("stage", [EVOL, EVOL.replace("evol, tasks: 12, depth: 2", "self_instruct, min_words: 2, tasks: 12"), BACK])  # fmt: skip
-def test_no_answer_to_a_held_out_prompt_is_asked_for(wheel, asked, stage):
-    overrides = ["evaluate.share=0.5", "evaluate.tasks=0", "curate.decontaminate=null"]
-    result = wheel(stage, *overrides, "gates.max_invalid_rate=1").run()
-    row = result.rounds[1]
-    assert row["synthesised"]["dropped"]["held-out prompt"] > 2
-    assert len(asked) == row["sampled"] > 2
-    assert not any(held_out(request, 0.5) for request in asked)
-
-
-def test_a_prompt_that_shares_words_with_a_held_out_task_is_not_answered(wheel, asked):
-    few = ["evaluate.tasks=2", "evaluate.share=0.02"]
-    number = wheel(EVOL, *few).held_out_tasks[0].prompt.removeprefix("sort ").removesuffix(":")
-    writer = f'stages.evol.synthesise.writer={{name: "mine.py:Alike", word: "{number}"}}'
-    result = wheel(EVOL, writer, *few, "curate.decontaminate=1").run()
-    assert result.rounds[1]["synthesised"]["dropped"] == {"repeats a held-out task": 24}
-    assert len(asked) == 2  # the held-out tasks themselves
-    off = wheel(EVOL, writer, *few, "curate.decontaminate=null", folder="off").run()
-    assert "repeats a held-out task" not in off.rounds[1]["synthesised"]["dropped"]
-
-
-def test_no_engine_of_demonstrations_answers_a_held_out_prompt(wheel, asked):
-    one = '{name: "mine.py:Each", policy: {name: scripted, environment: {name: sorting, length: 5}}, environment: {name: sorting, length: 5}}'
-    stage = (
-        f"  shown: {{demonstrate: {{count: 9, synthesisers: [{one}]}}, generate: {{tasks: 1}}}}\n"
-    )
-    judged = 'verifier={name: "mine.py:Sorted"}'
-    result = wheel(stage, judged, "evaluate.share=0.5", "evaluate.tasks=0").run()
-    assert len(rows(result, 1)) > 8
-    shown = [request for request in asked if not request.attempt]
-    assert not any(held_out(request, 0.5) for request in shown)
-    assert len(shown) == 9 + 1  # as many as were wanted, and the attempt
-
-
 def test_the_same_seed_gives_the_same_bytes(whole, wheel):
     again = wheel(ALL).run()
-    other = wheel(ALL, "seed=4", folder="other").run()
+    other = wheel(ALL, "seed=4", runs="other").run()
     for path in sorted((whole.path / "data").iterdir()):
         assert (again.path / "data" / path.name).read_bytes() == path.read_bytes()
     assert lines(other, "round-1-proposed.jsonl") != lines(again, "round-1-proposed.jsonl")
@@ -381,46 +227,7 @@ def test_a_plan_says_what_engines_make_at_most_and_foretells_no_rows(wheel, tmp_
     assert "kept" not in said
 
 
-def test_too_many_invalid_verdicts_stop_the_stage_and_say_why(wheel):
-    stages = EVOL.replace('verifier: {name: "mine.py:Sorted"}', "verifier: {name: exact}")
-    with pytest.raises(BudgetExceededError, match="task has no reference text"):
-        wheel(stages).run()
-
-
 def test_a_recipe_with_an_engine_written_out_reads_back_equal(wheel, tmp_path):
     recipe = wheel(ALL).recipe
     (tmp_path / "again.yaml").write_text(dump_recipe(recipe))
     assert load_recipe(tmp_path / "again.yaml") == recipe
-
-
-@pytest.mark.parametrize(
-    ("stages", "message"),
-    [
-        ("  a: {synthesise: {name: evol}, generate: {}}\n", "field 'stages.a.synthesise' must not be given beside generate"),
-        ("  a: {synthesise: {name: evol, tasks: 0}}\n", "field 'stages.a.synthesise.tasks' must be >= 1, got 0"),
-        ("  a: {synthesise: {name: evol}, revise: {}}\n", "field 'stages.a.revise' must not be given without a section generate"),
-        ("  a: {synthesise: {name: evol, api_key: x}}\n", "must not be in a recipe"),
-    ],
-)  # fmt: skip
-def test_what_cannot_be_read_is_refused_where_it_stands(wheel, stages, message):
-    with pytest.raises(RecordError) as error:
-        wheel(stages)
-    assert message in str(error.value)
-
-
-@pytest.mark.parametrize(
-    ("stages", "message"),
-    [
-        ("  a: {synthesise: {name: evo}}\n", "unknown synthesiser 'evo'; did you mean 'evol'?"),
-        ("  a: {synthesise: {name: evol, dept: 2}}\n", "synthesiser 'evol' has no option 'dept'; did you mean 'depth'?"),
-        ("  a: {synthesise: {name: evol, depth: 0}}\n", "synthesiser 'evol': depth must be an integer >= 1, got 0"),
-        ("  a: {synthesise: {name: evol, writer: nobody}}\n", "unknown policy 'nobody'"),
-        ('  a: {synthesise: {name: "mine.py:Plain"}}\n', "must be a PolicySynthesiser to make attempts, got Plain"),
-        ("  a: {synthesise: {name: evol, verifier: exact}}\n", "verifier must not be an option of synthesiser 'evol' in a recipe"),
-    ],
-)  # fmt: skip
-def test_what_does_not_fit_leaves_nothing_behind(wheel, stages, message, tmp_path):
-    with pytest.raises((ConfigError, LookupError)) as error:
-        wheel(stages).run()
-    assert message in str(error.value)
-    assert not (tmp_path / "runs").exists()
