@@ -5,8 +5,9 @@ from random import Random
 import pytest
 from orbiter_liveweb.cache import Cache
 from orbiter_liveweb.sites import topology_of
+from orbiter_liveweb.sites.python_docs import PythonDocs
 from orbiter_liveweb.snapshot import Snapshot
-from orbiter_liveweb.topology import Visited
+from orbiter_liveweb.topology import Question, Topology, Visited
 
 BASE = "https://docs.example/"
 INDEX = "<table class=modindextable><tr id=cap-a><td><td>a<td><tr><td><td><a href=library/a.html><code>a</code></a><td>says</table>"
@@ -47,3 +48,10 @@ def test_a_place_in_a_list_is_asked_for_where_all_its_pages_are_on_one_level(
 @pytest.mark.parametrize(("span", "is_plain"), [("", True), (" rowspan=2", False)])
 def test_a_cell_is_asked_for_where_no_row_is_another_s(drawn, span, is_plain):
     assert (drawn("table_cell", ROWS.format(span)) in ("v", "w")) == is_plain
+
+
+def test_a_module_and_its_page_are_on_one_side_of_a_split():
+    topology = Topology(None, [PythonDocs()])
+    names = ("module_synopsis", "module_source", "nth_of_chapter", "next_topic", "table_cell")
+    about = {topology.entities(Question("python_docs", n, (BASE, "abc", "1", "x"))) for n in names}
+    assert about == {tuple(topology.entities_of_pages([f"{BASE}library/abc.html"]))}

@@ -52,7 +52,7 @@ class _OfModule(Template):
         """Return whether there is something to be asked about the module."""
 
     def entities(self, variables: tuple[str, ...]) -> tuple[str, ...]:
-        return (f"python_docs/module/{variables[1]}",)
+        return (f"python_docs/page/{variables[1]}",)  # what is told of a module stands there too
 
 
 def _find_in_index(guide: Guide, base: str, name: str) -> None:

@@ -35,7 +35,7 @@ class NthOfChapter(Template):
         return base, chapter, str(stream.randrange(1, len(sections) + 1))
 
     def entities(self, variables: tuple[str, ...]) -> tuple[str, ...]:
-        return (f"python_docs/chapter/{variables[1]}",)
+        return (f"python_docs/page/{variables[1]}",)
 
     def ask(self, web: Web, variables: tuple[str, ...]) -> str:
         base, chapter, place = variables
