@@ -212,7 +212,7 @@ def _import(options: argparse.Namespace) -> int:
         f"{len(found.imported)} pages imported, {len(found.older)} older than the cache's, {len(found.refused)} refused, "
         f"{found.skipped} answers that are no pages"
     )
-    return 1 if found.clashes else 0
+    return 0 if not found.clashes and (found.imported or found.older) else 1
 
 
 def _export(options: argparse.Namespace) -> int:

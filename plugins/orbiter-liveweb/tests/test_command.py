@@ -199,6 +199,12 @@ def test_a_machine_without_chromium_is_told_what_to_install(tmp_path, monkeypatc
     assert not (tmp_path / "c").exists()
 
 
+def test_an_import_that_brings_nothing_fails(capsys, tmp_path):
+    (tmp_path / "x.har").write_text('{"log": {"entries": []}}')
+    code, out, _ = run(capsys, "import", tmp_path / "x.har", "--cache", tmp_path / "c")
+    assert (code, out.split(",")[0]) == (1, "0 pages imported")
+
+
 def test_a_hostile_row_is_shown_as_text(evil):
     page = render(evil)
     assert "<script" not in page
