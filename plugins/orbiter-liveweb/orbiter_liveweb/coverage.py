@@ -137,6 +137,9 @@ def coverage_of(
         rows: The trajectories.
         duplicates: Measure near duplicates too: by what was asked and called, since the pages shown repeat.
         threshold: Jaccard similarity of character 5-grams from which two count as near duplicates, in (0, 1].
+
+    Raises:
+        ConfigError: A row is no task of a cached web.
     """
     calls: Counter[tuple[str, str, str]] = Counter()
     templates: Counter[str] = Counter()
@@ -144,7 +147,13 @@ def coverage_of(
     count = 0
     for row in rows:
         count += 1
-        questions = questions_of(row.task_id)
+        try:
+            questions = questions_of(row.task_id)
+        except ConfigError as error:
+            raise ConfigError(
+                f"row {count} is no task of a cached web: {error.message}",
+                hint="give rows of the environment liveweb alone",
+            ) from None
         templates.update(f"{question.site}/{question.template}" for question in questions)
         one = questions[0] if len(questions) == 1 else None
         place = (one.site, one.template) if one else ("composite", "composite")

@@ -62,3 +62,8 @@ def test_wrong_bounds_are_told():
         CoverageGate(least_shares={"tap": 0.1})
     with pytest.raises(ConfigError, match="most_share must be"):
         CoverageGate(most_share=2)
+
+
+def test_a_row_of_another_environment_is_named(rows):
+    with pytest.raises(ConfigError, match="row 2 is no task of a cached web"):
+        coverage_of([rows[0], attrs.evolve(rows[1], task_id="countdown-7")])
