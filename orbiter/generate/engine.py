@@ -6,19 +6,20 @@ import math
 import warnings
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 from attrs import field
 
 from orbiter.checks import check_whole_number
+from orbiter.convert import show
 from orbiter.errors import ConfigError, OrbiterWarning, UserCodeError, user_code
 from orbiter.generate.item import at_item, task_of
 from orbiter.generate.policy import Completion, Policy, Request, Sampling, Spending, ask_all
 from orbiter.generate.proposals import EngineReport, Proposal, Proposed, sorted_out
 from orbiter.generate.synthesiser import DataSynthesiser
-from orbiter.records import Message, Task, Trajectory, Verdict
+from orbiter.records import Message, Task, Trajectory, Verdict, content_hash
 from orbiter.tasks.component import make_component, make_environment
 from orbiter.tasks.environment import Environment, demonstration_of
 from orbiter.tasks.streams import item_seed
@@ -148,8 +149,7 @@ class PolicySynthesiser(DataSynthesiser):
                 hint="give it one, or source data: synthesise(source, config)",
             )
         tasks = self._own_tasks(math.ceil(count / self.per_task))
-        # An environment may ask the same twice.
-        rows = (await self._rows(list({(t.env, t.task_id): t for t in tasks}.values())))[:count]
+        rows = (await self._rows(tasks))[:count]
         if len(rows) < count:
             warnings.warn(
                 f"{self.name} made {len(rows)} rows of {len(tasks)} tasks, fewer than the {count} asked for: "
@@ -174,11 +174,14 @@ class PolicySynthesiser(DataSynthesiser):
         return found
 
     async def synthesise(self, source: Sequence[Any], config: SynthesisConfig) -> list[Any]:  # noqa: ARG002
-        """Return the rows made of the source.
+        """Return the rows made of the source; what is in it twice is taken once.
 
         Raises:
+            ConfigError: The source is one text or dict, and no list of them.
             RecordError: An item of the source is no task; names it.
         """
+        if isinstance(source, str | Mapping):
+            raise ConfigError(f"source must be a list of items, got {show(source)}")
         return await self._rows([at_item(n, task_of, item) for n, item in enumerate(source)])
 
     async def aclose(self, *, keep: Policy | None = None) -> None:
@@ -236,7 +239,9 @@ class PolicySynthesiser(DataSynthesiser):
     # --- verdicts
 
     async def _rows(self, tasks: Sequence[Task]) -> list[Trajectory]:
-        proposed = await self.proposed(tasks)
+        # An environment may ask the same twice; the same answer would come of it.
+        distinct = {(t.env, t.task_id, content_hash(t.messages)): t for t in tasks}
+        proposed = await self.proposed(list(distinct.values()))
         verifier = self._verifier()
         rows = [self._row(proposal) for proposal in proposed.proposals]
         asked = [n for n, p in enumerate(proposed.proposals) if p.completion.error is None]

@@ -1,7 +1,7 @@
 """What an item of data says, whatever its type: its score, its text, its input and its output.
 
 An item is a text, a dict, a TrajectoryItem, a Trajectory, a Task or a Pair. A dict has an input and an output under one of
-:data:`PAIRS`, or two answers under ``chosen`` and ``rejected``, or a chat under ``messages``, or one text under one of
+:data:`PAIRS`, where an ``input`` may stand after an ``instruction``, or two answers under ``chosen`` and ``rejected``, or a chat under ``messages``, or one text under one of
 :data:`TEXTS`; its score is under ``score`` or ``reward``.
 """
 
@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import orjson
 
 from orbiter.checks import is_number
-from orbiter.convert import unstructure
+from orbiter.convert import show, unstructure
 from orbiter.errors import RecordError
 from orbiter.records import Message, Pair, Task, Trajectory, TrajectoryItem, content_hash
 
@@ -24,6 +24,7 @@ PAIRS = (
     ("prompt", "completion"),
     ("prompt", "response"),
     ("instruction", "response"),
+    ("instruction", "output"),
     ("question", "answer"),
     ("state", "action"),
 )
@@ -85,7 +86,8 @@ def text_of(item: Any) -> str:
         return _said([unstructure(message) for message in item.messages])
     if isinstance(item, Mapping):
         if keys := pair_of(item) or preference_of(item):
-            return "\n".join(_said(item[key]) for key in keys)
+            instruction = ("instruction",) if keys[0] == "input" and "instruction" in item else ()
+            return "\n".join(_said(item[key]) for key in (*instruction, *keys))
         for key in ("messages", *TEXTS):
             if key in item:
                 return _said(item[key])
@@ -95,11 +97,11 @@ def text_of(item: Any) -> str:
 def task_of(item: Any) -> Task:
     """Return the task that an item poses.
 
-    It is a Task itself; a Trajectory's prompt, with its answer as the reference; a dict's input, with its output. A text or a dict poses a
-    task of the environment ``instructions``, whose id is a hash of it.
+    It is a Task itself; a Trajectory's prompt, with its answer as the reference; a dict's input, after its instruction where it has both,
+    with its output if it has one. A text or a dict poses a task of the environment ``instructions``, whose id is a hash of it.
 
     Raises:
-        RecordError: The item poses none.
+        RecordError: The item poses none, or says nothing.
     """
     if isinstance(item, Task):
         return item
@@ -107,10 +109,19 @@ def task_of(item: Any) -> Task:
         return Task(
             item.env, item.task_id, item.prompt, answer=item.answer or None, tools=item.tools
         )
-    pair = pair_of(item) if isinstance(item, Mapping) else None
-    asked, answer = (item[pair[0]], item[pair[1]]) if pair else (item, None)
+    asked, answer = item, None
+    if isinstance(item, Mapping):
+        input_key, output_key = pair_of(item) or (next((k for k in TEXTS if k in item), ""), "")
+        asked, answer = item.get(input_key), item.get(output_key)
+        instruction = item.get("instruction")
+        if input_key == "input" and isinstance(instruction, str) and isinstance(asked, str):
+            asked = "\n\n".join(part for part in (instruction, asked) if part.strip())
     if not isinstance(asked, str) or not asked.strip():
-        raise unknown_item(item)
+        raise RecordError(
+            f"item must pose a task, got {show(item)}",
+            hint="give a text, a Task, a Trajectory, or a dict with an input that is a text: "
+            + ", ".join(dict.fromkeys([*(pair[0] for pair in PAIRS), *TEXTS])),
+        )
     name = content_hash([asked, answer])
     return Task("instructions", f"instructions:{name}", (Message("user", asked),), answer=answer)
 

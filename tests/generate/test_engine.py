@@ -58,6 +58,22 @@ def test_what_fails_or_cannot_be_judged_is_dropped_with_its_reason(saying, task)
     }
 
 
+def test_what_is_in_the_source_twice_is_asked_once(saying, task):
+    policy = saying(lambda _: "1")
+    engine = Twice(policy=policy, verifier=ExactVerifier())
+    same_id = attrs.evolve(task("a", "1"), messages=(Message("user", "b"),))
+    rows = made(engine, task("a", "1"), same_id, task("a", "1"))
+    assert [row.prompt[0].text for row in rows] == ["a", "a", "b", "b"]
+    assert len(policy.asked) == engine.report.tried == 4
+
+
+@pytest.mark.parametrize("source", ["a text", {"question": "2+2=", "answer": "4"}])
+def test_one_item_is_no_source(saying, source):
+    engine = Twice(policy=saying(lambda _: "1"), verifier=ExactVerifier())
+    with pytest.raises(ConfigError, match="source must be a list of items, got"):
+        asyncio.run(engine.synthesise(source, SynthesisConfig(target_size=1)))
+
+
 class Lax(ExactVerifier):
     def verify(self, task, trajectory):
         return Verdict.passed()

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from orbiter.errors import RecordError
-from orbiter.generate.item import at_item, score_of, text_of
+from orbiter.generate.item import at_item, score_of, task_of, text_of
 from orbiter.records import Message, Pair, Task, Trajectory, TrajectoryItem
 
 USER, ANSWER = Message("user", "2+2"), Message("assistant", "4")
@@ -49,6 +49,7 @@ def test_a_score_is_a_finite_number(score):
             {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]},
             "a\nb",
         ),
+        ({"instruction": "add 2", "input": "2", "output": "4"}, "add 2\n2\n4"),
         (TrajectoryItem("s", "a"), "s\na"),
         (next(TRAJECTORY.steps()), "2+2\n4"),
         (TRAJECTORY, "2+2\n4"),
@@ -74,3 +75,25 @@ def test_an_item_without_text(item):
         text_of(item)
     with pytest.raises(RecordError, match="item 1: item must hold plain JSON to be compared"):
         at_item(0, text_of, {"state": object(), "action": 1})
+
+
+@pytest.mark.parametrize(
+    ("item", "asked", "answer"),
+    [
+        ("why?", "why?", None),
+        ({"prompt": "why?", "n": 3}, "why?", None),
+        ({"question": "2+2=", "answer": "4"}, "2+2=", "4"),
+        ({"instruction": "add 2", "input": "2", "output": "4"}, "add 2\n\n2", "4"),
+        ({"instruction": "add 2 to 2", "input": "", "output": "4"}, "add 2 to 2", "4"),
+        ({"instruction": "add 2 to 2", "output": "4"}, "add 2 to 2", "4"),
+    ],
+)
+def test_a_text_or_a_dict_poses_a_task(item, asked, answer):
+    task = task_of(item)
+    assert (task.prompt, task.answer, task.env) == (asked, answer, "instructions")
+
+
+@pytest.mark.parametrize("item", [None, 3, " ", {}, {"question": "", "answer": "4"}, {"prompt": ["a"]}, {"messages": []}])  # fmt: skip
+def test_what_poses_no_task_is_refused_in_a_line(item):
+    with pytest.raises(RecordError, match="item must pose a task, got"):
+        task_of(item)
