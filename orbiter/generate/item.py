@@ -1,8 +1,8 @@
 """What an item of data says, whatever its type: its score, its text, its input and its output.
 
 An item is a text, a dict, a TrajectoryItem, a Trajectory, a Task or a Pair. A dict has an input and an output under one of
-:data:`PAIRS`, where an ``input`` may stand after an ``instruction``, or two answers under ``chosen`` and ``rejected``, or a chat under ``messages``, or one text under one of
-:data:`TEXTS`; its score is under ``score`` or ``reward``.
+:data:`PAIRS`, where an ``input`` may stand after an ``instruction``, or two answers under ``chosen`` and ``rejected``, or a
+chat under ``messages``, or one text under one of :data:`TEXTS`; its score is under ``score`` or ``reward``.
 """
 
 from __future__ import annotations
