@@ -12,6 +12,7 @@ import urllib.robotparser
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -29,6 +30,9 @@ HTML_TYPES = ("text/html", "application/xhtml+xml")
 
 MAX_PAGE_BYTES = 16 * 2**20
 TIMEOUT_S = 30.0
+
+QUIET_S = 10.0
+"""Longest that scripts of a page are waited for."""
 
 MAX_DATA = 32
 """Answers with JSON that are kept with a page, each of at most MAX_DATA_BYTES."""
@@ -148,7 +152,7 @@ def charset_of(mime: str) -> str | None:
 
 
 class BrowserFetcher(Fetcher):
-    """Fetches with Chromium: the document as scripts have left it when the network is quiet.
+    """Fetches with Chromium: the document as scripts have left it when the network is quiet, or after QUIET_S where it never is.
 
     Args:
         chromium: From :func:`orbiter_liveweb.chromium.launched`.
@@ -161,19 +165,27 @@ class BrowserFetcher(Fetcher):
 
     def fetch(self, url: str) -> Fetched:
         """Return the page of an address."""
+        from playwright.sync_api import TimeoutError
+
         tab = self._context.new_page()
-        answers: list[Any] = []
-        tab.on("response", lambda answer: answers.append(answer))
+        asked: list[Any] = []  # and answered to the end: one that goes on for ever has no body
+        tab.on("requestfinished", lambda request: asked.append(request))
         try:
-            response = tab.goto(url, timeout=TIMEOUT_S * 1000)
+            response = tab.goto(url, wait_until="domcontentloaded", timeout=TIMEOUT_S * 1000)
             if response is None:
                 raise FetchError("gave no answer")
             kind = response.headers.get("content-type", "").split(";")[0].strip()
             if kind not in HTML_TYPES:
                 raise FetchError(f"is no HTML page but {kind[:60]}")
-            tab.wait_for_load_state("networkidle", timeout=TIMEOUT_S * 1000)
+            # Pages that poll are never quiet, nor are those that wait for a picture that does not come.
+            with suppress(TimeoutError):
+                tab.wait_for_load_state("networkidle", timeout=QUIET_S * 1000)
             html = tab.content()
-            return Fetched(tab.url, html, response.status, timestamp(), _data_of(answers))
+            if len(html) > MAX_PAGE_BYTES:
+                raise FetchError(f"is larger than {MAX_PAGE_BYTES} bytes")
+            answers = [one.response() for one in asked if one.resource_type in ("fetch", "xhr")]
+            data = _data_of([answer for answer in answers if answer is not None])
+            return Fetched(tab.url, html, response.status, timestamp(), data)
         except FetchError:
             raise
         except Exception as error:  # Playwright's own errors have no common base that is public

@@ -249,6 +249,14 @@ def test_chromium_records_what_scripts_left(server, tmp_path, chromium):
     assert tree_in(chromium, snapshot.url, snapshot.html) == snapshot.tree
 
 
+def test_chromium_records_a_page_that_is_never_quiet(server, tmp_path, chromium, monkeypatch):
+    monkeypatch.setattr("orbiter_liveweb.record.QUIET_S", 1.5)
+    server, _ = server
+    cache = Cache(tmp_path, create=True)
+    record(cache, [f"{server}/polls"], fetcher=BrowserFetcher(chromium), robots=False)
+    assert cache.get(f"{server}/polls").tree == "- paragraph: there"
+
+
 def test_chromium_records_the_data_that_a_page_asked_for(server, tmp_path, chromium):
     server, _ = server
     cache = Cache(tmp_path, create=True)
