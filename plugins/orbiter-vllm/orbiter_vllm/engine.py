@@ -137,6 +137,9 @@ class Engine:
         context = engine.model_config.max_model_len
         if len(ids) >= context:
             return f"prompt too long: {len(ids)} tokens, and the model's context holds {context}"
+        known = engine.model_config.get_vocab_size()
+        if max(ids) >= known:  # vLLM would read such a token as nothing, and answer
+            return f"prompt has token {max(ids)}, and the model knows {known}: its tokenizer is another model's"
         arguments = sampling_arguments(
             sampling,
             seed=request.seed,

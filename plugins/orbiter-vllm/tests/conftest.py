@@ -49,7 +49,7 @@ class LLMEngine:
 
     def __init__(self, vllm, tokenizer, max_model_len):
         self.vllm, self.tokenizer = vllm, tokenizer
-        self.model_config = SimpleNamespace(max_model_len=max_model_len)
+        self.model_config = SimpleNamespace(max_model_len=max_model_len, get_vocab_size=lambda: 23)
         self.engine_core = SimpleNamespace(shutdown=lambda: vllm.log.append("shutdown"))
         self.running = {}
 

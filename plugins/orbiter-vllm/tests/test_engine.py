@@ -188,6 +188,20 @@ def test_a_prompt_that_fills_the_context_fails_alone_and_an_answer_ends_with_it(
     assert fine.token_count == 24
 
 
+def test_a_token_that_the_model_does_not_know_fails_its_prompt_alone(policy, monkeypatch):
+    tokenizer = policy._ready()._tokenizer
+    template = tokenizer.apply_chat_template
+
+    def with_a_token_more(chat, **options):
+        made = template(chat, **options)
+        return {"input_ids": [*made["input_ids"], 23 if chat[0]["content"] == "9" else 22]}
+
+    monkeypatch.setattr(tokenizer, "apply_chat_template", with_a_token_more)
+    unknown, fine = complete(policy, [ask("9"), ask("8")])
+    assert unknown.error.startswith("prompt has token 23, and the model knows 23")
+    assert fine.error is None
+
+
 def test_log_probabilities_are_those_of_the_model_at_temperature_1(policy, reference):
     tokenizer = policy._ready()._tokenizer
     answers = complete(policy, REQUESTS[:16], Sampling(temperature=0.6, top_k=5, max_new_tokens=20))
