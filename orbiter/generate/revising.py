@@ -54,8 +54,9 @@ class RevisingPolicy(WrappingPolicy):
         RevisingPolicy(policy, critic=teacher, constitution=Constitution.default(), rounds=2)
 
     The completion is the last revision, directly after the prompt, so that a row of it teaches the better answer and not the critique. The
-    chain stands in its metadata, ``{"revision": {"initial": ..., "steps": [{"principle", "critique", "answer"}, ...]}}``. An answer that
-    could not be criticised or revised is no answer; one that says nothing, called tools or was cut off is left as it is.
+    chain stands in its metadata, ``{"revision": {"initial": ..., "steps": [{"principle", "critique", "answer"}, ...]}}``, and the
+    ``critic`` beside it where that is another policy, since the last words are then its own. An answer that could not be criticised or
+    revised is no answer; one that says nothing, called tools or was cut off is left as it is.
 
     Args:
         policy: What answers first.
@@ -94,7 +95,7 @@ class RevisingPolicy(WrappingPolicy):
         for number in range(self.rounds):
             await self._revise(list(chains.values()), number)
         return [
-            _completed(chains[n]) if n in chains else completion
+            self._completed(chains[n]) if n in chains else completion
             for n, completion in enumerate(first)
         ]
 
@@ -162,6 +163,21 @@ class RevisingPolicy(WrappingPolicy):
         gate = self._gates.setdefault(asyncio.get_running_loop(), gate_of(self.critic))
         return await ask_all(self.critic, requests, self.sampling, gate=gate)
 
+    def _completed(self, chain: _Chain) -> Completion:
+        """Return what a chain has come to, with all that it took."""
+        spent: dict[str, Any] = {
+            "token_count": sum(completion.token_count for completion in chain.completions),
+            "cost": total_cost(chain.completions),
+            "sample_count": sum(completion.sample_count for completion in chain.completions),
+        }
+        if chain.error is not None:
+            return attrs.evolve(Completion.failed(chain.error), **spent)
+        told: dict[str, Any] = {"initial": chain.first.messages[-1].text, "steps": chain.steps}
+        if self.critic is not self.policy:
+            told["critic"] = self.critic.model or self.critic.name
+        metadata = {**chain.first.metadata, "revision": told}
+        return attrs.evolve(chain.first, messages=(chain.answer,), metadata=metadata, **spent)
+
 
 def _can_be_revised(completion: Completion) -> bool:
     """Return whether a completion is one whole answer in words."""
@@ -169,16 +185,3 @@ def _can_be_revised(completion: Completion) -> bool:
         return False
     (answer,) = completion.messages
     return bool(answer.text.strip()) and not answer.tool_calls
-
-
-def _completed(chain: _Chain) -> Completion:
-    spent: dict[str, Any] = {
-        "token_count": sum(completion.token_count for completion in chain.completions),
-        "cost": total_cost(chain.completions),
-        "sample_count": sum(completion.sample_count for completion in chain.completions),
-    }
-    if chain.error is not None:
-        return attrs.evolve(Completion.failed(chain.error), **spent)
-    told: dict[str, Any] = {"initial": chain.first.messages[-1].text, "steps": chain.steps}
-    metadata = {**chain.first.metadata, "revision": told}
-    return attrs.evolve(chain.first, messages=(chain.answer,), metadata=metadata, **spent)

@@ -55,6 +55,7 @@ async def test_the_last_revision_follows_the_prompt_and_the_chain_is_kept():
             {"principle": "brevity", "critique": "too long", "answer": "short"},
             {"principle": "brevity", "critique": "too long", "answer": "short"},
         ],
+        "critic": "critic",
     }
     assert said.token_count == 3 + 4 * 2
     assert policy.name == "scripted+revision"
@@ -81,6 +82,7 @@ async def test_the_model_is_its_own_critic_unless_there_is_another():
     (said,) = await RevisingPolicy(policy, constitution=RULES).complete([request()], Sampling())
     assert len(policy.shown) == 3
     assert said.messages[0].text == "short"
+    assert "critic" not in said.metadata["revision"]
 
 
 @pytest.mark.parametrize(
