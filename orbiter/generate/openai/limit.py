@@ -35,14 +35,19 @@ class Limit:
         """The bound now, from 1 to the maximum."""
         return int(self._size)
 
-    async def acquire(self) -> int:
-        """Wait until a request may be opened, and return what :meth:`overloaded` is to be told of it."""
+    async def acquire(self, *, within_s: float | None = None) -> int:
+        """Wait until a request may be opened, and return what :meth:`overloaded` is to be told of it.
+
+        Raises:
+            TimeoutError: None may be for so many seconds.
+        """
         if self._queue or not self._has_room():
             turn = asyncio.get_running_loop().create_future()
             self._queue.append(turn)
             try:
-                await turn
-            except asyncio.CancelledError:
+                async with asyncio.timeout(within_s):
+                    await turn
+            except (asyncio.CancelledError, TimeoutError):
                 if turn.done() and not turn.cancelled():
                     self.release()
                 raise

@@ -14,6 +14,9 @@ from orbiter.generate.openai.faults import Fault
 MAX_WAIT_S = 60.0
 """Longest wait that no server asked for, in seconds."""
 
+LATE = "no request was opened in time"
+"""Why a request that waited for others was given up."""
+
 
 class Patience:
     """What one request has tried so far, and whether another try is due; the backoff hook that stamina is given.
@@ -65,7 +68,7 @@ class Patience:
             return None
         left_s = self._ends - monotonic()
         if left_s <= 0:
-            raise Fault("no request was opened in time")
+            raise Fault(LATE)
         return left_s
 
     def why(self, error: OrbiterError) -> str:

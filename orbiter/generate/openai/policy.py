@@ -16,7 +16,7 @@ from orbiter.generate.openai.answer import REASONING, Reading
 from orbiter.generate.openai.client import Client
 from orbiter.generate.openai.faults import Fault, Refusal
 from orbiter.generate.openai.limit import Limit
-from orbiter.generate.openai.patience import Patience
+from orbiter.generate.openai.patience import LATE, Patience
 from orbiter.generate.policy import Completion, Policy, Request, Sampling
 
 
@@ -169,7 +169,10 @@ class OpenAIPolicy(Policy):
     async def _try(
         self, client: Client, body: bytes, count: int, patience: Patience
     ) -> list[Completion | None]:
-        opened = await self._limit.acquire()
+        try:
+            opened = await self._limit.acquire(within_s=patience.left_s())
+        except TimeoutError:
+            raise Fault(LATE) from None
         try:
             data = await client.post(body, within_s=patience.left_s())
         except Fault as fault:

@@ -1,6 +1,7 @@
 """The limit on open requests: one fall for a burst of refusals, a steady rise, and nobody waits for ever."""
 
 import asyncio
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -70,6 +71,21 @@ async def test_who_gives_up_waiting_leaves_the_place_to_the_next():
         await second
     with pytest.raises(asyncio.CancelledError):
         await first
+
+
+async def test_who_waits_too_long_leaves_the_place_to_the_next():
+    limit = Limit(1)
+    await limit.acquire()
+    with pytest.raises(TimeoutError):
+        await limit.acquire(within_s=0.001)
+    late, second = (asyncio.ensure_future(limit.acquire(within_s=t)) for t in (0.01, 60))
+    await asyncio.sleep(0)
+    asyncio.get_running_loop().call_soon(limit.release)
+    time.sleep(0.02)  # its time is up after it got the place, and before it hears of that
+    with pytest.raises(TimeoutError):
+        await late
+    async with asyncio.timeout(5):
+        await second
 
 
 async def test_nothing_is_opened_while_the_server_wants_to_be_left_alone():

@@ -303,6 +303,17 @@ def several(count):
     return [Request(messages=REQUEST.messages, attempt=n, seed=100 + n) for n in range(count)]
 
 
+async def test_a_deadline_holds_for_who_waits_for_others_too(ask, server):
+    busy = json_of({}, 429, **{"Retry-After": "100"})
+    async with asyncio.timeout(20):
+        answers = await ask(busy, requests=[REQUEST] * 3, concurrency=1, deadline_s=0.2)
+    assert [answer.error for answer in answers] == [
+        "deadline of 0.2 s: HTTP 429: '{}'",
+        *["deadline of 0.2 s: no request was opened in time"] * 2,
+    ]
+    assert len(server.seen) == 1
+
+
 async def test_samples_of_one_prompt_are_asked_for_together(ask, server):
     other = Request(messages=(Message("user", "ho"),), seed=9)
     requests = [*several(3), other]
