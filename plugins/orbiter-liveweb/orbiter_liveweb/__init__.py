@@ -6,9 +6,9 @@
     command      liveweb   orbiter liveweb record | import | export | check | synth | teach | coverage | view
 
 The files, in the order that they build on each other: ``dom``, ``styles``, ``roles``, ``names`` and ``aria`` (HTML to the accessibility
-tree of a browser), ``urls``, ``snapshot`` and ``cache``, ``record``, ``har`` and ``warc`` (how pages come), ``screen``, ``browser``,
-``chromium`` and ``session`` (what is shown and done), ``topology``, ``sites`` and ``composing`` (what is asked), ``guide`` and ``teacher``,
-``verifier``, then ``coverage``, ``checking`` and ``rendering``.
+tree of a browser), ``urls``, ``snapshot`` and ``cache``, ``fetching``, ``record``, ``importing``, ``har`` and ``warc`` (how pages come),
+``screen``, ``browser``, ``chromium`` and ``session`` (what is shown and done), ``topology``, ``sites`` and ``composing`` (what is
+asked), ``guide`` and ``teacher``, ``verifier``, then ``coverage``, ``checking`` and ``rendering``.
 """
 
 from __future__ import annotations

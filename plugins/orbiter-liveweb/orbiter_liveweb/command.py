@@ -159,7 +159,8 @@ def _synth(options: argparse.Namespace) -> int:
 
 def _record(options: argparse.Namespace) -> int:
     from orbiter_liveweb.cache import Cache
-    from orbiter_liveweb.record import BrowserFetcher, Fetcher, HttpFetcher, record
+    from orbiter_liveweb.fetching import BrowserFetcher, Fetcher, HttpFetcher
+    from orbiter_liveweb.record import record
 
     with ExitStack() as stack:
         fetcher: Fetcher = HttpFetcher()

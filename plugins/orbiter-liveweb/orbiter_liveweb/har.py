@@ -14,8 +14,8 @@ import orjson
 from orbiter.errors import RecordError
 from orbiter.jsonl import replace_file
 from orbiter_liveweb.cache import Cache
+from orbiter_liveweb.fetching import charset_of, decode
 from orbiter_liveweb.importing import Capture, Imported, import_captures
-from orbiter_liveweb.record import charset_of, decode
 from orbiter_liveweb.snapshot import Snapshot
 
 MAX_HAR_BYTES = 2**30

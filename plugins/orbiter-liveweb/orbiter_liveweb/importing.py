@@ -10,8 +10,9 @@ from attrs import Factory, define, frozen
 from orbiter.errors import ConfigError
 from orbiter_liveweb.browser import MAX_REDIRECTS
 from orbiter_liveweb.cache import Cache, CacheError, read_snapshot
+from orbiter_liveweb.fetching import HTML_TYPES
 from orbiter_liveweb.placeholders import placeholder_kind
-from orbiter_liveweb.record import HTML_TYPES, redirect
+from orbiter_liveweb.record import redirect
 from orbiter_liveweb.snapshot import Snapshot, timestamp
 from orbiter_liveweb.urls import normalise, resolve
 

@@ -1,215 +1,24 @@
-"""Recording: pages fetched from a site, with a browser or by plain HTTP, into a cache."""
+"""Recording: pages fetched from a site into a cache."""
 
 from __future__ import annotations
 
-import codecs
 import http.client
-import re
 import time
 import urllib.error
 import urllib.request
 import urllib.robotparser
-import zlib
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from typing import Any
 
-import orjson
-from attrs import Factory, define, frozen
+from attrs import Factory, define
 
 from orbiter.checks import check_number, check_whole_number
 from orbiter.errors import ConfigError
 from orbiter_liveweb.cache import Cache
 from orbiter_liveweb.dom import parse
+from orbiter_liveweb.fetching import AGENT, TIMEOUT_S, Fetcher, FetchError
 from orbiter_liveweb.placeholders import placeholder_kind
-from orbiter_liveweb.snapshot import Snapshot, timestamp
+from orbiter_liveweb.snapshot import Snapshot
 from orbiter_liveweb.urls import normalise, origin_of, resolve
-
-HTML_TYPES = ("text/html", "application/xhtml+xml")
-
-MAX_PAGE_BYTES = 16 * 2**20
-TIMEOUT_S = 30.0
-
-QUIET_S = 10.0
-"""Longest that scripts of a page are waited for."""
-
-MAX_DATA = 32
-"""Answers with JSON that are kept with a page, each of at most MAX_DATA_BYTES."""
-MAX_DATA_BYTES = 2**20
-AGENT = "orbiter-liveweb"
-
-_CHARSET = re.compile(
-    rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([A-Za-z0-9_.:-]{1,40})""", re.IGNORECASE
-)
-
-
-_NO_CHARSETS = ("unicode_escape", "raw_unicode_escape", "idna", "punycode", "undefined")
-"""Encodings of Python that no page is written in."""
-
-
-class FetchError(Exception):
-    """A page did not come; the text says why."""
-
-
-@frozen
-class Fetched:
-    """A page as it came: where from in the end, what, and when; ``api_data``: the JSON that its scripts asked for, by address."""
-
-    url: str
-    html: str
-    status: int
-    fetched_at: str
-    api_data: dict[str, Any] | None = None
-
-
-class Fetcher(ABC):
-    """Fetches one page after another."""
-
-    source: str
-
-    @abstractmethod
-    def fetch(self, url: str) -> Fetched:
-        """Return the page of an address.
-
-        Raises:
-            FetchError: There is none, or it is no HTML.
-        """
-
-
-class HttpFetcher(Fetcher):
-    """Fetches by plain HTTP: what the server sends, before any script."""
-
-    source = "http"
-
-    def fetch(self, url: str) -> Fetched:
-        """Return the page of an address."""
-        request = urllib.request.Request(url, headers={"User-Agent": AGENT, "Accept": "text/html"})  # noqa: S310  # normalised: http or https
-        try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310
-                return _taken(response)
-        except urllib.error.HTTPError as error:
-            with error:
-                status = f"is a placeholder: status {error.code}"
-                raise FetchError(
-                    status if error.code >= 400 else f"cannot be fetched: {error}"
-                ) from None
-        except (OSError, ValueError, http.client.HTTPException, zlib.error) as error:
-            said = str(error) or type(error).__name__
-            raise FetchError(f"cannot be fetched: {said}") from None
-
-
-def _taken(response: Any) -> Fetched:
-    headers = response.headers
-    kind = headers.get_content_type()
-    if kind not in HTML_TYPES:
-        raise FetchError(f"is no HTML page but {kind[:60]}")
-    data = response.read(MAX_PAGE_BYTES + 1)
-    if len(data) <= MAX_PAGE_BYTES and (missing := getattr(response, "length", None)):
-        raise FetchError(f"was cut off, {missing} bytes before its end")
-    encoding = headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding in ("gzip", "x-gzip", "deflate"):  # some servers do not ask whether one takes that
-        data = zlib.decompressobj(zlib.MAX_WBITS + 32).decompress(data, MAX_PAGE_BYTES + 1)
-    elif encoding != "identity":
-        raise FetchError(f"is encoded as {encoding[:60]}, which was not asked for")
-    if len(data) > MAX_PAGE_BYTES:
-        raise FetchError(f"is larger than {MAX_PAGE_BYTES} bytes")
-    text = decode(data, headers.get_content_charset())
-    return Fetched(response.url, text, response.status, timestamp())
-
-
-def decode(data: bytes, charset: str | None = None) -> str:
-    """Return the text of a page, decoded as browsers do: by byte order mark, header, meta element, else as UTF-8.
-
-    Args:
-        data: The page.
-        charset: What its header says.
-    """
-    for mark, name in (
-        (codecs.BOM_UTF8, "utf-8"),
-        (codecs.BOM_UTF16_LE, "utf-16-le"),
-        (codecs.BOM_UTF16_BE, "utf-16-be"),
-    ):
-        if data.startswith(mark):
-            return data[len(mark) :].decode(name, errors="replace")
-    said = _CHARSET.search(data[:4096])
-    name = charset or (said[1].decode() if said else "utf-8")
-    try:
-        known = codecs.lookup(name)
-    except LookupError:
-        known = codecs.lookup("utf-8")
-    if not known._is_text_encoding or known.name.replace("-", "_") in _NO_CHARSETS:
-        known = codecs.lookup("utf-8")
-    # Browsers take these for Windows' code page.
-    name = "cp1252" if known.name in ("iso8859-1", "ascii") else known.name
-    return data.decode(name, errors="replace")
-
-
-def charset_of(mime: str) -> str | None:
-    """Return the charset that a ``Content-Type`` names, or None."""
-    _, found, rest = mime.lower().partition("charset=")
-    return rest.split(";")[0].strip(" \"'") or None if found else None
-
-
-class BrowserFetcher(Fetcher):
-    """Fetches with Chromium: the document as scripts have left it when the network is quiet, or after QUIET_S where it never is.
-
-    Args:
-        chromium: From :func:`orbiter_liveweb.chromium.launched`.
-    """
-
-    source = "browser"
-
-    def __init__(self, chromium: Any) -> None:
-        self._context = chromium.new_context(service_workers="block", accept_downloads=False)
-
-    def fetch(self, url: str) -> Fetched:
-        """Return the page of an address."""
-        from playwright.sync_api import TimeoutError
-
-        tab = self._context.new_page()
-        asked: list[Any] = []  # and answered to the end: one that goes on for ever has no body
-        tab.on("requestfinished", lambda request: asked.append(request))
-        try:
-            response = tab.goto(url, wait_until="domcontentloaded", timeout=TIMEOUT_S * 1000)
-            if response is None:
-                raise FetchError("gave no answer")
-            kind = response.headers.get("content-type", "").split(";")[0].strip()
-            if kind not in HTML_TYPES:
-                raise FetchError(f"is no HTML page but {kind[:60]}")
-            # Pages that poll are never quiet, nor are those that wait for a picture that does not come.
-            with suppress(TimeoutError):
-                tab.wait_for_load_state("networkidle", timeout=QUIET_S * 1000)
-            html = tab.content()
-            if len(html) > MAX_PAGE_BYTES:
-                raise FetchError(f"is larger than {MAX_PAGE_BYTES} bytes")
-            answers = [one.response() for one in asked if one.resource_type in ("fetch", "xhr")]
-            data = _data_of([answer for answer in answers if answer is not None])
-            return Fetched(tab.url, html, response.status, timestamp(), data)
-        except FetchError:
-            raise
-        except Exception as error:  # Playwright's own errors have no common base that is public
-            raise FetchError(f"cannot be fetched: {str(error).splitlines()[0]}") from None
-        finally:
-            tab.close()
-
-
-def _data_of(answers: Sequence[Any]) -> dict[str, Any] | None:
-    """Return the JSON among the answers to a page's scripts, by address; None where there is none."""
-    found: dict[str, Any] = {}
-    for answer in answers:
-        kind = answer.headers.get("content-type", "").split(";")[0].strip().lower()
-        if len(found) == MAX_DATA or not (kind == "application/json" or kind.endswith("+json")):
-            continue
-        try:
-            body = answer.body()
-            if len(body) <= MAX_DATA_BYTES:
-                data = orjson.loads(body)
-                orjson.dumps([[data]])  # what is nested too deep for a snapshot cannot be kept
-                found[answer.url] = data
-        except Exception:  # noqa: S112  # an answer that was cut off, or is no JSON: the page stands without it
-            continue
-    return found or None
 
 
 @define

@@ -1,6 +1,7 @@
 """One trajectory as a page: what was asked, each call, and the accessibility tree that was shown.
 
-Everything in a row is untrusted, so every text is escaped, marks that would reorder it are spelled out, and the page forbids itself scripts and requests.
+Everything in a row is untrusted: every text is escaped, marks that would reorder it are spelled out, and the page forbids itself
+scripts and requests.
 """
 
 from __future__ import annotations

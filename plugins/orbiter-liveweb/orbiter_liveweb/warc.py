@@ -13,8 +13,8 @@ from warcio.exceptions import ArchiveLoadFailed
 
 from orbiter.errors import RecordError
 from orbiter_liveweb.cache import Cache
+from orbiter_liveweb.fetching import HTML_TYPES, MAX_PAGE_BYTES, charset_of, decode
 from orbiter_liveweb.importing import Capture, Imported, import_captures
-from orbiter_liveweb.record import HTML_TYPES, MAX_PAGE_BYTES, charset_of, decode
 
 
 def import_warc(cache: Cache, path: str | Path) -> Imported:

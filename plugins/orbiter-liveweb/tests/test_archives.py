@@ -10,8 +10,8 @@ from attrs import Factory, frozen
 from orbiter_liveweb.browser import served
 from orbiter_liveweb.cache import Cache
 from orbiter_liveweb.checking import check_cache
+from orbiter_liveweb.fetching import _data_of
 from orbiter_liveweb.har import export_har, import_har
-from orbiter_liveweb.record import _data_of
 from orbiter_liveweb.snapshot import Snapshot
 from orbiter_liveweb.warc import import_warc
 from warcio.statusandheaders import StatusAndHeaders

@@ -12,7 +12,8 @@ from orbiter_liveweb.cache import Cache
 from orbiter_liveweb.checking import check_cache
 from orbiter_liveweb.chromium import ChromiumBrowser, tree_in
 from orbiter_liveweb.dom import parse
-from orbiter_liveweb.record import BrowserFetcher, HttpFetcher, record
+from orbiter_liveweb.fetching import BrowserFetcher, HttpFetcher
+from orbiter_liveweb.record import record
 from orbiter_liveweb.rendering import render
 from orbiter_liveweb.session import Session, call
 from orbiter_liveweb.snapshot import Snapshot
@@ -250,7 +251,7 @@ def test_chromium_records_what_scripts_left(server, tmp_path, chromium):
 
 
 def test_chromium_records_a_page_that_is_never_quiet(server, tmp_path, chromium, monkeypatch):
-    monkeypatch.setattr("orbiter_liveweb.record.QUIET_S", 1.5)
+    monkeypatch.setattr("orbiter_liveweb.fetching.QUIET_S", 1.5)
     server, _ = server
     cache = Cache(tmp_path, create=True)
     record(cache, [f"{server}/polls"], fetcher=BrowserFetcher(chromium), robots=False)

@@ -6,7 +6,8 @@ import threading
 
 import pytest
 from orbiter_liveweb.cache import Cache
-from orbiter_liveweb.record import Fetched, HttpFetcher, decode, record
+from orbiter_liveweb.fetching import Fetched, HttpFetcher, decode
+from orbiter_liveweb.record import record
 
 
 @pytest.fixture
