@@ -28,32 +28,32 @@ def claim_folder(ledger: Ledger, recipe: Recipe, verifier: Verifier, *, base_dir
     """
     for draft in ledger.path.rglob(".*.tmp"):
         draft.unlink()  # what a killed process was writing; the lock says that nobody writes it now
-    started = ledger.last_event("run_started")
+    started, now = ledger.last_event("run_started"), provenance(recipe, verifier, base_dir=base_dir)
     if started is not None:
         _compare(ledger, recipe, started)
-        _note_changes(ledger, verifier)
+        _note_changes(ledger, now)
     else:
         ledger.add_event(
             "run_started",
             name=recipe.name,
             base_dir=str(base_dir.resolve()),
             recipe=unstructure(recipe),
-            provenance=provenance(verifier),
+            provenance=now,
         )
     with jsonl.replace_file(ledger.path / "recipe.yaml") as file:
         file.write(dump_recipe(recipe).encode())
 
 
-def _note_changes(ledger: Ledger, verifier: Verifier) -> None:
-    """Record and tell when other code than before goes on with the run: its rows are then not all of one making."""
+def _note_changes(ledger: Ledger, now: Mapping[str, Any]) -> None:
+    """Record and tell when other code or other files than before go on with the run: its rows are then not all of one making."""
     before = ledger.last_event("provenance_changed") or ledger.last_event("run_started")
-    found, now = (before or {}).get("provenance") or {}, provenance(verifier)
+    found = (before or {}).get("provenance") or {}
     changed = sorted(key for key in now.keys() | found.keys() if now.get(key) != found.get(key))
     if not changed:
         return
     ledger.add_event("provenance_changed", changed=changed, provenance=now)
     warnings.warn(
-        f"run {str(ledger.path)!r} goes on with other versions than it began with: {', '.join(changed)} changed",
+        f"run {str(ledger.path)!r} goes on with other code or files than it began with: {', '.join(changed)} changed",
         LedgerWarning,
         stacklevel=2,
     )

@@ -1,4 +1,4 @@
-"""Where a run's results come from: versions, plugins, verifier, machine."""
+"""Where a run's results come from: versions, plugins, verifier, the recipe's files, machine."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import importlib.metadata
 import inspect
 import platform
 import sys
+from pathlib import Path
 from typing import Any
 
+from orbiter.flywheel.recipe import Recipe
 from orbiter.plugin import plugin_manager
 from orbiter.verify.verifier import Verifier
 
@@ -29,9 +31,11 @@ LIBRARIES = (
 """Libraries whose version can change a result."""
 
 
-def provenance(verifier: Verifier) -> dict[str, Any]:
-    """Return what must be known to make the run again: versions of everything, and the verifier's hash."""
+def provenance(recipe: Recipe, verifier: Verifier, *, base_dir: Path) -> dict[str, Any]:
+    """Return what must be known to make the run again: versions of everything, and the hashes of the verifier and the recipe's files."""
+    files = {name: _file_hash(base_dir / name) for name in _files_of(recipe)}
     return {
+        **({"files": files} if files else {}),
         "orbiter": _version("orbiter-train"),
         "python": sys.version.split()[0],
         "platform": platform.platform(),
@@ -55,6 +59,25 @@ def source_hash(cls: type) -> str:
     except (OSError, TypeError):
         text = f"{cls.__module__}.{cls.__qualname__}"
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def _files_of(recipe: Recipe) -> list[str]:
+    """Return the files that the stages of a recipe name: data and constitutions."""
+    named: list[str] = []
+    for stage in recipe.graph.values():
+        named += [source for source in stage.data if source.endswith(".jsonl")]
+        if stage.revise is not None and stage.revise.constitution is not None:
+            named.append(stage.revise.constitution)
+    return sorted(set(named))
+
+
+def _file_hash(path: Path) -> str | None:
+    """Return 16 hexadecimal digits of what a file holds; None if it cannot be read, of which who reads it tells."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
+    except OSError:
+        return None
 
 
 def _version(dist: str) -> str | None:

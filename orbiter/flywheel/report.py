@@ -365,5 +365,6 @@ def _provenance(started: Mapping[str, Any]) -> str:
     rows |= {f"plugin {name}": version for name, version in (found.get("plugins") or {}).items()}
     verifier = found.get("verifier") or {}
     rows["verifier"] = " ".join(str(verifier.get(k, "")) for k in ("name", "version", "hash"))
+    rows |= {f"file {name}": digest for name, digest in (found.get("files") or {}).items()}
     rows["seed"] = (started.get("recipe") or {}).get("seed", 0)
     return facts(rows)

@@ -8,7 +8,7 @@ from orbiter import jsonl
 from orbiter.cli import main
 from orbiter.curate.pairs import UnpairedPreference
 from orbiter.curate.replay import ReplayBuffer
-from orbiter.errors import ConfigError, RecordError
+from orbiter.errors import ConfigError, LedgerWarning, RecordError
 from orbiter.flywheel import Flywheel
 from orbiter.flywheel.account import read_account
 from orbiter.ledger import History
@@ -314,3 +314,21 @@ def test_a_buffer_holds_what_one_that_was_given_all_pairs_holds(wheel, capacity)
         ]
         buffer = ReplayBuffer(capacity=capacity, max_age=number).added(pairs, round=number)
         assert tuple(jsonl.read(result.path / f"data/round-{number}.jsonl", Pair)) == buffer.pairs
+
+
+def test_a_run_that_goes_on_with_another_file_says_so_and_keeps_its_hash(wheel, tmp_path):
+    text = HEAD.replace("DATA", "[mine.jsonl, mixed]").replace("ALGORITHM", "sft")
+    jsonl.write(tmp_path / "mine.jsonl", [LEAKS["sft"]("What is new?", "one")])
+    path = wheel(text=text).run().path
+    wheel(text=text).run()
+    jsonl.write(tmp_path / "mine.jsonl", [LEAKS["sft"]("What is new?", "two")])
+    with pytest.warns(LedgerWarning, match="goes on with other code or files .*: files changed"):
+        wheel(text=text).run()
+    wheel(text=text).run()
+    with History.open(path) as history:
+        (first,), (second,) = (
+            history.last_event(name)["provenance"]["files"].items()
+            for name in ("run_started", "provenance_changed")
+        )
+    assert first[0] == second[0] == "mine.jsonl"
+    assert first[1] != second[1]

@@ -139,6 +139,6 @@ def test_run_that_goes_on_with_another_verifier_says_so_once(wheel, tmp_path, sm
     text = small_recipe + "verifier: {name: mine.py:Long}\n"
     wheel(text=text).run()
     (tmp_path / "mine.py").write_text(LONG.replace('"long", "1"', '"long", "2"'))
-    with pytest.warns(LedgerWarning, match="goes on with other versions .*: verifier changed"):
+    with pytest.warns(LedgerWarning, match="goes on with other code or files .*: verifier changed"):
         wheel("rounds=3", text=text).run()
     wheel("rounds=4", text=text).run()
