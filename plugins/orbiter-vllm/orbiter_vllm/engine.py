@@ -6,7 +6,7 @@ import contextlib
 import gc
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,12 @@ from orbiter.generate.chat_template import answer_message, render, turn_end_id
 from orbiter.generate.policy import Completion, Request, Sampling
 from orbiter_vllm import process
 from orbiter_vllm.checkpoint import check_weights
+from orbiter_vllm.scoring import (
+    answer_ids,
+    sampled_logprobs,
+    scoring_arguments,
+    told_logp,
+)
 from orbiter_vllm.settings import EngineSettings, sampling_arguments
 
 CPU_CACHE_BYTES = 4 * 2**30
@@ -87,20 +93,10 @@ class Engine:
         Raises:
             PolicyError: The engine failed.
         """
-        with process.random_states_kept():
-            return self._answer(requests, sampling, cancelled)
-
-    def _answer(
-        self, requests: Sequence[Request], sampling: Sampling, cancelled: threading.Event
-    ) -> list[Completion]:
-        engine = self._llm.llm_engine
         self._calls += 1
         completions: dict[str, Completion] = {}
         prompts: dict[str, tuple[Request, list[int]]] = {}
-        try:
-            self._wake()
-            # What an earlier call left in the cache changes how prompts are read, and so the last bits of what follows.
-            engine.reset_prefix_cache()
+        with self._at_work() as engine:
             for index, (request, ids) in enumerate(
                 zip(requests, render(self._tokenizer, requests, self._template_kwargs))
             ):
@@ -120,13 +116,61 @@ class Engine:
                         completions[name] = self._completion(
                             output.outputs[0], *prompts[name], sampling.stop
                         )
-        except Exception as error:  # as above
+        lost = Completion.failed("vLLM gave no answer")
+        return [completions.get(f"{self._calls}-{index}", lost) for index in range(len(requests))]
+
+    def logps(
+        self, answered: Sequence[tuple[Request, Completion]], cancelled: threading.Event
+    ) -> list[float]:
+        """Return the log-probability in nats of each answer after its prompt, at temperature 1, and of its end if it ended.
+
+        The answer is tokenised from its text, which may part it otherwise than it was sampled.
+
+        Raises:
+            PolicyError: A prompt cannot be rendered, or the engine failed.
+        """
+        end_id = next(iter(self._end_ids), self._tokenizer.eos_token_id)
+        self._calls += 1
+        prompts = render(self._tokenizer, [request for request, _ in answered], self._template_kwargs)  # fmt: skip
+        for prompt in prompts:
+            if isinstance(prompt, str):
+                raise PolicyError(prompt)
+        found = dict.fromkeys((f"{self._calls}-{n}" for n in range(len(answered))), 0.0)
+        sent: dict[str, list[int]] = {}
+        with self._at_work() as engine:
+            for name, prompt, (_, completion) in zip(found, prompts, answered):
+                ids = answer_ids(self._tokenizer, completion, end_id)
+                if ids:
+                    sent[name] = prompt
+                    engine.add_request(
+                        name,
+                        self._prompt([*prompt, *ids[:-1]]),
+                        self._vllm.SamplingParams(**scoring_arguments(ids[-1]), output_kind=self._final),
+                        lora_request=self._adapter(),
+                    )  # fmt: skip
+            while engine.has_unfinished_requests():
+                if cancelled.is_set():
+                    engine.abort_request(list(sent))
+                    break
+                for output in engine.step():
+                    if output.finished:
+                        found[output.request_id] = told_logp(output, sent[output.request_id])
+        return list(found.values())
+
+    @contextlib.contextmanager
+    def _at_work(self) -> Iterator[Any]:
+        """Give vLLM's engine, awake and with an empty cache; if it fails, close it and say so."""
+        try:
+            with process.random_states_kept():
+                self._wake()
+                # What an earlier call left in the cache changes how prompts are read, and so the last bits of what follows.
+                self._llm.llm_engine.reset_prefix_cache()
+                yield self._llm.llm_engine
+        except Exception as error:  # of vLLM, of torch, of CUDA
             self._give_up()
             adapter = self.settings.adapter
             where = "" if adapter is None else f" with the adapters in {adapter!r}"
             raise PolicyError(f"vLLM failed{where}: {_told(error)}") from error
-        lost = Completion.failed("vLLM gave no answer")
-        return [completions.get(f"{self._calls}-{index}", lost) for index in range(len(requests))]
 
     def _add(
         self, engine: Any, name: str, request: Request, ids: list[int] | str, sampling: Sampling
@@ -186,7 +230,7 @@ class Engine:
             text = output.text
         metadata = {}
         if self._logprobs and output.logprobs is not None:
-            metadata["logprobs"] = _logprobs(ids, output.logprobs)
+            metadata["logprobs"] = sampled_logprobs(ids, output.logprobs)
         message = answer_message(
             self._tokenizer,
             words,
@@ -285,12 +329,3 @@ def _open_tokenizer(settings: EngineSettings) -> Any:
     if tokenizer.chat_template is None:
         raise PolicyError(f"tokenizer of {settings.model!r} must have a chat template, got none")
     return tokenizer
-
-
-def _logprobs(ids: Sequence[int], told: Sequence[Mapping[int, Any]]) -> dict[str, list[Any]]:
-    """Return tokens and their log-probabilities in nats, as the policy openai keeps them."""
-    chosen = [among[token] for token, among in zip(ids, told)]
-    return {
-        "tokens": [one.decoded_token for one in chosen],
-        "logprobs": [one.logprob for one in chosen],
-    }

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from orbiter.checks import check_bool, check_number, check_whole_number
 from orbiter.errors import ConfigError, MissingPluginError, PolicyError
@@ -20,6 +20,8 @@ from orbiter_vllm.settings import EngineSettings, rank_of
 if TYPE_CHECKING:
     from orbiter.train.backend import Finding
     from orbiter_vllm.engine import Engine
+
+T = TypeVar("T")
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
@@ -134,32 +136,41 @@ class VllmPolicy(Policy):
         """Answer each request once."""
         if not requests:
             return []
+        return await self._in_thread(
+            lambda engine, cancelled: engine.answer(requests, sampling, cancelled)
+        )
+
+    async def logps(self, answered: Sequence[tuple[Request, Completion]]) -> list[float]:
+        """Return the log-probability in nats of each answer after its prompt."""
+        return await self._in_thread(lambda engine, cancelled: engine.logps(answered, cancelled))
+
+    async def _in_thread(self, work: Callable[[Engine, threading.Event], list[T]]) -> list[T]:
         if self._executor is None:
             # One thread, since an engine is stepped by one caller at a time.
             self._executor = ThreadPoolExecutor(1, thread_name_prefix="vllm-policy")
         cancelled = threading.Event()
         self._pending.add(cancelled)
-        work = asyncio.get_running_loop().run_in_executor(
-            self._executor, self._complete, list(requests), sampling, cancelled
+        done = asyncio.get_running_loop().run_in_executor(
+            self._executor, self._work, work, cancelled
         )
         try:
-            return await work
+            return await done
         finally:
             cancelled.set()
             self._pending.discard(
                 cancelled
             )  # a call that was cancelled while it waited never began
 
-    def _complete(
-        self, requests: list[Request], sampling: Sampling, cancelled: threading.Event
-    ) -> list[Completion]:
+    def _work(
+        self, work: Callable[[Engine, threading.Event], list[T]], cancelled: threading.Event
+    ) -> list[T]:
         with process.LOCK:
             engine = None
             try:
                 if cancelled.is_set():
                     return []
                 engine = self._ready()
-                return engine.answer(requests, sampling, cancelled)
+                return work(engine, cancelled)
             finally:
                 self._pending.discard(cancelled)
                 if engine is not None and not self._pending:

@@ -220,6 +220,21 @@ def test_log_probabilities_are_those_of_the_model_at_temperature_1(policy, refer
     assert worst < 1e-4
 
 
+def test_the_log_probability_of_an_answer_is_that_of_transformers(policy, model):
+    filling = ask("1" * 100, seed=1)
+    requests = [*REQUESTS[:20], filling]
+    answers = complete(policy, requests, Sampling(temperature=1.0, max_new_tokens=60))
+    answered = [*zip(requests, answers), (ask("1"), Completion.of("", finish_reason="length"))]
+    assert {answer.finish_reason for answer in answers} == {"stop", "length"}
+    assert answers[-1].token_count + answers[-1].prompt_token_count == CONTEXT
+    transformers = TransformersPolicy(model)
+    expected = asyncio.run(transformers.logps(answered))
+    assert asyncio.run(policy.logps(answered)) == pytest.approx(expected, abs=1e-3)
+    assert expected[-1] == 0
+    assert min(expected) < -10
+    close(transformers)
+
+
 def test_a_cancelled_call_ends_within_a_step_and_leaves_nothing_behind(policy):
     expected = complete(policy)
     engine = policy._engine._llm.llm_engine
