@@ -29,6 +29,9 @@ _REPLACED = frozenset(
 )
 """Elements that ``display: contents`` takes away."""
 
+_FOREIGN = frozenset({"math", "svg"})
+"""Elements that are not HTML, whose ``hidden`` is an attribute like any other."""
+
 _DRAWN_WHOLE = frozenset({"audio", "meter", "option", "progress", "video"})
 """Elements of which a browser draws something else than the elements in them."""
 
@@ -72,9 +75,7 @@ def display(element: Element) -> str:
             shown = "none"
     elif (
         tag in _NOT_SHOWN
-        or ("hidden" in attributes and not _is_until_found(element))
-        or ("popover" in attributes and not (tag == "dialog" and "open" in attributes))
-        or (tag == "dialog" and "open" not in attributes)
+        or (tag not in _FOREIGN and _is_put_away(element))
         or (tag == "audio" and "controls" not in attributes)
         or (tag == "input" and attributes.get("type", "").lower() == "hidden")
     ):
@@ -95,6 +96,16 @@ def display(element: Element) -> str:
 def has_no_box(element: Element) -> bool:
     """Return whether only its children are displayed: ``display: contents``."""
     return _declared(element).get("display") == "contents" and element.tag not in _REPLACED
+
+
+def _is_put_away(element: Element) -> bool:
+    """Return whether an attribute hides it: ``hidden``, ``popover``, or a dialog without ``open``."""
+    is_open = element.tag == "dialog" and "open" in element.attributes
+    return (
+        ("hidden" in element.attributes and not _is_until_found(element))
+        or ("popover" in element.attributes and not is_open)
+        or (element.tag == "dialog" and not is_open)
+    )
 
 
 def _is_until_found(element: Element) -> bool:

@@ -74,7 +74,7 @@ area</textarea><select><option>o1<option selected>o2</select><select multiple><o
     "drawn whole": """<video controls>v<b>no</b></video><audio controls>a<a href=x>no</a></audio><meter value=.5>m<b>no</b></meter><progress value=1 max=2><em>no</em>
         </progress><object data=x>o <a href=q>l</a></object><canvas>c <button>b</button></canvas><div popover>no</div><dialog open popover>d</dialog>
         <div><template shadowrootmode=open><p>no</p></template>light</div><p>x<i role=generic></i>y <b role=generic>z</b></p>
-        <math><mi>x</mi><mo>=</mo><mn>2</mn><semantics><mi>y</mi><annotation>no</annotation></semantics></math>""",
+        <svg hidden><title>s</title></svg><math><mi>x</mi><mo>=</mo><mn>2</mn><semantics><mi>y</mi><annotation>no</annotation></semantics></math>""",
     "values": """<input type=number value=abc><input type=number value=" 5"><input type=number value=-.5e3><input type=email multiple value="a , b"><input type=color>
         <input type=color value="#00FF00"><input type=date value=2024-02-30><input type=date value=2024-02-29><input type=month value=2024-1><input type=time
         value=10:30><input type=week value=2024-W09><input type=datetime-local value=2024-02-29T10:30>""",
