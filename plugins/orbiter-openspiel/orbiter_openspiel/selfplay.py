@@ -44,7 +44,7 @@ class SelfPlayReport:
         game_count: Games that were played.
         row_count: Rows that were kept and written.
         win_counts: Games won, per entry of ``players`` where games are mirrored, else per seat.
-        draw_count: Games that nobody won.
+        draw_count: Games for several that nobody won.
         illegal_count: Answers of policies that were no legal move.
         broken_count: Games that were broken off because a policy had no answer.
     """
@@ -236,7 +236,7 @@ class SelfPlaySynthesiser(DataSynthesiser):
             if one.error is not None:
                 counts["broken"] += 1
             elif min(one.outcomes) == 0.5:
-                counts["draw"] += 1
+                counts["draw"] += len(one.outcomes) > 1  # who plays alone draws with nobody
             else:
                 turned = one.index % self.arena.group_size
                 for seat, outcome in enumerate(one.outcomes):

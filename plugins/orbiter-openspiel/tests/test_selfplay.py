@@ -120,6 +120,12 @@ def test_the_written_file_holds_the_generated_rows(tmp_path):
     assert report.draw_count == scores[0, 0.5] == 70 - sum(report.win_counts)
 
 
+def test_who_plays_alone_draws_with_nobody(tmp_path):
+    synthesiser = SelfPlaySynthesiser(game="catch", players="uniform", keep="returns")
+    report = synthesiser.write(tmp_path / "rows.jsonl", games=5)
+    assert (report.row_count > 0, report.draw_count, report.win_counts) == (True, 0, (0,))
+
+
 def test_more_games_are_the_same_games_and_more():
     options = {"game": "leduc_poker", "players": "uniform", "keep": "all"}
     assert generate(30, **options)[:12] == generate(12, **options)
