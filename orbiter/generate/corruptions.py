@@ -151,14 +151,12 @@ def _claims(right: Right, stream: Random) -> Iterator[tuple[str, str]]:
 
 def _names(text: str) -> list[re.Match[str]]:
     """Return the names in a text: words with capitals amid a sentence, or as the whole text; no months."""
+    whole = text.strip(" .")
     return [
         name
         for name in _NAME.finditer(text)
         if name[0] not in _MONTHS
-        and (
-            _AMID.fullmatch(text, max(0, name.start() - 2), name.start())
-            or name[0] == text.strip(" .")
-        )
+        if name[0] == whole or _AMID.fullmatch(text, max(0, name.start() - 2), name.start())
     ]
 
 

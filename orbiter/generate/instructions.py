@@ -24,7 +24,7 @@ _LABEL = re.compile(
     r"^\W*(?:(?:new |rewritten )?(?:instruction|prompt|request|task)(?: \d+)?)\W*:\W*", re.I
 )
 
-_TOKEN = re.compile(r"\w+|[+*/^=<>%]|(?<=[\d)])-|-(?=[\d(])")
+_TOKEN = regex.compile(r"\w+|[\p{Sm}*/^%]|(?<=[\d)])-|-(?=[\d(])")
 
 
 def bare(text: str) -> str:
@@ -84,7 +84,7 @@ def repeated(tasks: Sequence[Task], *, pool: Sequence[str], threshold: float) ->
 def stands_in(text: str, answer: str) -> bool:
     """Return whether an answer stands in a text as words of its own, whatever their case and spaces.
 
-    Letters without case, as of Chinese, have no spaces around their words, and bound nothing.
+    Letters without case bound nothing: Chinese has no spaces around its words, and Hebrew writes "in" as a part of them.
     """
     words, wanted = (" ".join(part.casefold().split()) for part in (text, answer))
     part = r"[\p{Lu}\p{Ll}\p{Nd}_]"

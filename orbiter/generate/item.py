@@ -85,12 +85,10 @@ def text_of(item: Any) -> str:
     if isinstance(item, Trajectory | Task):
         return _said([unstructure(message) for message in item.messages])
     if isinstance(item, Mapping):
-        if keys := pair_of(item) or preference_of(item):
+        single = [(key,) for key in ("messages", *TEXTS) if key in item]
+        if keys := pair_of(item) or preference_of(item) or next(iter(single), ()):
             instruction = ("instruction",) if keys[0] == "input" and "instruction" in item else ()
             return "\n".join(_said(item[key]) for key in (*instruction, *keys))
-        for key in ("messages", *TEXTS):
-            if key in item:
-                return _said(item[key])
     raise unknown_item(item)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from typing import ClassVar
 
 import attrs
@@ -47,6 +48,7 @@ _AS_ASSISTANT = re.compile(
 )
 _ASSISTANT_INSIDE = re.compile(r"^[^\S\n]*assistant\s*:", re.IGNORECASE | re.MULTILINE)
 _LABEL = re.compile(r"\s*user\s*:\s*", re.IGNORECASE)
+_SENTENCE_ENDS = frozenset(".!?…。！？\n")
 _ECHO = 0.8
 """Similarity from which a user only says again what the assistant said."""
 
@@ -211,10 +213,10 @@ class MultiTurn(PolicySynthesiser):
 def _stops(text: str) -> bool:
     """Return whether a user is done: the word alone, or as the last sentence, whatever signs are around it."""
     before, found, after = text.rpartition(STOP)
-    if not found or any(char.isalnum() for char in after):
+    if not found or any(map(str.isalnum, after)):
         return False
-    before = before.rstrip(" \t\"'“‘«*_-")
-    return not before or before[-1] in ".!?…。！？\n"
+    signs = list(takewhile(lambda char: not char.isalnum(), reversed(before)))
+    return len(signs) == len(before) or not _SENTENCE_ENDS.isdisjoint(signs)
 
 
 def _is_whole(answer: Completion) -> bool:

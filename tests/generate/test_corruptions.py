@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orbiter.generate.corruptions import NegativeKind, Right, corruption
+from orbiter.generate.corruptions import NegativeKind, Right, _names, corruption
 from orbiter.tasks import item_stream
 from orbiter.verify.refusals import is_refusal
 
@@ -71,6 +71,18 @@ def test_no_name_is_put_amid_a_word_nor_taken_from_the_beginning_of_a_sentence()
     for how, texts in made("wrong", "Es ist París.", others=others).items():
         assert how != "another name" or texts == {"Es ist Ångström."}
     assert "another name" not in made("wrong", "By DeepMind.", others=others)
+
+
+def test_a_long_text_is_gone_through_once():
+    class Counted(str):
+        count = 0
+
+        def strip(self, chars=None):
+            Counted.count += 1
+            return super().strip(chars)
+
+    assert _names(Counted("Paris. Berlin. " * 9)) == []
+    assert Counted.count == 1
 
 
 def test_a_number_keeps_its_length():

@@ -1,6 +1,7 @@
 """Self-instruct and Evol-Instruct: what is eliminated, what is new, where it comes from."""
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 
@@ -80,9 +81,10 @@ def test_what_only_looks_different_is_not_new(change):
 
 
 def test_another_calculation_is_no_copy():
-    sums = ["What is 3+4?", "What is 3*4?", "What is 3-4?", "What is 3 < 4?"]
-    assert novel(sums, pool=[], threshold=1.0) == [True] * 4
-    assert fault(sums[1], source=sums[0], max_words=9) is None
+    sums = ["What is 3+4?", "What is 3*4?", "What is 3-4?", "What is 3 < 4?", "What is 3×4?", "What is 3÷4?"]  # fmt: skip
+    assert novel(sums, pool=[], threshold=1.0) == [True] * 6
+    for one, other in pairwise(sums):
+        assert fault(other, source=one, max_words=9) is None
 
 
 def deeper(request):

@@ -50,6 +50,7 @@ def test_a_score_is_a_finite_number(score):
             "a\nb",
         ),
         ({"instruction": "add 2", "input": "2", "output": "4"}, "add 2\n2\n4"),
+        ({"instruction": "add 2", "input": "2"}, "add 2\n2"),
         (TrajectoryItem("s", "a"), "s\na"),
         (next(TRAJECTORY.steps()), "2+2\n4"),
         (TRAJECTORY, "2+2\n4"),

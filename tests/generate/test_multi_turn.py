@@ -116,13 +116,15 @@ def test_a_policy_that_falls_silent_is_accounted_for(saying, task):
     assert made.report.dropped == {"cut off by the bound on tokens": 1}
 
 
-@pytest.mark.parametrize("said", ['"DONE"', "**DONE**.", "Thanks, that is it. DONE", "谢谢。DONE！", "User: Thank you!\n\nDONE"])  # fmt: skip
+@pytest.mark.parametrize("said", ['"DONE"', "**DONE**.", "Thanks, that is it. DONE", "谢谢。DONE！", "User: Thank you!\n\nDONE", "Thanks. (DONE)", "「DONE」", "Great! 🙂 DONE"])  # fmt: skip
 def test_a_user_who_is_done_in_more_words_is_done(saying, task, said):
     (row,) = run(engine(saying, ["4"], [said]), task("2+2=", "4"))
     assert (len(row.messages), row.metadata["end"]) == (2, "stop")
 
 
-@pytest.mark.parametrize("said", ["I am not DONE", "DONE with that, now what?", "UNDONE", "done"])
+@pytest.mark.parametrize(
+    "said", ["I am not DONE", "(not [DONE])", "DONE with that, now what?", "UNDONE", "done"]
+)
 def test_a_user_who_speaks_of_it_is_not_done(saying, task, said):
     (row,) = run(engine(saying, ["4"], [said], turns=2), task("2+2=", "4"))
     assert [m.text for m in row.messages[1:]] == ["4", said, "4"]

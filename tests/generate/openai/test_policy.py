@@ -306,10 +306,10 @@ def several(count):
 async def test_a_deadline_holds_for_who_waits_for_others_too(ask, server):
     busy = json_of({}, 429, **{"Retry-After": "100"})
     async with asyncio.timeout(20):
-        answers = await ask(busy, requests=[REQUEST] * 3, concurrency=1, deadline_s=0.2)
+        answers = await ask(busy, requests=[REQUEST] * 3, concurrency=1, deadline_s=1)
     assert [answer.error for answer in answers] == [
-        "deadline of 0.2 s: HTTP 429: '{}'",
-        *["deadline of 0.2 s: no request was opened in time"] * 2,
+        "deadline of 1 s: HTTP 429: '{}'",
+        *["deadline of 1 s: no request was opened in time"] * 2,
     ]
     assert len(server.seen) == 1
 
