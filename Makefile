@@ -22,7 +22,7 @@ unexport PYTHONDONTWRITEBYTECODE
 help:
 	@echo "make demo    set up and turn the loop on a laptop: sorting digits, 5 rounds (< 5 minutes)"
 	@echo "make test    set up and run every test"
-	@echo "make test-vllm  the policy vllm with vLLM itself, on the CPU, in an environment of its own (3 GB)"
+	@echo "make test-vllm  the policy vllm with vLLM itself, on the CPU, in an environment of its own (4 GB)"
 	@echo "make coverage  the same, and which lines of the core no test runs"
 	@echo "make lint    ruff, mypy --strict, import contracts"
 	@echo "make bench   the benchmarks: ratios, side by side"

@@ -332,10 +332,11 @@ def _settled_garbage() -> Iterator[Callable[[], None]]:
         return
 
     def settle() -> None:
+        gc.unfreeze()  # else what was garbage before would be held as long
         gc.collect()
         gc.freeze()
 
-    gc.freeze()  # nothing but libraries and a model: not worth a walk
+    gc.freeze()  # nothing but libraries and a model: not worth a walk yet
     try:
         yield settle
     finally:

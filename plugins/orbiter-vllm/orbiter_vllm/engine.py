@@ -127,34 +127,37 @@ class Engine:
         The answer is tokenised from its text, which may part it otherwise than it was sampled.
 
         Raises:
-            PolicyError: A prompt cannot be rendered, or the engine failed.
+            PolicyError: A prompt cannot be rendered, or is too long with its answer, or the engine failed.
         """
         end_id = next(iter(self._end_ids), self._tokenizer.eos_token_id)
         self._calls += 1
         prompts = render(self._tokenizer, [request for request, _ in answered], self._template_kwargs)  # fmt: skip
-        for prompt in prompts:
+        found = dict.fromkeys((f"{self._calls}-{n}" for n in range(len(answered))), 0.0)
+        sent: dict[str, tuple[list[int], list[int]]] = {}
+        for name, prompt, (_, completion) in zip(found, prompts, answered):
             if isinstance(prompt, str):
                 raise PolicyError(prompt)
-        found = dict.fromkeys((f"{self._calls}-{n}" for n in range(len(answered))), 0.0)
-        sent: dict[str, list[int]] = {}
+            ids = answer_ids(self._tokenizer, completion, end_id)
+            if ids:
+                sent[name] = prompt, ids
+                # Here, where it costs no engine.
+                if refusal := self._refusal("prompt and answer", [*prompt, *ids], room=0):
+                    raise PolicyError(refusal)
         with self._at_work() as engine:
-            for name, prompt, (_, completion) in zip(found, prompts, answered):
-                ids = answer_ids(self._tokenizer, completion, end_id)
-                if ids:
-                    sent[name] = prompt
-                    engine.add_request(
-                        name,
-                        self._prompt([*prompt, *ids[:-1]]),
-                        self._vllm.SamplingParams(**scoring_arguments(ids[-1]), output_kind=self._final),
-                        lora_request=self._adapter(),
-                    )  # fmt: skip
+            for name, (prompt, ids) in sent.items():
+                engine.add_request(
+                    name,
+                    self._prompt([*prompt, *ids[:-1]]),
+                    self._vllm.SamplingParams(**scoring_arguments(ids[-1]), output_kind=self._final),
+                    lora_request=self._adapter(),
+                )  # fmt: skip
             while engine.has_unfinished_requests():
                 if cancelled.is_set():
                     engine.abort_request(list(sent))
                     break
                 for output in engine.step():
                     if output.finished:
-                        found[output.request_id] = told_logp(output, sent[output.request_id])
+                        found[output.request_id] = told_logp(output, sent[output.request_id][0])
         return list(found.values())
 
     @contextlib.contextmanager
@@ -178,16 +181,12 @@ class Engine:
         """Give a request to the engine, or return why it cannot be answered."""
         if isinstance(ids, str):
             return ids
-        context = engine.model_config.max_model_len
-        if len(ids) >= context:
-            return f"prompt too long: {len(ids)} tokens, and the model's context holds {context}"
-        known = engine.model_config.get_vocab_size()
-        if max(ids) >= known:  # vLLM would read such a token as nothing, and answer
-            return f"prompt has token {max(ids)}, and the model knows {known}: its tokenizer is another model's"
+        if refusal := self._refusal("prompt", ids, room=1):
+            return refusal
         arguments = sampling_arguments(
             sampling,
             seed=request.seed,
-            limit=min(sampling.max_new_tokens, context - len(ids)),
+            limit=min(sampling.max_new_tokens, engine.model_config.max_model_len - len(ids)),
             end_ids=self._end_ids,
             logprobs=self._logprobs,
         )
@@ -200,6 +199,16 @@ class Engine:
             )
         except self._refusals as error:
             return f"vLLM refused the prompt: {' '.join(str(error).split())}"[:300]
+        return None
+
+    def _refusal(self, what: str, ids: list[int], *, room: int) -> str | None:
+        """Return why the model cannot read these tokens and write so many more; None if it can."""
+        config = self._llm.llm_engine.model_config
+        context, known = config.max_model_len, config.get_vocab_size()
+        if len(ids) + room > context:
+            return f"{what} too long: {len(ids)} tokens, and the model's context holds {context}"
+        if max(ids) >= known:  # vLLM would read such a token as nothing, and answer
+            return f"{what} has token {max(ids)}, and the model knows {known}: its tokenizer is another model's"
         return None
 
     def _adapter(self) -> Any:

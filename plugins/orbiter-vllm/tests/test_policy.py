@@ -135,6 +135,27 @@ def test_what_cannot_be_answered_fails_alone(model, vllm):
     assert [a.error for a in answers].count(None) == 1
 
 
+def test_an_answer_whose_log_probability_vllm_cannot_tell_costs_no_engine(model, vllm, monkeypatch):
+    policy = VllmPolicy(model)
+    complete(policy, [ask("1")])
+
+    def told(text):
+        answered = [(ask("1"), Completion.of(text, finish_reason="length"))]
+        return asyncio.run(policy.logps(answered))
+
+    with pytest.raises(PolicyError) as caught:
+        told("1" * 61)
+    assert caught.value.message == (
+        "prompt and answer too long: 65 tokens, and the model's context holds 64"
+    )
+    model_config = policy._engine._llm.llm_engine.model_config
+    monkeypatch.setattr(model_config, "get_vocab_size", lambda: 5)
+    with pytest.raises(PolicyError, match=r"prompt and answer has token .*, and the model knows 5"):
+        told("1")
+    assert len(vllm.added) == 1
+    assert "shutdown" not in vllm.log
+
+
 def test_a_broken_engine_is_an_error_of_the_policy(model, vllm):
     def broken():
         raise RuntimeError("CUDA out of memory")
