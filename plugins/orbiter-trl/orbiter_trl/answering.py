@@ -37,7 +37,7 @@ class Answerer:
     Args:
         model: In eval mode, on its device.
         tokenizer: With a chat template.
-        end_ids: Tokens that end an answer.
+        end_ids: Tokens that end an answer, the one that it should end with first.
         context: Longest prompt and answer together, in tokens; None if the config does not say.
         template_kwargs: Passed to the chat template.
         slots: How many requests are decoded at once; None is all that are asked at once.

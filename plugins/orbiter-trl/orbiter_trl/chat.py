@@ -16,14 +16,12 @@ NANO_PARAMETERS = 5_000_000
 
 
 def end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
-    """Return the tokens that end an answer: the model's, the tokenizer's, and the one that the chat template writes after a turn."""
-    found: list[int] = []
+    """Return the tokens that end an answer: the one that the chat template writes after a turn, the model's, and the tokenizer's."""
     generation = getattr(model, "generation_config", None)  # a model that scores has none
     configured = generation.eos_token_id if generation else model.config.eos_token_id
-    for item in (configured, tokenizer.eos_token_id):
+    found: list[int] = []
+    for item in (turn_end_id(tokenizer), configured, tokenizer.eos_token_id):
         found += item if isinstance(item, list) else [item] if item is not None else []
-    turn = turn_end_id(tokenizer)
-    found += [turn] if turn is not None else []
     return tuple(dict.fromkeys(found))
 
 

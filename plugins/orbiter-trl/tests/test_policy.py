@@ -216,7 +216,9 @@ def test_a_template_that_refuses_a_prompt_fails_that_prompt_alone(nano):
     assert bad.error == "chat template refused the prompt: TemplateError: no twos"
 
 
-def test_the_end_of_a_turn_in_the_template_ends_an_answer(nano, tmp_path):
+def test_the_end_of_a_turn_in_the_template_ends_an_answer_and_is_what_is_scored(
+    nano, answerer, tmp_path
+):
     folder = tmp_path / "copy"
     shutil.copytree(nano, folder)
     for name, key in (("generation_config.json", "eos_token_id"), ("config.json", "eos_token_id")):
@@ -226,7 +228,10 @@ def test_the_end_of_a_turn_in_the_template_ends_an_answer(nano, tmp_path):
     settings = json.loads((folder / "tokenizer_config.json").read_text())
     settings["eos_token"] = "<|pad|>"
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
-    assert Answerer.open(str(folder)).end_ids == (0, 1)
+    other = Answerer.open(str(folder))
+    assert set(other.end_ids) == {0, 1}
+    ended = [(ask("copy 12:"), Completion.of("12", finish_reason="stop"))]
+    assert other.logps(ended) == answerer.logps(ended)
 
 
 def test_a_cancelled_batch_ends_within_a_token(answerer):
