@@ -8,7 +8,7 @@ from orbiter import jsonl
 from orbiter.cli import main
 from orbiter.curate.pairs import UnpairedPreference
 from orbiter.curate.replay import ReplayBuffer
-from orbiter.errors import ConfigError, LedgerWarning, RecordError
+from orbiter.errors import ConfigError, LedgerWarning, OrbiterError, RecordError
 from orbiter.flywheel import Flywheel
 from orbiter.flywheel.account import read_account
 from orbiter.ledger import History
@@ -314,6 +314,16 @@ def test_a_buffer_holds_what_one_that_was_given_all_pairs_holds(wheel, capacity)
         ]
         buffer = ReplayBuffer(capacity=capacity, max_age=number).added(pairs, round=number)
         assert tuple(jsonl.read(result.path / f"data/round-{number}.jsonl", Pair)) == buffer.pairs
+
+
+@pytest.mark.parametrize("algorithm", ["sft", "dpo"])
+def test_a_file_of_held_out_tasks_alone_is_nothing_to_train_on(wheel, tmp_path, algorithm):
+    text = HEAD.replace("DATA", "[mine.jsonl]").replace("ALGORITHM", algorithm)
+    (tmp_path / "mine.jsonl").touch()
+    held_out = wheel("evaluate.tasks=2", text=text).held_out_tasks
+    jsonl.write(tmp_path / "mine.jsonl", [LEAKS[algorithm](task.prompt, "x") for task in held_out])
+    with pytest.raises(OrbiterError, match=r"nothing to train on: .*; 2 rows of files repeat held"):
+        wheel("evaluate.tasks=2", text=text).run()
 
 
 def test_a_run_that_goes_on_with_another_file_says_so_and_keeps_its_hash(wheel, tmp_path):

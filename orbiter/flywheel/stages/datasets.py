@@ -139,8 +139,10 @@ def write_training_set(wheel: Flywheel, turn: Turn) -> dict[str, Any]:
         (part, _rows(wheel, turn, part)) for part in parts_of(wheel, turn, Trajectory)
     )
     if not entries:
-        raise OrbiterError(
-            f"round {turn.number} has nothing to train on: no answer survived and there are no demonstrations",
+        raise _nothing(
+            turn,
+            "no answer survived and there are no demonstrations",
+            left_out,
             hint="teach a cold start, sample more, or start from a stronger model",
         )
     path, entries = _write(wheel, turn, entries)
@@ -190,8 +192,10 @@ def write_preference_set(wheel: Flywheel, turn: Turn, record: type) -> dict[str,
         )
         path, entries = _write(wheel, turn, found)
     if not entries:
-        raise OrbiterError(
-            f"round {turn.number} has nothing to train on: no task has an answer that passed beside one that failed",
+        raise _nothing(
+            turn,
+            "no task has an answer that passed beside one that failed",
+            left_out,
             hint="teach a cold start, take more samples per task, or choose harder or easier tasks",
         )
     ids = {one for entry in entries for one in entry.made_of}
@@ -204,6 +208,13 @@ def write_preference_set(wheel: Flywheel, turn: Turn, record: type) -> dict[str,
                 used.append(key)
     wheel.ledger.add_dataset(path, used, round=turn.number)
     return {"dataset": path, "rows": len(entries), **left_out}
+
+
+def _nothing(turn: Turn, why: str, left_out: Mapping[str, int], *, hint: str) -> OrbiterError:
+    """Return the error of a round for which no row is left."""
+    if count := left_out["contaminated"]:
+        why += f"; {count} rows of files repeat held-out tasks"
+    return OrbiterError(f"round {turn.number} has nothing to train on: {why}", hint=hint)
 
 
 def _preferences_of(wheel: Flywheel, turn: Turn, part: Part, record: type) -> Iterable[Told | None]:
