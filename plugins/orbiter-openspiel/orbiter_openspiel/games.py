@@ -79,7 +79,7 @@ KNOWN: Mapping[str, Known] = {
         GoofspielNotation,
         "cfr+",
         _GOOFSPIEL,
-        ("imp_info", "num_cards", "num_turns", "points_order", "returns_type"),
+        ("imp_info", "num_cards", "points_order"),
         epsilon=0.02,
     ),
 }

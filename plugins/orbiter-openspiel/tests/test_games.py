@@ -168,6 +168,8 @@ def test_any_other_game_is_shown_as_its_player_sees_it(name, shown):
         ("liars_dice(dice_sides=3,bidding_rule=reset-quantity)", False),
         ("goofspiel(num_cards=3,imp_info=True)", True),
         ("goofspiel(num_cards=3,players=3)", False),  # two others have a hand
+        ("goofspiel(num_cards=3,num_turns=2)", False),  # whose last prizes nobody gets
+        ("goofspiel(num_cards=3,returns_type=total_points)", False),
         ("misere(game=tic_tac_toe())", False),
     ],
 )
