@@ -163,9 +163,10 @@ class Flywheel(Parts):
 
     def _rounds(self) -> str | None:
         recipe = self.recipe
-        self.stage(0, "audit", stages.audit)
-        self._use(BASE, self.stage(0, "model", stages.model).get("checkpoint"))
         with _settled_garbage() as settle:
+            self.stage(0, "audit", stages.audit)
+            self._use(BASE, self.stage(0, "model", stages.model).get("checkpoint"))
+            settle()
             if recipe.teach is not None:
                 self._use(TEACH, self.stage(0, "teach", stages.teach).get("checkpoint"))
             self.stage(0, "evaluate", stages.evaluate)
@@ -324,19 +325,18 @@ def _settled_garbage() -> Iterator[Callable[[], None]]:
     """Keep the garbage collector from walking through all objects of the loaded libraries in the middle of every round.
 
     There are half a million of them after torch and its like, they live as long as the process, and one walk takes as long as
-    curating a round. What is yielded does it again, for what was loaded meanwhile. Where the application has frozen its objects
-    itself, nothing is frozen, nor undone.
+    curating a round. What is yielded takes in what was loaded meanwhile, which is all that it walks through. Where the application
+    has frozen its objects itself, nothing is frozen, nor undone.
     """
     if gc.get_freeze_count() > _FROZEN_BY_PYTHON:
         yield lambda: None
         return
 
     def settle() -> None:
-        gc.unfreeze()  # else what was garbage before would be held as long
         gc.collect()
         gc.freeze()
 
-    gc.freeze()  # nothing but libraries and a model: not worth a walk yet
+    settle()
     try:
         yield settle
     finally:
