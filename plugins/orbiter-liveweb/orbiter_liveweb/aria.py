@@ -18,6 +18,7 @@ import re
 
 from attrs import Factory, define
 
+from orbiter.errors import ConfigError
 from orbiter_liveweb.dom import Element, body_of
 from orbiter_liveweb.inspection import Edits, Inspection
 from orbiter_liveweb.names import accessible_name
@@ -74,8 +75,15 @@ def aria_tree(root: Element, edits: Edits | None = None, *, until: Element | Non
 
 
 def aria_snapshot(root: Element, edits: Edits | None = None) -> str:
-    """Return the accessibility tree of a page's body as YAML."""
-    return "\n".join(line for line, _ in aria_lines(aria_tree(root, edits)))
+    """Return the accessibility tree of a page's body as YAML.
+
+    Raises:
+        ConfigError: The page is one that no tree can be made of.
+    """
+    try:
+        return "\n".join(line for line, _ in aria_lines(aria_tree(root, edits)))
+    except RecursionError:  # no depth bounds a chain of aria-owns
+        raise ConfigError("is nested too deep") from None
 
 
 def _visit(

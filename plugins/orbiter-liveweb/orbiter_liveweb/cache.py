@@ -18,11 +18,8 @@ from attrs import asdict
 from orbiter.convert import structure
 from orbiter.errors import ConfigError, OrbiterError, RecordError
 from orbiter_liveweb.dom import Element, parse
-from orbiter_liveweb.snapshot import Snapshot
+from orbiter_liveweb.snapshot import MAX_SNAPSHOT_BYTES, Snapshot
 from orbiter_liveweb.urls import normalise
-
-MAX_SNAPSHOT_BYTES = 64 * 2**20
-"""Largest file of a snapshot that is read."""
 
 _LIST = "pages.jsonl"
 
@@ -102,9 +99,6 @@ class Cache:
         """Put many snapshots, one after the other, and return how many; each appears whole or not at all.
 
         Others may put snapshots at the same time: a page and its line in the list change together.
-
-        Raises:
-            ConfigError: One is too large to be read again.
         """
         count = 0
         with open(self.folder / _LIST, "a+b", buffering=0) as listing:
@@ -122,8 +116,6 @@ class Cache:
 
     def _put(self, snapshot: Snapshot, listing: FileIO, *, durable: bool) -> None:
         data = orjson.dumps(asdict(snapshot, recurse=False))
-        if len(data) > MAX_SNAPSHOT_BYTES:
-            raise ConfigError(f"page {snapshot.url} is larger than {MAX_SNAPSHOT_BYTES} bytes")
         entry = {"url": snapshot.url, "content_hash": snapshot.content_hash}
         line = orjson.dumps(entry) + b"\n"
         path = self.path_of(snapshot.url)

@@ -304,7 +304,7 @@ class ChromiumBrowser(Browser):
         return found
 
 
-_SHADOW = re.compile(r"(<template\b[^>]*?\s)shadowrootmode\b", re.IGNORECASE)
+_SHADOW = re.compile(r"(<template\b[^<>]*?\s)shadowrootmode\b", re.IGNORECASE)
 
 
 def without_shadows(html: str) -> str:

@@ -101,7 +101,10 @@ def _taken(response: Any) -> Fetched:
         raise FetchError(f"was cut off, {missing} bytes before its end")
     encoding = headers.get("Content-Encoding", "identity").strip().lower()
     if encoding in ("gzip", "x-gzip", "deflate"):  # some servers do not ask whether one takes that
-        data = zlib.decompressobj(zlib.MAX_WBITS + 32).decompress(data, MAX_PAGE_BYTES + 1)
+        unpacking = zlib.decompressobj(zlib.MAX_WBITS + 32)
+        data = unpacking.decompress(data, MAX_PAGE_BYTES + 1)
+        if len(data) <= MAX_PAGE_BYTES and not unpacking.eof:
+            raise FetchError("was cut off before its end")
     elif encoding != "identity":
         raise FetchError(f"is encoded as {encoding[:60]}, which was not asked for")
     if len(data) > MAX_PAGE_BYTES:

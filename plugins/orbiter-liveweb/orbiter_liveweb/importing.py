@@ -70,7 +70,7 @@ class _Import:
 
     def taken(self, captures: Iterable[Capture]) -> Iterator[Snapshot]:
         """Yield what the cache has to take: pages as they come, then the redirects that lead to pages."""
-        redirects: list[Snapshot] = []
+        redirects: list[tuple[str, Snapshot]] = []
         for capture in captures:
             try:
                 snapshot = _snapshot(capture, self._source)
@@ -80,17 +80,17 @@ class _Import:
             if snapshot is None:
                 self._found.skipped += 1
             elif snapshot.redirect_to is not None:
-                redirects.append(snapshot)
+                redirects.append((capture.url, snapshot))
             elif self._is_newest(snapshot, capture.url):
                 yield from self._if_newer(snapshot)
         pages = dict(self._newest)
-        leads_on = {one.url: one.redirect_to for one in redirects}
-        for one in redirects:
+        leads_on = {one.url: one.redirect_to for _, one in redirects}
+        for written, one in redirects:
             if not self._leads_to_a_page(one, leads_on):
                 self._found.skipped += 1
             elif pages.get(one.url, "") >= one.fetched_at:
                 continue  # it was a page then
-            elif self._is_newest(one, one.url):
+            elif self._is_newest(one, written):
                 yield from self._if_newer(one)
         for url, is_taken in self._is_taken.items():
             (self._found.imported if is_taken else self._found.older).append(url)

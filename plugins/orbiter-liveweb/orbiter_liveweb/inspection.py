@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date
 
 from attrs import Factory, define
 
@@ -92,6 +92,8 @@ class Inspection:
             return _in_range(
                 value, field.attributes.get("min", ""), field.attributes.get("max", "")
             )
+        if kind == "datetime-local":
+            value = _NO_SECONDS.sub("", value.replace(" ", "T", 1))
         if not takes(kind, value):
             return "#000000" if kind == "color" else ""
         if kind == "color":
@@ -162,23 +164,32 @@ def _in_range(value: str, low: str, high: str) -> str:
 
 
 _FLOAT = re.compile(r"-?(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,2})?")
+_MINUTE = "(?:[01][0-9]|2[0-3]):[0-5][0-9]"
+_DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_NO_SECONDS = re.compile("(?<=:[0-5][0-9]):00$")
 _FORMS = {
     "number": _FLOAT,
     "color": re.compile("#[0-9a-f]{6}", re.IGNORECASE),
-    "week": re.compile("[0-9]{4}-W(?:0[1-9]|[1-4][0-9]|5[0-3])"),
+    "month": re.compile("[0-9]{4}-(?:0[1-9]|1[0-2])"),
+    "week": re.compile("[0-9]{4}-W[0-9]{2}"),
+    "date": re.compile(_DAY),
+    "time": re.compile(rf"{_MINUTE}(?::[0-5][0-9](?:\.[0-9]{{1,3}})?)?"),
+    "datetime-local": re.compile(f"{_DAY}T{_MINUTE}(?::(?!00)[0-5][0-9])?"),
 }
-_TIMES = {"date": "%Y-%m-%d", "month": "%Y-%m", "time": "%H:%M", "datetime-local": "%Y-%m-%dT%H:%M"}
 
 
 def takes(kind: str, text: str) -> bool:
     """Return whether an input of a type can hold a text, as a number's and a date's cannot hold any."""
-    if kind in _FORMS:
-        return _FORMS[kind].fullmatch(text) is not None
-    if kind in _TIMES:
-        try:
-            return datetime.strptime(text, _TIMES[kind]).strftime(_TIMES[kind]) == text
-        except ValueError:
-            return False
+    form = _FORMS.get(kind)
+    if form is not None and form.fullmatch(text) is None:
+        return False
+    try:
+        if kind in ("date", "datetime-local"):
+            date.fromisoformat(text[:10])
+        elif kind == "week":
+            date.fromisocalendar(int(text[:4]), int(text[6:]), 1)
+    except ValueError:
+        return False
     return True
 
 

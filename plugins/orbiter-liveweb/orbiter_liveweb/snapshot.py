@@ -19,6 +19,11 @@ from orbiter_liveweb.urls import normalise
 
 SOURCES = ("browser", "http", "har", "warc", "generated")
 
+MAX_SNAPSHOT_BYTES = 64 * 2**20
+"""Largest snapshot, in bytes of JSON."""
+
+_HASH_BYTES = len(',"content_hash":""') + 32
+
 
 @frozen(kw_only=True)
 class Snapshot:
@@ -60,6 +65,8 @@ class Snapshot:
             data = orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
         except TypeError as error:
             raise ConfigError(f"page {self.url} cannot be kept as JSON: {error}") from None
+        if len(data) + _HASH_BYTES > MAX_SNAPSHOT_BYTES:
+            raise ConfigError(f"page {self.url} is larger than {MAX_SNAPSHOT_BYTES} bytes")
         object.__setattr__(self, "content_hash", hashlib.blake2b(data, digest_size=16).hexdigest())
 
     @classmethod
@@ -74,15 +81,11 @@ class Snapshot:
         # Half a character, which no JSON holds, is a replacement character in every browser.
         html = html.encode(errors="replace").decode()
         root = parse(html)
-        try:
-            tree = aria_snapshot(root)
-        except RecursionError:  # no depth bounds a chain of aria-owns
-            raise ConfigError("is nested too deep") from None
         return cls(
             url=normalise(url),
             title=title_of(root),
             html=html,
-            tree=tree,
+            tree=aria_snapshot(root),
             fetched_at=fetched_at,
             source=source,
             status=status,

@@ -43,11 +43,11 @@ _MATHML = frozenset(
 """Elements that are blocks inside of ``math``."""
 
 _DISPLAYS = frozenset(
-    """block contents flex flow flow-root grid inline inline-block inline-flex inline-grid inline-table list-item math none ruby
-    table table-caption table-cell table-column table-column-group table-footer-group table-header-group table-row
+    """block contents flex flow flow-root grid initial inline inline-block inline-flex inline-grid inline-table list-item math none
+    ruby ruby-text unset -webkit-box -webkit-flex -webkit-inline-box -webkit-inline-flex table table-caption table-cell table-column table-column-group table-footer-group table-header-group table-row
     table-row-group""".split()
 )
-_DECLARATION = re.compile(r"\s*([a-z-]+)\s*:\s*(.*?)\s*(!\s*important)?\s*", re.DOTALL)
+_COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)", re.DOTALL)
 
 
 def _declared(element: Element) -> dict[str, str]:
@@ -57,11 +57,13 @@ def _declared(element: Element) -> dict[str, str]:
         return {}
     found: dict[str, str] = {}
     important: dict[str, str] = {}
-    for part in re.sub(r"/\*.*?\*/", " ", style.lower(), flags=re.DOTALL).split(";"):
-        if match := _DECLARATION.fullmatch(part):
-            name, value = match[1], match[2]
-            if name != "display" or (value and _DISPLAYS.issuperset(value.split())):
-                (important if match[3] else found)[name] = value
+    for part in _COMMENT.sub(" ", style.lower()).split(";"):
+        name, _, value = (text.strip() for text in part.partition(":"))
+        before, mark, last = value.rpartition("!")
+        is_important = bool(mark) and last.strip() == "important"
+        value = before.rstrip() if is_important else value
+        if value and (name != "display" or _DISPLAYS.issuperset(value.split())):
+            (important if is_important else found)[name] = value
     return found | important
 
 
@@ -70,6 +72,7 @@ def display(element: Element) -> str:
     attributes, tag = element.attributes, element.tag
     style = _declared(element)
     if given := style.get("display"):
+        given = "inline" if given in ("initial", "unset") else given
         shown = given if given in ("none", "inline") else "block"
         if given == "contents" and tag in _REPLACED:
             shown = "none"
@@ -183,10 +186,12 @@ class Visibility:
         known = self._invisible.get(element)
         if known is None:
             own = _declared(element).get("visibility", "inherit")
-            if own == "inherit":
-                known = element.parent is not None and self._is_invisible(element.parent)
+            if own in ("visible", "initial"):
+                known = False
+            elif own in ("hidden", "collapse"):
+                known = True
             else:
-                known = own != "visible"
+                known = element.parent is not None and self._is_invisible(element.parent)
             self._invisible[element] = known
         return known
 

@@ -97,11 +97,16 @@ def is_tracking(name: str) -> bool:
     return name.lower() in _TRACKING or name.lower().startswith("utm_")
 
 
+LONGEST_HOST = 253
+"""Characters of a host; the domain name system knows no longer one."""
+
 _NOT_IN_HOST = re.compile(r"[\x00-\x20\x7f#%/<>?@\[\\\]^|]")
 
 
 def _host(name: str) -> str:
     """Return a host in ASCII, mapped as browsers map it: ``straße`` and ``strasse`` are two hosts."""
+    if len(name) > LONGEST_HOST:
+        raise ValueError(f"a host has at most {LONGEST_HOST} characters")
     if not name.isascii():
         mapped = idna.uts46_remap(name, std3_rules=False, transitional=False)
         labels = (

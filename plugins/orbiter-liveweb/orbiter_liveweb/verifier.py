@@ -90,7 +90,7 @@ class LiveWebVerifier(Verifier):
         self.include_plugins = include_plugins
         self.cache_dir = str(self.cache.folder)
         # What the cache holds, not where it lies.
-        self.version = f"1;pages={_digest(self.cache)}"
+        self.version = f"2;pages={_digest(self.cache)}"
         if include_plugins is not None:
             self.version += (
                 f";include_plugins={[str(getattr(p, 'name', p)) for p in include_plugins]}"

@@ -124,6 +124,20 @@ def test_an_import_that_was_killed_is_made_good_by_another(har, cache):
     assert check_cache(Cache(cache.folder)) == []
 
 
+def test_a_page_that_is_too_large_does_not_stop_the_others(har, cache, monkeypatch):
+    monkeypatch.setattr("orbiter_liveweb.snapshot.MAX_SNAPSHOT_BYTES", 1_000)
+    found = import_har(cache, har(entry("https://a.example/", "<p>" + "x" * 1_000), entry("https://a.example/b")))  # fmt: skip
+    assert (found.imported, [url for url, _ in found.refused]) == (["https://a.example/b"], ["https://a.example/"])  # fmt: skip
+
+
+def test_a_page_that_moved_away_later_is_no_clash(har, cache):
+    moved = entry("https://a.example/?utm_source=x", status=302, when="2024-05-02T12:00:00Z")
+    moved["response"]["redirectURL"] = "/b"
+    found = import_har(cache, har(entry("https://a.example/b"), entry("https://a.example/?utm_source=x"), moved))  # fmt: skip
+    assert found.clashes == []
+    assert served(cache, "https://a.example/").url == "https://a.example/b"
+
+
 def test_two_pages_of_one_address_are_a_clash(har, cache):
     path = har(
         entry("https://a.example/?q=1&utm_source=x", "<p>one"),

@@ -2,6 +2,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from orbiter_liveweb.aria import aria_snapshot, quoted
+from orbiter_liveweb.chromium import without_shadows
 from orbiter_liveweb.dom import parse
 from orbiter_liveweb.screen import Screen, unquoted
 
@@ -25,6 +26,14 @@ def test_the_tree_of_a_small_page():
         '  - textbox "Find": x',
         '  - button "Go" [disabled]',
     ]
+
+
+def test_hostile_markup_is_read_in_one_pass():
+    """What would go over its rest again for each of its characters would not end in minutes."""
+    styles = [f"display:a{' ' * 5_000}b", "/*" * 200_000, f"display:none{'!' * 200_000}"]
+    page = "".join(f"<p style='{style}'>x</p>" for style in styles)
+    assert aria_snapshot(parse(page)) == "\n".join(["- paragraph: x"] * 3)
+    assert without_shadows("<template " * 100_000) == "<template " * 100_000
 
 
 def test_hidden_text_is_not_told():

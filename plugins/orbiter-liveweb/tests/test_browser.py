@@ -70,6 +70,7 @@ area</textarea><select><option>o1<option selected>o2</select><select multiple><o
         <p style="DISPLAY : NONE !Important; display: block">no</p><p style="display:bogus">p</p><p style="display:none;display:">no</p><p>a<span
         style="display:contents"> b</span><span style="display:contents"> </span></p><iframe style="display:contents"></iframe><p style="/* display:none */">c</p>
         <p style="content-visibility:hidden">d<b>no</b></p><p style="display:none" hidden=until-found>no</p><p hidden=until-found>e<i>no</i></p>
+        <p>f<span style="display:-webkit-box">g</span><span style="display:unset">h</span></p><p style="visibility;visibility:bogus">i</p><p style="display:none/*">no</p>
         <meta http-equiv=Content-Security-Policy content="default-src 'none'"><p style="display:none">policy</p>""",
     "drawn whole": """<video controls>v<b>no</b></video><audio controls>a<a href=x>no</a></audio><meter value=.5>m<b>no</b></meter><progress value=1 max=2><em>no</em>
         </progress><object data=x>o <a href=q>l</a></object><canvas>c <button>b</button></canvas><div popover>no</div><dialog open popover>d</dialog>
@@ -77,7 +78,8 @@ area</textarea><select><option>o1<option selected>o2</select><select multiple><o
         <svg hidden><title>s</title></svg><math><mi>x</mi><mo>=</mo><mn>2</mn><semantics><mi>y</mi><annotation>no</annotation></semantics></math>""",
     "values": """<input type=number value=abc><input type=number value=" 5"><input type=number value=-.5e3><input type=email multiple value="a , b"><input type=color>
         <input type=color value="#00FF00"><input type=date value=2024-02-30><input type=date value=2024-02-29><input type=month value=2024-1><input type=time
-        value=10:30><input type=week value=2024-W09><input type=datetime-local value=2024-02-29T10:30>""",
+        value=10:30><input type=time value=10:30:00><input type=datetime-local value="2024-02-29 10:30:00"><input type=date value=0999-01-01>
+        <input type=week value=2024-W53><input type=week value=2024-W09><input type=datetime-local value=2024-02-29T10:30>""",
     "frames": """</body><frameset cols=50%><frame src=/x title=t><frame src=/y></frameset>""",
     "broken": "<p>a<div>b</p>c</div><b>x<i>y</b>z</i><table>stray<tr>cell<td>ok</table><li>loose<a href=1>one<a href=2>two</a>&lt;tag&gt; &amp &copy",
 }  # fmt: skip

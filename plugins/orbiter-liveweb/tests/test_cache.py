@@ -135,12 +135,14 @@ def test_a_line_that_was_torn_is_alone(tmp_path):
     assert Cache(tmp_path).urls() == ["https://a.example/", "https://c.example/"]
 
 
-def test_a_page_that_could_not_be_read_again_is_not_put(tmp_path, monkeypatch):
+def test_a_page_that_could_not_be_read_again_is_none(tmp_path, monkeypatch):
     cache = Cache(tmp_path, create=True)
-    monkeypatch.setattr("orbiter_liveweb.cache.MAX_SNAPSHOT_BYTES", 1_000)
+    cache.put(snapshot(html="<p>" + "x" * 1_000))
+    (path,) = cache.files()
+    monkeypatch.setattr("orbiter_liveweb.snapshot.MAX_SNAPSHOT_BYTES", path.stat().st_size)
+    snapshot(html="<p>" + "x" * 1_000)
     with pytest.raises(ConfigError, match=r"page https://a\.example/ is larger than"):
-        cache.put(snapshot(html="<p>" + "x" * 1_000))
-    assert list(tmp_path.rglob("*.*json*")) == [tmp_path / "pages.jsonl"]
+        snapshot(html="<p>" + "x" * 1_001)
 
 
 def test_a_page_that_is_nested_too_deep_for_a_tree_is_told():

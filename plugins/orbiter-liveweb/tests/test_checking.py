@@ -78,6 +78,12 @@ def test_a_title_that_is_not_that_of_the_page_is_named(small):
     assert found(small) == [("other title", "https://a.example/a", True)]
 
 
+def test_a_page_that_no_tree_can_be_made_of_is_named(small):
+    chain = "".join(f"<p id=i{n} aria-owns=i{n + 1}>" for n in range(3_000))
+    small.put(attrs.evolve(small.get("https://a.example/a"), html=f"<title>a</title>{chain}"))
+    assert ("other tree", "https://a.example/a", True) in found(small)
+
+
 def test_a_redirect_that_leads_nowhere_is_named(small):
     small.put(redirect("https://a.example/r", "https://gone.example/", fetched_at=WHEN, source="http"))  # fmt: skip
     assert found(small) == [("missing link", "https://gone.example/", False)]

@@ -52,6 +52,7 @@ ANSWERS = {
     "/code": HEAD + b"Content-Encoding: br\r\n\r\n\x1b\x00",
     "/bomb": HEAD + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b"x" * 2**25),
     "/packed": HEAD + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(PAGE),
+    "/end": HEAD + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(PAGE)[:-9],
     "/short": HEAD + b"Content-Encoding: gzip\r\n\r\nxyz",
     "/secret": b"HTTP/1.0 302 Found\r\nLocation: /private\r\n\r\n",
     "/private": HEAD + b"\r\n" + PAGE,
@@ -88,6 +89,7 @@ def test_an_answer_that_is_broken_stops_no_recording(odd_server, cache):
     assert cache.urls() == sorted(found.recorded)
     why = {url.removeprefix(server): said for url, said in found.refused}
     assert why["/cut"] == f"was cut off, {999 - len(PAGE)} bytes before its end"
+    assert why["/end"] == "was cut off before its end"
     assert why["/code"] == "is encoded as br, which was not asked for"
     assert why["/bomb"] == "is larger than 16777216 bytes"
     assert why["/secret"] == f"leads to {server}/private, which is forbidden by robots.txt"

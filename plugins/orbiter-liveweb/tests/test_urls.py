@@ -44,6 +44,7 @@ def test_one_spelling(url, expected):
         "http://a:b",
         "http://[::1",
         "http://a b/",
+        pytest.param("http://" + "一" * 254, id="long host"),
         "http://a%2Fb/",
         "http://\u200b/",
         "http://a.\ud800/",
