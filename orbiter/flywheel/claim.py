@@ -47,8 +47,10 @@ def claim_folder(ledger: Ledger, recipe: Recipe, verifier: Verifier, *, base_dir
 def _note_changes(ledger: Ledger, now: Mapping[str, Any]) -> None:
     """Record and tell when other code or other files than before go on with the run: its rows are then not all of one making."""
     before = ledger.last_event("provenance_changed") or ledger.last_event("run_started")
-    found = (before or {}).get("provenance") or {}
-    changed = sorted(key for key in now.keys() | found.keys() if now.get(key) != found.get(key))
+    found, present = _by_name((before or {}).get("provenance") or {}), _by_name(now)
+    changed = sorted(
+        name for name in found.keys() | present.keys() if found.get(name) != present.get(name)
+    )
     if not changed:
         return
     ledger.add_event("provenance_changed", changed=changed, provenance=now)
@@ -57,6 +59,13 @@ def _note_changes(ledger: Ledger, now: Mapping[str, Any]) -> None:
         LedgerWarning,
         stacklevel=2,
     )
+
+
+def _by_name(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what results come from by name, each file of the recipe by its own."""
+    files = provenance.get("files") or {}
+    others = {name: value for name, value in provenance.items() if name != "files"}
+    return others | {f"file {name}": digest for name, digest in files.items()}
 
 
 def _compare(ledger: Ledger, recipe: Recipe, started: Mapping[str, Any]) -> None:

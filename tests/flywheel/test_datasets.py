@@ -328,17 +328,21 @@ def test_a_file_of_held_out_tasks_alone_is_nothing_to_train_on(wheel, tmp_path, 
 
 def test_a_run_that_goes_on_with_another_file_says_so_and_keeps_its_hash(wheel, tmp_path):
     text = HEAD.replace("DATA", "[mine.jsonl, mixed]").replace("ALGORITHM", "sft")
-    jsonl.write(tmp_path / "mine.jsonl", [LEAKS["sft"]("What is new?", "one")])
+    text = text.replace("mixed]", "mixed, same.jsonl]")
+    for name in ("mine", "same"):
+        jsonl.write(tmp_path / f"{name}.jsonl", [LEAKS["sft"]("What is new?", "one")])
     path = wheel(text=text).run().path
     wheel(text=text).run()
     jsonl.write(tmp_path / "mine.jsonl", [LEAKS["sft"]("What is new?", "two")])
-    with pytest.warns(LedgerWarning, match="goes on with other code or files .*: files changed"):
+    with pytest.warns(
+        LedgerWarning, match="goes on with other code or files .*: file mine.jsonl changed"
+    ):
         wheel(text=text).run()
     wheel(text=text).run()
     with History.open(path) as history:
-        (first,), (second,) = (
-            history.last_event(name)["provenance"]["files"].items()
+        before, after = (
+            history.last_event(name)["provenance"]["files"]
             for name in ("run_started", "provenance_changed")
         )
-    assert first[0] == second[0] == "mine.jsonl"
-    assert first[1] != second[1]
+    assert before["same.jsonl"] == after["same.jsonl"] == before["mine.jsonl"]
+    assert before["mine.jsonl"] != after["mine.jsonl"]
