@@ -5,10 +5,17 @@
     synthesiser  liveweb   trajectories of a teacher that knows where each answer stands
     command      liveweb   orbiter liveweb record | import | export | check | synth | teach | coverage | view
 
-The files, in the order that they build on each other: ``dom``, ``styles``, ``roles``, ``names`` and ``aria`` (HTML to the accessibility
-tree of a browser), ``urls``, ``snapshot`` and ``cache``, ``fetching``, ``record``, ``importing``, ``har`` and ``warc`` (how pages come),
-``screen``, ``browser``, ``chromium`` and ``session`` (what is shown and done), ``topology``, ``sites`` and ``composing`` (what is
-asked), ``guide`` and ``teacher``, ``verifier``, then ``coverage``, ``checking`` and ``rendering``.
+The files, in the order that they build on each other:
+
+    HTML to the accessibility tree of a browser  whitespace, dom, styles, roles, inspection, names, aria
+    what a page is, and where it is kept         urls, screen, snapshot, cache
+    how pages come, and go                       placeholders, fetching, record; importing, har, warc
+    what is shown and done                       forms, browser, chromium, session
+    what is asked                                topology, sites, composing, answers
+    who answers, and who judges                  guide, verifier, teacher, environment
+    what is looked at afterwards                 checking, coverage, rendering
+
+``synthetic`` generates a web, and ``command`` is the command.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from orbiter_liveweb.aria import aria_lines, aria_tree, place_of
-from orbiter_liveweb.cache import Cache
+from orbiter_liveweb.cache import MAX_REDIRECTS, Cache
 from orbiter_liveweb.dom import Element, parse
 from orbiter_liveweb.forms import default_button, is_get, is_submit, request_of
 from orbiter_liveweb.inspection import Edits, Inspection, form_of, takes
@@ -17,8 +17,6 @@ from orbiter_liveweb.screen import CLICKABLE, TYPABLE, Screen, Target
 from orbiter_liveweb.snapshot import Snapshot
 from orbiter_liveweb.urls import fragment_of, normalise, resolve
 from orbiter_liveweb.whitespace import collapse
-
-MAX_REDIRECTS = 10
 
 MARK = "orbiter-fragment-mark"
 """Name that the target of a fragment is given for a moment, to find its line."""

@@ -21,6 +21,9 @@ from orbiter_liveweb.dom import Element, parse
 from orbiter_liveweb.snapshot import MAX_SNAPSHOT_BYTES, Snapshot
 from orbiter_liveweb.urls import normalise
 
+MAX_REDIRECTS = 10
+"""Redirects that are followed, one after the other."""
+
 _LIST = "pages.jsonl"
 
 

@@ -8,8 +8,7 @@ from typing import Any
 from attrs import Factory, define, frozen
 
 from orbiter.errors import ConfigError
-from orbiter_liveweb.browser import MAX_REDIRECTS
-from orbiter_liveweb.cache import Cache, CacheError, read_snapshot
+from orbiter_liveweb.cache import MAX_REDIRECTS, Cache, CacheError, read_snapshot
 from orbiter_liveweb.fetching import HTML_TYPES
 from orbiter_liveweb.placeholders import placeholder_kind
 from orbiter_liveweb.record import redirect
