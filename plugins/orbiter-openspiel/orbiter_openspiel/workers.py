@@ -14,7 +14,7 @@ import queue
 import subprocess
 import sys
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from itertools import islice
@@ -29,8 +29,8 @@ from orbiter.jsonl.writing import replace_file
 if TYPE_CHECKING:
     from orbiter_openspiel.selfplay import SelfPlaySynthesiser
 
-GAMES_PER_CALL = 256
-"""Most games that a worker plays before it hands over their lines; more where a deal is mirrored for more seats."""
+MOST_GAMES, FEWEST_GAMES = 256, 8
+"""Bounds of the games that a worker plays before it hands over their lines; more where a deal is mirrored for more seats."""
 
 
 def write_in_parallel(
@@ -52,10 +52,7 @@ def write_in_parallel(
     """
     if any(not isinstance(spec, str | dict) for spec in synthesiser.options["players"]):
         raise ConfigError("players must be names, with or without options, for several workers")
-    size = synthesiser.arena.group_size
-    # A few games are shared out finely, so that no worker is left alone with the last of them.
-    step = max(size, min(GAMES_PER_CALL, games // (8 * workers)) // size * size)
-    blocks = (range(start, min(start + step, games)) for start in range(0, games, step))
+    blocks = _blocks(games, workers=workers, size=synthesiser.arena.group_size)
     idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
     with ExitStack() as stack:
         started: list[_Worker] = []
@@ -86,6 +83,19 @@ def write_in_parallel(
             for worker in started:
                 worker.kill()
             raise
+
+
+def _blocks(games: int, *, workers: int, size: int) -> Iterator[range]:
+    """Yield the games in blocks of whole groups, smaller ones towards the end, so that no worker is left alone with a large one.
+
+    This is guided self-scheduling (Polychronopoulos & Kuck 1987), at half of its block size.
+    """
+    start = 0
+    while start < games:
+        step = (games - start) // (2 * workers)
+        step = max(size, min(max(step, FEWEST_GAMES), MOST_GAMES) // size * size)
+        yield range(start, min(start + step, games))
+        start += step
 
 
 class _Worker:
