@@ -57,7 +57,8 @@ def check_cache(
         try:
             snapshot = read_snapshot(path)
         except CacheError as error:
-            found.append(Finding("altered page", _named(cache, str(path)), error.message))
+            name = _named(cache, str(path))
+            found.append(Finding("altered page", name, error.message.removeprefix(f"page {name} ")))
             continue
         if path != cache.path_of(snapshot.url) or snapshot.url != _normal(snapshot.url):
             found.append(

@@ -52,7 +52,7 @@ class OpenSpielEnvironment(Environment):
     ) -> None:
         if isinstance(games, str) or (game is None) == (not games):
             raise ConfigError(
-                f"environment 'openspiel' must have either a game or a list of games, got game={game!r} and games={games!r}"
+                f"one of game and games must be given, and not both, got game={game!r} and games={games!r}"
             )
         if positions not in ("critical", "all"):
             raise ConfigError(f"positions must be one of critical, all, got {positions!r}")

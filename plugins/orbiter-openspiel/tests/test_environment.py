@@ -190,9 +190,9 @@ def test_a_verdict_in_hidden_information_does_not_depend_on_what_is_hidden():
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({}, "either a game or a list of games"),
-        ({"game": "pig", "games": ["pig"]}, "either a game or a list of games"),
-        ({"games": "pig"}, "either a game or a list of games"),
+        ({}, "one of game and games must be given"),
+        ({"game": "pig", "games": ["pig"]}, "one of game and games must be given"),
+        ({"games": "pig"}, "one of game and games must be given"),
         ({"games": ["pig", "pig"]}, "games must differ"),
         ({"game": "pig", "positions": "hard"}, "positions must be one of"),
         ({"game": "pig", "solver": "magic"}, "solver must be one of"),
