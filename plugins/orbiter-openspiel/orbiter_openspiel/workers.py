@@ -14,7 +14,7 @@ import queue
 import subprocess
 import sys
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from itertools import islice
@@ -29,8 +29,8 @@ from orbiter.jsonl.writing import replace_file
 if TYPE_CHECKING:
     from orbiter_openspiel.selfplay import SelfPlaySynthesiser
 
-MOST_GAMES, FEWEST_GAMES = 256, 8
-"""Bounds of the games that a worker plays before it hands over their lines; more where a deal is mirrored for more seats."""
+MOST_GAMES = 256
+"""Games that a worker plays at most before it hands over their lines; more where a deal is mirrored for more seats."""
 
 
 def write_in_parallel(
@@ -56,9 +56,9 @@ def write_in_parallel(
     idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
     with ExitStack() as stack:
         started: list[_Worker] = []
+        stack.callback(_end, started)
         for _ in range(workers):
             worker = _fork(synthesiser) if _may_fork() else _launch(synthesiser.options)
-            stack.callback(worker.end)
             started.append(worker)
             idle.put(worker)
         threads = stack.enter_context(ThreadPoolExecutor(workers))
@@ -93,7 +93,7 @@ def _blocks(games: int, *, workers: int, size: int) -> Iterator[range]:
     start = 0
     while start < games:
         step = (games - start) // (2 * workers)
-        step = max(size, min(max(step, FEWEST_GAMES), MOST_GAMES) // size * size)
+        step = max(size, min(step, MOST_GAMES) // size * size)
         yield range(start, min(start + step, games))
         start += step
 
@@ -129,13 +129,20 @@ class _Worker:
             self.questions.write(orjson.dumps(message) + b"\n")
             self.questions.flush()
 
-    def end(self) -> None:
-        """Kill the process, whatever it is at."""
-        self.kill()
+    def close(self) -> None:
+        """Wait for the process that was killed, and close its pipes."""
         self.wait()
         with suppress(BrokenPipeError):
             self.questions.close()
         self.answers.close()
+
+
+def _end(workers: Sequence[_Worker]) -> None:
+    """Kill processes, whatever they are at; they end side by side."""
+    for worker in workers:
+        worker.kill()
+    for worker in workers:
+        worker.close()
 
 
 def _may_fork() -> bool:

@@ -4,7 +4,7 @@ import itertools
 
 from hypothesis import given
 from hypothesis import strategies as st
-from orbiter_openspiel.workers import FEWEST_GAMES, MOST_GAMES, _blocks
+from orbiter_openspiel.workers import MOST_GAMES, _blocks
 
 
 @given(
@@ -17,4 +17,4 @@ def test_all_games_are_given_once_in_whole_groups_and_few_at_the_end(groups, siz
     assert all(len(block) % size == 0 for block in blocks)
     assert all(len(one) >= len(after) for one, after in itertools.pairwise(blocks))
     assert all(len(block) <= max(size, MOST_GAMES) for block in blocks)
-    assert not blocks or len(blocks[-1]) <= max(size, FEWEST_GAMES)
+    assert not blocks or len(blocks[-1]) == size
