@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
@@ -43,20 +42,27 @@ class Position:
 
 
 class Move:
-    """One answer in one position: what a row says of it, what judging gave, and the position that follows.
+    """One answer in one position: what judging gave, a row's text before and after what each game adds, and the position that follows.
 
     A chance outcome is one too, of which nothing is said.
     """
 
-    __slots__ = ("after", "regret", "said", "score", "verdict")
+    __slots__ = ("after", "head", "tail", "verdict")
 
-    def __init__(self, after: Position, said: str = "", verdict: Verdict | None = None) -> None:
-        self.after, self.said, self.verdict = after, said, verdict
-        self.score = self.regret = ""
-        if verdict is not None:
-            self.score = json_of(verdict.score)
-            if verdict.details:
-                self.regret = f',"regret":{json_of(verdict.details["regret"])}'
+    def __init__(
+        self, after: Position, verdict: Verdict | None = None, head: str = "", tail: str = ""
+    ) -> None:
+        self.after, self.verdict, self.head, self.tail = after, verdict, head, tail
+
+
+class RowText(Protocol):
+    """Says of an answer what is the same in every game."""
+
+    def __call__(
+        self, messages: str, task_id: str, verdict: Verdict | None, illegal: bool, /
+    ) -> tuple[str, str]:
+        """Return a row's text before and after what each game adds; messages and id of the task are JSON."""
+        ...
 
 
 class Positions:
@@ -65,10 +71,10 @@ class Positions:
     Args:
         game: The game.
         solver: What judges moves; None: nothing does.
-        row: What a row says of an answer: is given its messages, and the id of its task, as JSON.
+        row: What a row says of an answer.
     """
 
-    def __init__(self, game: Game, solver: Solver | None, row: Callable[[str, str], str]) -> None:
+    def __init__(self, game: Game, solver: Solver | None, row: RowText) -> None:
         self.game, self.solver, self.row = game, solver, row
         # What alpha-beta solves is told by its text alone; a search, or a rule on repetition, may look at the history.
         self._merges = game.solver == "alpha_beta" and isinstance(solver, AlphaBetaSolver | None)
@@ -91,18 +97,21 @@ class Positions:
             verdict = None
             if self.solver is not None:
                 verdict = judge_move(self.game, self.solver, state, action, graded=True)
-            move = Move(after, self._said(position, self.game.move(state, action)), verdict)
+            text = self._text(position, self.game.move(state, action), verdict, illegal=False)
+            move = Move(after, verdict, *text)
         position.moves[action] = move
         return move
 
     def illegal(self, position: Position, answer: str) -> Move:
         """Return an answer that is no legal move, with which the game would stand still."""
         verdict = None if self.solver is None else ILLEGAL
-        return Move(position, self._said(position, answer), verdict)
+        return Move(position, verdict, *self._text(position, answer, verdict, illegal=True))
 
-    def _said(self, position: Position, answer: str) -> str:
+    def _text(
+        self, position: Position, answer: str, verdict: Verdict | None, *, illegal: bool
+    ) -> tuple[str, str]:
         messages = f"{position.asked},{json_of({'role': 'assistant', 'content': answer})}"
-        return self.row(messages, position.task_id)
+        return self.row(messages, position.task_id, verdict, illegal)
 
     def _begin(self) -> None:
         self._bytes = 0

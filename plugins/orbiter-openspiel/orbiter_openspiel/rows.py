@@ -59,8 +59,7 @@ class RowWriter:
         self._task = '],"env":"openspiel","task_id":'
         self._metadata = f',"metadata":{{"game":{json_of(game.name)},"history":['
         self._end = f'}},"generator":"selfplay","seed":{json_of(seed)}'
-        row = self._move_row if rows == "moves" else _messages
-        self._positions = Positions(game, solver, row)
+        self._positions = Positions(game, solver, self._move_row if rows == "moves" else _messages)
 
     def lines(self, group: Sequence[PlayedGame]) -> list[str]:
         """Return the kept rows of games that share a deal, or of one game, as lines of JSONL."""
@@ -115,22 +114,28 @@ class RowWriter:
             for seat, own in enumerate(played.returns)
         ]
 
-    def _move_row(self, messages: str, task_id: str) -> str:
-        """Return the row of one move up to its score, which is the same in every game."""
-        return f'{self._begin}{messages}{self._task}{task_id},"score":'
+    def _move_row(
+        self, messages: str, task_id: str, verdict: Verdict | None, illegal: bool
+    ) -> tuple[str, str]:
+        """Return the row of one answer before and after what differs from game to game: a score that is not its own, and history on."""
+        before = f'{self._begin}{messages}{self._task}{task_id},"score":'
+        if illegal:
+            return f"{before}0.0{self._metadata}", f',"illegal":true{self._end}}}\n'
+        if verdict is None:
+            return before, f"{self._end}}}\n"
+        regret = f',"regret":{json_of(verdict.details["regret"])}'
+        return f"{before}{json_of(verdict.score)}{self._metadata}", f"{regret}{self._end}}}\n"
 
     def _move_rows(
         self, turns: list[_Turn], score: float, _history: str, after: str, *_: int
     ) -> list[str]:
-        metadata, end = self._metadata, self._end
-        shared = json_of(score)
+        shared = "" if self.keep == "graded" else f"{json_of(score)}{self._metadata}"
         lines = []
         for before, move, illegal in turns:
             if illegal is None:
-                own = move.score or shared
-                lines.append(f"{move.said}{own}{metadata}{before}{after}{move.regret}{end}}}\n")
+                lines.append(f"{move.head}{shared}{before}{after}{move.tail}")
             elif self.keep != "winners":
-                lines.append(f'{move.said}0.0{metadata}{before}{after},"illegal":true{end}}}\n')
+                lines.append(f"{move.head}{before}{after}{move.tail}")
         return lines
 
     def _game_rows(
@@ -148,16 +153,16 @@ class RowWriter:
             own = "0.0"
         if wrong:
             marked = f',"illegal":{json_of(wrong)}'
-        said = ",".join([move.said for _, move, _ in turns])
+        said = ",".join([move.head for _, move, _ in turns])
         return [
             f'{self._begin}{said}{self._task}{self._row_id}{index}-{seat}","score":{own}'
             f"{self._metadata}{history}{after}{marked}{self._end}{judged}}}\n"
         ]
 
 
-def _messages(messages: str, _task_id: str) -> str:
-    """Return what the row of a game says of one move: the row has a task of its own."""
-    return messages
+def _messages(messages: str, *_: object) -> tuple[str, str]:
+    """Return what the row of a game says of one answer: task and score are those of the whole game."""
+    return messages, ""
 
 
 @functools.lru_cache(maxsize=1_000)  # 1 kB each, of 500 moves 30 kB; good players seldom err anew
