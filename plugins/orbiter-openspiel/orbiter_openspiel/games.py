@@ -38,7 +38,9 @@ class Known:
         notation: How it is written.
         solver: How its moves are valued unless the caller says otherwise; see ``solvers``.
         parameters: OpenSpiel parameters that are set unless the caller names some.
-        free: Those that the notation can write whatever they are; with others changed a game is written in OpenSpiel's own words.
+        shown: Those that every prompt shows by itself, as a board shows its size.
+        named: Those that a prompt names where they are not the usual ones, or one prompt would have two right answers. With any other
+            changed a game is written in OpenSpiel's own words.
         epsilon: Loss of value, in units of the game's utility, that a move may have and still pass; None: see ``solver_for``.
         iterations: Iterations of CFR that bring it near enough to equilibrium.
     """
@@ -46,7 +48,8 @@ class Known:
     notation: Callable[[], Notation]
     solver: str
     parameters: str = ""
-    free: tuple[str, ...] = ()
+    shown: tuple[str, ...] = ()
+    named: tuple[str, ...] = ()
     epsilon: float | None = None
     iterations: int = 1000
 
@@ -56,13 +59,13 @@ _GOOFSPIEL = "imp_info=True,num_cards=4,points_order=descending"
 
 KNOWN: Mapping[str, Known] = {
     "tic_tac_toe": Known(TicTacToeNotation, "alpha_beta"),
-    "nim": Known(NimNotation, "alpha_beta", free=("pile_sizes",)),
-    "connect_four": Known(ConnectFourNotation, "mcts", free=_BOARD),
-    "breakthrough": Known(BreakthroughNotation, "mcts", free=_BOARD),
-    "hex": Known(HexNotation, "mcts", free=("board_size", "num_cols", "num_rows")),
+    "nim": Known(NimNotation, "alpha_beta", shown=("pile_sizes",)),
+    "connect_four": Known(ConnectFourNotation, "mcts", shown=_BOARD),
+    "breakthrough": Known(BreakthroughNotation, "mcts", shown=_BOARD),
+    "hex": Known(HexNotation, "mcts", shown=("board_size", "num_cols", "num_rows")),
     "othello": Known(OthelloNotation, "mcts"),
-    "clobber": Known(ClobberNotation, "mcts", free=_BOARD),
-    "2048": Known(TwentyFortyEightNotation, "mcts", free=("max_tile",)),
+    "clobber": Known(ClobberNotation, "mcts", shown=_BOARD),
+    "2048": Known(TwentyFortyEightNotation, "mcts", named=("max_tile",)),
     "kuhn_poker": Known(KuhnNotation, "cfr+", epsilon=0.01),
     # Two cards of one rank play alike: without suits the same game is a quarter of the size.
     "leduc_poker": Known(LeducNotation, "cfr+", "suit_isomorphism=True", epsilon=0.1),
@@ -71,7 +74,8 @@ KNOWN: Mapping[str, Known] = {
         LiarsDiceNotation,
         "cfr+",
         "dice_sides=4",
-        ("numdice", "dice_sides"),
+        shown=("numdice",),
+        named=("dice_sides",),
         epsilon=0.02,
         iterations=200,
     ),
@@ -79,7 +83,8 @@ KNOWN: Mapping[str, Known] = {
         GoofspielNotation,
         "cfr+",
         _GOOFSPIEL,
-        ("imp_info", "num_cards", "points_order"),
+        shown=("imp_info", "num_cards"),
+        named=("points_order",),
         epsilon=0.02,
     ),
 }
@@ -199,8 +204,7 @@ def _loaded(name: str) -> Game:
     spec = f"{short}({known.parameters})" if known and known.parameters and not parameters else name
     try:
         spiel = pyspiel.load_game(spec)
-        if known is not None and not _is_written_by(known, short, spiel):
-            known = None
+        notation = None if known is None else _own_notation(known, short, spiel)
         if spiel.get_type().dynamics == pyspiel.GameType.Dynamics.SIMULTANEOUS:
             spiel = pyspiel.load_game_as_turn_based(spec)
         if spiel.get_type().dynamics == pyspiel.GameType.Dynamics.SEQUENTIAL:
@@ -220,16 +224,20 @@ def _loaded(name: str) -> Game:
             f"game must list its chance outcomes, got {name!r}",
             hint="a game that samples them inside cannot be rebuilt from its history",
         )
-    if known is None:
+    if known is None or notation is None:
         return Game(name, spiel, PlainNotation(spiel, name), _solver_of(spiel))
-    return Game(name, spiel, known.notation(), known.solver, known.epsilon, known.iterations)
+    return Game(name, spiel, notation, known.solver, known.epsilon, known.iterations)
 
 
-def _is_written_by(known: Known, short: str, spiel: Any) -> bool:
-    """Return whether a game's own notation, and its rules in words, hold for the parameters that it was loaded with."""
+def _own_notation(known: Known, short: str, spiel: Any) -> Notation | None:
+    """Return a game's own notation, or None if it, or its rules in words, do not hold for the parameters that it was loaded with."""
     usual = pyspiel.load_game(f"{short}({known.parameters})").get_parameters()
-    given = spiel.get_parameters()
-    return all(key in known.free or given[key] == usual[key] for key in given)
+    changed = {key: value for key, value in spiel.get_parameters().items() if value != usual[key]}
+    if not changed.keys() <= {*known.shown, *known.named}:
+        return None
+    notation = known.notation()
+    notation.name({key: changed[key] for key in known.named if key in changed})
+    return notation
 
 
 def _solver_of(spiel: Any) -> str | None:

@@ -9,6 +9,7 @@ import hashlib
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from orbiter.errors import ConfigError
@@ -25,6 +26,15 @@ class Notation(ABC):
 
     rules: str
     """What a reader who has never seen this notation must know."""
+
+    def name(self, parameters: Mapping[str, object]) -> None:
+        """Have every prompt name these parameters of the game, as in ``dice(dice_sides=6) 4 1-3:``."""
+        if parameters:
+            told = ",".join(f"{key}={value}" for key, value in parameters.items())
+            self.prefix = f"{self.prefix}({told})"
+            self.chars = (
+                None if self.chars is None else "".join(sorted({*self.chars, *self.prefix}))
+            )
 
     @abstractmethod
     def view(self, state: Any) -> str:

@@ -97,6 +97,8 @@ def test_a_position_is_rebuilt_from_its_history(name, seed):
         ("2048", [16, 25, 1, 27], "2048 . . . ./. . . ./. . . 2/. 4 . 4:", ["up", "right", "left"]),
         ("liars_dice", [3, 1], "dice 4:", ["1-1", "1-2", "1-3", "1-4", "2-1", "2-2", "2-3", "2-4"]),
         ("liars_dice", [3, 1, 2, 5], "dice 4 1-3 2-2:", ["2-3", "2-4", "liar"]),
+        ("liars_dice(dice_sides=6)", [3, 1, 2, 5], "dice(dice_sides=6) 4 1-3 1-6:", None),
+        ("goofspiel(points_order=random,imp_info=true,num_cards=4)", [2], "goof(points_order=random) p0 cards 3 bid won hand 1 2 3 4:", None),
         ("goofspiel", [], "goof p0 cards 4 bid won hand 1 2 3 4:", ["1", "2", "3", "4"]),
         ("goofspiel", [0, 1, 3, 3], "goof p0 cards 4 3 2 bid 1 4 won 1 = hand 2 3:", ["2", "3"]),
         ("pig", [], "pig\nScores: 0 0, Turn total: 0\nCurrent player: 0\nplayer 0\nmoves: roll, stop\nmove:", ["roll", "stop"]),
@@ -180,6 +182,36 @@ def test_a_notation_writes_only_the_games_that_it_was_made_for(name, own):
     # Two games of one kind may stand side by side, and the same board may ask for another move.
     assert own or prompt.startswith(f"{name}\n")
     assert own or game.notation.rules.endswith("one of the listed moves alone.")
+
+
+@pytest.mark.parametrize(
+    ("usual", "other"),
+    [
+        ("liars_dice", "liars_dice(dice_sides=6)"),
+        ("goofspiel", "goofspiel(imp_info=true,num_cards=4,points_order=random)"),
+        ("2048", "2048(max_tile=32)"),
+        ("nim", "nim(pile_sizes=2;3)"),
+        ("hex", "hex(board_size=4)"),
+    ],
+)
+def test_one_prompt_belongs_to_one_game(usual, other):
+    # Tasks of both may stand side by side, and what is right in one may be wrong in the other.
+    prompts = []
+    for name in (usual, other):
+        game, stream = load_game(name), random.Random(0)
+        seen = set()
+        for _ in range(30):
+            state = game.start()
+            while not state.is_terminal() and state.move_number() < 40:
+                if not state.is_chance_node():
+                    seen.add(game.prompt(state))
+                    assert game.notation.chars and set(game.prompt(state)) <= set(
+                        game.notation.chars
+                    )
+                    assert game.notation.prefix not in game.notation.key(game.prompt(state))
+                state.apply_action(stream.choice(state.legal_actions()))
+        prompts.append(seen)
+    assert not prompts[0] & prompts[1]
 
 
 def test_colours_are_not_shown():
