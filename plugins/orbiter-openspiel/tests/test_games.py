@@ -205,9 +205,7 @@ def test_one_prompt_belongs_to_one_game(usual, other):
             while not state.is_terminal() and state.move_number() < 40:
                 if not state.is_chance_node():
                     seen.add(game.prompt(state))
-                    assert game.notation.chars and set(game.prompt(state)) <= set(
-                        game.notation.chars
-                    )
+                    assert set(game.prompt(state)) <= set(game.notation.chars)
                     assert game.notation.prefix not in game.notation.key(game.prompt(state))
                 state.apply_action(stream.choice(state.legal_actions()))
         prompts.append(seen)
