@@ -35,6 +35,9 @@ MAX_HISTORIES = 1_000_000
 MAX_SOLVED = 100_000
 """Bound on the histories of a game that CFR and CFR+ go through at every iteration."""
 
+SEEDS = {"low": -(2**63), "high": 2**63 - 1}
+"""Bounds of a seed: what JSON holds."""
+
 _OTHER_GAME = "was it made for another game, or with other parameters?"
 _FORMAT = "orbiter-openspiel/policy-1"
 _KEYS = {"format", "game", "algorithm", "iterations", "seed", "policy"}
@@ -140,8 +143,9 @@ class Snapshot:
         if not isinstance(table, dict) or not isinstance(data["algorithm"], str):
             raise ConfigError(f"snapshot {str(path)!r} must hold a table of a named algorithm")
         policy = {key: _checked_row(game, str(path), key, row) for key, row in table.items()}
-        numbers = [check_whole_number(name, data[name], low=0) for name in ("iterations", "seed")]
-        return cls(game.name, policy, data["algorithm"], *numbers)
+        iterations = check_whole_number("iterations", data["iterations"], low=0)
+        seed = check_whole_number("seed", data["seed"], **SEEDS)
+        return cls(game.name, policy, data["algorithm"], iterations, seed)
 
 
 def _checked_row(game: Game, path: str, key: str, row: object) -> dict[int, float]:
@@ -180,6 +184,7 @@ def solve(game: Game, algorithm: str, *, iterations: int | None = None, seed: in
     default = MCCFR_ITERATIONS if algorithm == "mccfr" else game.iterations
     count = default if iterations is None else iterations
     check_whole_number("iterations", count, low=1, high=10**9)
+    check_whole_number("seed", seed, **SEEDS)
     bound = MAX_HISTORIES if algorithm == "mccfr" else MAX_SOLVED
     states = information_states(game, max_histories=bound, purpose=algorithm)
     if algorithm == "mccfr":

@@ -234,8 +234,8 @@ def test_accuracy_is_the_rate_of_moves_that_the_solver_passes(algorithm, low, hi
 
 
 def test_a_snapshot_is_the_same_after_saving(tmp_path):
-    for algorithm in ("cfr", "mccfr"):
-        policy = solve(KUHN, algorithm, iterations=50, seed=3)
+    for algorithm, seed in (("cfr", 0), ("mccfr", -3)):
+        policy = solve(KUHN, algorithm, iterations=50, seed=seed)
         policy.save(tmp_path / "policy.json")
         assert Snapshot.load(tmp_path / "policy.json") == policy
     teacher = make_teacher("snapshot", KUHN, path=tmp_path / "policy.json")
