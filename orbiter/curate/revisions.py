@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import Any
 
 import attrs
+from attrs import frozen
 
 from orbiter.curate.pairs import passed, tools_of, unfit
 from orbiter.curate.response import response
@@ -34,27 +35,17 @@ def revision_pairs(
             then None.
         steps: Pairs of the steps too.
     """
-    pairs = []
+    pairs: list[Pair] = []
     for row in attempts:
-        if unfit(row) is not None or not passed(row):
-            continue
         said = response(row)
-        answers = [message for message in said if message.role == "assistant"]
-        if len(answers) < 2 or any(
-            message.tool_calls or message.role == "tool" for message in said
-        ):
+        turns = [message for message in said if message.role == "assistant"]
+        if unfit(row) is not None or not passed(row) or len(turns) < 2:
             continue
-        first, last = answers[0], answers[-1]
-        if first.text.strip() == last.text.strip():
+        if any(message.tool_calls or message.role == "tool" for message in said):
             continue
-        before, after = _scores(row, len(answers))
-        if before is None and gate:
-            continue
-        if before is not None and before >= after:
-            continue
-        pairs.append(_pair(row, first, last, None if before is None else after - before))
-        if steps:
-            pairs += _step_pairs(row, answers, after)
+        answers = _scored(row, turns)
+        known = [answer for answer in answers if answer.score is not None]
+        pairs += _pairs(row, answers, steps=known if steps else (), gate=gate)
     return pairs
 
 
@@ -70,7 +61,9 @@ def chain_pairs(
         rows: Judged rows; those that nobody revised give no pair.
         judge: Returns the verdict on each of some answers.
     """
-    revised = [row for row in rows if passed(row) and row.metadata.get("revision")]
+    revised = [
+        row for row in rows if row.metadata.get("revision") and unfit(row) is None and passed(row)
+    ]
     chains = [_answers(row) for row in revised]
     on_the_way = [
         attrs.evolve(row, messages=(*row.prompt, answer), score=None, verdict=None, metadata={})
@@ -81,39 +74,29 @@ def chain_pairs(
     pairs: list[Pair] = []
     for row, answers in zip(revised, chains):
         assert row.verdict is not None  # noqa: S101  # only rows that passed come here
-        judged = [
-            *((answer, next(verdicts)) for answer in answers[:-1]),
-            (answers[-1], row.verdict),
-        ]
-        scores = (judged[0][1].score, row.score)
-        whole = attrs.evolve(
-            row,
-            messages=(*row.prompt, answers[0], answers[-1]),
-            prompt_size=len(row.prompt),
-            verdict=attrs.evolve(row.verdict, step_scores=scores),
-        )
-        for pair in revision_pairs([whole]):
-            pairs += [attrs.evolve(pair, metadata={**pair.metadata, "id": row.id})]
-            pairs += _chain_steps(row, judged)
+        given = [*(next(verdicts) for _ in answers[:-1]), row.verdict]
+        judged = [_Answer(a, verdict.score, verdict.outcome) for a, verdict in zip(answers, given)]
+        pairs += _pairs(row, judged, steps=judged, gate=True)
     return pairs
 
 
-def _chain_steps(row: Trajectory, judged: Sequence[tuple[Message, Verdict]]) -> list[Pair]:
-    """Return the pairs of a chain's single revisions; an answer that passed is rejected for none that failed."""
-    steps = enumerate(pairwise(judged), start=1)
-    return [
-        _pair(row, before, better, high.score - low.score, step=step)
-        for step, ((before, low), (better, high)) in steps
-        if low.score is not None and high.score is not None and high.score > low.score
-        if high.outcome is Outcome.PASS or low.outcome is Outcome.FAIL
-        if _is_step(before, better, of=(judged[0][0], judged[-1][0]))
-    ]
+@frozen
+class _Answer:
+    """An answer on the way to the last one.
 
+    Args:
+        message: What was said.
+        score: None where nobody could score it.
+        outcome: Whether it passed by itself; None where it has a score alone.
+    """
 
-def _is_step(before: Message, better: Message, *, of: tuple[Message, Message]) -> bool:
-    """Return whether two answers say different things, and are not the first and the last, which are a pair of their own."""
-    said = (before.text.strip(), better.text.strip())
-    return said[0] != said[1] and said != (of[0].text.strip(), of[1].text.strip())
+    message: Message
+    score: float | None
+    outcome: Outcome | None = None
+
+    @property
+    def text(self) -> str:
+        return self.message.text.strip()
 
 
 def _answers(row: Trajectory) -> list[Message]:
@@ -123,37 +106,47 @@ def _answers(row: Trajectory) -> list[Message]:
     return [Message("assistant", text) for text in texts]
 
 
-def _step_pairs(row: Trajectory, turns: Sequence[Message], after: float) -> list[Pair]:
-    """Return the pairs of a conversation's single revisions; of one revision there is none beside the whole."""
+def _scored(row: Trajectory, turns: Sequence[Message]) -> list[_Answer]:
+    """Return the turns of a conversation that passed, with the scores of its verdict; the last one's may be the verdict's own."""
     assert row.verdict is not None  # noqa: S101  # only rows that passed come here
-    given = row.verdict.step_scores[: len(turns) - 1]
-    scored = [(turn, score) for turn, score in zip(turns, given) if score is not None]
-    scored.append((turns[-1], after))
-    steps = enumerate(pairwise(scored), start=1)
+    given = row.verdict.step_scores[: len(turns)]
+    *before, last = (_Answer(turn, score) for turn, score in zip_longest(turns, given))
+    return [*before, last if last.score is not None else _Answer(last.message, row.verdict.score)]
+
+
+def _pairs(
+    row: Trajectory, answers: Sequence[_Answer], *, steps: Sequence[_Answer], gate: bool
+) -> list[Pair]:
+    """Return the pair of the last answer over the first and of every other step up; none if the last is no better."""
+    first, last = answers[0], answers[-1]
+    is_unknown = first.score is None and not gate
+    if first.text == last.text or not (is_unknown or _is_up(first, last)):
+        return []
     return [
-        _pair(row, before, better, high - low, step=step)
-        for step, ((before, low), (better, high)) in steps
-        if high > low and _is_step(before, better, of=(turns[0], turns[-1]))
+        _pair(row, first, last),
+        *(
+            _pair(row, before, better, step=step)
+            for step, (before, better) in enumerate(pairwise(steps), start=1)
+            if before.text != better.text and (before.text, better.text) != (first.text, last.text)
+            if _is_up(before, better)
+        ),
     ]
 
 
-def _scores(row: Trajectory, count: int) -> tuple[float | None, float]:
-    """Return the scores of the first and the last answer."""
-    assert row.verdict is not None  # noqa: S101  # only rows that passed come here
-    assert row.verdict.score is not None  # noqa: S101
-    steps = row.verdict.step_scores
-    last = steps[count - 1] if len(steps) >= count else None
-    return (steps[0] if steps else None), (row.verdict.score if last is None else last)
+def _is_up(before: _Answer, better: _Answer) -> bool:
+    """Return whether one answer is better than another for certain; one that failed is not better than one that passed."""
+    if before.score is None or better.score is None or before.score >= better.score:
+        return False
+    return before.outcome is not Outcome.PASS or better.outcome is not Outcome.FAIL
 
 
-def _pair(
-    row: Trajectory, first: Message, last: Message, margin: float | None, **more: Any
-) -> Pair:
+def _pair(row: Trajectory, before: _Answer, better: _Answer, **more: Any) -> Pair:
     known = {"id": row.id, "revision": True, **more}
+    margin = None if before.score is None or better.score is None else better.score - before.score
     return Pair(
         prompt=row.prompt,
-        chosen=(last,),
-        rejected=(first,),
+        chosen=(better.message,),
+        rejected=(before.message,),
         env=row.env,
         task_id=row.task_id,
         margin=margin,
