@@ -21,7 +21,7 @@ from orbiter.flywheel.stages.datasets import (
 )
 from orbiter.flywheel.stages.revising import before_and_after
 from orbiter.flywheel.stages.training import record_of
-from orbiter.generate.proposals import PASSED, kept_form, objection
+from orbiter.generate.proposals import PASSED, ROLE, kept_form, objection
 from orbiter.ledger.decision import Decision, Fate
 from orbiter.records import Pair, Task, Trajectory
 
@@ -102,7 +102,7 @@ def _drop_unfit(
     passed is neither a negative nor an answer of the model.
     """
     for i, row in enumerate(rows):
-        if objection(row) == PASSED:
+        if row.metadata.get(ROLE) == "rejected" and objection(row) == PASSED:
             decisions[i] = Decision(Fate.REJECTED, PASSED)
     rows = [kept_form(row) for row in rows]
     held_out = wheel.held_out(spec.decontaminate)
