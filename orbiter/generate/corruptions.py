@@ -106,13 +106,9 @@ def _wrong(right: Right, stream: Random) -> Iterator[tuple[str, str]]:
     text = right.answer
     if isinstance(value := _json(text), dict | list):
         yield from _other_value(right, value, stream)
-        return
-    found = False
-    for made in _claims(right, stream):
-        found = True
-        yield made
-    if not found:
-        yield corrupted(text, stream), "another character"
+    else:
+        claims = list(_claims(right, stream))
+        yield from claims or [(corrupted(text, stream), "another character")]
 
 
 def _claims(right: Right, stream: Random) -> Iterator[tuple[str, str]]:
