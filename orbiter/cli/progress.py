@@ -24,6 +24,7 @@ from orbiter.hookspecs import MetricsEvent, RoundEvent, StateEvent, VerdictsEven
 COLUMNS = {
     "round": "round",
     "yield [95% CI]": "yield\n[95% CI]",
+    "demonstrations": "demon-\nstrations",
     "kept/sampled": "kept/\nsampled",
     "dup": "dup",
     "invalid": "invalid",
@@ -33,7 +34,7 @@ COLUMNS = {
     "s": "s",
     "tok/s": "tok/s",
 }
-"""What a round is shown by: the name in a plain line, and the table's heading."""
+"""What a round is shown by: the name in a plain line, and the table's heading. Without demonstrations there is no column of them."""
 
 DISPENSABLE = ("tok/s", "s", "dup", "loss", "g (bound)", "invalid", "kept/sampled")
 """Columns that a narrow terminal does without, the first one first; report.html has them all."""
@@ -140,8 +141,9 @@ class Progress:
 def round_table(rows: Sequence[Mapping[str, Any]], *, width: int) -> Table:
     """Return the table of some rounds in the fullest layout that ``width`` characters hold."""
     for hidden, digits in _LAYOUTS:
-        names = [name for name in COLUMNS if name not in hidden]
         cells = [round_cells(row, digits=digits) for row in rows]
+        empty = () if any(row["demonstrations"] for row in cells) else ("demonstrations",)
+        names = [name for name in COLUMNS if name not in (*hidden, *empty)]
         columns = [[*COLUMNS[name].split("\n"), *(row[name] for row in cells)] for name in names]
         if sum(max(map(len, column)) + GAP for column in columns) - GAP <= width:
             break
@@ -166,6 +168,7 @@ def round_cells(row: Mapping[str, Any], *, digits: int = 3) -> dict[str, str]:
     cells = (
         f"{row['round']} {row['name']}" if row.get("name") else str(row["round"]),
         _rate(row, "yield", digits),
+        str(row.get("demonstrations", "")),
         f"{row.get('kept', 0)}/{sampled}" if made else "",
         str(decisions.get("duplicate", 0)) if made else "",
         str(row.get("invalid", 0)) if made else "",
@@ -242,10 +245,13 @@ def print_ending(
         )
     own = sum(row.get("own_s", 0.0) for row in rounds)
     spent = sum(row["seconds"] for row in rounds)
-    if spent:
+    # Where nothing was generated, verified or trained, what a teacher took is not told from it.
+    if own < spent:
         say(f"orbiter's own share of the rounds' time: {100 * own / spent:.1f} %")
     say(f"account:  {result.path}/attempts.jsonl verdicts.jsonl decisions.jsonl rounds.jsonl")
     say(f"data:     {result.path}/data/")
+    if result.exports:
+        say(f"exports:  {' '.join(map(str, result.exports))}")
     if result.checkpoint is not None:
         say(f"model:    {result.checkpoint}")
     if (result.path / "report.html").exists():

@@ -63,7 +63,7 @@ def main(options: argparse.Namespace) -> int:
         row.pop("summaries", None)
         print(json.dumps(row, indent=2))
         return 0
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     title = f"{account.name}  {account.state}  ({account.path})"
     console.print(printable(title), markup=False)
     table = Table(box=None, pad_edge=False)
@@ -87,7 +87,7 @@ def main(options: argparse.Namespace) -> int:
         counts = [str(row[k]) for k in ("planned", "passed", "failed")]
         engine = Text(printable(row["engine"], limit=40))  # a file's, and no markup
         table.add_row(str(row["round"]), engine, *counts, invalid, str(row["pending"]), rate(row))
-    console.print(table)
+    console.print(table, soft_wrap=False)
     for row in account.rounds:
         if row["decisions"]:
             parts = ", ".join(f"{count} {name}" for name, count in sorted(row["decisions"].items()))
@@ -100,6 +100,11 @@ def main(options: argparse.Namespace) -> int:
         if beside := spent_in_words(row.get("beside", {})):
             console.print(f"round {row['round']} beside its attempts: {beside}", markup=False)
     for done in account.summaries:
+        if "demonstrations" in done:
+            console.print(
+                f"round {done['round']} demonstrated {done['demonstrations']} rows that the verifier passed",
+                markup=False,
+            )
         if done.get("repeated"):
             console.print(
                 f"round {done['round']} trained on {done['rows']} rows; {done['repeated']} more say what "

@@ -39,6 +39,7 @@ class RunResult:
         checkpoint: The last model that was trained to answer, or None if none was.
         stopped: Why it ended before its last round, or None.
         was_finished: The run was complete already and nothing was done.
+        exports: The files that the recipe's exporters wrote.
     """
 
     path: Path
@@ -46,6 +47,7 @@ class RunResult:
     checkpoint: Path | None
     stopped: str | None = None
     was_finished: bool = False
+    exports: tuple[Path, ...] = ()
 
 
 class Flywheel(Parts):
@@ -307,12 +309,14 @@ class Flywheel(Parts):
         )
         last = newest_model(self.ledger, made_by=("teach", "train"))
         checkpoint = self.place(last) if last is not None else None
+        files = (name for event in self.ledger.events("exported") for name in event["files"])
         return RunResult(
             path=self.path,
             rounds=rounds,
             checkpoint=checkpoint,
             stopped=stopped,
             was_finished=was_finished,
+            exports=tuple(self.place(name) for name in dict.fromkeys(files)),
         )
 
 

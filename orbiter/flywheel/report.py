@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from orbiter import jsonl
 from orbiter.flywheel.account import state_of
 from orbiter.flywheel.charts import Line, Point, line_chart, stacked_bars
 from orbiter.flywheel.engines import POLICY, SYNTHESISED
@@ -16,7 +17,6 @@ from orbiter.flywheel.gates import goodhart_reason
 from orbiter.flywheel.outlook import outlook, told
 from orbiter.flywheel.page import Columns, facts, grid, page, show
 from orbiter.flywheel.spending import asked_of, unpriced
-from orbiter.jsonl import replace_file
 from orbiter.ledger import History
 from orbiter.records import Message, Outcome, Trajectory, Verdict
 
@@ -49,7 +49,7 @@ def write_report(run: Path) -> Path:
     with History.open(run) as ledger:
         page = _page(ledger)
     path = run / "report.html"
-    with replace_file(path) as file:
+    with jsonl.replace_file(path) as file:
         file.write(page.encode())
     return path
 
@@ -77,7 +77,9 @@ def _page(ledger: History) -> str:
         _reasons(rows),
         _given_up(rows),
         "<h2>Samples</h2>",
-        _samples(ledger, [row["round"] for row in rows if row.get("sampled")]),
+        _samples(ledger, [row["round"] for row in rows if row.get("sampled")])
+        + _demonstrated(ledger)
+        or '<p class="soft">nothing was sampled</p>',
         "<h2>Provenance</h2>",
         _provenance(started),
     ]
@@ -98,7 +100,9 @@ def _tiles(rows: Sequence[Mapping[str, Any]]) -> str:
         tiles.append(("held-out pass rate", _change(measured, "held_out")))
     if made:
         tiles.append(("yield", _change(made, "yield")))
-    tiles.append(("rows kept", f"{kept:,} of {sampled:,}"))
+        tiles.append(("rows kept", f"{kept:,} of {sampled:,}"))
+    if shown := sum(row.get("demonstrations", 0) for row in rows):
+        tiles.append(("demonstrations", f"{shown:,}"))
     if kept and (asked := asked_of(made)) is not None:
         tiles += _per_kept(asked, kept)
     tiles.append(("time", f"{sum(row['seconds'] for row in rows):,.0f} s"))
@@ -149,11 +153,15 @@ def _yield_chart(rows: Sequence[Mapping[str, Any]]) -> str:
         Line("yield of the samples", _points(rows, "yield"), "#d97706"),
         Line("audited pass rate", _points(rows, "audited"), "#7c3aed", dashed=True),
     ]
+    if not any(line.points for line in lines):
+        return '<p class="soft">no answer was sampled</p>'
     return line_chart(lines, label="pass rate by round")
 
 
 def _funnel_chart(rows: Sequence[Mapping[str, Any]]) -> str:
     bars = {row["round"]: row["decisions"] for row in rows if row.get("decisions")}
+    if not bars:
+        return '<p class="soft">nothing was sampled</p>'
     return stacked_bars(bars, COLOURS, label="decisions by round")
 
 
@@ -194,6 +202,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> str:
         ("round", lambda r: str(r["round"])),
         ("stage", lambda r: show(str(r.get("name", "")))),
         ("yield", lambda r: _rate(r, "yield")),
+        ("demonstrations", lambda r: _number(r, "demonstrations", ",")),
         ("kept / sampled", lambda r: _made(r, f"{r.get('kept', 0):,} / {r.get('sampled', 0):,}")),
         ("duplicates", lambda r: _made(r, f"{(r.get('decisions') or {}).get('duplicate', 0):,}")),
         ("trained on", lambda r: _number(r, "rows", ",")),
@@ -314,10 +323,8 @@ def _given_up(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _samples(ledger: History, rounds: Sequence[int]) -> str:
-    if not rounds:
-        return '<p class="soft">nothing was sampled</p>'
     parts = []
-    for number in dict.fromkeys((rounds[0], rounds[-1])):
+    for number in dict.fromkeys((*rounds[:1], *rounds[-1:])):
         chosen: dict[Outcome, list[str]] = {outcome: [] for outcome in Outcome}
         seen: set[tuple[Outcome, str]] = set()
         for attempt in chain(*(ledger.attempts(number, one) for one in (POLICY, SYNTHESISED))):
@@ -332,6 +339,16 @@ def _samples(ledger: History, rounds: Sequence[int]) -> str:
         cards = "".join(card for cards in chosen.values() for card in cards)
         parts.append(f'<h3>Round {number}</h3><div class="samples">{cards}</div>')
     return "".join(parts)
+
+
+def _demonstrated(ledger: History) -> str:
+    """Return the first demonstrations of the last stage that made some; nothing if none did."""
+    done = ledger.last_event("stage_done", stage="demonstrate")
+    if done is None or not (path := ledger.path / done["dataset"]).is_file():
+        return ""
+    rows = islice(jsonl.read(path, Trajectory), SAMPLES)
+    cards = "".join(_sample(row, row.verdict) for row in rows if row.verdict is not None)
+    return f'<h3>Demonstrations of round {done["round"]}</h3><div class="samples">{cards}</div>'
 
 
 def _sample(row: Trajectory, verdict: Verdict) -> str:

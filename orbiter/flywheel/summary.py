@@ -53,6 +53,8 @@ def summarise_round(
     counts = ("sampled", "passed", "failed", "invalid", "reasons")
     row |= {k: (made or engine)[k] for k in counts if k in (made or engine)}
     row |= _rate("yield", fair_counts(made))
+    if "demonstrate" in stages:
+        row["demonstrations"] = stages["demonstrate"]["demonstrations"]
     row |= {
         k: kept[k]
         for k in ("kept", "decisions", "pairs", "rows", "repeated", "contaminated", "dataset")

@@ -93,6 +93,7 @@ def test_cells_are_short_and_clear():
     assert round_cells(ROW) == {
         "round": "3",
         "yield [95% CI]": "0.278 [0.236, 0.323]",
+        "demonstrations": "",
         "kept/sampled": "273/6400",
         "dup": "840",
         "invalid": "2",
@@ -126,7 +127,7 @@ def test_what_was_not_measured_is_blank_and_never_0():
 )
 def test_a_narrow_terminal_does_without_the_least_columns(width, hidden):
     heading = draw([ROW], width=width)[:2]
-    shown = [name for name in COLUMNS if name not in hidden]
+    shown = [name for name in COLUMNS if name not in (*hidden, "demonstrations")]
     words = " ".join(heading).split()
     for name in COLUMNS:
         first = COLUMNS[name].split("\n")[0]

@@ -16,6 +16,37 @@ def test_a_line_per_round_and_then_what_it_cost_and_where_it_is(orbiter, tmp_pat
     assert (tmp_path / "runs/small/report.html").is_file()
 
 
+DEMONSTRATIONS = """\
+name: shown
+environment: {name: sorting, length: 4}
+policy: {name: scripted, answers: {}}
+stages: {show: {demonstrate: {count: 7}}}
+evaluate: {tasks: 0, share: 0, audit: 0}
+exports: [{name: trl-sft}, {name: openai}]
+"""
+
+
+def test_data_that_a_teacher_made_is_told_of_as_such(orbiter, tmp_path):
+    (tmp_path / "shown.yaml").write_text(DEMONSTRATIONS)
+    said = orbiter("run", "shown.yaml").out
+    assert "round 1 show  demonstrations 7  s " in said
+    assert "exports:  runs/shown/exports/trl-sft.jsonl runs/shown/exports/openai.jsonl\n" in said
+    assert "own share" not in said
+    page = (tmp_path / "runs/shown/report.html").read_text()
+    assert "demonstrations</span><b>7</b>" in page
+    assert "Demonstrations of round 1" in page
+    assert "0 of 0" not in page
+    told = "round 1 demonstrated 7 rows that the verifier passed\n"
+    assert told in orbiter("yield", "shown").out
+
+
+def test_a_line_of_the_account_is_not_broken_at_the_edge_of_a_screen(orbiter, monkeypatch):
+    orbiter("run", "small.yaml", "--no-report")
+    monkeypatch.setenv("COLUMNS", "50")
+    last = "planned 12 = passed 3 + failed 9 + invalid 0 + pending 0"
+    assert orbiter("yield", "small").out.splitlines()[-1] == last
+
+
 def test_no_report(orbiter, tmp_path):
     assert orbiter("run", "small.yaml", "--no-report").code == 0
     assert not (tmp_path / "runs/small/report.html").exists()
