@@ -10,7 +10,7 @@ from attrs import define
 
 from orbiter.checks import check_number
 from orbiter.generate.instructions import stands_in
-from orbiter.generate.proposals import DOCUMENT, Dropped, Proposal, Proposed
+from orbiter.generate.proposals import DOCUMENT, Proposal, Proposed
 from orbiter.generate.writing import Order, WritingSynthesiser
 from orbiter.records import Task
 from orbiter.similarity import shingles
@@ -54,11 +54,7 @@ class BackTranslation(WritingSynthesiser):
 
     async def propose(self, tasks: Sequence[Task]) -> Proposed:
         """Return the policy's answers to the instructions that were written for the tasks' right answers."""
-        rights = [self.right_answer(task) for task in tasks]
-        known = [(task, right) for task, right in zip(tasks, rights) if right]
-        dropped = [
-            Dropped("no document", task.task_id) for task, right in zip(tasks, rights) if not right
-        ]
+        known, dropped = self.answerable(tasks, otherwise="no document")
         orders = [
             Order(
                 task=task,
@@ -69,9 +65,10 @@ class BackTranslation(WritingSynthesiser):
             )
             for task, document in known
         ]
-        written = await self.written(orders, repeats=_repeated, dropped=dropped)
-        answered = await self.answered([task for task in written if task is not None])
-        return Proposed(proposals=tuple(map(_told, answered)), dropped=tuple(dropped))
+        found = await self.answered(await self.written(orders, repeats=_repeated))
+        return Proposed(
+            proposals=tuple(map(_told, found.proposals)), dropped=(*dropped, *found.dropped)
+        )
 
     def fault(self, text: str, order: Order) -> str | None:
         """Return why what was written is no instruction to the document, or None."""

@@ -6,20 +6,21 @@ import math
 import warnings
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 from attrs import field
+from attrs.converters import optional
 
 from orbiter.checks import check_whole_number
 from orbiter.convert import show
 from orbiter.errors import ConfigError, OrbiterWarning, UserCodeError, user_code
 from orbiter.generate.item import at_item, task_of
 from orbiter.generate.policy import Completion, Policy, Request, Sampling, Spending, ask_all
-from orbiter.generate.proposals import EngineReport, Proposal, Proposed, sorted_out
+from orbiter.generate.proposals import Dropped, EngineReport, Proposal, Proposed, sorted_out
 from orbiter.generate.synthesiser import DataSynthesiser
-from orbiter.records import Message, Task, Trajectory, Verdict, content_hash
+from orbiter.records import Message, Task, Trajectory, content_hash
 from orbiter.tasks.component import make_component, make_environment
 from orbiter.tasks.environment import Environment, demonstration_of
 from orbiter.tasks.streams import item_seed
@@ -41,17 +42,13 @@ REACH = 64
 """Tasks of an environment that are looked at, per task wanted, where some are not to be answered."""
 
 
+BATCH = 64
+"""Verdicts made at once by a verifier that takes several, in this process."""
+
+
 def _nothing(task: Task) -> str | None:  # noqa: ARG001
     """Return None: there is nothing against any prompt."""
     return None
-
-
-def _optional_environment(given: object) -> Environment | None:
-    return None if given is None else make_environment(given)
-
-
-def _optional_verifier(given: object) -> Verifier | None:
-    return None if given is None else make_verifier(given)
 
 
 @attrs.define(kw_only=True, eq=False, slots=False, repr=False)
@@ -92,8 +89,8 @@ class PolicySynthesiser(DataSynthesiser):
     """
 
     policy: Policy | None = field(default=None, converter=make_policy)
-    environment: Environment | None = field(default=None, converter=_optional_environment)
-    verifier: Verifier | None = field(default=None, converter=_optional_verifier)
+    environment: Environment | None = field(default=None, converter=optional(make_environment))
+    verifier: Verifier | None = field(default=None, converter=optional(make_verifier))
     seed: int = 0
     temperature: float = 1.0
     max_new_tokens: int = 512
@@ -149,7 +146,7 @@ class PolicySynthesiser(DataSynthesiser):
                 hint="give it one, or source data: synthesise(source, config)",
             )
         tasks = self._own_tasks(math.ceil(count / self.per_task))
-        rows = (await self._rows(tasks))[:count]
+        rows = await self._rows(tasks, at_most=count)
         if len(rows) < count:
             warnings.warn(
                 f"{self.name} made {len(rows)} rows of {len(tasks)} tasks, fewer than the {count} asked for: "
@@ -229,31 +226,44 @@ class PolicySynthesiser(DataSynthesiser):
         return answers
 
     def right_answer(self, task: Task) -> str | None:
-        """Return the answer that the environment demonstrates, or the task's own reference if that is text, or None."""
-        if isinstance(task.answer, str) and self.environment is None:
-            return task.answer
-        if self.environment is None:
-            return None
-        return demonstration_of(self.environment, task)
+        """Return what the environment demonstrates, without one the task's own reference; None if that is no text, or a blank one."""
+        if self.environment is not None:
+            answer = demonstration_of(self.environment, task)
+        else:
+            answer = task.answer if isinstance(task.answer, str) else None
+        return answer if answer and not answer.isspace() else None
+
+    def answerable(
+        self, tasks: Sequence[Task], *, otherwise: str
+    ) -> tuple[list[tuple[Task, str]], list[Dropped]]:
+        """Return the tasks with a right answer, each beside it, and the others, given up for the reason ``otherwise``."""
+        rights = [(task, self.right_answer(task)) for task in tasks]
+        known = [(task, right) for task, right in rights if right is not None]
+        dropped = [Dropped(otherwise, task.task_id) for task, right in rights if right is None]
+        return known, dropped
 
     # --- verdicts
 
-    async def _rows(self, tasks: Sequence[Task]) -> list[Trajectory]:
+    async def _rows(self, tasks: Sequence[Task], *, at_most: int | None = None) -> list[Trajectory]:
         # An environment may ask the same twice; the same answer would come of it.
         distinct = {(t.env, t.task_id, content_hash(t.messages)): t for t in tasks}
         proposed = await self.proposed(list(distinct.values()))
         verifier = self._verifier()
         rows = [self._row(proposal) for proposal in proposed.proposals]
         asked = [n for n, p in enumerate(proposed.proposals) if p.completion.error is None]
-        verdicts = judge_batches(verifier, [(proposed.proposals[n].task, rows[n]) for n in asked])
-        for n, verdict in zip(asked, verdicts):
-            rows[n] = attrs.evolve(rows[n], score=verdict.score, verdict=verdict)
-        kept, reasons = sorted_out(rows)
-        dropped = Counter(item.reason for item in proposed.dropped) + reasons
+        for start in range(0, len(asked), BATCH):
+            batch = asked[start : start + BATCH]
+            pairs = [(proposed.proposals[n].task, rows[n]) for n in batch]
+            for n, verdict in zip(batch, judge_batch(verifier, pairs)):
+                rows[n] = attrs.evolve(rows[n], score=verdict.score, verdict=verdict)
+        fit, reasons = sorted_out(rows)
+        kept = fit[:at_most]
+        surplus = Counter({"more than were asked for": len(fit) - len(kept)})
         self.report = EngineReport(
             tried=len(rows) + len(proposed.dropped),
             kept=len(kept),
-            dropped=dropped,
+            # Added up, what is 0 is left out.
+            dropped=Counter(item.reason for item in proposed.dropped) + reasons + surplus,
             spent=self._spent,
         )
         return kept
@@ -280,15 +290,3 @@ class PolicySynthesiser(DataSynthesiser):
             seed=self.seed,
             extra=extra if said.error is None else extra | {"error": said.error},
         )
-
-
-BATCH = 64
-"""Verdicts made at once by a verifier that takes several."""
-
-
-def judge_batches(
-    verifier: Verifier, pairs: Sequence[tuple[Task, Trajectory]]
-) -> Iterable[Verdict]:
-    """Yield the verdict of each pair, in this process: no bound on time or memory holds, which a recipe's workers have."""
-    for start in range(0, len(pairs), BATCH):
-        yield from judge_batch(verifier, pairs[start : start + BATCH])

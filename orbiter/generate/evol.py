@@ -93,24 +93,18 @@ class Evol(WritingSynthesiser):
 
     async def propose(self, tasks: Sequence[Task]) -> Proposed:
         """Return the answers to what the tasks evolve into."""
-        pool = [task.prompt for task in tasks]
-        front = list(tasks)
-        made: list[Task] = []
-        dropped: list[Dropped] = []
+        front, found = list(tasks), list[Task | Dropped]()
         for step in range(self.depth):
-            found = await self._evolved(front, step, pool, dropped)
-            new = [task for task in found if task is not None]
-            made += new
-            pool += [task.prompt for task in new]
-            front = [task or before for task, before in zip(found, front)]
-        return Proposed(
-            proposals=await self.answered(made, samples=self.samples), dropped=tuple(dropped)
-        )
+            pool = [task.prompt for task in (*tasks, *found) if isinstance(task, Task)]
+            new = await self._evolved(front, step, pool)
+            front = [one if isinstance(one, Task) else old for one, old in zip(new, front)]
+            found += new
+        return await self.answered(found, samples=self.samples)
 
     async def _evolved(
-        self, front: Sequence[Task], step: int, pool: Sequence[str], dropped: list[Dropped]
-    ) -> list[Task | None]:
-        """Return what each task evolves into at a step, or None where that failed; why is noted in ``dropped``."""
+        self, front: Sequence[Task], step: int, pool: Sequence[str]
+    ) -> list[Task | Dropped]:
+        """Return what each task evolves into at a step, or why it does not."""
         drawn = [
             item_stream(self.name, self.seed, task.task_id, step).choice(self.operations)
             for task in front
@@ -132,11 +126,11 @@ class Evol(WritingSynthesiser):
         return await self.written(
             orders,
             repeats=lambda tasks: repeated(tasks, pool=pool, threshold=self.novelty),
-            dropped=dropped,
         )
 
 
 def _depth(task: Task) -> int:
     """Return how many steps a task is away from one that nobody evolved."""
-    depth = task.metadata.get("lineage", {}).get("depth", 0)
+    lineage = task.metadata.get("lineage")
+    depth = lineage.get("depth") if isinstance(lineage, Mapping) else None
     return depth if isinstance(depth, int) else 0

@@ -21,18 +21,25 @@ _LEAKED = re.compile(
 """Words of the orders that ask for an instruction, which stand in a failed one (Xu et al. 2024, section 3.2, case 4)."""
 
 _LABEL = re.compile(
-    r"^\W*(?:(?:new |rewritten )?(?:instruction|prompt|request|task)(?: \d+)?)\W*:\W*", re.I
+    r"\A\W*(?:new |rewritten )?(?:instruction|prompt|request|task)(?: \d+)?\W*?:[*_]*",
+    re.IGNORECASE,
 )
+"""What stands before an instruction; the signs after it are the instruction's own."""
+
+_QUOTED = re.compile(r"\"([^\"]+)\"|“([^“”]+)”|'((?:[^']|\b'\b)+)'")
+"""A text in quotation marks that are one pair; an apostrophe is none."""
 
 _TOKEN = regex.compile(r"\w+|[\p{Sm}*/^%]|(?<=[\d)])-|-(?=[\d(])")
 
 
 def bare(text: str) -> str:
     """Return an instruction without a label before it and without the quotation marks around it."""
-    text = _LABEL.sub("", text.strip()).strip()
-    if len(text) > 1 and (text[0], text[-1]) in (('"', '"'), ("'", "'"), ("“", "”")):
-        text = text[1:-1].strip()
-    return text
+    return _unquoted(_LABEL.sub("", _unquoted(text)))
+
+
+def _unquoted(text: str) -> str:
+    quoted = _QUOTED.fullmatch(text.strip())
+    return (quoted[quoted.lastindex or 0] if quoted else text).strip()
 
 
 def fault(text: str, *, source: str, max_words: int) -> str | None:

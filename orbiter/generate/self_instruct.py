@@ -76,19 +76,15 @@ class SelfInstruct(WritingSynthesiser):
 
     async def propose(self, tasks: Sequence[Task]) -> Proposed:
         """Return the answers to new instructions, as many as there are tasks in each wave."""
-        made: list[Task] = []
-        dropped: list[Dropped] = []
+        found: list[Task | Dropped] = []
         for wave in range(self.waves):
-            found = await self._wave(tasks, made, wave, dropped)
-            made += [task for task in found if task is not None]
-        return Proposed(
-            proposals=await self.answered(made, samples=self.samples), dropped=tuple(dropped)
-        )
+            found += await self._wave(tasks, [t for t in found if isinstance(t, Task)], wave)
+        return await self.answered(found, samples=self.samples)
 
     async def _wave(
-        self, tasks: Sequence[Task], made: Sequence[Task], wave: int, dropped: list[Dropped]
-    ) -> list[Task | None]:
-        """Return what is written after each task in a wave, or None; why not is noted in ``dropped``."""
+        self, tasks: Sequence[Task], made: Sequence[Task], wave: int
+    ) -> list[Task | Dropped]:
+        """Return what is written after each task in a wave, or why there is nothing."""
         orders = []
         for task in tasks:
             examples = self._shown(task, tasks, made, wave)
@@ -103,7 +99,6 @@ class SelfInstruct(WritingSynthesiser):
         return await self.written(
             orders,
             repeats=lambda tasks: repeated(tasks, pool=pool, threshold=self.novelty),
-            dropped=dropped,
         )
 
     def _shown(

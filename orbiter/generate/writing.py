@@ -12,7 +12,7 @@ from orbiter.checks import check_whole_number
 from orbiter.generate.engine import PolicySynthesiser, make_policy
 from orbiter.generate.instructions import bare, fault, posed
 from orbiter.generate.policy import Policy, Request
-from orbiter.generate.proposals import Dropped, Proposal, said, why_nothing
+from orbiter.generate.proposals import Dropped, Proposal, Proposed, said, why_nothing
 from orbiter.records import Task
 
 
@@ -39,7 +39,7 @@ class Order:
 class WritingSynthesiser(PolicySynthesiser):
     """Have a writer write instructions, and let the policy answer them.
 
-    A subclass says in ``propose`` what is ordered: :meth:`written` gives the tasks that came of it, :meth:`answered` their answers. What is
+    A subclass says in ``propose`` what is ordered: :meth:`written` gives what came of it, :meth:`answered` the answers to that. What is
     no instruction, repeats another or is not to be answered is dropped before anything is spent on an answer to it.
 
     Args:
@@ -63,14 +63,12 @@ class WritingSynthesiser(PolicySynthesiser):
         orders: Sequence[Order],
         *,
         repeats: Callable[[Sequence[Task]], Sequence[str | None]],
-        dropped: list[Dropped],
-    ) -> list[Task | None]:
-        """Return the task that came of each order, or None; why there is none is noted in ``dropped``.
+    ) -> list[Task | Dropped]:
+        """Return the task that came of each order, or why there is none.
 
         Args:
             orders: What is to be written.
             repeats: Says of those that are sound, in their order, why one is not new, or None.
-            dropped: Gets what was given up.
         """
         replies = await self.ask([order.request for order in orders], who=self.writer)
         texts = [bare(said(reply) or "") for reply in replies]
@@ -87,16 +85,20 @@ class WritingSynthesiser(PolicySynthesiser):
         sound = [n for n, reason in enumerate(reasons) if reason is None]
         for n, reason in zip(sound, repeats([tasks[n] for n in sound]), strict=True):
             reasons[n] = reason
-        for order, text, reason in zip(orders, texts, reasons):
-            if reason is not None:
-                dropped.append(Dropped(reason, order.task.task_id, text, dict(order.lineage)))
-        return [task if reason is None else None for task, reason in zip(tasks, reasons)]
+        return [
+            task if reason is None else Dropped(reason, o.task.task_id, text, dict(o.lineage))
+            for o, text, task, reason in zip(orders, texts, tasks, reasons)
+        ]
 
-    async def answered(self, tasks: Sequence[Task], *, samples: int = 1) -> tuple[Proposal, ...]:
-        """Return so many answers of the policy to each task; their metadata say where it comes from."""
-        asked = [(task, n) for task in tasks for n in range(samples)]
+    async def answered(self, found: Sequence[Task | Dropped], *, samples: int = 1) -> Proposed:
+        """Return so many answers of the policy to each task that came of an order; their metadata say where it comes from."""
+        asked = [(one, n) for one in found if isinstance(one, Task) for n in range(samples)]
         answers = await self.ask([self.request(task, number=n) for task, n in asked])
-        return tuple(
+        proposals = (
             Proposal(task, attrs.evolve(answer, metadata={**answer.metadata, **task.metadata}))
             for (task, _), answer in zip(asked, answers)
+        )
+        return Proposed(
+            proposals=tuple(proposals),
+            dropped=tuple(one for one in found if isinstance(one, Dropped)),
         )

@@ -3,6 +3,7 @@
 import asyncio
 from itertools import pairwise
 
+import attrs
 import pytest
 
 from orbiter.errors import ConfigError
@@ -59,6 +60,28 @@ def test_words_that_the_source_has_are_none_of_the_order():
 @pytest.mark.parametrize("text", ["Task 9: name rivers", '"name rivers"', " Instruction:\nname rivers", "**New task:** name rivers"])  # fmt: skip
 def test_labels_and_quotation_marks_are_taken_off(text):
     assert bare(text) == "name rivers"
+
+
+@pytest.mark.parametrize(
+    ("said", "left"),
+    [
+        ("Task: -3 + 4 = ?", "-3 + 4 = ?"),
+        ("Request: ¿Qué es?", "¿Qué es?"),
+        ("**Prompt**: (a) or (b)?", "(a) or (b)?"),
+        ("Task:\n- one\n- two", "- one\n- two"),
+        ('Task: "name rivers"', "name rivers"),
+        ("“name rivers”", "name rivers"),
+        ("'what's new?'", "what's new?"),
+        ('"Task 2: name rivers"', "name rivers"),
+    ],
+)
+def test_nothing_of_the_instruction_is_taken_off_with_its_label(said, left):
+    assert bare(said) == left
+
+
+@pytest.mark.parametrize("said", ['"A" or "B"', "“A” or “B”", "'A' or 'B'", '"'])
+def test_quotation_marks_around_parts_stay(said):
+    assert bare(said) == said
 
 
 def test_new_is_what_repeats_neither_the_pool_nor_one_before_it():
@@ -124,6 +147,12 @@ def test_the_new_task_has_no_reference_and_keeps_the_system_prompt_and_the_tools
     assert proposal.task.answer is None
     assert proposal.task.messages[0] == system
     assert proposal.task.tools == (tool,)
+
+
+def test_a_lineage_that_somebody_else_wrote_is_none(saying, task):
+    source = attrs.evolve(task(SOURCE), metadata={"lineage": "of the old school"})
+    (row,) = run(Evol(policy=saying(deeper), verifier=Polite()), source)
+    assert row.metadata["lineage"]["depth"] == 1
 
 
 def test_what_failed_is_dropped_and_its_parent_is_tried_again(saying, task):
