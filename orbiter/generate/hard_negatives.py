@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
@@ -19,8 +20,9 @@ from orbiter.generate.proposals import (
     Proposal,
     Proposed,
     by_program,
+    chosen,
+    no_rival,
     said,
-    why_nothing,
 )
 from orbiter.records import Task
 from orbiter.tasks.streams import item_stream
@@ -67,6 +69,21 @@ def _kinds(given: object) -> tuple[NegativeKind, ...]:
     return tuple(dict.fromkeys(found))
 
 
+@define
+class _Negative:
+    """A negative that is to be made, and what was made."""
+
+    task: Task
+    right: str
+    kind: NegativeKind
+    number: int
+    answer: Completion | None = None
+
+    def told(self, how: str) -> dict[str, str]:
+        """Return what the metadata of its row say of it."""
+        return {ROLE: "rejected", "negative": self.kind.value, "how": how}
+
+
 @define(kw_only=True, eq=False, slots=False, repr=False)
 class HardNegatives(PolicySynthesiser):
     """Make answers that are wrong in a named way, beside the right one.
@@ -111,63 +128,53 @@ class HardNegatives(PolicySynthesiser):
 
     async def propose(self, tasks: Sequence[Task]) -> Proposed:
         """Return of each task the right answer, then its negatives."""
-        rights = [self.right_answer(task) for task in tasks]
-        pool = [right for right in rights if right]
-        plan = [
-            _Plan(task, kind, number, right)
-            for task, right in zip(tasks, rights)
-            if right
-            for kind in self.kinds
-            for number in range(self.per_kind)
-        ]
-        texts: dict[tuple[str, str], set[str]] = {one.key: set() for one in plan}
-        made = [self._by_program(one, pool, texts[one.key]) for one in plan]
-        open_ones = [one for one, found in zip(plan, made) if found is None]
-        answers = iter(await self._asked(open_ones))
-        dropped = [
-            Dropped("no right answer is known", task.task_id)
-            for task, right in zip(tasks, rights)
-            if not right
-        ]
-        by_task: dict[tuple[str, str], list[Proposal]] = {}
-        seen: set[tuple[str, ...]] = set()
-        for one, found in zip(plan, made):
-            row = by_task.setdefault(one.key, [self._chosen(one)])
-            answer = found if found is not None else next(answers)
-            reason = self._fault(one, answer, seen)
-            if reason is None:
-                row.append(Proposal(one.task, answer))
-            else:
-                text, about = said(answer) or "", {"negative": one.kind.value}
-                dropped.append(Dropped(reason, one.task.task_id, text, about))
-        proposals = tuple(proposal for rows in by_task.values() for proposal in rows)
-        return Proposed(proposals=proposals, dropped=tuple(dropped))
+        known, dropped = self.answerable(tasks, otherwise="no right answer is known")
+        pool = [right for _, right in known]
+        planned = [self._by_program(task, right, pool) for task, right in known]
+        await self._ask_for([one for plan in planned for one in plan if one.answer is None])
+        proposals: list[Proposal] = []
+        for (task, right), plan in zip(known, planned):
+            proposals.append(chosen(task, right))
+            seen: set[str] = set()
+            for one in plan:
+                assert one.answer is not None  # noqa: S101  # made by program, or asked for
+                text = said(one.answer) or ""
+                reason = no_rival(one.answer, right=right, seen=seen, what="negative")
+                if reason is None and not self._is_of_kind(one.kind, text, right):
+                    reason = f"not {one.kind.value}"
+                if reason is None:
+                    seen.add(text)
+                    proposals.append(Proposal(task, one.answer))
+                else:
+                    about = {"negative": one.kind.value}
+                    dropped.append(Dropped(reason, task.task_id, text, about))
+        return Proposed(proposals=tuple(proposals), dropped=tuple(dropped))
 
-    def _chosen(self, one: _Plan) -> Proposal:
-        chosen = by_program(one.right, made_by="demonstration", **{ROLE: "chosen"})
-        return Proposal(one.task, chosen)
+    def _by_program(self, task: Task, right: str, pool: Sequence[str]) -> list[_Negative]:
+        """Return the negatives of a task, no two alike, with an answer where a program can make one."""
+        made: set[str] = set()
+        plan = []
+        for kind, number in itertools.product(self.kinds, range(self.per_kind)):
+            one = _Negative(task, right, kind, number)
+            plan.append(one)
+            if kind in self.prompted:
+                continue
+            stream = item_stream(self.name, self.seed, task.task_id, kind.value, number)
+            others = [pool[stream.randrange(len(pool))] for _ in range(_OTHERS)]
+            source = Right(prompt=task.prompt, answer=right, others=others)
+            found = corruption(kind, source, stream, avoid=made)
+            if found is not None:
+                text, how = found
+                made.add(text.strip())
+                one.answer = by_program(text, made_by="corruption", **one.told(how))
+        return plan
 
-    def _by_program(self, one: _Plan, pool: Sequence[str], made: set[str]) -> Completion | None:
-        """Return a negative made by program, unlike those ``made`` of its task before; None if there is none."""
-        if one.kind in self.prompted:
-            return None
-        stream = item_stream(self.name, self.seed, one.task.task_id, one.kind.value, one.number)
-        others = [pool[stream.randrange(len(pool))] for _ in range(_OTHERS)]
-        found = corruption(
-            one.kind,
-            Right(prompt=one.task.prompt, answer=one.right, others=others),
-            stream,
-            avoid=made,
-        )
-        if found is None:
-            return None
-        made.add(found[0].strip())
-        return by_program(found[0], made_by="corruption", **one.told(found[1]))
-
-    async def _asked(self, plan: Sequence[_Plan]) -> list[Completion]:
-        """Return what the policy makes of those that no program could, or why there is nobody to ask."""
+    async def _ask_for(self, plan: Sequence[_Negative]) -> None:
+        """Have the policy make what no program could, or say that there is nobody to ask."""
         if self.policy is None:
-            return [Completion.failed("no program makes one, and there is no policy")] * len(plan)
+            for one in plan:
+                one.answer = Completion.failed("no program makes one, and there is no policy")
+            return
         requests = [
             self.order(
                 one.task,
@@ -177,24 +184,9 @@ class HardNegatives(PolicySynthesiser):
             )
             for one in plan
         ]
-        return [
-            attrs.evolve(answer, metadata={**answer.metadata, **one.told("prompted")})
-            for one, answer in zip(plan, await self.ask(requests))
-        ]
-
-    def _fault(self, one: _Plan, answer: Completion, seen: set[tuple[str, ...]]) -> str | None:
-        """Return why an answer is not worth a verdict, or None."""
-        text = said(answer)
-        if text is None:
-            return why_nothing(answer)
-        if text == one.right.strip():
-            return "same as the right answer"
-        if (*one.key, text) in seen:
-            return "repeats another negative"
-        if not self._is_of_kind(one.kind, text, one.right):
-            return f"not {one.kind.value}"
-        seen.add((*one.key, text))
-        return None
+        for one, answer in zip(plan, await self.ask(requests)):
+            told = {**answer.metadata, **one.told("prompted")}
+            one.answer = attrs.evolve(answer, metadata=told)
 
     def _is_of_kind(self, kind: NegativeKind, text: str, right: str) -> bool:
         """Return whether a text can be what it is called, as far as a program sees."""
@@ -203,20 +195,3 @@ class HardNegatives(PolicySynthesiser):
         if kind is NegativeKind.VERBOSE:
             return len(text) >= self.length_ratio * len(right)
         return kind is not NegativeKind.TERSE or len(text) * self.length_ratio <= len(right)
-
-
-@attrs.frozen
-class _Plan:
-    """A negative that is to be made."""
-
-    task: Task
-    kind: NegativeKind
-    number: int
-    right: str
-
-    @property
-    def key(self) -> tuple[str, str]:
-        return self.task.env, self.task.task_id
-
-    def told(self, how: str) -> dict[str, str]:
-        return {ROLE: "rejected", "negative": self.kind.value, "how": how}

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import attrs
 from attrs import field, frozen
 
 from orbiter.generate.policy import Completion, Spending
-from orbiter.records import Message, Outcome, Task, Trajectory
+from orbiter.records import Message, Outcome, Task, Trajectory, content_hash
 
 ROLE = "role"
 """Key of a row's metadata: ``chosen`` or ``rejected``, where an engine makes answers to be set against each other."""
@@ -107,17 +107,18 @@ def sorted_out(rows: Sequence[Trajectory]) -> tuple[list[Trajectory], Counter[st
     An answer to be rejected is of use beside one to be chosen alone.
     """
     reasons = [objection(row) for row in rows]
-    chosen = {
-        (row.env, row.task_id)
-        for row, reason in zip(rows, reasons)
-        if reason is None and row.metadata.get(ROLE) == "chosen"
-    }
-    for n, row in enumerate(rows):
-        alone = (row.env, row.task_id) not in chosen
-        if reasons[n] is None and row.metadata.get(ROLE) == "rejected" and alone:
+    fit = [n for n, reason in enumerate(reasons) if reason is None]
+    answered = {_asked(rows[n]) for n in fit if rows[n].metadata.get(ROLE) == "chosen"}
+    for n in fit:
+        if rows[n].metadata.get(ROLE) == "rejected" and _asked(rows[n]) not in answered:
             reasons[n] = "nothing to be chosen beside it"
     kept = [kept_form(row) for row, reason in zip(rows, reasons) if reason is None]
     return kept, Counter(reason for reason in reasons if reason is not None)
+
+
+def _asked(row: Trajectory) -> str:
+    """Return what the rows of one prompt of one task share."""
+    return content_hash([row.env, row.task_id, row.prompt])
 
 
 def kept_form(row: Trajectory) -> Trajectory:
@@ -136,6 +137,28 @@ def kept_form(row: Trajectory) -> Trajectory:
 def by_program(text: str, *, made_by: str, **told: Any) -> Completion:
     """Return an answer that no policy was asked for, with what is told of it."""
     return Completion.of(text, model=made_by, sample_count=0, metadata=told)
+
+
+def chosen(task: Task, right: str) -> Proposal:
+    """Return a right answer, to be set against others."""
+    return Proposal(task, by_program(right, made_by="demonstration", **{ROLE: "chosen"}))
+
+
+def no_rival(answer: Completion, *, right: str, seen: Collection[str], what: str) -> str | None:
+    """Return why an answer is not worth to be set against the right one, or None.
+
+    Args:
+        answer: The answer.
+        right: The right one.
+        seen: The texts of those that are set against it already.
+        what: What they are called.
+    """
+    text = said(answer)
+    if text is None:
+        return why_nothing(answer)
+    if text == right.strip():
+        return "same as the right answer"
+    return f"repeats another {what}" if text in seen else None
 
 
 def said(completion: Completion) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import ClassVar
 
 import attrs
@@ -10,16 +11,7 @@ from attrs import define
 
 from orbiter.checks import check_whole_number
 from orbiter.generate.engine import PolicySynthesiser
-from orbiter.generate.policy import Completion
-from orbiter.generate.proposals import (
-    ROLE,
-    Dropped,
-    Proposal,
-    Proposed,
-    by_program,
-    said,
-    why_nothing,
-)
+from orbiter.generate.proposals import ROLE, Dropped, Proposal, Proposed, chosen, no_rival, said
 from orbiter.records import Task
 
 
@@ -57,37 +49,20 @@ class SpinRows(PolicySynthesiser):
 
     async def propose(self, tasks: Sequence[Task]) -> Proposed:
         """Return of each task the truth, then the distinct answers of the policy."""
-        rights = [self.right_answer(task) for task in tasks]
-        dropped = [
-            Dropped("no right answer is known", task.task_id)
-            for task, right in zip(tasks, rights)
-            if not right
-        ]
-        known = [(task, right) for task, right in zip(tasks, rights) if right]
-        answers = iter(
-            await self.ask(
-                [self.request(task, number=n) for task, _ in known for n in range(self.samples)]
-            )
-        )
+        known, dropped = self.answerable(tasks, otherwise="no right answer is known")
+        asked = [self.request(task, number=n) for task, _ in known for n in range(self.samples)]
+        answers = iter(await self.ask(asked))
         proposals: list[Proposal] = []
         for task, right in known:
-            chosen = by_program(right, made_by="demonstration", **{ROLE: "chosen"})
-            proposals.append(Proposal(task, chosen))
-            seen = {right.strip()}
-            for answer in [next(answers) for _ in range(self.samples)]:
-                text = said(answer)
-                if text is None or text in seen:
-                    dropped.append(Dropped(_reason(answer, right), task.task_id, text or ""))
+            proposals.append(chosen(task, right))
+            seen: set[str] = set()
+            for answer in islice(answers, self.samples):
+                text = said(answer) or ""
+                reason = no_rival(answer, right=right, seen=seen, what="answer")
+                if reason is not None:
+                    dropped.append(Dropped(reason, task.task_id, text))
                     continue
                 seen.add(text)
                 told = {**answer.metadata, ROLE: "rejected"}
                 proposals.append(Proposal(task, attrs.evolve(answer, metadata=told)))
         return Proposed(proposals=tuple(proposals), dropped=tuple(dropped))
-
-
-def _reason(answer: Completion, right: str) -> str:
-    """Return why an answer is set against nothing."""
-    text = said(answer)
-    if text is None:
-        return why_nothing(answer)
-    return "same as the right answer" if text == right.strip() else "repeats another answer"

@@ -161,6 +161,13 @@ def test_a_policy_that_answers_too_little_is_named(saying, task):
         made(Twice(policy=policy, verifier=ExactVerifier()), task("a"))
 
 
+def test_rows_beyond_those_that_were_asked_for_are_counted():
+    engine = Twice(policy={"name": "scripted", "environment": "sorting"}, environment="sorting")
+    assert len(asyncio.run(engine.generate(7))) == 7
+    report = engine.report
+    assert (report.tried, report.kept, report.dropped) == (8, 7, {"more than were asked for": 1})
+
+
 SCRIPTED = {"name": "scripted", "environment": "sorting", "accuracy": 0.5}
 
 

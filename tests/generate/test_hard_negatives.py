@@ -139,8 +139,29 @@ def test_a_program_that_can_make_none_asks_the_policy(saying, task):
 
 def test_a_task_without_a_known_answer_is_counted(task):
     engine = HardNegatives(verifier=ExactVerifier())
-    assert run(engine, task("why?")) == []
-    assert engine.report.dropped == {"no right answer is known": 1}
+    assert run(engine, task("why?"), task("how?", " \n")) == []
+    assert engine.report.dropped == {"no right answer is known": 2}
+
+
+def test_two_prompts_of_one_id_have_a_right_answer_each(task):
+    engine = HardNegatives(verifier=ExactVerifier(), kinds=["wrong"])
+    rows = run(engine, task("how many?", "72", name="x"), task("since when?", "1957", name="x"))
+    assert [(row.prompt[0].text, row.metadata["role"]) for row in rows] == [
+        ("how many?", "chosen"), ("how many?", "rejected"), ("since when?", "chosen"), ("since when?", "rejected"),
+    ]  # fmt: skip
+    assert [row.answer for row in rows[::2]] == ["72", "1957"]
+
+
+def test_a_negative_stands_beside_a_right_answer_to_its_own_prompt(task):
+    class Doubtful(ExactVerifier):
+        def verify(self, task, trajectory):
+            right = task.prompt == "how many?" and trajectory.answer == "72"
+            return Verdict.passed() if right else Verdict.failed("no")
+
+    engine = HardNegatives(verifier=Doubtful(), kinds=["wrong"])
+    rows = run(engine, task("how many?", "72", name="x"), task("since when?", "1957", name="x"))
+    assert {row.prompt[0].text for row in rows} == {"how many?"}
+    assert engine.report.dropped == {"failed: no": 1, "nothing to be chosen beside it": 1}
 
 
 def test_wrong_options_are_refused_in_a_line():
