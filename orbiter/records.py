@@ -72,6 +72,20 @@ def _finite(_: object, attribute: attrs.Attribute[Any], value: float | None) -> 
         raise RecordError(f"must be a finite number, got {value!r}", field=attribute.name)
 
 
+def _parts(_: object, attribute: attrs.Attribute[Any], value: str | list[Any] | None) -> None:
+    for number, part in enumerate(value) if isinstance(value, list) else ():
+        if not isinstance(part, Mapping):
+            raise RecordError(
+                f"must be a content part, an object with a type, got {part!r:.100}",
+                field=f"{attribute.name}[{number}]",
+            )
+        if part.get("type") == "text" and not isinstance(part.get("text"), str):
+            raise RecordError(
+                f"must be a string, got {part.get('text')!r:.100}",
+                field=f"{attribute.name}[{number}].text",
+            )
+
+
 @frozen
 class Message(_Row):
     """One chat message in the OpenAI and TRL shape.
@@ -86,7 +100,7 @@ class Message(_Row):
     """
 
     role: str = field(validator=_one_of_roles)
-    content: str | list[Any] | None = None
+    content: str | list[Any] | None = field(default=None, validator=_parts)
     tool_calls: tuple[Any, ...] = ()
     tool_call_id: str | None = None
     name: str | None = None

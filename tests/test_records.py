@@ -26,6 +26,9 @@ plain = st.recursive(
 )
 objects = st.dictionaries(texts, plain, max_size=3)
 listed = st.lists(plain, max_size=2).map(tuple)
+parts = st.fixed_dictionaries(
+    {"type": st.just("text"), "text": texts}, optional={"x": plain}
+) | st.fixed_dictionaries({"type": st.just("image_url")}, optional={"text": plain})
 
 
 def extra(cls):
@@ -37,7 +40,7 @@ def extra(cls):
 messages = st.builds(
     Message,
     role=st.sampled_from(ROLES),
-    content=st.none() | texts | st.lists(plain, max_size=2),
+    content=st.none() | texts | st.lists(parts, max_size=2),
     tool_calls=listed,
     tool_call_id=st.none() | texts,
     name=st.none() | texts,
@@ -156,6 +159,22 @@ def test_unknown_keys_are_kept_at_every_level():
         "id": 3,
     }
     assert Trajectory.from_row(row).to_row() == row
+
+
+@pytest.mark.parametrize(
+    ("part", "where"),
+    [
+        (7, "content[1]"),
+        ("a", "content[1]"),
+        (None, "content[1]"),
+        ({"type": "text"}, "content[1].text"),
+        ({"type": "text", "text": 7}, "content[1].text"),
+    ],
+)
+def test_what_is_no_part_of_a_content_is_refused(part, where):
+    with pytest.raises(RecordError) as caught:
+        Message.from_row({"role": "user", "content": [{"type": "text", "text": "a"}, part]})
+    assert caught.value.field == where
 
 
 def test_an_integer_score_stays_an_integer():

@@ -55,9 +55,6 @@ def choice(index, text="right", finish="stop"):
 
 
 WRONG = chat("wrong")
-BAD_MESSAGE = [
-    {"index": 0, "message": {"role": "assistant", "content": 7}, "finish_reason": "stop"}
-]
 
 # Each may pass, so that it is asked again.
 PASSING = {
@@ -90,7 +87,11 @@ PASSING = {
     "choices are an object": ok({**WRONG, "choices": {"0": choice(0)}}),
     "a choice is a text": of_choices("right"),
     "message is null": of_choices({"index": 0, "message": None, "finish_reason": "stop"}),
-    "content is a number": of_choices(*BAD_MESSAGE),
+    "content is a number": of_choices(choice(0, 7)),
+    "content has a part that is none": of_choices(
+        choice(0, [{"type": "text", "text": "right"}, None])
+    ),
+    "content has a text that is none": of_choices(choice(0, [{"type": "text", "text": 7}])),
     "another role": ok(chat("right", role="user")),
     "a body without end": Reply(body=b" " * 300_000 + GOOD),
     "a packed body": ok(gzip.compress(GOOD), Content_Encoding="gzip"),

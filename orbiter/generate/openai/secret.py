@@ -1,20 +1,24 @@
-"""The API key, which a server may send back: found in what it says, however it is escaped there."""
+"""The API key, which a server may send back: found in what it says, however it is written there."""
 
 from __future__ import annotations
 
+import base64
 import re
+from collections.abc import Iterator
 
 MIN_SECRET_SIZE = 12
 """Shorter keys are no secrets, such as the EMPTY that a server of one's own takes; an answer may well hold that word."""
 
 _SLASHED = '/"\\'
+_ENTITIES = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}
 
 
 class Secret:
     r"""A key that is to be shown nowhere.
 
     Which characters of a text JSON escapes is the writer's choice: some escape ``/``, some ``+``, ``=`` and ``&`` as
-    ``\u00..``, and JSON that stands in JSON is escaped twice.
+    ``\u00..``, and JSON that stands in JSON is escaped twice. Addresses write ``%2F`` and pages ``&amp;``, and a header that is kept whole
+    may be in base64.
 
     Args:
         key: The key; None if there is none.
@@ -22,20 +26,21 @@ class Secret:
 
     def __init__(self, key: str | None) -> None:
         self._key = key or ""
-        first, rest = self._key[:1], self._key[1:]
-        # Begun in the middle of a run of backslashes, the search would walk to its end from each of them.
-        begun = "".join(_written(one, before=r"(?<!\\)") for one in first)
-        self._pattern = re.compile(begun + "".join(map(_written, rest)))
+        self._is_long = len(self._key) >= MIN_SECRET_SIZE
+        forms = [self._key, *(sorted(set(_in_base64(self._key))) if self._is_long else ())]
+        self._pattern = re.compile("|".join(map(_text_pattern, forms)))
+        self._plain = [form.encode() for form in forms]
         # Of characters that a key may have, that is: not of a letter with an accent.
-        self._signs = [b"\\u00%d" % high for high in range(2, 8)]
-        if any(one in _SLASHED for one in self._key):
-            self._signs += [b"\\/", b'\\"', b"\\\\"]
+        self._signs = [sign % high for sign in (b"\\u00%d", b"%%%d") for high in range(2, 8)]
+        special = {one for form in forms for one in form}
+        self._signs += [b"&#", *(b"\\%c" % ord(one) for one in special & set(_SLASHED))]
+        self._signs += [f"&{_ENTITIES[one]};".encode() for one in special & set(_ENTITIES)]
 
     def is_in(self, data: bytes) -> bool:
         """Return whether an answer shows the key, if that is long enough not to stand there by chance."""
-        if len(self._key) < MIN_SECRET_SIZE:
+        if not self._is_long:
             return False
-        if self._key.encode() in data:
+        if any(form in data for form in self._plain):
             return True
         # Most answers hold none of these, and a pattern takes as long as all the rest.
         if not any(sign in data for sign in self._signs):
@@ -47,7 +52,25 @@ class Secret:
         return self._pattern.sub("[key]", text) if self._key else text
 
 
+def _in_base64(key: str) -> Iterator[str]:
+    """Yield what base64 of any text that holds the key shows of it, which depends on how many bytes come before it, modulo 3."""
+    for before in range(3):
+        text = base64.b64encode(b"\0" * before + key.encode()).decode()
+        # Six bits a character: those that also hold bits of what comes before or after are another text's.
+        shown = text[(before * 8 + 5) // 6 : (before + len(key)) * 8 // 6]
+        yield shown
+        yield shown.translate(str.maketrans("+/", "-_"))
+
+
+def _text_pattern(text: str) -> str:
+    # Begun in the middle of a run of backslashes, the search would walk to its end from each of them.
+    return "".join(_written(one, before=r"(?<!\\)" * (not n)) for n, one in enumerate(text))
+
+
 def _written(one: str, *, before: str = "") -> str:
     """Return a pattern of one character, as it is or escaped; ``before`` must hold where its backslashes begin."""
     slashes = rf"{before}\\*" if one in _SLASHED else ""
-    return rf"(?:{slashes}{re.escape(one)}|{before}\\+u00(?i:{ord(one):02x}))"
+    code = f"(?i:{ord(one):02x})"
+    named = f"|{_ENTITIES[one]}" if one in _ENTITIES else ""
+    entity = f"&(?:#0*{ord(one)}|#[xX]0*{code}{named});"
+    return rf"(?:{slashes}{re.escape(one)}|{before}\\+u00{code}|%(?:25)*{code}|{entity})"

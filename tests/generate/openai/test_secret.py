@@ -1,7 +1,11 @@
 """The key is found in what a server says, however the server's JSON writes its characters."""
 
+import base64
 import json
+import re
+from html import escape
 from time import process_time
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given, settings
@@ -38,6 +42,8 @@ def test_it_is_found_however_it_is_escaped(key, escaped, upper, depth, before):
 
 
 QUOTED = json.dumps(KEY)[1:-1]
+PERCENT = quote(KEY, safe="")
+PAGE = "".join(f"&#{ord(one)};" if one in "/=" else escape(one) for one in KEY)
 
 
 @pytest.mark.parametrize(
@@ -47,6 +53,12 @@ QUOTED = json.dumps(KEY)[1:-1]
         QUOTED,
         QUOTED.replace("/", "\\/"),
         QUOTED.replace("+", "\\u002B").replace("=", "\\u003d").replace("/", "\\/"),
+        quote(KEY),
+        PERCENT,
+        re.sub("%..", lambda found: found[0].lower(), PERCENT),
+        quote(PERCENT),
+        PAGE,
+        PAGE.replace("&#61;", "&#x03D;"),
     ],
 )
 def test_how_known_servers_write_it(text):
@@ -54,8 +66,19 @@ def test_how_known_servers_write_it(text):
     assert Secret(KEY).redacted(f"<{text}>") == "<[key]>"
 
 
+@pytest.mark.parametrize("before", ["", "Bearer ", "user:", "x"])
+@pytest.mark.parametrize("after", ["", "\n", "?"])
+@pytest.mark.parametrize("write", [base64.b64encode, base64.urlsafe_b64encode])
+def test_it_is_found_in_base64(before, after, write):
+    text = write(f"{before}{KEY}{after}".encode()).decode()
+    for written in (text, json.dumps(text).replace("/", "\\/"), quote(text, safe="")):
+        assert Secret(KEY).is_in(written.encode())
+        assert "[key]" in Secret(KEY).redacted(written)
+        assert len(Secret(KEY).redacted(written)) < 30
+
+
 def test_other_answers_do_not_show_it():
-    text = json.dumps({"content": KEY[:-1] + 'x \\u002B "a/b" é\n'})
+    text = json.dumps({"content": KEY[:-1] + 'x \\u002B "a/b" é %2F &#47; &amp; c2s= \n'})
     assert not Secret(KEY).is_in(text.encode())
     assert Secret(KEY).redacted(text) == text
 
