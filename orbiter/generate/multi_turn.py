@@ -64,18 +64,29 @@ def _personas(given: object) -> tuple[str, ...]:
 
 @define
 class _Talk:
-    """A conversation on its way: what followed the prompt so far, and how it ended, if it has."""
+    """A conversation on its way.
+
+    Args:
+        task: What the user wants.
+        number: Which conversation of the task it is, counted from 0.
+        persona: Who the user is.
+        turns: What followed the prompt so far.
+        answers: What the policy answered.
+        end: How it ended before the bound on turns: ``stop`` when the user had enough, ``answer`` at one that is not whole.
+        fault: What spoiled it.
+    """
 
     task: Task
     number: int
     persona: str
     turns: list[Message] = field(factory=list)
     answers: list[Completion] = field(factory=list)
-    finish_reason: str = "stop"
-    model: str | None = None
-    ended: str | None = None
-    """``stop`` when the user had enough, ``turns`` at the bound, ``answer`` at one that is not whole; else why it was dropped."""
-    dropped: bool = False
+    end: str | None = None
+    fault: str | None = None
+
+    @property
+    def goes_on(self) -> bool:
+        return self.end is None and self.fault is None
 
 
 @define(kw_only=True, eq=False, slots=False, repr=False)
@@ -129,25 +140,22 @@ class MultiTurn(PolicySynthesiser):
             for number in range(self.samples)
         ]
         for turn in range(self.turns):
-            await self._answered([talk for talk in talks if talk.ended is None], turn)
-            going = [talk for talk in talks if talk.ended is None]
-            if turn + 1 < self.turns:
-                await self._asked_on(going, turn)
-            else:
-                for talk in going:
-                    talk.ended = "turns"
-        dropped = tuple(
-            Dropped(
-                talk.ended or "",
-                talk.task.task_id,
-                talk.turns[-1].text if talk.turns else "",
-                {"persona": talk.persona, "turns": len(talk.turns)},
-            )
-            for talk in talks
-            if talk.dropped
+            if turn:
+                await self._asked_on([talk for talk in talks if talk.goes_on], turn - 1)
+            await self._answered([talk for talk in talks if talk.goes_on], turn)
+        return Proposed(
+            proposals=tuple(Proposal(t.task, _completed(t)) for t in talks if t.fault is None),
+            dropped=tuple(
+                Dropped(
+                    talk.fault,
+                    talk.task.task_id,
+                    talk.turns[-1].text if talk.turns else "",
+                    {"persona": talk.persona, "turns": len(talk.turns)},
+                )
+                for talk in talks
+                if talk.fault is not None
+            ),
         )
-        proposals = tuple(Proposal(t.task, _completed(t)) for t in talks if not t.dropped)
-        return Proposed(proposals=proposals, dropped=dropped)
 
     def _persona(self, task: Task, number: int) -> str:
         return item_stream(self.name, self.seed, task.task_id, number).choice(self.personas)
@@ -160,14 +168,11 @@ class MultiTurn(PolicySynthesiser):
         ]
         for talk, answer in zip(talks, await self.ask(asked)):
             talk.answers.append(answer)
-            talk.model = answer.model or talk.model
             talk.turns += answer.messages
-            if not _is_whole(answer):
-                talk.ended, talk.finish_reason = "answer", answer.finish_reason
-                # Before its first answer it is an attempt that nobody answered.
-                talk.dropped = not answer.messages and turn > 0
-                if talk.dropped:
-                    talk.ended = why_nothing(answer)
+            if not answer.messages and turn > 0:  # else it is an attempt that was not answered
+                talk.fault = why_nothing(answer)
+            elif not _is_whole(answer):
+                talk.end = "answer"
 
     async def _asked_on(self, talks: Sequence[_Talk], turn: int) -> None:
         """Let the user say the next thing in each conversation, or end it."""
@@ -188,12 +193,10 @@ class MultiTurn(PolicySynthesiser):
         for talk, reply in zip(talks, await self.ask(orders, who=self.simulator)):
             text = _LABEL.sub("", said(reply) or "", count=1).strip()
             if _stops(text):
-                talk.ended = "stop"
+                talk.end = "stop"
                 continue
-            reason = f"user: {why_nothing(reply)}" if not text else self._fault(talk, text)
+            talk.fault = f"user: {why_nothing(reply)}" if not text else self._fault(talk, text)
             talk.turns.append(Message("user", text))
-            if reason is not None:
-                talk.ended, talk.dropped = reason, True
 
     def _fault(self, talk: _Talk, text: str) -> str | None:
         """Return how what the user says spoils a conversation, or None."""
@@ -238,10 +241,10 @@ def _completed(talk: _Talk) -> Completion:
         return attrs.evolve(last, finish_reason="error", error=error)
     return Completion(
         messages=tuple(talk.turns),
-        finish_reason=talk.finish_reason,
+        finish_reason=last.finish_reason,
         token_count=sum(answer.token_count for answer in talk.answers),
         cost=total_cost(talk.answers),
         sample_count=sum(answer.sample_count for answer in talk.answers),
-        model=talk.model,
-        metadata={"persona": talk.persona, "end": talk.ended},
+        model=next((answer.model for answer in reversed(talk.answers) if answer.model), None),
+        metadata={"persona": talk.persona, "end": talk.end or "turns"},
     )
