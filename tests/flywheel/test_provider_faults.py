@@ -54,6 +54,10 @@ def choice(index, text="right", finish="stop"):
     return {"index": index, "message": message, "finish_reason": finish}
 
 
+def calling(call):
+    return ok(chat("right", tool_calls=[call], finish_reason="tool_calls"))
+
+
 WRONG = chat("wrong")
 
 # Each may pass, so that it is asked again.
@@ -92,6 +96,12 @@ PASSING = {
         choice(0, [{"type": "text", "text": "right"}, None])
     ),
     "content has a text that is none": of_choices(choice(0, [{"type": "text", "text": 7}])),
+    "a tool call is null": calling(None),
+    "a tool call without a function": calling({"id": "1", "type": "function"}),
+    "a tool call of no name": calling({"function": {"name": None, "arguments": "{}"}}),
+    "a tool call of arguments that are a number": calling(
+        {"function": {"name": "f", "arguments": 7}}
+    ),
     "another role": ok(chat("right", role="user")),
     "a body without end": Reply(body=b" " * 300_000 + GOOD),
     "a packed body": ok(gzip.compress(GOOD), Content_Encoding="gzip"),

@@ -86,6 +86,8 @@ class Reading:
             raise Fault(f"answer is no chat completion{field}") from None
         if message.role != "assistant":
             raise Fault(f"answer is no chat completion: its role is {message.role!r}")
+        if not all(map(_is_call, message.tool_calls)):
+            raise Fault("answer is no chat completion: a tool call is none of a function")
         metadata = dict(usage.notes)
         whole = isinstance(finish, str) and finish in FINISH
         if reasoning is not None and self.reasoning == "metadata":
@@ -168,6 +170,19 @@ def _index(choice: Any, place: int) -> int:
     if index is None:
         return place
     return index if type(index) is int and index >= 0 else 2**62
+
+
+def _is_call(call: Any) -> bool:
+    """Return whether this is a call of a function; what its arguments say is the model's own affair."""
+    function = call.get("function") if type(call) is dict else None
+    return (
+        type(function) is dict
+        and call.get("type", "function") == "function"
+        and isinstance(call.get("id"), str | None)
+        and isinstance(function.get("name"), str)
+        and function["name"] != ""
+        and isinstance(function.get("arguments"), str | dict)
+    )
 
 
 def _reasoning(raw: dict[str, Any]) -> str | None:

@@ -111,6 +111,14 @@ def test_reasoning_beside_tool_calls_and_an_answer_that_is_cut_off_in_it():
     assert (cut.messages[0].content, cut.finish_reason) == ("", "length")
 
 
+@pytest.mark.parametrize("arguments", ["{", "", "[]", {"a": 1}])
+@pytest.mark.parametrize("more", [{}, {"id": None}, {"id": "1", "type": "function"}])
+def test_the_arguments_of_a_tool_call_are_the_affair_of_the_model(arguments, more):
+    call = {**more, "function": {"name": "f", "arguments": arguments}}
+    [found] = read(body(None, tool_calls=[call], finish="tool_calls"))
+    assert found.messages[0].tool_calls == (call,)
+
+
 @pytest.mark.parametrize("reasoning", [None, {"steps": []}])
 def test_what_is_no_text_is_no_reasoning(reasoning):
     [found] = read(body("42", reasoning=reasoning), reasoning="metadata")
