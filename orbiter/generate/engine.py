@@ -41,7 +41,6 @@ Asking = Callable[[Policy, Sequence[Request], Sampling], Awaitable[list[Completi
 REACH = 64
 """Tasks of an environment that are looked at, per task wanted, where some are not to be answered."""
 
-
 BATCH = 64
 """Verdicts made at once by a verifier that takes several, in this process."""
 
@@ -183,9 +182,10 @@ class PolicySynthesiser(DataSynthesiser):
 
     async def aclose(self, *, keep: Policy | None = None) -> None:
         """Release what its policies hold, all but one that goes on to be used elsewhere."""
-        for value in list(vars(self).values()):
-            if isinstance(value, Policy) and value is not keep:
-                await value.aclose()
+        held = {id(value): value for value in vars(self).values() if isinstance(value, Policy)}
+        for policy in held.values():
+            if policy is not keep:
+                await policy.aclose()
 
     # --- for subclasses
 

@@ -250,6 +250,10 @@ class WrappingPolicy(Policy):
         """Answer with another model from now on."""
         self.policy.load(checkpoint)
 
+    async def aclose(self) -> None:
+        """Release what the other policy holds."""
+        await self.policy.aclose()
+
 
 async def ask(
     policy: Policy, requests: Sequence[Request], sampling: Sampling

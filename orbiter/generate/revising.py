@@ -99,6 +99,12 @@ class RevisingPolicy(WrappingPolicy):
             for n, completion in enumerate(first)
         ]
 
+    async def aclose(self) -> None:
+        """Release what the policy and its critic hold."""
+        await super().aclose()
+        if self.critic is not self.policy:
+            await self.critic.aclose()
+
     async def _revise(self, chains: Sequence[_Chain], number: int) -> None:
         """Criticise and rewrite the answers of those chains that have not failed."""
         going = [chain for chain in chains if chain.error is None]

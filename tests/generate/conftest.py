@@ -12,7 +12,7 @@ class Saying(Policy):
     name, batch_size, concurrency = "saying", 3, 2
 
     def __init__(self, say):
-        self.say, self.asked, self.closed = say, [], False
+        self.say, self.asked, self.closed_count = say, [], 0
 
     async def complete(self, requests, sampling):
         self.asked += requests
@@ -20,7 +20,7 @@ class Saying(Policy):
         return [s if isinstance(s, Completion) else Completion.of(s, token_count=1) for s in said]
 
     async def aclose(self):
-        self.closed = True
+        self.closed_count += 1
 
 
 @pytest.fixture

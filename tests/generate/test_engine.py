@@ -7,6 +7,7 @@ import pytest
 
 from orbiter.errors import ConfigError, OrbiterWarning, PolicyError, RecordError
 from orbiter.generate.engine import PolicySynthesiser
+from orbiter.generate.evol import Evol
 from orbiter.generate.pipeline import SynthesisConfig, SynthesisPipeline
 from orbiter.generate.policy import Completion
 from orbiter.generate.proposals import Proposal, Proposed
@@ -159,6 +160,13 @@ def test_a_policy_that_answers_too_little_is_named(saying, task):
     policy.complete = short
     with pytest.raises(PolicyError, match="must return a list of 2 completions, got 0"):
         made(Twice(policy=policy, verifier=ExactVerifier()), task("a"))
+
+
+async def test_a_policy_in_two_parts_is_closed_once_and_one_that_goes_on_is_not(saying):
+    one, other = saying(None), saying(None)
+    await Evol(policy=one, writer=one).aclose()
+    await Evol(policy=one, writer=other).aclose(keep=one)
+    assert (one.closed_count, other.closed_count) == (1, 1)
 
 
 def test_rows_beyond_those_that_were_asked_for_are_counted():

@@ -152,6 +152,14 @@ def test_loading_reaches_the_policy_that_answers_and_not_the_critic(tmp_path):
         RevisingPolicy(inner, rounds=0)
 
 
+@pytest.mark.parametrize("own_critic", [True, False])
+async def test_closing_reaches_all_who_answer_once(saying, own_critic):
+    inner, critic = saying(None), saying(None)
+    policy = RevisingPolicy(inner, critic=critic if own_critic else None)
+    await policy.aclose()
+    assert (inner.closed_count, critic.closed_count) == (1, int(own_critic))
+
+
 async def test_what_a_chain_cost_is_that_of_all_its_completions():
     def say(asked):
         return Completion.of("short", token_count=2, cost=0.5)
