@@ -15,7 +15,7 @@ from orbiter_liveweb.dom import parse, title_of
 from orbiter_liveweb.placeholders import placeholder_kind
 from orbiter_liveweb.record import links_of
 from orbiter_liveweb.snapshot import Snapshot
-from orbiter_liveweb.topology import NotVisitedError, Topology, Visited
+from orbiter_liveweb.topology import NotVisitedError, Question, Topology, Visited
 from orbiter_liveweb.urls import normalise, origin_of
 
 TRUTHS = 20
@@ -171,21 +171,19 @@ def _truths(topology: Topology) -> Iterator[Finding]:
             try:
                 question = topology.draw(name, item_stream("liveweb", "check", name, number))
                 if question is None:
-                    yield Finding(
-                        "null truth",
-                        name,
-                        "the web has no question of this template",
-                        is_error=False,
-                    )
+                    said = "the web has no question of this template"
+                    yield Finding("null truth", name, said, is_error=False)
                     break
-                if topology.truth(question, pages) is None:
-                    yield Finding("null truth", question.id, "the pages hold no answer to it")
-            except NotVisitedError as error:
-                yield Finding(
-                    "null truth",
-                    question.id if question else name,
-                    f"its answer stands on {error.url}, which is missing",
-                )
+                if (said := _fault_of_truth(topology, question, pages)) is not None:
+                    yield Finding("null truth", question.id, said)
             except (ConfigError, CacheError) as error:
                 yield Finding("null truth", name, error.message)
                 break
+
+
+def _fault_of_truth(topology: Topology, question: Question, pages: Visited) -> str | None:
+    try:
+        is_there = topology.truth(question, pages) is not None
+    except NotVisitedError as error:
+        return f"its answer stands on {error.url}, which is missing"
+    return None if is_there else "the pages hold no answer to it"

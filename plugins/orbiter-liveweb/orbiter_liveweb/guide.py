@@ -17,7 +17,7 @@ from orbiter_liveweb.urls import normalise, resolve
 
 _WINDOW = re.compile(r"Lines ([0-9]+)-([0-9]+) of ([0-9]+)")
 _CELL = re.compile(
-    r"""( *)- '?(row|cell|gridcell|columnheader|rowheader)\b(?: ("(?:[^"\\]|\\.)*"))?"""
+    r""" *- ('?)(row|cell|gridcell|columnheader|rowheader)\b(?: ("(?:[^"\\]|\\.)*"))?"""
 )
 
 
@@ -110,33 +110,56 @@ class Guide:
         else:
             self.do("goto", url=url)
 
-    def follow(self, *, name: str | None = None, ends: str | None = None) -> None:
-        """Follow a link, or press a button, that is shown or that the rest of the page shows.
+    def read_on(self) -> None:
+        """Show the page to its end."""
+        while self.more():
+            pass
+
+    def look_for(self, *, name: str | None = None, ends: str | None = None) -> Target | None:
+        """Return the first link or button that fits, showing more of the page until there is one; None where the page has none.
 
         Args:
             name: The accessible name that it has.
             ends: How the address of the link ends, as the page writes it.
-
-        Raises:
-            TeacherError: There is none.
         """
         while True:
             for target in self._targets():
                 fits_name = name is None or target.name == name
                 fits_url = ends is None or (target.url is not None and target.url.endswith(ends))
                 if fits_name and fits_url:
-                    self._click(target)
-                    return
+                    return target
             if not self.more():
-                raise TeacherError(f"{self.url} has no link {name or ends!r}")
+                return None
 
-    def link_names(self) -> list[str]:
-        """Return the names of the links that are shown."""
-        return [target.name for target in self._targets() if target.role == "link"]
+    def follow(self, *, name: str | None = None, ends: str | None = None) -> None:
+        """Follow the link, or press the button, that :meth:`look_for` finds.
 
-    def has_link(self, ends: str) -> bool:
-        """Return whether a link whose address ends so is shown."""
-        return any(t.url is not None and t.url.endswith(ends) for t in self._targets())
+        Raises:
+            TeacherError: There is none.
+        """
+        target = self.look_for(name=name, ends=ends)
+        if target is None:
+            raise TeacherError(f"{self.url} has no link {name or ends!r}")
+        self._click(target)
+
+    def link_names(self, begins: str = "") -> list[str]:
+        """Return the names of the links that are shown and whose addresses begin so, as the page writes them."""
+        return [t.name for t in self._targets() if t.url is not None and t.url.startswith(begins)]
+
+    def nth_of_list(self, place: int, *, begins: str) -> str:
+        """Return the name of the link at a place, from 1, in a list that goes on over the links to its next pages.
+
+        Args:
+            place: Which link.
+            begins: How the addresses of the list's links begin.
+        """
+        names: list[str] = []
+        while True:
+            self.read_on()
+            names += self.link_names(begins)
+            if len(names) >= place:
+                return names[place - 1]
+            self.follow(name="Next page")
 
     def search(self, field: str, text: str, *, button: str) -> None:
         """Type a text into the field of this name and send the form.
@@ -197,10 +220,8 @@ class Guide:
             if not self.more():
                 raise TeacherError(f"{self.url} has no table row {head!r}")
 
-    def rows(self, *, all_of_page: bool = False) -> list[list[str]]:
-        """Return the cells of the table rows that were shown, or of all that the page has."""
-        while all_of_page and self.more():
-            pass
+    def rows(self) -> list[list[str]]:
+        """Return the cells of the table rows that were shown."""
         found: list[list[str]] = []
         for line in self.lines:
             match = _CELL.match(line)
@@ -209,10 +230,9 @@ class Guide:
             if match[2] == "row":
                 found.append([])
             elif found:
-                name = match[3]
-                found[-1].append(
-                    json.loads(name.replace("''", "'") if "- '" in line else name) if name else ""
-                )
+                # A line in single quotes doubles those in it.
+                name = (match[3] or '""').replace("''", "'" if match[1] else "''")
+                found[-1].append(json.loads(name))
         return found
 
     def _targets(self) -> list[Target]:

@@ -145,7 +145,7 @@ class TeacherGenerator(DataSynthesiser):
                 answers.append(template.teach(guide, question.variables))
             except OrbiterError:
                 raise
-            except (LookupError, ValueError, TypeError) as error:
+            except (LookupError, ValueError, TypeError, AttributeError) as error:
                 raise TeacherError(
                     f"template {question.site}/{question.template} does not understand {guide.url}: {type(error).__name__}: {error}"
                 ) from error

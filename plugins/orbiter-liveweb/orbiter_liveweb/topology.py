@@ -60,12 +60,12 @@ class Visited:
         return root
 
 
-class Web:
-    """The pages of a cache as the source of questions: which entities there are and what they are called."""
+class Web(Visited):
+    """All pages of a cache, the source of questions: which entities there are and what they are called."""
 
     def __init__(self, cache: Cache) -> None:
+        super().__init__(cache)
         self.cache = cache
-        self._found: dict[str, tuple[str, ...]] = {}
         self._known: dict[tuple[Any, ...], Any] = {}
 
     def once(self, find: Callable[..., T], *of: str) -> T:
@@ -77,12 +77,7 @@ class Web:
 
     def slugs(self, pattern: str) -> tuple[str, ...]:
         """Return what the one group of a pattern matches in the addresses that it matches as a whole, in order."""
-        found = self._found.get(pattern)
-        if found is None:
-            fits = re.compile(pattern).fullmatch
-            matches = (match[1] for url in self.cache.urls() if (match := fits(url)))
-            found = self._found[pattern] = tuple(dict.fromkeys(matches))
-        return found
+        return self.once(_slugs, pattern)
 
     def root(self, url: str) -> Element:
         """Return a page of the cache.
@@ -90,15 +85,20 @@ class Web:
         Raises:
             ConfigError: It is not there.
         """
-        root = self.cache.root(url)
-        if root is None:
-            raise ConfigError(f"the cache has no page {url}, which a question needs")
-        return root
+        try:
+            return super().root(url)
+        except NotVisitedError:
+            raise ConfigError(f"the cache has no page {url}, which a question needs") from None
 
     def heading(self, url: str) -> str:
         """Return the first heading of a page."""
         heading = self.root(url).find("h1")
         return "" if heading is None else heading.words
+
+
+def _slugs(web: Web, pattern: str) -> tuple[str, ...]:
+    fits = re.compile(pattern).fullmatch
+    return tuple(dict.fromkeys(m[1] for url in web.cache.urls() if (m := fits(url))))
 
 
 class Template(ABC):
@@ -143,6 +143,25 @@ class Template(ABC):
         Raises:
             NotVisitedError: A page that holds it was not visited.
         """
+
+
+class SlugTemplate(Template):
+    """A template whose first variable is what its question is about: a slug that stands in the address of a page."""
+
+    pattern: str
+    """Addresses of such pages, with the slug as the one group."""
+
+    about: str
+    """What stands before the slug in the name of the entity: ``catalogue/item``."""
+
+    def draw(self, web: Web, stream: Random) -> tuple[str, ...] | None:
+        """Return a slug."""
+        slugs = web.slugs(self.pattern)
+        return (stream.choice(slugs),) if slugs else None
+
+    def entities(self, variables: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the entity of the slug."""
+        return (f"{self.about}/{variables[0]}",)
 
 
 class Site(ABC):
@@ -266,7 +285,7 @@ class Topology:
             return template.truth(pages, question.variables)
         except CacheError:
             raise
-        except (ValueError, LookupError, TypeError):
+        except (ValueError, LookupError, TypeError, AttributeError):
             return None
 
     def entities(self, question: Question) -> tuple[str, ...]:

@@ -120,6 +120,16 @@ def test_a_question_without_truth_is_named(own_web):
     assert any(f.url.startswith("weather/year_total/") for f in nulls)
 
 
+def test_a_page_without_which_nothing_is_drawn_is_named(own_web):
+    for year in [u for u in own_web.urls() if "/station/" in u and u.endswith(("/2021", "/2022"))]:
+        own_web.path_of(year).unlink()
+    cache = Cache(own_web.folder)
+    found = [f for f in check_cache(cache, topology_of(cache)) if f.kind == "null truth"]
+    said = {f.url: f.said for f in found if f.is_error}
+    assert said["towns/wetter_home"].startswith("the cache has no page https://weather.example/")
+    assert any("which is missing" in said[name] for name in said if "month_spread/" in name)
+
+
 def test_an_altered_page_is_named_by_the_questions_that_need_it(own_web):
     for year in [u for u in own_web.urls() if "/station/" in u and u.endswith("/2021")]:
         path = own_web.path_of(year)

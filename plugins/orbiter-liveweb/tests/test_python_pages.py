@@ -50,6 +50,17 @@ def test_a_cell_is_asked_for_where_no_row_is_another_s(drawn, span, is_plain):
     assert (drawn("table_cell", ROWS.format(span)) in ("v", "w")) == is_plain
 
 
+@pytest.mark.parametrize("index", [INDEX, "<table class=modindextable></table>"])
+def test_of_a_small_index_only_what_there_is_is_asked(tmp_path, index):
+    cache = Cache(tmp_path, create=True)
+    when = {"fetched_at": "2024-05-01T12:00:00Z", "source": "http"}
+    cache.put(Snapshot.of_page(f"{BASE}py-modindex.html", index, **when))
+    topology = topology_of(cache)
+    asked = {name for name in topology.templates if topology.draw(name, Random(0))}
+    names = ("module_synopsis", "modules_of_letter") if index is INDEX else ()
+    assert asked == {f"python_docs/{name}" for name in names}
+
+
 def test_a_module_and_its_page_are_on_one_side_of_a_split():
     topology = Topology(None, [PythonDocs()])
     names = ("module_synopsis", "module_source", "nth_of_chapter", "next_topic", "table_cell")

@@ -125,6 +125,24 @@ def test_a_site_of_ones_own(web, tmp_path):
     assert "mine/club_points" in topology.templates
 
 
+class Careless(ItemFact):
+    """Takes for granted that pages are what they were."""
+
+    name = "careless"
+
+    def truth(self, pages, variables):
+        return pages.root("https://catalogue.example/").find("marquee").words
+
+
+def test_a_page_that_a_template_does_not_understand_holds_no_truth(web):
+    class Site(Catalogue):
+        def templates(self):
+            return [Careless()]
+
+    topology = Topology(web, [Site()])
+    assert topology.truth(Question("catalogue", "careless", ("x", "price")), Visited(web)) is None
+
+
 def test_templates_of_two_sites_need_both(web):
     assert set(topology_of(web, ["towns", "weather"]).templates) == {
         f"weather/{template.name}" for template in SITES["weather"]().templates()

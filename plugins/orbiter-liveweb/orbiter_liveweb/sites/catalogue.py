@@ -8,12 +8,12 @@ from decimal import Decimal
 from random import Random
 
 from orbiter_liveweb.guide import Guide
-from orbiter_liveweb.sites.tables import fact, fact_link
+from orbiter_liveweb.sites.reading import fact, fact_link, list_entries, list_size, nth_entry
 from orbiter_liveweb.synthetic.web import CATALOGUE
-from orbiter_liveweb.topology import Site, Template, Visited, Web
+from orbiter_liveweb.topology import Site, SlugTemplate, Template, Visited, Web
 
 ITEM = re.escape(f"{CATALOGUE}/item/") + "([a-z-]+)"
-_CATEGORY = re.escape(f"{CATALOGUE}/category/") + "([a-z-]+)"
+ABOUT_ITEM = "catalogue/item"
 _FACTS = {"price": "Price", "weight": "Weight", "stock": "In stock", "code": "Code"}
 _ASKED = {
     "price": "What does the {} cost",
@@ -22,6 +22,9 @@ _ASKED = {
     "code": "What is the code of the {}",
 }
 _ENTRY = re.compile(r"(.+) for ([0-9]+\.[0-9]{2})")
+_SHOWN_ENTRY = re.compile(
+    r'- link "([^"]+)" \[ref=[0-9]+\]:\n *- /url: .*\n *- text: for ([0-9.]+)'
+)
 
 
 def item_url(slug: str) -> str:
@@ -29,14 +32,16 @@ def item_url(slug: str) -> str:
     return f"{CATALOGUE}/item/{slug}"
 
 
-def find_item(guide: Guide, slug: str) -> str:
-    """Go to the page of an item by the search of the catalogue, and return its name."""
-    # An item's name is its slug in words; only its page is known to the question.
-    name = slug.replace("-", " ").capitalize()
+def item_name(slug: str) -> str:
+    """Return the name of an item, which is its slug in words."""
+    return slug.replace("-", " ").capitalize()
+
+
+def find_item(guide: Guide, slug: str) -> None:
+    """Go to the page of an item by the search of the catalogue."""
     guide.open(f"{CATALOGUE}/")
-    guide.search("Search the catalogue", name, button="Search")
+    guide.search("Search the catalogue", item_name(slug), button="Search")
     guide.follow(ends=f"/item/{slug}")
-    return name
 
 
 def find_maker_town(guide: Guide, slug: str) -> str:
@@ -52,20 +57,8 @@ def maker_town(pages: Visited, slug: str) -> str | None:
     return None if href is None else fact(pages.root(CATALOGUE + href), "Town")
 
 
-def entity(slug: str) -> str:
-    """Return the entity of an item."""
-    return f"catalogue/item/{slug}"
-
-
-class _OfItem(Template):
-    """A template whose first variable is an item."""
-
-    def draw(self, web: Web, stream: Random) -> tuple[str, ...] | None:
-        items = web.slugs(ITEM)
-        return (stream.choice(items),) if items else None
-
-    def entities(self, variables: tuple[str, ...]) -> tuple[str, ...]:
-        return (entity(variables[0]),)
+class _OfItem(SlugTemplate):
+    pattern, about = ITEM, ABOUT_ITEM
 
 
 class ItemFact(_OfItem):
@@ -106,7 +99,7 @@ class MakerTown(_OfItem):
         return maker_town(pages, variables[0])
 
 
-class OrderCost(_OfItem):
+class OrderCost(Template):
     """What some of one item and some of another cost together."""
 
     name, kind = "order_cost", "computation"
@@ -119,7 +112,7 @@ class OrderCost(_OfItem):
         return a, str(stream.randrange(1, 10)), b, str(stream.randrange(1, 10))
 
     def entities(self, variables: tuple[str, ...]) -> tuple[str, ...]:
-        return entity(variables[0]), entity(variables[2])
+        return tuple(f"{ABOUT_ITEM}/{slug}" for slug in (variables[0], variables[2]))
 
     def ask(self, web: Web, variables: tuple[str, ...]) -> str:
         a, m, b, n = variables
@@ -143,29 +136,8 @@ class OrderCost(_OfItem):
         return f"{cents // 100}.{cents % 100:02}"
 
 
-class _OfCategory(Template):
-    """A template whose first variable is a category."""
-
-    def draw(self, web: Web, stream: Random) -> tuple[str, ...] | None:
-        found = web.slugs(_CATEGORY)
-        return (stream.choice(found),) if found else None
-
-    def entities(self, variables: tuple[str, ...]) -> tuple[str, ...]:
-        return (f"catalogue/category/{variables[0]}",)
-
-
-def _pages_of(pages: Visited, category: str) -> list[tuple[str, str]]:
-    """Return name and price of every entry of a category, over all its pages."""
-    found: list[tuple[str, str]] = []
-    href: str | None = f"/category/{category}"
-    while href is not None:
-        root = pages.root(CATALOGUE + href)
-        listing = root.find("ol")
-        entries = listing.find_all("li") if listing else ()
-        matches = (_ENTRY.fullmatch(entry.words) for entry in entries)
-        found += [(match[1], match[2]) for match in matches if match]
-        href = next((a.get("href") for a in root.find_all("a") if a.words == "Next page"), None)
-    return found
+class _OfCategory(SlugTemplate):
+    pattern, about = re.escape(f"{CATALOGUE}/category/") + "([a-z-]+)", "catalogue/category"
 
 
 class CheapestOfCategory(_OfCategory):
@@ -182,21 +154,18 @@ class CheapestOfCategory(_OfCategory):
         guide.follow(ends=f"/category/{variables[0]}")
         found: list[tuple[Decimal, str]] = []
         while True:
-            while guide.more():
-                pass
-            lines = guide.lines
-            for n, line in enumerate(lines):
-                if match := re.fullmatch(r' *- link "(.+)" \[ref=[0-9]+\]:', line):
-                    price = re.search(r"text: for ([0-9.]+)", "".join(lines[n + 2 : n + 3]))
-                    if price:
-                        found.append((Decimal(price[1]), match[1]))
-            if not any('link "Next page"' in line for line in lines):
+            guide.read_on()
+            entries = _SHOWN_ENTRY.findall("\n".join(guide.lines))
+            found += [(Decimal(price), name) for name, price in entries]
+            if "Next page" not in guide.link_names():
                 return min(found)[1]
             guide.follow(name="Next page")
 
     def truth(self, pages: Visited, variables: tuple[str, ...]) -> str | None:
-        found = _pages_of(pages, variables[0])
-        return min(found, key=lambda one: (float(one[1]), one[0]))[0] if found else None
+        entries = list_entries(pages, CATALOGUE, f"/category/{variables[0]}")
+        matches = (_ENTRY.fullmatch(entry.words) for entry in entries)
+        found = [(float(match[2]), match[1]) for match in matches if match]
+        return min(found)[1] if found else None
 
 
 class NthOfCategory(_OfCategory):
@@ -206,10 +175,8 @@ class NthOfCategory(_OfCategory):
 
     def draw(self, web: Web, stream: Random) -> tuple[str, ...] | None:
         drawn = super().draw(web, stream)
-        if drawn is None:
-            return None
-        count = _count(web, drawn[0])
-        return (*drawn, str(stream.randrange(1, count + 1))) if count else None
+        count = drawn and web.once(list_size, CATALOGUE, f"/category/{drawn[0]}")
+        return (*drawn, str(stream.randrange(1, count + 1))) if drawn and count else None
 
     def ask(self, web: Web, variables: tuple[str, ...]) -> str:
         name = web.heading(f"{CATALOGUE}/category/{variables[0]}")
@@ -218,37 +185,13 @@ class NthOfCategory(_OfCategory):
     def teach(self, guide: Guide, variables: tuple[str, ...]) -> str:
         guide.open(f"{CATALOGUE}/")
         guide.follow(ends=f"/category/{variables[0]}")
-        place = int(variables[1])
-        names: list[str] = []
-        while True:
-            while guide.more():
-                pass
-            found = re.findall(
-                r'- link "([^"]+)" \[ref=[0-9]+\]:\n *- /url: /item/', "\n".join(guide.lines)
-            )
-            names += found
-            if len(names) >= place:
-                return names[place - 1]
-            guide.follow(name="Next page")
+        return guide.nth_of_list(int(variables[1]), begins="/item/")
 
     def truth(self, pages: Visited, variables: tuple[str, ...]) -> str | None:
-        place, category = int(variables[1]), variables[0]
-        href: str | None = f"/category/{category}"
-        while href is not None:
-            root = pages.root(CATALOGUE + href)
-            listing = root.find("ol")
-            entries = listing.find_all("li") if listing else []
-            start = int(listing.get("start") or 1) if listing else 1
-            if start <= place < start + len(entries):
-                link = entries[place - start].find("a")
-                return None if link is None else link.words
-            href = next((a.get("href") for a in root.find_all("a") if a.words == "Next page"), None)
-        return None
-
-
-def _count(web: Web, category: str) -> int:
-    said = re.search(r"([0-9]+) things\.", web.root(f"{CATALOGUE}/category/{category}").words)
-    return int(said[1]) if said else 0
+        category, place = variables
+        entry = nth_entry(pages, CATALOGUE, f"/category/{category}", int(place))
+        link = entry and entry.find("a")
+        return link.words if link else None
 
 
 class Catalogue(Site):
@@ -264,4 +207,4 @@ class Catalogue(Site):
 
     def entity_of(self, url: str) -> str | None:
         match = re.fullmatch(ITEM, url)
-        return entity(match[1]) if match else None
+        return f"{ABOUT_ITEM}/{match[1]}" if match else None

@@ -6,12 +6,13 @@ import re
 from collections.abc import Sequence
 from random import Random
 
-from orbiter_liveweb.guide import Guide
-from orbiter_liveweb.sites.tables import body_rows, fact
+from orbiter_liveweb.guide import Guide, TeacherError
+from orbiter_liveweb.sites.reading import body_rows, fact
 from orbiter_liveweb.synthetic.web import LEAGUE
 from orbiter_liveweb.topology import Site, Template, Visited, Web
 
 CLUB = re.escape(f"{LEAGUE}/club/") + "([a-z-]+)"
+ABOUT_CLUB = "league/club"
 _SEASON = re.escape(f"{LEAGUE}/league/") + "([a-z]+/[0-9]{4})"
 _SCORED, _CONCEDED, _POINTS = 5, 6, 7
 
@@ -19,6 +20,32 @@ _SCORED, _CONCEDED, _POINTS = 5, 6, 7
 def club_url(slug: str) -> str:
     """Return the address of a club's page."""
     return f"{LEAGUE}/club/{slug}"
+
+
+def club_name(slug: str) -> str:
+    """Return the name of a club, which is its slug in words."""
+    return slug.replace("-", " ").title()
+
+
+def find_club_town(guide: Guide, slug: str) -> str:
+    """Look through the leagues for a club, and return its town.
+
+    Raises:
+        TeacherError: No league has it.
+    """
+    guide.open(f"{LEAGUE}/")
+    for name in [name for name in guide.link_names() if name.endswith(" League")]:
+        guide.open(f"{LEAGUE}/")
+        guide.follow(name=name)
+        if guide.look_for(ends=f"/club/{slug}"):
+            guide.follow(ends=f"/club/{slug}")
+            return guide.row("Town")[1]
+    raise TeacherError(f"no league of {LEAGUE}/ has a club {slug!r}")
+
+
+def club_town(pages: Visited, slug: str) -> str | None:
+    """Return the town of a club from its page."""
+    return fact(pages.root(club_url(slug)), "Town")
 
 
 def find_season(guide: Guide, league: str, year: str) -> None:
@@ -34,13 +61,8 @@ def league_of(web: Web, slug: str) -> str:
     return said.removesuffix(" League").lower()
 
 
-def entity(slug: str) -> str:
-    """Return the entity of a club."""
-    return f"league/club/{slug}"
-
-
-def _season_rows(pages: Visited, league: str, year: str) -> list[list[str]]:
-    return body_rows(pages.root(f"{LEAGUE}/league/{league}/{year}"))
+def _season_url(league: str, year: str) -> str:
+    return f"{LEAGUE}/league/{league}/{year}"
 
 
 class _OfClubSeason(Template):
@@ -51,16 +73,16 @@ class _OfClubSeason(Template):
         if not seasons:
             return None
         league, year = stream.choice(seasons).split("/")
-        table = web.root(f"{LEAGUE}/league/{league}/{year}").find("tbody")
+        table = web.root(_season_url(league, year)).find("tbody")
         links = [a.get("href") or "" for a in table.find_all("a")] if table else []
         return (league, year, stream.choice(links).rpartition("/")[2]) if links else None
 
     def entities(self, variables: tuple[str, ...]) -> tuple[str, ...]:
-        return (entity(variables[2]),)
+        return (f"{ABOUT_CLUB}/{variables[2]}",)
 
     def _row(self, pages: Visited, variables: tuple[str, ...]) -> list[str] | None:
         league, year, slug = variables
-        table = pages.root(f"{LEAGUE}/league/{league}/{year}").find("tbody")
+        table = pages.root(_season_url(league, year)).find("tbody")
         for row in table.find_all("tr") if table else ():
             link = row.find("a")
             if link is not None and link.get("href") == f"/club/{slug}":
@@ -70,7 +92,7 @@ class _OfClubSeason(Template):
     def _find_row(self, guide: Guide, variables: tuple[str, ...]) -> list[str]:
         league, year, slug = variables
         find_season(guide, league, year)
-        return guide.row(slug.replace("-", " ").title(), column=1)
+        return guide.row(club_name(slug), column=1)
 
 
 class ClubPoints(_OfClubSeason):
@@ -130,11 +152,11 @@ class TotalGoals(_OfSeason):
 
     def teach(self, guide: Guide, variables: tuple[str, ...]) -> str:
         find_season(guide, *variables)
-        rows = guide.rows(all_of_page=True)
-        return str(sum(int(row[_SCORED]) for row in rows if row[0].isdigit()))
+        guide.read_on()
+        return str(sum(int(row[_SCORED]) for row in guide.rows() if row[0].isdigit()))
 
     def truth(self, pages: Visited, variables: tuple[str, ...]) -> str | None:
-        rows = _season_rows(pages, *variables)
+        rows = body_rows(pages.root(_season_url(*variables)))
         return str(sum(int(row[_SCORED]) for row in rows)) if rows else None
 
 
@@ -145,10 +167,8 @@ class StadiumOfPlace(_OfSeason):
 
     def draw(self, web: Web, stream: Random) -> tuple[str, ...] | None:
         drawn = super().draw(web, stream)
-        if drawn is None:
-            return None
-        count = len(_season_rows(Visited(web.cache), *drawn))
-        return (*drawn, str(stream.randrange(1, count + 1))) if count else None
+        count = drawn and len(body_rows(web.root(_season_url(*drawn))))
+        return (*drawn, str(stream.randrange(1, count + 1))) if drawn and count else None
 
     def ask(self, web: Web, variables: tuple[str, ...]) -> str:
         league, year, place = variables
@@ -163,7 +183,7 @@ class StadiumOfPlace(_OfSeason):
         return guide.row("Stadium")[1]
 
     def truth(self, pages: Visited, variables: tuple[str, ...]) -> str | None:
-        table = pages.root(f"{LEAGUE}/league/{variables[0]}/{variables[1]}").find("tbody")
+        table = pages.root(_season_url(*variables[:2])).find("tbody")
         for row in table.find_all("tr") if table else ():
             cells, link = row.find_all("td"), row.find("a")
             if link is not None and cells[0].words == variables[2]:
@@ -181,7 +201,7 @@ class NthClub(Template):
         if not seasons:
             return None
         league = stream.choice(seasons).split("/")[0]
-        clubs = _clubs(Visited(web.cache), league)
+        clubs = _clubs(web, league)
         return (league, str(stream.randrange(1, len(clubs) + 1))) if clubs else None
 
     def entities(self, variables: tuple[str, ...]) -> tuple[str, ...]:
@@ -196,11 +216,9 @@ class NthClub(Template):
         guide.open(f"{LEAGUE}/")
         guide.follow(name=f"{league.capitalize()} League")
         while True:
-            names = re.findall(
-                r'- link "([^"]+)" \[ref=[0-9]+\]:\n *- /url: /club/', "\n".join(guide.lines)
-            )
+            names = guide.link_names("/club/")
             if len(names) >= int(place) or not guide.more():
-                return str(names[int(place) - 1])
+                return names[int(place) - 1]
 
     def truth(self, pages: Visited, variables: tuple[str, ...]) -> str | None:
         clubs = _clubs(pages, variables[0])
@@ -227,4 +245,4 @@ class League(Site):
 
     def entity_of(self, url: str) -> str | None:
         match = re.fullmatch(CLUB, url)
-        return entity(match[1]) if match else None
+        return f"{ABOUT_CLUB}/{match[1]}" if match else None

@@ -20,6 +20,10 @@ def base_of(web: Web) -> str | None:
     return found[0] if found else None
 
 
+def _index(base: str) -> str:
+    return f"{base}py-modindex.html"
+
+
 @lru_cache(maxsize=8)
 def _modules(index: Element) -> dict[str, tuple[str, str]]:
     """Return the modules of the index by name: where each leads and what is said of it."""
@@ -40,8 +44,8 @@ class _OfModule(Template):
         base = base_of(web)
         if base is None:
             return None
-        names = sorted(_modules(web.root(f"{base}py-modindex.html")))
-        for _ in range(50):
+        names = sorted(_modules(web.root(_index(base))))
+        for _ in range(50 if names else 0):
             name = stream.choice(names)
             if self._fits(web, base, name):
                 return base, name
@@ -56,7 +60,7 @@ class _OfModule(Template):
 
 
 def _find_in_index(guide: Guide, base: str, name: str) -> None:
-    guide.open(f"{base}py-modindex.html")
+    guide.open(_index(base))
     guide.follow(ends=f"#cap-{name[0].lower()}")
 
 
@@ -66,12 +70,14 @@ class ModuleSynopsis(_OfModule):
     name, kind = "module_synopsis", "single_hop"
 
     def _fits(self, web: Web, base: str, name: str) -> bool:
-        synopsis = _modules(web.root(f"{base}py-modindex.html"))[name][1]
+        synopsis = _modules(web.root(_index(base)))[name][1]
         return bool(synopsis) and len(synopsis) < 200
 
     def ask(self, web: Web, variables: tuple[str, ...]) -> str:
         base, name = variables
-        return f"What does the Python module index say of the module {name}? Begin at {base}py-modindex.html"
+        return (
+            f"What does the Python module index say of the module {name}? Begin at {_index(base)}"
+        )
 
     def teach(self, guide: Guide, variables: tuple[str, ...]) -> str:
         base, name = variables
@@ -80,7 +86,7 @@ class ModuleSynopsis(_OfModule):
 
     def truth(self, pages: Visited, variables: tuple[str, ...]) -> str | None:
         base, name = variables
-        found = _modules(pages.root(f"{base}py-modindex.html")).get(name)
+        found = _modules(pages.root(_index(base))).get(name)
         return found[1] or None if found else None
 
 
@@ -90,7 +96,7 @@ class ModuleSource(_OfModule):
     name, kind = "module_source", "multi_page"
 
     def _fits(self, web: Web, base: str, name: str) -> bool:
-        href = _modules(web.root(f"{base}py-modindex.html"))[name][0]
+        href = _modules(web.root(_index(base)))[name][0]
         # Modules that share a page are told apart by no file.
         url = resolve(base, href) if href == f"library/{name}.html#module-{name}" else None
         root = web.cache.root(url) if url else None
@@ -98,7 +104,7 @@ class ModuleSource(_OfModule):
 
     def ask(self, web: Web, variables: tuple[str, ...]) -> str:
         base, name = variables
-        return f"Which file is the source code of the Python module {name}, as its page says? Begin at {base}py-modindex.html"
+        return f"Which file is the source code of the Python module {name}, as its page says? Begin at {_index(base)}"
 
     def teach(self, guide: Guide, variables: tuple[str, ...]) -> str:
         base, name = variables
@@ -108,7 +114,7 @@ class ModuleSource(_OfModule):
 
     def truth(self, pages: Visited, variables: tuple[str, ...]) -> str | None:
         base, name = variables
-        found = _modules(pages.root(f"{base}py-modindex.html")).get(name)
+        found = _modules(pages.root(_index(base))).get(name)
         url = resolve(base, found[0]) if found else None
         return _source(pages.root(url)) if url else None
 
@@ -131,10 +137,8 @@ class ModulesOfLetter(Template):
 
     def draw(self, web: Web, stream: Random) -> tuple[str, ...] | None:
         base = base_of(web)
-        if base is None:
-            return None
-        counts = _letters(web.root(f"{base}py-modindex.html"))
-        return base, stream.choice(sorted(counts))
+        letters = sorted(_letters(web.root(_index(base)))) if base else []
+        return (base, stream.choice(letters)) if base and letters else None
 
     def entities(self, variables: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(f"python_docs/letter/{letter}" for letter in variables[1:])
@@ -143,15 +147,15 @@ class ModulesOfLetter(Template):
         base, letter = variables
         return (
             f"How many modules and submodules does the Python module index list under the letter {letter.upper()}? "
-            f"Begin at {base}py-modindex.html"
+            f"Begin at {_index(base)}"
         )
 
     def teach(self, guide: Guide, variables: tuple[str, ...]) -> str:
-        guide.open(f"{variables[0]}py-modindex.html")
+        guide.open(_index(variables[0]))
         return str(_count(guide, variables[1]))
 
     def truth(self, pages: Visited, variables: tuple[str, ...]) -> str | None:
-        count = _letters(pages.root(f"{variables[0]}py-modindex.html")).get(variables[1])
+        count = _letters(pages.root(_index(variables[0]))).get(variables[1])
         return None if count is None else str(count)
 
 
@@ -162,9 +166,9 @@ class LetterDifference(ModulesOfLetter):
 
     def draw(self, web: Web, stream: Random) -> tuple[str, ...] | None:
         base = base_of(web)
-        if base is None:
+        counts = _letters(web.root(_index(base))) if base else {}
+        if base is None or len(counts) < 2:
             return None
-        counts = _letters(web.root(f"{base}py-modindex.html"))
         a, b = stream.sample(sorted(counts), 2)
         return (base, a, b) if counts[a] >= counts[b] else (base, b, a)
 
@@ -172,17 +176,17 @@ class LetterDifference(ModulesOfLetter):
         base, a, b = variables
         return (
             f"How many more modules and submodules does the Python module index list under the letter {a.upper()} than under "
-            f"{b.upper()}? Begin at {base}py-modindex.html"
+            f"{b.upper()}? Begin at {_index(base)}"
         )
 
     def teach(self, guide: Guide, variables: tuple[str, ...]) -> str:
-        guide.open(f"{variables[0]}py-modindex.html")
+        guide.open(_index(variables[0]))
         first = _count(guide, variables[1])
-        guide.open(f"{variables[0]}py-modindex.html")
+        guide.open(_index(variables[0]))
         return str(first - _count(guide, variables[2]))
 
     def truth(self, pages: Visited, variables: tuple[str, ...]) -> str | None:
-        counts = _letters(pages.root(f"{variables[0]}py-modindex.html"))
+        counts = _letters(pages.root(_index(variables[0])))
         first, second = (counts.get(letter) for letter in variables[1:])
         return None if first is None or second is None else str(first - second)
 

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from functools import lru_cache
 from random import Random
 
+from orbiter.errors import ConfigError
 from orbiter_liveweb.dom import Element
 from orbiter_liveweb.guide import Guide
 from orbiter_liveweb.sites.python_index import base_of
-from orbiter_liveweb.topology import NotVisitedError, Template, Visited, Web
+from orbiter_liveweb.topology import Template, Visited, Web
 from orbiter_liveweb.urls import resolve
 
 PAGE = r".*/library/([a-z0-9_.]+)\.html"
@@ -20,7 +21,18 @@ LONGEST_PAGE = 1_200
 """Lines of a page's tree that a teacher reads through for a table."""
 
 
-class NthOfChapter(Template):
+def _url(base: str, name: str) -> str:
+    return f"{base}library/{name}.html"
+
+
+class _OfPage(Template):
+    """A template whose variables begin with the address of the documentation and the name of a page."""
+
+    def entities(self, variables: tuple[str, ...]) -> tuple[str, ...]:
+        return (f"python_docs/page/{variables[1]}",)
+
+
+class NthOfChapter(_OfPage):
     """The section at a place in the list of a chapter of the library reference."""
 
     name, kind = "nth_of_chapter", "list_navigation"
@@ -31,21 +43,18 @@ class NthOfChapter(Template):
         if not chapters or base is None:
             return None
         chapter = stream.choice(chapters)
-        sections = _sections(web.root(f"{base}library/{chapter}.html"))
+        sections = _sections(web.root(_url(base, chapter)))
         return base, chapter, str(stream.randrange(1, len(sections) + 1))
-
-    def entities(self, variables: tuple[str, ...]) -> tuple[str, ...]:
-        return (f"python_docs/page/{variables[1]}",)
 
     def ask(self, web: Web, variables: tuple[str, ...]) -> str:
         base, chapter, place = variables
-        url = f"{base}library/{chapter}.html"
+        url = _url(base, chapter)
         title = web.heading(url).rstrip("¶")
         return f"Which page stands at place {place} of the list of sections of the chapter {title!r}? Begin at {url}"
 
     def teach(self, guide: Guide, variables: tuple[str, ...]) -> str:
         base, chapter, place = variables
-        guide.open(f"{base}library/{chapter}.html")
+        guide.open(_url(base, chapter))
         wanted = int(place)
         while True:
             names = _top_links(guide.lines)
@@ -54,7 +63,7 @@ class NthOfChapter(Template):
 
     def truth(self, pages: Visited, variables: tuple[str, ...]) -> str | None:
         base, chapter, place = variables
-        sections = _sections(pages.root(f"{base}library/{chapter}.html"))
+        sections = _sections(pages.root(_url(base, chapter)))
         return sections[int(place) - 1] if 1 <= int(place) <= len(sections) else None
 
 
@@ -104,7 +113,7 @@ def _chapters(web: Web, base: str) -> list[str]:
     """Return the pages of the library that list at least three sections, in names without quotation marks, and no page below a section."""
     found = []
     for name in web.slugs(PAGE):
-        snapshot = web.cache.get(f"{base}library/{name}.html")
+        snapshot = web.cache.get(_url(base, name))
         # A look at the text before the page is parsed.
         if snapshot is None or "toctree-wrapper" not in snapshot.html or name == "index":
             continue
@@ -117,7 +126,7 @@ def _chapters(web: Web, base: str) -> list[str]:
     return found
 
 
-class NextTopic(Template):
+class NextTopic(_OfPage):
     """The heading of the page that the next-links of the documentation lead to."""
 
     name, kind = "next_topic", "multi_page"
@@ -129,30 +138,27 @@ class NextTopic(Template):
         for _ in range(50):
             variables = (base, stream.choice(names), str(stream.randrange(1, 4)))
             try:
-                if self.truth(Visited(web.cache), variables) is not None:
+                if self.truth(web, variables) is not None:
                     return variables
-            except NotVisitedError:  # the links lead out of the cache
+            except ConfigError:  # the links lead out of the cache
                 continue
         return None
-
-    def entities(self, variables: tuple[str, ...]) -> tuple[str, ...]:
-        return (f"python_docs/page/{variables[1]}",)
 
     def ask(self, web: Web, variables: tuple[str, ...]) -> str:
         base, name, steps = variables
         times = {"1": "once", "2": "twice", "3": "three times"}[steps]
-        return f"What is the heading of the page that you reach when you follow the link 'next' {times}? Begin at {base}library/{name}.html"
+        return f"What is the heading of the page that you reach when you follow the link 'next' {times}? Begin at {_url(base, name)}"
 
     def teach(self, guide: Guide, variables: tuple[str, ...]) -> str:
         base, name, steps = variables
-        guide.open(f"{base}library/{name}.html")
+        guide.open(_url(base, name))
         for _ in range(int(steps)):
             guide.follow(name="next")
         return _plain(guide.find(r'- \'?heading "((?:[^"\\]|\\.)+)" \[level=1\]')[1])
 
     def truth(self, pages: Visited, variables: tuple[str, ...]) -> str | None:
         base, name, steps = variables
-        url: str | None = f"{base}library/{name}.html"
+        url: str | None = _url(base, name)
         for _ in range(int(steps)):
             link = pages.root(url).find("link", rel="next") if url else None
             url = resolve(url or base, link.get("href") or "") if link else None
@@ -164,7 +170,7 @@ def _plain(heading: str) -> str:
     return heading.replace("''", "'").replace('\\"', '"').rstrip("¶").strip()
 
 
-class TableCell(Template):
+class TableCell(_OfPage):
     """What a table of a page says in the row of something."""
 
     name, kind = "table_cell", "single_hop"
@@ -174,7 +180,7 @@ class TableCell(Template):
         if base is None or not names:
             return None
         for name in stream.sample(names, len(names)):
-            url = f"{base}library/{name}.html"
+            url = _url(base, name)
             snapshot = web.cache.get(url)
             # A look at the text before the page is parsed.
             if snapshot is None or "- columnheader" not in snapshot.tree:
@@ -187,23 +193,20 @@ class TableCell(Template):
                 return base, name, row, column
         return None
 
-    def entities(self, variables: tuple[str, ...]) -> tuple[str, ...]:
-        return (f"python_docs/page/{variables[1]}",)
-
     def ask(self, web: Web, variables: tuple[str, ...]) -> str:
         base, name, row, column = variables
-        return f"In the table of the page, what stands in the column {column!r} of the row that begins with {row!r}? Begin at {base}library/{name}.html"
+        return f"In the table of the page, what stands in the column {column!r} of the row that begins with {row!r}? Begin at {_url(base, name)}"
 
     def teach(self, guide: Guide, variables: tuple[str, ...]) -> str:
         base, name, row, column = variables
-        guide.open(f"{base}library/{name}.html")
+        guide.open(_url(base, name))
         cells = guide.row(row)
         columns = [one for one in guide.rows() if column in one]
         return cells[columns[0].index(column)]
 
     def truth(self, pages: Visited, variables: tuple[str, ...]) -> str | None:
         base, name, row, column = variables
-        return _cells(pages.root(f"{base}library/{name}.html")).get((row, column))
+        return _cells(pages.root(_url(base, name))).get((row, column))
 
 
 def _spans(cell: Element) -> bool:

@@ -7,19 +7,19 @@ from collections.abc import Sequence
 from random import Random
 
 from orbiter_liveweb.guide import Guide
-from orbiter_liveweb.sites.tables import body_rows, fact, fact_link
+from orbiter_liveweb.sites.reading import body_rows, fact, fact_link, list_size, nth_entry
 from orbiter_liveweb.synthetic.web import READY_AFTER_S, WEATHER
 from orbiter_liveweb.synthetic.world import MONTHS, YEARS
-from orbiter_liveweb.topology import Site, Template, Visited, Web
+from orbiter_liveweb.topology import Site, SlugTemplate, Template, Visited, Web
 
 STATION = re.escape(f"{WEATHER}/station/") + "([a-z-]+)"
-_REGION = re.escape(f"{WEATHER}/region/") + "([a-z-]+)"
 _NOW = {
     "temperature": ("Temperature", "°C"),
     "wind": ("Wind", "km/h"),
     "humidity": ("Humidity", "%"),
 }
-_COLUMNS = {"rain": 1, "high": 2, "low": 3, "sun": 4}
+COLUMNS = {"rain": 1, "high": 2, "low": 3, "sun": 4}
+"""Columns of the table of a year."""
 
 
 def report_url(slug: str) -> str:
@@ -52,25 +52,8 @@ def month_row(pages: Visited, slug: str, year: str, month: str) -> list[str] | N
     return next((row for row in rows if row[0] == month), None)
 
 
-def entity(slug: str) -> str:
-    """Return the entity of a station."""
-    return f"weather/station/{slug}"
-
-
-def name_of(slug: str) -> str:
-    """Return the name of a town."""
-    return slug.capitalize()
-
-
-class _OfStation(Template):
-    """A template whose first variable is a station."""
-
-    def draw(self, web: Web, stream: Random) -> tuple[str, ...] | None:
-        found = web.slugs(STATION)
-        return (stream.choice(found),) if found else None
-
-    def entities(self, variables: tuple[str, ...]) -> tuple[str, ...]:
-        return (entity(variables[0]),)
+class _OfStation(SlugTemplate):
+    pattern, about = STATION, "weather/station"
 
 
 class Now(_OfStation):
@@ -87,7 +70,7 @@ class Now(_OfStation):
         return f"What is the {what.lower()} that {town} reports, in {unit}? Begin at {WEATHER}/"
 
     def teach(self, guide: Guide, variables: tuple[str, ...]) -> str:
-        find_station(guide, name_of(variables[0]))
+        find_station(guide, variables[0].capitalize())
         said = guide.find(r"opens within ([0-9]+) seconds")
         guide.do("wait", seconds=int(said[1]))
         return guide.row(_NOW[variables[1]][0])[1].split()[0]
@@ -107,7 +90,7 @@ class NeighbourElevation(_OfStation):
         return f"At how many metres lies the station that is nearest to {town}? Begin at {WEATHER}/"
 
     def teach(self, guide: Guide, variables: tuple[str, ...]) -> str:
-        find_station(guide, name_of(variables[0]))
+        find_station(guide, variables[0].capitalize())
         guide.do("wait", seconds=READY_AFTER_S)
         guide.follow(name=guide.row("Nearest station")[1])
         guide.do("wait", seconds=READY_AFTER_S)
@@ -138,12 +121,12 @@ class MonthSpread(_OfStation):
 
     def teach(self, guide: Guide, variables: tuple[str, ...]) -> str:
         slug, year, month = variables
-        row = find_month(guide, name_of(slug), year, month.capitalize())
-        return str(int(row[_COLUMNS["high"]]) - int(row[_COLUMNS["low"]]))
+        row = find_month(guide, slug.capitalize(), year, month.capitalize())
+        return str(int(row[COLUMNS["high"]]) - int(row[COLUMNS["low"]]))
 
     def truth(self, pages: Visited, variables: tuple[str, ...]) -> str | None:
         row = month_row(pages, variables[0], variables[1], variables[2].capitalize())
-        return None if row is None else str(int(row[2]) - int(row[3]))
+        return None if row is None else str(int(row[COLUMNS["high"]]) - int(row[COLUMNS["low"]]))
 
 
 class YearTotal(_OfStation):
@@ -163,32 +146,27 @@ class YearTotal(_OfStation):
 
     def teach(self, guide: Guide, variables: tuple[str, ...]) -> str:
         slug, year, what = variables
-        find_station(guide, name_of(slug))
+        find_station(guide, slug.capitalize())
         guide.follow(name=f"Year {year}")
-        rows = guide.rows(all_of_page=True)
-        return str(sum(int(row[_COLUMNS[what]]) for row in rows if row[0] in MONTHS))
+        guide.read_on()
+        return str(sum(int(row[COLUMNS[what]]) for row in guide.rows() if row[0] in MONTHS))
 
     def truth(self, pages: Visited, variables: tuple[str, ...]) -> str | None:
         slug, year, what = variables
         rows = body_rows(pages.root(year_url(slug, year)))
-        return str(sum(int(row[_COLUMNS[what]]) for row in rows)) if len(rows) == 12 else None
+        return str(sum(int(row[COLUMNS[what]]) for row in rows)) if len(rows) == 12 else None
 
 
-class NthOfRegion(Template):
+class NthOfRegion(SlugTemplate):
     """The station at a place in the list of a region."""
 
     name, kind = "nth_of_region", "list_navigation"
+    pattern, about = re.escape(f"{WEATHER}/region/") + "([a-z-]+)", "weather/region"
 
     def draw(self, web: Web, stream: Random) -> tuple[str, ...] | None:
-        found = web.slugs(_REGION)
-        if not found:
-            return None
-        region = stream.choice(found)
-        entries = _entries(Visited(web.cache), region)
-        return (region, str(stream.randrange(1, len(entries) + 1))) if entries else None
-
-    def entities(self, variables: tuple[str, ...]) -> tuple[str, ...]:
-        return (f"weather/region/{variables[0]}",)
+        drawn = super().draw(web, stream)
+        count = drawn and web.once(list_size, WEATHER, f"/region/{drawn[0]}")
+        return (*drawn, str(stream.randrange(1, count + 1))) if drawn and count else None
 
     def ask(self, web: Web, variables: tuple[str, ...]) -> str:
         name = web.heading(f"{WEATHER}/region/{variables[0]}")
@@ -197,34 +175,12 @@ class NthOfRegion(Template):
     def teach(self, guide: Guide, variables: tuple[str, ...]) -> str:
         guide.open(f"{WEATHER}/")
         guide.follow(ends=f"/region/{variables[0]}")
-        place = int(variables[1])
-        names: list[str] = []
-        while True:
-            while guide.more():
-                pass
-            names += re.findall(
-                r'- link "([^"]+)" \[ref=[0-9]+\]:\n *- /url: /station/', "\n".join(guide.lines)
-            )
-            if len(names) >= place:
-                return names[place - 1]
-            guide.follow(name="Next page")
+        return guide.nth_of_list(int(variables[1]), begins="/station/")
 
     def truth(self, pages: Visited, variables: tuple[str, ...]) -> str | None:
-        place = int(variables[1])
-        entries = _entries(pages, variables[0], stop=place)
-        return entries[place - 1] if 1 <= place <= len(entries) else None
-
-
-def _entries(pages: Visited, region: str, *, stop: int | None = None) -> list[str]:
-    """Return the stations of a region, over its pages, up to the one that has entry ``stop``."""
-    found: list[str] = []
-    href: str | None = f"/region/{region}"
-    while href is not None and (stop is None or len(found) < stop):
-        root = pages.root(WEATHER + href)
-        listing = root.find("ol")
-        found += [entry.words for entry in listing.find_all("li")] if listing else []
-        href = next((a.get("href") for a in root.find_all("a") if a.words == "Next page"), None)
-    return found
+        region, place = variables
+        entry = nth_entry(pages, WEATHER, f"/region/{region}", int(place))
+        return entry.words if entry else None
 
 
 class Weather(Site):
@@ -240,4 +196,4 @@ class Weather(Site):
 
     def entity_of(self, url: str) -> str | None:
         match = re.fullmatch(f"{STATION}(?:/.*)?", url)
-        return entity(match[1]) if match else None
+        return f"{_OfStation.about}/{match[1]}" if match else None
