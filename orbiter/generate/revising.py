@@ -38,13 +38,22 @@ REVISE = (
 
 @define
 class _Chain:
-    """An answer on its way: the request, the answer as it is now, and what is known of it so far."""
+    """An answer on its way.
+
+    Args:
+        request: What it answers.
+        answer: The answer as it is now.
+        completions: All that it took, the first answer before all.
+        turns: What is said of the answer in this round.
+        steps: The rounds that are done, as records keep them.
+        error: Why it was given up.
+    """
 
     request: Request
-    first: Completion
     answer: Message
+    completions: list[Completion]
+    turns: list[Message] = field(factory=list)
     steps: list[dict[str, str]] = field(factory=list)
-    completions: list[Completion] = field(factory=list)
     error: str | None = None
 
 
@@ -88,7 +97,7 @@ class RevisingPolicy(WrappingPolicy):
         """Answer each request, and revise the answer."""
         first = await ask(self.policy, requests, sampling)
         chains = {
-            n: _Chain(request, completion, completion.messages[0], completions=[completion])
+            n: _Chain(request, completion.messages[0], [completion])
             for n, (request, completion) in enumerate(zip(requests, first))
             if _can_be_revised(completion)
         }
@@ -108,58 +117,38 @@ class RevisingPolicy(WrappingPolicy):
     async def _revise(self, chains: Sequence[_Chain], number: int) -> None:
         """Criticise and rewrite the answers of those chains that have not failed."""
         going = [chain for chain in chains if chain.error is None]
-        drawn = [
-            self.constitution.draw(chain.request.seed, chain.request.task_id, number)
-            for chain in going
-        ]
-        prompts = [
-            Message("user", CRITIQUE.format(principle=principle.text)) for principle in drawn
-        ]
-        critiques = await self._ask(going, [(prompt,) for prompt in prompts], "critique", number)
-        criticised = [
-            (chain, principle, (prompt, critique))
-            for chain, principle, prompt, critique in zip(going, drawn, prompts, critiques)
-            if chain.error is None
-        ]
-        revisions = await self._ask(
-            [chain for chain, _, _ in criticised],
-            [(*said, Message("user", REVISE)) for _, _, said in criticised],
-            "revision",
-            number,
-        )
-        for (chain, principle, (_, critique)), revision in zip(criticised, revisions):
+        drawn = [self.constitution.draw(c.request.seed, c.request.task_id, number) for c in going]
+        for chain, principle in zip(going, drawn):
+            chain.turns = [Message("user", CRITIQUE.format(principle=principle.text))]
+        await self._ask(going, "critique", number)
+        criticised = [chain for chain in going if chain.error is None]
+        for chain in criticised:
+            chain.turns.append(Message("user", REVISE))
+        await self._ask(criticised, "revision", number)
+        for chain, principle in zip(going, drawn):
             if chain.error is None:
-                chain.steps.append(
-                    {
-                        "principle": principle.name,
-                        "critique": critique.text,
-                        "answer": revision.text,
-                    }
-                )
-                chain.answer = revision
+                _, critique, _, chain.answer = chain.turns
+                step = {"critique": critique.text, "answer": chain.answer.text}
+                chain.steps.append({"principle": principle.name, **step})
 
-    async def _ask(
-        self, chains: Sequence[_Chain], turns: Sequence[tuple[Message, ...]], what: str, number: int
-    ) -> list[Message]:
-        """Return what the critic says to each chain and the turns that follow it; a chain that it fails is given up."""
+    async def _ask(self, chains: Sequence[_Chain], what: str, number: int) -> None:
+        """Add what the critic says to the turns of each chain; one to which it says nothing whole is given up."""
         requests = [
             attrs.evolve(
                 chain.request,
-                messages=(*chain.request.messages, chain.answer, *more),
+                messages=(*chain.request.messages, chain.answer, *chain.turns),
                 seed=item_seed(what, chain.request.seed, number),
                 tools=(),
             )
-            for chain, more in zip(chains, turns)
+            for chain in chains
         ]
-        said: list[Message] = []
         for chain, completion in zip(chains, await self._criticised(requests)):
             chain.completions.append(completion)
             text = completion.messages[-1].text.strip() if completion.messages else ""
             if completion.finish_reason != "stop" or not text:
                 why = completion.error or ("it was cut off" if text else "nothing was said")
                 chain.error = f"no {what}: {why}"
-            said.append(Message("assistant", text))
-        return said
+            chain.turns.append(Message("assistant", text))
 
     async def _criticised(self, requests: Sequence[Request]) -> list[Completion]:
         """Return what the critic answers, with as many batches under way as it bears, however many answers are revised at once."""
@@ -178,11 +167,12 @@ class RevisingPolicy(WrappingPolicy):
         }
         if chain.error is not None:
             return attrs.evolve(Completion.failed(chain.error), **spent)
-        told: dict[str, Any] = {"initial": chain.first.messages[-1].text, "steps": chain.steps}
+        first = chain.completions[0]
+        told: dict[str, Any] = {"initial": first.messages[-1].text, "steps": chain.steps}
         if self.critic is not self.policy:
             told["critic"] = self.critic.model or self.critic.name
-        metadata = {**chain.first.metadata, "revision": told}
-        return attrs.evolve(chain.first, messages=(chain.answer,), metadata=metadata, **spent)
+        metadata = {**first.metadata, "revision": told}
+        return attrs.evolve(first, messages=(chain.answer,), metadata=metadata, **spent)
 
 
 def _can_be_revised(completion: Completion) -> bool:
