@@ -10,9 +10,8 @@ from contextlib import ExitStack, suppress
 
 import attrs
 
-from orbiter.errors import BudgetExceededError, OrbiterError
+from orbiter.errors import OrbiterError
 from orbiter.flywheel.busy_clock import BusyClock
-from orbiter.flywheel.engines import POLICY
 from orbiter.flywheel.rollout_plan import RolloutPlan, RolloutResult
 from orbiter.hookspecs import VerdictsEvent
 from orbiter.ledger import Attempt, Ledger
@@ -145,16 +144,8 @@ class Recorder:
 
     def check_budget(self, more: Iterable[str] = (), *, of: int | None = None) -> None:
         """Raise if the invalid attempts, with these reasons for more of them, are too many of all that are planned."""
-        plan, reasons = self.plan, self._invalid + Counter(more)
-        total = self._planned if of is None else of
-        if reasons.total() > plan.max_invalid_rate * total:
-            often = "; ".join(f"{count} x {reason}" for reason, count in reasons.most_common(3))
-            what = "attempts" if plan.engine == POLICY else f"{plan.engine} attempts"
-            raise BudgetExceededError(
-                f"invalid {what} of round {plan.round} must be at most {plan.max_invalid_rate:.1%}, "
-                f"got {reasons.total()} of {total}: {often}",
-                hint="mend the cause, or allow more with gates.max_invalid_rate=...; the run goes on from here",
-            )
+        reasons = self._invalid + Counter(more)
+        self.plan.check_invalid(reasons, of=self._planned if of is None else of)
 
     def take(self, attempt: Attempt, verdict: Verdict) -> None:
         """Take an attempt whose verdict is durable into the result."""

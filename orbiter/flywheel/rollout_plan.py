@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from attrs import define, field, frozen
 
+from orbiter.errors import BudgetExceededError
+from orbiter.flywheel.engines import POLICY
 from orbiter.flywheel.waves import Waves
 from orbiter.generate.policy import Sampling, Spending
 from orbiter.ledger import AttemptKey
@@ -19,7 +22,7 @@ class RolloutPlan:
     Args:
         run: Name of the run.
         round: Round that the attempts belong to.
-        engine: ``policy`` for training data, ``held_out`` for a measurement.
+        engine: What generates the attempts, and for what: :mod:`orbiter.flywheel.engines`.
         tasks: The tasks, in order.
         waves: Which attempts at them are asked for, and when.
         seed: Seed of the run.
@@ -43,6 +46,25 @@ class RolloutPlan:
     def key(self, task: Task, attempt: int) -> AttemptKey:
         """Return the identity of one attempt."""
         return AttemptKey(self.round, self.engine, task.env, task.task_id, attempt)
+
+    def check_invalid(self, reasons: Counter[str], *, of: int) -> None:
+        """Raise if so many attempts are too many to be invalid.
+
+        Args:
+            reasons: Why they are invalid.
+            of: How many attempts there are.
+
+        Raises:
+            BudgetExceededError: Their share is above ``max_invalid_rate``.
+        """
+        if reasons.total() > self.max_invalid_rate * of:
+            often = "; ".join(f"{count} x {reason}" for reason, count in reasons.most_common(3))
+            what = "attempts" if self.engine == POLICY else f"{self.engine} attempts"
+            raise BudgetExceededError(
+                f"invalid {what} of round {self.round} must be at most {self.max_invalid_rate:.1%}, "
+                f"got {reasons.total()} of {of}: {often}",
+                hint="mend the cause, or allow more with gates.max_invalid_rate=...; the run goes on from here",
+            )
 
 
 @define

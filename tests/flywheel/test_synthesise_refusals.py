@@ -1,9 +1,11 @@
 """A stage with an engine that cannot work is refused where it stands, or stopped, and says why."""
 
 import pytest
-from engine_parts import EVOL, wheels_in
+from engine_parts import EVOL, TALK, wheels_in
 
 from orbiter.errors import BudgetExceededError, ConfigError, RecordError
+from orbiter.generate.policy import Completion
+from orbiter.generate.scripted import ScriptedPolicy
 
 
 @pytest.fixture
@@ -15,6 +17,29 @@ def test_too_many_invalid_verdicts_stop_the_stage_and_say_why(wheel):
     stages = EVOL.replace('verifier: {name: "mine.py:Sorted"}', "verifier: {name: exact}")
     with pytest.raises(BudgetExceededError, match="task has no reference text"):
         wheel(stages).run()
+
+
+@pytest.mark.parametrize("stage", [EVOL, TALK])
+def test_a_stage_goes_on_when_its_policy_answers_again(wheel, monkeypatch, stage):
+    """What was answered is not asked for again, and what comes of it is what would have come."""
+    asked, is_down, complete = [], [True], ScriptedPolicy.complete
+
+    async def faulty(self, requests, sampling):
+        said = await complete(self, requests, sampling)
+        down = [is_down[0] and request.seed % 3 > 0 for request in requests]
+        asked.extend(request for request, fails in zip(requests, down) if not fails)
+        return [Completion.failed("down") if fails else one for one, fails in zip(said, down)]
+
+    monkeypatch.setattr(ScriptedPolicy, "complete", faulty)
+    with pytest.raises(BudgetExceededError, match="no answer: down"):
+        wheel(stage, "evaluate.tasks=0").run()
+    is_down[0] = False
+    result = wheel(stage, "evaluate.tasks=0").run()
+    once = list(map(repr, asked))
+    assert len(set(once)) == len(once)
+    whole = wheel(stage, "evaluate.tasks=0", runs="whole").run()
+    for path in sorted((whole.path / "data").iterdir()):
+        assert (result.path / "data" / path.name).read_bytes() == path.read_bytes()
 
 
 @pytest.mark.parametrize(

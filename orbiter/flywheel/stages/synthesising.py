@@ -23,7 +23,7 @@ from orbiter.flywheel.stages.rollouts import rollout_facts, round_tasks
 from orbiter.flywheel.waves import CountedWaves
 from orbiter.generate.engine import PolicySynthesiser
 from orbiter.generate.policy import Completion, Policy, Request, Sampling, Spending
-from orbiter.generate.proposals import Dropped, Proposal, Proposed
+from orbiter.generate.proposals import Dropped, Proposal, Proposed, why_nothing
 from orbiter.plugin import registry
 from orbiter.records import Task
 from orbiter.registry import parameters_of
@@ -31,6 +31,7 @@ from orbiter.tasks.streams import item_seed
 
 if TYPE_CHECKING:
     from orbiter.flywheel.flywheel import Flywheel
+    from orbiter.flywheel.recipe import Turn
     from orbiter.flywheel.sections import Synthesise
 
 
@@ -75,25 +76,19 @@ def synthesise(wheel: Flywheel, number: int) -> dict[str, Any]:
     try:
         with Exchanges(wheel.place(asked_path(number))) as exchanges:
             if is_new:
-                _write(path, wheel.wait_for(_proposed(wheel, engine, number, exchanges)))
+                fresh = wheel.wait_for(_proposed(wheel, engine, number, exchanges))
+                # Without that many answers it is not written, or they would be missing for good; what was answered is known then.
+                silent = [p.completion for p in fresh.proposals if p.completion.error is not None]
+                _plan(wheel, turn, engine, fresh.proposals).check_invalid(
+                    Counter(map(why_nothing, silent)), of=len(fresh.proposals)
+                )
+                _write(path, fresh)
             exchanges.forget()
     finally:
         wheel.wait_for(engine.aclose(keep=wheel.policy))
     proposed = _read(path)
     proposing_s = perf_counter() - started
-    tasks = _tasks(proposed.proposals)
-    counts = Counter((p.task.env, p.task.task_id) for p in proposed.proposals)
-    plan = RolloutPlan(
-        run=wheel.recipe.name,
-        round=number,
-        engine=SYNTHESISED,
-        tasks=tasks,
-        waves=CountedWaves(counts),
-        seed=wheel.recipe.seed,
-        sampling=Sampling(temperature=engine.temperature, max_new_tokens=engine.max_new_tokens),
-        model=wheel.model_label,
-        max_invalid_rate=turn.stage.gates.max_invalid_rate,
-    )
+    plan = _plan(wheel, turn, engine, proposed.proposals)
     pool = wheel.pool_of(wheel.judge_of(turn))
     told = _Teller(engine.name, proposed.proposals)
     rollout = Rollout(plan, policy=told, pool=pool, ledger=wheel.ledger)
@@ -111,6 +106,23 @@ def synthesise(wheel: Flywheel, number: int) -> dict[str, Any]:
         "by": engine.name,
         "dropped": dict(dropped.most_common()),
     }
+
+
+def _plan(
+    wheel: Flywheel, turn: Turn, engine: PolicySynthesiser, proposals: Sequence[Proposal]
+) -> RolloutPlan:
+    """Return the plan that asks for each proposal once."""
+    return RolloutPlan(
+        run=wheel.recipe.name,
+        round=turn.number,
+        engine=SYNTHESISED,
+        tasks=_tasks(proposals),
+        waves=CountedWaves(Counter((p.task.env, p.task.task_id) for p in proposals)),
+        seed=wheel.recipe.seed,
+        sampling=engine.sampling,
+        model=wheel.model_label,
+        max_invalid_rate=turn.stage.gates.max_invalid_rate,
+    )
 
 
 def make_engine(wheel: Flywheel, spec: Synthesise, *, seed: int) -> PolicySynthesiser:
