@@ -10,11 +10,11 @@ _NUMBER = re.compile(r"[-+]?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,30})(?:\.[0-9]{1
 _LINE = re.compile(r"\s*([0-9]{1,3})[.):]\s*(.*?)\s*")
 
 
-def write_answers(answers: Sequence[str]) -> str:
-    """Return the answers as one text: alone as it is, several numbered, a line each."""
-    if len(answers) == 1:
-        return answers[0]
-    return "\n".join(f"{n}. {answer}" for n, answer in enumerate(answers, start=1))
+def numbered(texts: Sequence[str]) -> str:
+    """Return questions, or their answers, as one text: alone as it is, several numbered, a line each."""
+    if len(texts) == 1:
+        return texts[0]
+    return "\n".join(f"{n}. {text}" for n, text in enumerate(texts, start=1))
 
 
 def read_answers(text: str, count: int) -> list[str] | None:

@@ -174,8 +174,9 @@ def _truths(topology: Topology) -> Iterator[Finding]:
                     said = "the web has no question of this template"
                     yield Finding("null truth", name, said, is_error=False)
                     break
-                if (said := _fault_of_truth(topology, question, pages)) is not None:
-                    yield Finding("null truth", question.id, said)
+                fault = _fault_of_truth(topology, question, pages)
+                if fault is not None:
+                    yield Finding("null truth", question.id, fault)
             except (ConfigError, CacheError) as error:
                 yield Finding("null truth", name, error.message)
                 break

@@ -262,12 +262,11 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _teach(options: argparse.Namespace) -> int:
-    import os
-    import tempfile
+    import asyncio
 
     from orbiter import jsonl
     from orbiter.checks import check_whole_number
-    from orbiter.records import Outcome, Trajectory
+    from orbiter.records import Outcome
     from orbiter_liveweb.coverage import CoverageGate, coverage_of
     from orbiter_liveweb.teacher import TeacherGenerator
 
@@ -283,31 +282,19 @@ def _teach(options: argparse.Namespace) -> int:
         held_out_share=options.held_out_share,
     )
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(prefix=f".{options.out.name}.", dir=options.out.parent)
-    os.close(handle)
-    try:
-        count = teacher.write(draft, count=options.n)
-        rows = list(jsonl.read(draft, Trajectory))
-        passed = sum(r.verdict is not None and r.verdict.outcome is Outcome.PASS for r in rows)
-        coverage = coverage_of(rows)
-        faults = CoverageGate().faults(coverage, teacher.templates)
-        print(
-            f"{count} trajectories, {passed} of them pass; near duplicates {coverage.duplicate_rate or 0:.1%}"
-        )
-        print("calls    " + "  ".join(f"{name} {n}" for name, n in coverage.actions.items()))
-        _print_faults(faults)
-        if faults and not options.no_gate:
-            print(
-                "nothing is written; more rows (-n), more templates, or --no-gate", file=sys.stderr
-            )
-            return 1
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(draft, 0o666 & ~umask)
-        os.replace(draft, options.out)
-    finally:
-        Path(draft).unlink(missing_ok=True)
-    return 0 if passed == count else 1
+    rows = asyncio.run(teacher.generate(options.n))
+    passed = sum(r.verdict is not None and r.verdict.outcome is Outcome.PASS for r in rows)
+    coverage = coverage_of(rows)
+    rate = coverage.duplicate_rate or 0
+    print(f"{len(rows)} trajectories, {passed} of them pass; near duplicates {rate:.1%}")
+    print("calls    " + "  ".join(f"{name} {n}" for name, n in coverage.actions.items()))
+    faults = CoverageGate().faults(coverage, teacher.templates)
+    _print_faults(faults)
+    if faults and not options.no_gate:
+        print("nothing is written; more rows (-n), more templates, or --no-gate", file=sys.stderr)
+        return 1
+    jsonl.write(options.out, rows)
+    return 0 if passed == len(rows) else 1
 
 
 def _coverage(options: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ from orbiter.checks import check_number, check_whole_number
 from orbiter.errors import ConfigError, did_you_mean
 from orbiter.records import Message, Task
 from orbiter.tasks.streams import item_seed, item_stream
+from orbiter_liveweb.answers import numbered
 from orbiter_liveweb.session import tool_schemas
 from orbiter_liveweb.topology import Question, Topology
 
@@ -32,21 +33,38 @@ _PATIENCE = 20
 
 
 class Composer:
-    """Draws the tasks of a topology and knows them again by their ids.
+    """Draws the questions of tasks.
 
     Args:
         topology: The questions that there are.
+        num_subtasks: Questions per task: a number, or two: the least and the most.
+        templates: Templates, by full name or site; None: all.
         split: ``train`` or ``held_out``: only questions all of whose entities are on that side; None: every question.
         held_out_share: Share of the entities that are held out, in (0, 1).
     """
 
     def __init__(
-        self, topology: Topology, *, split: str | None = None, held_out_share: float = 0.1
+        self,
+        topology: Topology,
+        *,
+        num_subtasks: int | Sequence[int] = 1,
+        templates: Sequence[str] | None = None,
+        split: str | None = None,
+        held_out_share: float = 0.1,
     ) -> None:
         if split is not None and split not in SPLITS:
             raise ConfigError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
         check_number("held_out_share", held_out_share, "(0, 1)")
+        if not topology.templates:
+            sites = [site.name for site in topology.sites]
+            needed = {n for site in topology.sites for one in site.templates() for n in one.needs}
+            raise ConfigError(
+                f"site {' and '.join(sites)} has no question without {' or '.join(sorted(needed.difference(sites)))}",
+                hint="include the sites that it needs",
+            )
         self.topology, self.split, self.held_out_share = topology, split, held_out_share
+        self.num_subtasks = _range_of(num_subtasks)
+        self.templates = list(topology.templates) if templates is None else self._named(templates)
 
     def is_held_out(self, entity: str) -> bool:
         """Return whether an entity is for evaluation: a hash of its name decides, for ever."""
@@ -59,15 +77,9 @@ class Composer:
             return True
         return all(self.is_held_out(entity) == (self.split == "held_out") for entity in entities)
 
-    def select(self, templates: Sequence[str] | None) -> list[str]:
-        """Return the full names of templates: all, or those that are named, in full or by the site alone.
-
-        Raises:
-            ConfigError: A name is of no template.
-        """
+    def _named(self, templates: Sequence[str]) -> list[str]:
+        """Return the full names of templates that are named, in full or by the site alone."""
         known = self.topology.templates
-        if templates is None:
-            return list(known)
         if isinstance(templates, str) or not templates:
             raise ConfigError(f"templates must be a list of names, got {templates!r}")
         chosen: list[str] = []
@@ -80,6 +92,12 @@ class Composer:
                 )
             chosen += found
         return list(dict.fromkeys(chosen))
+
+    def lot(self, index: int, *, seed: int) -> tuple[int, int]:
+        """Return the seed and the number of questions of the task at a place in an endless row of tasks."""
+        low, high = self.num_subtasks
+        size = low + item_seed(ENV, "size", seed, index) % (high - low + 1)
+        return item_seed(ENV, "trajectory", seed, index), size
 
     def draw(
         self,
@@ -98,16 +116,16 @@ class Composer:
         Args:
             seed: Selects the task.
             num_subtasks: How many questions, all different.
-            templates: Names of templates; None: all.
+            templates: Names of templates; None: those of the composer.
             turn: Which draw of this task; another where the first did not do.
             first: Full name of the template that the first question shall be of, if it has any on this side of the split.
 
         Raises:
-            ConfigError: The web has not enough questions on this side of the split.
+            ConfigError: A name is of no template, or the web has not enough questions on this side of the split.
         """
         check_whole_number("seed", seed, low=-(2**63), high=2**63 - 1)
         check_whole_number("num_subtasks", num_subtasks, low=1, high=MAX_SUBTASKS)
-        names = self.select(templates)
+        names = self.templates if templates is None else self._named(templates)
         found: dict[str, Question] = {}
         for attempt in range(_DRAWS):
             slot = (len(found), attempt, turn)
@@ -127,24 +145,35 @@ class Composer:
             hint="take more templates or a larger cache, or fewer subtasks",
         )
 
-    def task(self, questions: Sequence[Question]) -> Task:
-        """Return the task of questions; its id names them, so that the same questions are the same task for ever."""
-        texts = [self.topology.ask(question) for question in questions]
-        if len(texts) == 1:
-            prompt = texts[0]
-        else:
-            numbered = "\n".join(f"{n}. {text}" for n, text in enumerate(texts, start=1))
-            prompt = (
-                f"Answer these {len(texts)} questions.\n{numbered}\n"
-                "The answer has a line for each, in this order, such as: 1. Oxford"
-            )
-        return Task(
-            env=ENV,
-            task_id=f"{ENV}:{'+'.join(question.id for question in questions)}",
-            messages=(Message("system", SYSTEM), Message("user", prompt)),
-            tools=tuple(tool_schemas()),
-            metadata={"subtasks": [question.id for question in questions]},
+
+def _range_of(num_subtasks: int | Sequence[int]) -> tuple[int, int]:
+    if not isinstance(num_subtasks, int) and len(num_subtasks) != 2:
+        raise ConfigError(
+            f"num_subtasks must be a number or two, the least and the most, got {list(num_subtasks)}"
         )
+    low, high = (num_subtasks, num_subtasks) if isinstance(num_subtasks, int) else num_subtasks
+    check_whole_number("num_subtasks", low, low=1, high=MAX_SUBTASKS)
+    check_whole_number("num_subtasks", high, low=low, high=MAX_SUBTASKS)
+    return low, high
+
+
+def task_of(topology: Topology, questions: Sequence[Question]) -> Task:
+    """Return the task of questions; its id names them, so that the same questions are the same task for ever."""
+    texts = [topology.ask(question) for question in questions]
+    prompt = numbered(texts)
+    if len(texts) > 1:
+        prompt = (
+            f"Answer these {len(texts)} questions.\n{prompt}\n"
+            "The answer has a line for each, in this order, such as: 1. Oxford"
+        )
+    ids = [question.id for question in questions]
+    return Task(
+        env=ENV,
+        task_id=f"{ENV}:{'+'.join(ids)}",
+        messages=(Message("system", SYSTEM), Message("user", prompt)),
+        tools=tuple(tool_schemas()),
+        metadata={"subtasks": ids},
+    )
 
 
 def questions_of(task_id: str) -> tuple[Question, ...]:

@@ -21,8 +21,8 @@ LEAST_SHARES: Mapping[str, float] = {
 }  # fmt: skip
 """Least share of each action among all calls."""
 
-MOST_SHARE = 0.6
-"""Most that one action may be of all calls."""
+SIMILARITY = 0.95
+"""Jaccard similarity of character 5-grams from which two trajectories count as near duplicates."""
 
 
 @frozen
@@ -34,7 +34,7 @@ class Coverage:
         calls: How often each action is called, by site, template and action, in trajectories of one question; those of several questions
             count under the site and template ``composite``.
         templates: How many questions there are of each template, by its full name, composites included.
-        duplicate_rate: Share of the trajectories that nearly repeat an earlier one, in [0, 1]; None if it was not measured.
+        duplicate_rate: Share of the trajectories that nearly repeat an earlier one, in [0, 1]; None where there are none.
     """
 
     rows: int
@@ -75,7 +75,7 @@ class CoverageGate:
     """
 
     least_shares: Mapping[str, float] = field(default=LEAST_SHARES)
-    most_share: float = MOST_SHARE
+    most_share: float = 0.6
     least_template_share: float = 0.2
     most_duplicates: float = 0.05
 
@@ -128,15 +128,10 @@ class CoverageGate:
         return found
 
 
-def coverage_of(
-    rows: Iterable[Trajectory], *, duplicates: bool = True, threshold: float = 0.95
-) -> Coverage:
+def coverage_of(rows: Iterable[Trajectory]) -> Coverage:
     """Return what trajectories show; their calls are read from their messages, and their questions from their ids.
 
-    Args:
-        rows: The trajectories.
-        duplicates: Measure near duplicates too: by what was asked and called, since the pages shown repeat.
-        threshold: Jaccard similarity of character 5-grams from which two count as near duplicates, in (0, 1].
+    Two nearly repeat each other by what was asked and called: the pages shown repeat in any corpus.
 
     Raises:
         ConfigError: A row is no task of a cached web.
@@ -144,17 +139,15 @@ def coverage_of(
     calls: Counter[tuple[str, str, str]] = Counter()
     templates: Counter[str] = Counter()
     texts: list[str] = []
-    count = 0
-    for row in rows:
-        count += 1
+    for number, row in enumerate(rows, start=1):
         try:
             questions = questions_of(row.task_id)
         except ConfigError as error:
             raise ConfigError(
-                f"row {count} is no task of a cached web: {error.message}",
+                f"row {number} is no task of a cached web: {error.message}",
                 hint="give rows of the environment liveweb alone",
             ) from None
-        templates.update(f"{question.site}/{question.template}" for question in questions)
+        templates.update(question.template_name for question in questions)
         one = questions[0] if len(questions) == 1 else None
         place = (one.site, one.template) if one else ("composite", "composite")
         messages = row.messages[len(row.prompt) :]
@@ -163,11 +156,7 @@ def coverage_of(
         except TraceError:
             made = []
         calls.update((*place, call.name) for call in made)
-        if duplicates:
-            said = "\n".join(f"{call.name} {sorted(call.arguments.items())}" for call in made)
-            texts.append(f"{row.prompt[-1].text}\n{said}" if row.prompt else said)
-    rate = None
-    if duplicates and texts:
-        found = near_duplicates(texts, threshold=threshold)
-        rate = sum(one is not None for one in found) / len(texts)
-    return Coverage(count, calls, templates, rate)
+        said = "\n".join(f"{call.name} {sorted(call.arguments.items())}" for call in made)
+        texts.append(f"{row.prompt[-1].text}\n{said}" if row.prompt else said)
+    copies = sum(one is not None for one in near_duplicates(texts, threshold=SIMILARITY))
+    return Coverage(len(texts), calls, templates, copies / len(texts) if texts else None)

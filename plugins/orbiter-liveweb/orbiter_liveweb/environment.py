@@ -7,12 +7,10 @@ from pathlib import Path
 
 from orbiter.records import Task
 from orbiter.tasks.environment import Environment
-from orbiter.tasks.streams import item_seed
 from orbiter_liveweb.browser import CacheBrowser
 from orbiter_liveweb.cache import Cache
-from orbiter_liveweb.composing import ENV, Composer
+from orbiter_liveweb.composing import ENV, Composer, task_of
 from orbiter_liveweb.session import Session
-from orbiter_liveweb.teacher import subtask_range
 from orbiter_liveweb.topology import Site
 from orbiter_liveweb.verifier import LiveWebVerifier
 
@@ -45,19 +43,18 @@ class LiveWebEnvironment(Environment):
     ) -> None:
         self._verifier = LiveWebVerifier(cache_dir=cache_dir, include_plugins=include_plugins)
         self.composer = Composer(
-            self._verifier.topology, split=split, held_out_share=held_out_share
+            self._verifier.topology,
+            num_subtasks=num_subtasks,
+            templates=templates,
+            split=split,
+            held_out_share=held_out_share,
         )
-        self.num_subtasks = subtask_range(num_subtasks)
-        self.templates = self.composer.select(templates)
 
     def task(self, index: int, *, seed: int) -> Task:
         """Return a task whose id names its questions."""
-        low, high = self.num_subtasks
-        size = low + item_seed(ENV, "size", seed, index) % (high - low + 1)
-        drawn = item_seed(ENV, "trajectory", seed, index)
-        return self.composer.task(
-            self.composer.draw(seed=drawn, num_subtasks=size, templates=self.templates)
-        )
+        drawn, size = self.composer.lot(index, seed=seed)
+        questions = self.composer.draw(seed=drawn, num_subtasks=size)
+        return task_of(self.composer.topology, questions)
 
     def demonstrate(self, task: Task) -> None:  # noqa: ARG002
         """Return None: a text alone answers nothing here; the synthesiser ``liveweb`` makes whole trajectories."""

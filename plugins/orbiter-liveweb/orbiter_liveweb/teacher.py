@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
 from attrs import frozen
 
-from orbiter import jsonl
 from orbiter.checks import check_whole_number
 from orbiter.errors import ConfigError, OrbiterError, OrbiterWarning
 from orbiter.generate.synthesiser import DataSynthesiser
 from orbiter.records import Message, Task, Trajectory, Verdict
 from orbiter.tasks.streams import item_seed, item_stream
 from orbiter.verify.verifier import judge
-from orbiter_liveweb.answers import write_answers
+from orbiter_liveweb.answers import numbered
 from orbiter_liveweb.browser import CacheBrowser
 from orbiter_liveweb.cache import Cache
-from orbiter_liveweb.composing import ENV, Composer
+from orbiter_liveweb.composing import ENV, Composer, task_of
 from orbiter_liveweb.guide import Guide, TeacherError
 from orbiter_liveweb.session import Session
 from orbiter_liveweb.topology import Question, Site
@@ -36,13 +35,11 @@ class CompositeTrajectory:
 
     Args:
         task: What was asked.
-        questions: Its questions.
         trajectory: What the teacher did, scored by the verifier.
         verdict: What the verifier says.
     """
 
     task: Task
-    questions: tuple[Question, ...]
     trajectory: Trajectory
     verdict: Verdict
 
@@ -86,10 +83,15 @@ class TeacherGenerator(DataSynthesiser):
     ) -> None:
         self.verifier = LiveWebVerifier(cache_dir=cache_dir, include_plugins=include_plugins)
         self.cache = self.verifier.cache
-        self.composer = Composer(self.verifier.topology, split=split, held_out_share=held_out_share)
+        self.composer = Composer(
+            self.verifier.topology,
+            num_subtasks=num_subtasks,
+            templates=templates,
+            split=split,
+            held_out_share=held_out_share,
+        )
+        self.templates = self.composer.templates
         self.seed = check_whole_number("seed", seed, low=-(2**63), high=2**63 - 1)
-        self.num_subtasks = subtask_range(num_subtasks)
-        self.templates = self.composer.select(templates)
 
     async def generate_composite_trajectory(
         self, *, seed: int, num_subtasks: int = 2, templates: Sequence[str] | None = None
@@ -120,24 +122,28 @@ class TeacherGenerator(DataSynthesiser):
             questions = self.composer.draw(
                 seed=seed,
                 num_subtasks=num_subtasks,
-                templates=self.templates if templates is None else templates,
+                templates=templates,
                 turn=turn,
                 first=first,
             )
-            task = self.composer.task(questions)
-            guide, session = self._act(questions, seed=seed)
-            about = self.verifier.topology.entities_of_pages(list(session.visited))
+            guide = self.act(questions, seed=seed)
+            about = self.verifier.topology.entities_of_pages(list(guide.session.visited))
             if self.composer.fits(list(about)):
-                return self._scored(task, questions, guide, seed=seed)
+                return self._scored(questions, guide, seed=seed)
         raise ConfigError(
             f"every task that seed {seed} gives visits pages of the other side of the split",
             hint="take more templates or a larger cache, or fewer subtasks",
         )
 
-    def _act(self, questions: Sequence[Question], *, seed: int) -> tuple[Guide, Session]:
-        session = Session(lambda: CacheBrowser(self.cache))
+    def act(self, questions: Sequence[Question], *, seed: int) -> Guide:
+        """Answer questions and return the guide that did, with all messages up to the answer.
+
+        Raises:
+            TeacherError: The web is not what a template takes it for.
+        """
         names = "+".join(question.id for question in questions)
-        guide = Guide(session, item_stream(ENV, "acts", seed, names))
+        stream = item_stream(ENV, "acts", seed, names)
+        guide = Guide(Session(lambda: CacheBrowser(self.cache)), stream)
         answers: list[str] = []
         for question in questions:
             template = self.verifier.topology.template_of(question)
@@ -147,71 +153,44 @@ class TeacherGenerator(DataSynthesiser):
                 raise
             except (LookupError, ValueError, TypeError, AttributeError) as error:
                 raise TeacherError(
-                    f"template {question.site}/{question.template} does not understand {guide.url}: {type(error).__name__}: {error}"
+                    f"template {question.template_name} does not understand {guide.url}: {type(error).__name__}: {error}"
                 ) from error
-        answer = write_answers(answers)
+        answer = numbered(answers)
         guide.do("stop", answer=answer)
         guide.messages.append(Message("assistant", answer))
-        return guide, session
+        return guide
 
     def _scored(
-        self, task: Task, questions: tuple[Question, ...], guide: Guide, *, seed: int
+        self, questions: Sequence[Question], guide: Guide, *, seed: int
     ) -> CompositeTrajectory:
+        task = task_of(self.verifier.topology, questions)
         trajectory = Trajectory.following(task, *guide.messages, generator="liveweb", seed=seed)
         verdict = judge(self.verifier, task, trajectory)
-        templates = [f"{question.site}/{question.template}" for question in questions]
         metadata = {
             "subtasks": list(task.metadata["subtasks"]),
-            "templates": templates,
+            "templates": [question.template_name for question in questions],
             "actions": dict(sorted(guide.counts.items())),
             "score": verdict.score,
         }
         done = attrs.evolve(trajectory, score=verdict.score, verdict=verdict, metadata=metadata)
-        return CompositeTrajectory(task, questions, done, verdict)
+        return CompositeTrajectory(task, done, verdict)
 
     async def generate(self, count: int) -> list[Trajectory]:
         """Return the first ``count`` trajectories, all different; fewer, with a warning, when the web has no more."""
-        rows = list(self._different(count))
+        rows: dict[str, Trajectory] = {}
+        order = sorted(self.templates, key=lambda name: item_seed(ENV, "turn", self.seed, name))
+        for index in range(4 * count):
+            if len(rows) == count:
+                break
+            seed, size = self.composer.lot(index, seed=self.seed)
+            # In turn, so that a small corpus has its share of each.
+            first = order[index % len(order)]
+            row = self.compose(seed=seed, num_subtasks=size, first=first).trajectory
+            rows.setdefault(row.task_id, row)
         if len(rows) < count:
             warnings.warn(
                 f"the web gives {len(rows)} different trajectories of {count} asked for",
                 OrbiterWarning,
                 stacklevel=2,
             )
-        return rows
-
-    def write(self, path: str | Path, *, count: int) -> int:
-        """Write the first ``count`` trajectories as JSONL and return how many; the file appears when it is complete."""
-        return jsonl.write(path, self._different(count))
-
-    def _different(self, count: int) -> Iterator[Trajectory]:
-        seen: set[str] = set()
-        low, high = self.num_subtasks
-        order = sorted(self.templates, key=lambda name: item_seed(ENV, "turn", self.seed, name))
-        for index in range(4 * count):
-            if len(seen) == count:
-                return
-            seed = item_seed(ENV, "trajectory", self.seed, index)
-            size = low + item_seed(ENV, "size", self.seed, index) % (high - low + 1)
-            # In turn, so that a small corpus has its share of each.
-            first = order[index % len(order)]
-            row = self.compose(seed=seed, num_subtasks=size, first=first).trajectory
-            if row.task_id not in seen:
-                seen.add(row.task_id)
-                yield row
-
-
-def subtask_range(given: int | Sequence[int]) -> tuple[int, int]:
-    """Return the least and the most questions per task.
-
-    Raises:
-        ConfigError: They are no such numbers.
-    """
-    if not isinstance(given, int) and len(given) != 2:
-        raise ConfigError(
-            f"num_subtasks must be a number or two, the least and the most, got {list(given)}"
-        )
-    low, high = (given, given) if isinstance(given, int) else given
-    check_whole_number("num_subtasks", low, low=1, high=8)
-    check_whole_number("num_subtasks", high, low=low, high=8)
-    return low, high
+        return list(rows.values())

@@ -198,10 +198,15 @@ class Question:
     variables: tuple[str, ...]
 
     @property
+    def template_name(self) -> str:
+        """The full name of its template."""
+        return f"{self.site}/{self.template}"
+
+    @property
     def id(self) -> str:
         """Its name for ever."""
         variables = ",".join(quote(v, safe="") for v in self.variables)
-        return f"{self.site}/{self.template}/{variables}"
+        return f"{self.template_name}/{variables}"
 
     @classmethod
     def from_id(cls, name: str) -> Question:
@@ -255,10 +260,10 @@ class Topology:
         Raises:
             ConfigError: It is not of this topology.
         """
-        template = self.templates.get(f"{question.site}/{question.template}")
+        template = self.templates.get(question.template_name)
         if template is None:
             raise ConfigError(
-                f"unknown template '{question.site}/{question.template}'",
+                f"unknown template {question.template_name!r}",
                 hint=f"known: {', '.join(self.templates) or 'none'}; include the plugins of its sites",
             )
         return template

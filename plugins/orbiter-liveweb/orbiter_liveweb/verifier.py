@@ -17,7 +17,7 @@ from orbiter.verify.verifier import Verifier
 from orbiter_liveweb.answers import is_same, read_answers
 from orbiter_liveweb.browser import Browser, CacheBrowser
 from orbiter_liveweb.cache import Cache
-from orbiter_liveweb.composing import Composer, questions_of
+from orbiter_liveweb.composing import questions_of, task_of
 from orbiter_liveweb.session import Session, call
 from orbiter_liveweb.sites import topology_of
 from orbiter_liveweb.topology import NotVisitedError, Question, Site, Topology, Visited
@@ -88,7 +88,6 @@ class LiveWebVerifier(Verifier):
     ) -> None:
         self.cache = cache_dir if isinstance(cache_dir, Cache) else Cache(cache_dir)
         self.include_plugins = include_plugins
-        self.cache_dir = str(self.cache.folder)
         # What the cache holds, not where it lies.
         self.version = f"2;pages={_digest(self.cache)}"
         if include_plugins is not None:
@@ -98,22 +97,18 @@ class LiveWebVerifier(Verifier):
 
     def __getstate__(self) -> dict[str, Any]:
         # What is remembered of pages is made again where verdicts are made.
-        return {k: v for k, v in self.__dict__.items() if k not in ("topology", "_composer")}
+        return {k: v for k, v in self.__dict__.items() if k != "topology"}
 
     @cached_property
     def topology(self) -> Topology:
         """The questions that the verifier knows."""
         return topology_of(self.cache, self.include_plugins)
 
-    @cached_property
-    def _composer(self) -> Composer:
-        return Composer(self.topology)
-
     def verify(self, task: Task, trajectory: Trajectory) -> Verdict:
         """Return the verdict on a trajectory."""
         try:
             questions = questions_of(task.task_id)
-            asked = self._composer.task(questions)
+            asked = task_of(self.topology, questions)
         except (ConfigError, ValueError, LookupError) as error:
             return Verdict.invalid(f"no such task: {error}".split("\n", 1)[0])
         if asked.prompt != task.prompt:

@@ -43,10 +43,10 @@ async def test_a_composite_trajectory(web):
 def test_the_same_seed_gives_the_same_bytes_in_another_process(web, tmp_path):
     teacher = TeacherGenerator(web, seed=7)
     for name in ("a", "b"):
-        assert teacher.write(tmp_path / name, count=12) == 12
+        assert jsonl.write(tmp_path / name, asyncio.run(teacher.generate(12))) == 12
     code = (
-        "import sys; from orbiter_liveweb.teacher import TeacherGenerator\n"
-        "TeacherGenerator(sys.argv[1], seed=7).write(sys.argv[2], count=12)"
+        "import asyncio, sys; from orbiter import jsonl; from orbiter_liveweb.teacher import TeacherGenerator\n"
+        "jsonl.write(sys.argv[2], asyncio.run(TeacherGenerator(sys.argv[1], seed=7).generate(12)))"
     )
     subprocess.run(  # another hash seed finds what depends on the order of a set
         [sys.executable, "-c", code, str(web.folder), str(tmp_path / "c")],
@@ -113,7 +113,7 @@ def test_a_web_that_is_not_what_it_seems_gives_no_record(own_web):
 
     question = Question("catalogue", "item_fact", (url.rpartition("/")[2], "price"))
     with pytest.raises(TeacherError, match="has no table row 'Price'"):
-        teacher._act([question], seed=0)
+        teacher.act([question], seed=0)
 
 
 @pytest.mark.parametrize(
@@ -134,6 +134,10 @@ def test_a_web_that_is_not_what_it_seems_gives_no_record(own_web):
         ({"split": "test"}, "split must be one of train, held_out"),
         ({"held_out_share": 1}, "held_out_share must be"),
         ({"seed": "x"}, "seed must be an integer"),
+        (
+            {"include_plugins": ["towns"]},
+            "site towns has no question without catalogue or league or weather",
+        ),
     ],
 )
 def test_wrong_options_are_told(web, options, said):

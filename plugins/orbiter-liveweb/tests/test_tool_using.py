@@ -39,7 +39,7 @@ class Pupil(Policy):
 
     def turn(self, request):
         assert {tool["function"]["name"] for tool in request.tools} >= {"goto", "stop"}
-        guide, _ = self.teacher._act(questions_of(request.task_id), seed=1)
+        guide = self.teacher.act(questions_of(request.task_id), seed=1)
         turns = [*self.slips, *(m for m in guide.messages if m.role == "assistant")]
         return turns[sum(m.role == "assistant" for m in request.messages)]
 """

@@ -3,7 +3,7 @@ import pickle
 import attrs
 import orjson
 import pytest
-from orbiter_liveweb.answers import is_same, read_answers, write_answers
+from orbiter_liveweb.answers import is_same, numbered, read_answers
 from orbiter_liveweb.cache import Cache
 from orbiter_liveweb.environment import LiveWebEnvironment
 from orbiter_liveweb.session import call
@@ -210,4 +210,4 @@ def test_when_an_answer_is_right(given, truth, same):
 
 def test_answers_are_read_as_they_are_written():
     for answers in (["a"], ["a", "2. b", "c"]):
-        assert read_answers(write_answers(answers), len(answers)) == answers
+        assert read_answers(numbered(answers), len(answers)) == answers
