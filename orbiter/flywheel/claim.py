@@ -16,8 +16,23 @@ from orbiter.flywheel.recipe_file import dump_recipe
 from orbiter.ledger import Ledger
 from orbiter.verify.verifier import Verifier
 
-MAY_CHANGE = ("rounds", "verify", "gates", "exports", "description")
-"""Fields of a recipe that may differ when a run is gone on with: none of them changes what is durable already."""
+MAY_CHANGE = ("rounds", "verify", "gates", "exports", "description", "inputs")
+"""Fields of a recipe that may differ when a run is gone on with: none of them changes what is durable already. What an input is put
+into is compared in its place."""
+
+SERVER = "openai"
+"""The part, of several kinds, that asks a server."""
+
+REACHED_BY = (
+    "base_url",
+    "api_key_env",
+    "concurrency",
+    "timeout_s",
+    "deadline_s",
+    "retries",
+    "retry_wait_s",
+)
+"""Options that say how a server is reached, and not what it is asked: they may differ too."""
 
 
 def claim_folder(ledger: Ledger, recipe: Recipe, verifier: Verifier, *, base_dir: Path) -> None:
@@ -95,13 +110,21 @@ def _first_difference(before: Any, now: Any, place: str) -> tuple[str, Any, Any]
 
 def _unchangeable(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a recipe must say still when its run is gone on with: of the stages all but their gates, and of the last its rounds."""
-    kept = {key: value for key, value in recipe.items() if key not in MAY_CHANGE}
+    kept = {key: _asked(value) for key, value in recipe.items() if key not in MAY_CHANGE}
     stages = {
         name: {key: value for key, value in stage.items() if key != "gates"}
-        for name, stage in (recipe.get("stages") or {}).items()
+        for name, stage in (kept.get("stages") or {}).items()
     }
     if stages:
         stages[list(stages)[-1]].pop("rounds", None)
         # Two mappings are equal in any order, and two graphs are not.
         kept |= {"stages": stages, "stage order": list(stages)}
     return kept
+
+
+def _asked(part: Any) -> Any:
+    """Return a part of a recipe without what only says how servers are reached."""
+    if isinstance(part, Mapping):
+        left_out = REACHED_BY if str(part.get("name")).rpartition("/")[2] == SERVER else ()
+        return {key: _asked(value) for key, value in part.items() if key not in left_out}
+    return [_asked(one) for one in part] if isinstance(part, list | tuple) else part

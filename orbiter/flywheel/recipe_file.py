@@ -8,7 +8,7 @@ Unknown keys are errors with a suggestion and the line in the file. ``${inputs.n
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import attrs
 import yaml
 
 from orbiter.convert import show, structure, unstructure
-from orbiter.errors import ConfigError, RecordError
+from orbiter.errors import ConfigError, RecordError, did_you_mean
 from orbiter.flywheel.recipe import Recipe
 from orbiter.flywheel.sections import Train
 from orbiter.plain_yaml import read_plain_yaml
@@ -72,7 +72,10 @@ def load_recipe(
         overlay = data.pop(SCALE, None)
         if scale:
             data = _laid_over(data, _mapping(overlay, SCALE, hint=_NO_SCALE))
+        inputs = data.get("inputs") or {}
+        inputs = {*_INPUT.findall(str(data)), *(inputs if isinstance(inputs, dict) else ())}
         changed = [_override(data, item) for item in overrides]
+        _check_inputs(changed, {*inputs, *_INPUT.findall(str(data))})
         _complete_stages(data)
     except RecordError as error:
         raise error.at(str(path), _line_of(root, error.field or "")) from None
@@ -80,14 +83,18 @@ def load_recipe(
         return structure(_fill(data, data.get("inputs") or {}, path=str(path)), Recipe)
     except RecordError as error:
         place = error.field or ""
-        line, section = _line_of(root, place), _line_of(root, place.rpartition(".")[0])
+        within = place.rpartition(".")[0]
+        line, section = _line_of(root, place), _line_of(root, within)
+        around = _line_of(root, within.rpartition(".")[0])
         given = next(
             (
                 c
                 for c in changed
                 if place == c
                 or place.startswith((c + ".", c + "["))
-                or (line == section and c.startswith(f"{place}."))  # the override made it
+                # The override made it, or the section that it is in.
+                or (line == section and c.startswith(f"{place}."))
+                or (section == around and c.startswith(f"{within}."))
             ),
             None,
         )
@@ -201,6 +208,18 @@ def _override(data: dict[str, Any], item: str) -> str:
         at = at[name]
     at[last] = value
     return key
+
+
+def _check_inputs(changed: Iterable[str], known: Collection[str]) -> None:
+    """Refuse to set an input that the recipe does not have: it would change nothing."""
+    for key in changed:
+        section, _, name = key.partition(".")
+        if section == "inputs" and name and name.partition(".")[0] not in known:
+            raise RecordError(
+                f"is no input of the recipe{did_you_mean(name, known)}",
+                field=key,
+                hint=f"inputs: {', '.join(sorted(known)) or 'none'}; --scale may bring others",
+            )
 
 
 _INPUT = re.compile(r"\$\{inputs\.([\w-]+)\}")

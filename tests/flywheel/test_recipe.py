@@ -62,6 +62,25 @@ def test_inputs_fill_in_and_keep_their_type(recipe_file):
     assert error.value.hint == "add inputs.size=... to the command line"
 
 
+def test_an_input_that_the_recipe_does_not_have_is_refused(recipe_file):
+    text = SMALL.replace("length: 4", "length: ${inputs.size}") + "inputs: {other: 1}\n"
+    assert load_recipe(recipe_file(text), ["inputs.size=5", "inputs.other=2"]).inputs["other"] == 2
+    with pytest.raises(
+        RecordError, match=r"'inputs.sise' is no input .*did you mean 'size'"
+    ) as error:
+        load_recipe(recipe_file(text), ["inputs.sise=5"])
+    assert error.value.hint == "inputs: other, size; --scale may bring others"
+    used = ["environment.length=${inputs.long}", "inputs.long=3"]
+    assert load_recipe(recipe_file(SMALL), used).environment.extra["length"] == 3
+
+
+def test_a_section_that_an_override_made_is_the_overrides_fault(recipe_file):
+    text = SMALL + "stages:\n  one:\n    demonstrate: {count: 2}\n"
+    with pytest.raises(RecordError) as error:
+        load_recipe(recipe_file(text), ["stages.oen.synthesise.tasks=10"])
+    assert error.value.source == "override 'stages.oen.synthesise.tasks'"
+
+
 def test_resolved_recipe_loads_back_equal(recipe_file):
     text = (
         SMALL

@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from orbiter.errors import (
+    BudgetExceededError,
     ConfigError,
     LedgerWarning,
     RunLockedError,
 )
 from orbiter.flywheel.account import read_account
 from orbiter.generate.scripted import ScriptedPolicy
+from orbiter.testing import ChatServer, Reply, chat
 
 KILLS = 200
 
@@ -41,6 +43,28 @@ def test_folder_of_another_recipe_is_refused(wheel):
     wheel().run()
     with pytest.raises(ConfigError, match="seed was 3, now 4"):
         wheel("seed=4", "rounds=5").run()
+
+
+SERVED = """
+name: served
+inputs: {url: null}
+environment: {name: sorting, length: 4}
+policy: {name: openai, base_url: "${inputs.url}", model: m, retries: 0}
+rounds: 1
+generate: {tasks: 4, samples: 1}
+evaluate: {tasks: 0, audit: 0}
+verify: {workers: 0}
+"""
+
+
+def test_a_run_goes_on_with_the_server_at_another_address(wheel):
+    with pytest.raises(BudgetExceededError, match="Cannot connect"):
+        wheel("inputs.url=http://127.0.0.1:9/v1", text=SERVED).run()
+    with ChatServer(lambda asked: Reply(body=chat("1234"))) as server:
+        moved = (f"inputs.url={server.url}", "policy.concurrency=2")
+        assert len(wheel(*moved, text=SERVED).run().rounds) == 2
+        with pytest.raises(ConfigError, match=r"policy\.model was 'm', now 'other'"):
+            wheel(*moved, "policy.model=other", text=SERVED).run()
 
 
 @pytest.mark.parametrize("calls", [0, 1, 3, 5, 6])
