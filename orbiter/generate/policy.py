@@ -14,11 +14,14 @@ from attrs import field, frozen
 
 from orbiter.convert import show, unstructure
 from orbiter.errors import ConfigError, PolicyError, RecordError, user_code
-from orbiter.jsonl.faults import fault_of_value
+from orbiter.jsonl import MAX_LINE_BYTES, dumps
 from orbiter.records import Message
 
 if TYPE_CHECKING:
     from orbiter.train.backend import Finding
+
+MAX_ANSWER_BYTES = MAX_LINE_BYTES // 4
+"""Longest answer that is recorded, as JSON with its metadata: two of them and a prompt are one row of pairs."""
 
 
 @frozen(kw_only=True)
@@ -319,32 +322,20 @@ def gate_of(policy: Policy) -> asyncio.Semaphore:
 
 
 def _recordable(completion: Completion) -> Completion:
-    faults = (_fault_of(message) for message in completion.messages)
-    fault = next((found for found in faults if found is not None), None)
-    metadata = completion.metadata
-    if fault is None and metadata:
-        fault = fault_of_value(metadata, "metadata")
-        metadata = {} if fault is not None else metadata
-    if fault is None:
-        return completion
+    """Return a completion that a row can hold: this one, or one that says why it cannot."""
+    try:
+        answer = {"messages": unstructure(completion.messages), "metadata": completion.metadata}
+        size = len(dumps(answer))
+    except RecordError as fault:
+        why = fault.message
+    else:
+        if size <= MAX_ANSWER_BYTES:
+            return completion
+        why = f"must be at most {MAX_ANSWER_BYTES} bytes long, got {size}"
     return attrs.evolve(
         completion,
         messages=(),
         finish_reason="error",
-        error=f"answer cannot be recorded: {fault.message}",
-        metadata=metadata,
+        error=f"answer cannot be recorded: {why}",
+        metadata={},
     )
-
-
-def _fault_of(message: Message) -> RecordError | None:
-    """Return what of a message no row can hold, or None."""
-    if isinstance(message.content, str) and not message.tool_calls and not message.extra:
-        try:  # the common case, and a fast way to see that it is sound
-            message.content.encode()
-        except UnicodeEncodeError:
-            return fault_of_value(message.content, "content")
-        return None
-    try:
-        return fault_of_value(unstructure(message))
-    except RecordError as fault:
-        return fault

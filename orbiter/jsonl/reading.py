@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MAX_LINE_BYTES = 1_000_000
+MAX_LINE_BYTES = 16_000_000
 """Longest line, without its newline, that is read or written unless told otherwise."""
 
 _BLOCK_SIZE = 1 << 19

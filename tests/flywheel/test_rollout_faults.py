@@ -10,6 +10,7 @@ from rollout_parts import Even, Halves, Later, in_ledger, make_plan, roll_out
 from orbiter.errors import ConfigError, PolicyError, UserCodeError
 from orbiter.flywheel.rollout import Rollout
 from orbiter.generate import Completion
+from orbiter.generate.policy import MAX_ANSWER_BYTES
 from orbiter.ledger import Ledger
 from orbiter.records import Message, Outcome
 
@@ -44,18 +45,20 @@ class Unwritable(Halves):
             "t0": Completion(messages=(Message("assistant", "even", extra={"of": deep}),)),
             "t3": Completion.of("whole: \U0001f600"),
             "t4": Completion.of("even", metadata={"logps": [-0.5, -math.inf]}, cost=0.5),
+            "t5": Completion.of("\x00" * (MAX_ANSWER_BYTES // 6)),
         }.get(request.task_id) or super().answer(request)
 
 
 def test_an_answer_that_no_row_can_hold_is_no_answer(tmp_path):
-    result, account = roll_out(tmp_path, make_plan(samples=1), Unwritable())
+    result, account = roll_out(tmp_path, make_plan(tasks=6, samples=1), Unwritable())
     assert account.invalid == {
-        "no answer: answer cannot be recorded: field 'content' must be whole characters, "
+        "no answer: answer cannot be recorded: field 'messages[0].content' must be whole characters, "
         "got half of a surrogate pair": 1,
-        "no answer: answer cannot be recorded: field 'tool_calls[0].function.arguments.x' "
+        "no answer: answer cannot be recorded: field 'messages[0].tool_calls[0].function.arguments.x' "
         "must be a finite number, got nan": 1,
         "no answer: answer cannot be recorded: field 'metadata.logps[1]' must be a finite number, got -inf": 1,
         "no answer: answer cannot be recorded: must be nested less deep, got a value beyond Python's limit": 1,
+        "no answer: answer cannot be recorded: must be at most 4000000 bytes long, got 4000058": 1,
     }
     answers = {k.task_id: t.answer for k, t in result.judged.items()}
     assert answers["t3"] == "whole: \U0001f600"
