@@ -1,9 +1,14 @@
-"""Parts of the tests of engines: a policy that says what it is told and remembers what it was asked."""
+"""Parts of the tests of engines: a policy that says what it is told and remembers what it was asked, tasks, verifiers."""
+
+import asyncio
+import re
 
 import pytest
 
+from orbiter.generate.pipeline import SynthesisConfig
 from orbiter.generate.policy import Completion, Policy
-from orbiter.records import Message, Task
+from orbiter.records import Message, Task, Verdict
+from orbiter.verify import Verifier
 
 
 class Saying(Policy):
@@ -36,3 +41,46 @@ def task():
         return Task("quiz", f"quiz:{name or prompt}", (Message("user", prompt),), answer=answer)
 
     return make
+
+
+@pytest.fixture
+def run():
+    """Return the rows that an engine makes of sources, of which it accounts for all."""
+
+    def rows_of(engine, *source):
+        rows = asyncio.run(engine.synthesise(source, SynthesisConfig(target_size=1)))
+        report = engine.report
+        assert report.tried == report.kept + report.dropped.total()
+        assert report.kept == len(rows)
+        return rows
+
+    return rows_of
+
+
+class Polite(Verifier):
+    """Passes whatever thanks."""
+
+    name, version = "polite", "1"
+
+    def verify(self, task, trajectory):
+        return Verdict.passed() if "thank" in trajectory.answer else Verdict.failed("rude")
+
+
+class LastNumber(Verifier):
+    """Passes an answer whose last number is that of the reference."""
+
+    name, version = "last-number", "1"
+
+    def verify(self, task, trajectory):
+        found, right = (re.findall(r"\d+", text)[-1:] for text in (trajectory.answer, task.answer))
+        return Verdict.passed() if found == right else Verdict.failed("another number")
+
+
+@pytest.fixture
+def polite():
+    return Polite()
+
+
+@pytest.fixture
+def last_number():
+    return LastNumber()

@@ -1,24 +1,15 @@
 """Back-translation: an instruction is kept if it leads back to the document."""
 
-import asyncio
-
 import pytest
 
 from orbiter.errors import ConfigError
 from orbiter.generate.back_translation import BackTranslation
-from orbiter.generate.pipeline import SynthesisConfig
 from orbiter.generate.policy import Completion
 from orbiter.verify.exact import ExactVerifier
 from orbiter.verify.judges import JudgeModel, PointwiseJudge, Reply
 
 DOCUMENT = "The Loire is the longest river of France, with a length of about 1,006 km."
 ASK = "Which is the longest river of France, and how long is it?"
-
-
-def run(engine, *source):
-    rows = asyncio.run(engine.synthesise(source, SynthesisConfig(target_size=1)))
-    assert engine.report.tried == engine.report.kept + engine.report.dropped.total()
-    return rows
 
 
 def engine(saying, written, answer=DOCUMENT, **options):
@@ -30,7 +21,7 @@ def engine(saying, written, answer=DOCUMENT, **options):
     )
 
 
-def test_the_row_is_the_instruction_with_the_document(saying, task):
+def test_the_row_is_the_instruction_with_the_document(run, saying, task):
     made = engine(saying, f"Request: {ASK}", f"  {DOCUMENT}\n")
     (row,) = run(made, task("lost", DOCUMENT))
     assert [(m.role, m.text) for m in row.messages] == [("user", ASK), ("assistant", DOCUMENT)]
@@ -59,14 +50,14 @@ def test_the_row_is_the_instruction_with_the_document(saying, task):
         ("word " * 500, "too long"),
     ],
 )
-def test_an_instruction_that_is_none_is_not_answered(saying, task, written, reason):
+def test_an_instruction_that_is_none_is_not_answered(run, saying, task, written, reason):
     made = engine(saying, written)
     assert run(made, task("lost", DOCUMENT)) == []
     assert made.report.dropped == {reason: 1}
     assert made.policy.asked == []
 
 
-def test_what_does_not_lead_back_is_dropped_with_the_verdict(saying, task):
+def test_what_does_not_lead_back_is_dropped_with_the_verdict(run, saying, task):
     made = engine(saying, ASK, "The Seine.")
     assert run(made, task("lost", DOCUMENT)) == []
     assert made.report.dropped == {"failed: wrong answer": 1}
@@ -75,14 +66,14 @@ def test_what_does_not_lead_back_is_dropped_with_the_verdict(saying, task):
     assert made.report.dropped == {"no answer: down": 1}
 
 
-def test_one_instruction_for_two_documents_and_no_document_are_counted(saying, task):
+def test_one_instruction_for_two_documents_and_no_document_are_counted(run, saying, task):
     made = engine(saying, ASK)
     rows = run(made, task("lost", DOCUMENT), task("other", "The Loire."), task("none"))
     assert len(rows) == 1
     assert made.report.dropped == {"same instruction as another document's": 1, "no document": 1}
 
 
-def test_a_short_document_is_given_away_by_its_own_words(saying, task):
+def test_a_short_document_is_given_away_by_its_own_words(run, saying, task):
     made = engine(saying, "Is 1,006 the length of the Loire?", "1,006")
     assert run(made, task("lost", "1,006")) == []
     assert made.report.dropped == {"gives the document away": 1}
@@ -110,7 +101,7 @@ class Lenient(JudgeModel):
 
 
 @pytest.mark.parametrize(("answer", "kept"), [("It is the Loire.", 1), ("It is the Seine.", 0)])
-def test_a_judge_may_say_that_the_answer_says_the_same(saying, task, answer, kept):
+def test_a_judge_may_say_that_the_answer_says_the_same(run, saying, task, answer, kept):
     made = engine(saying, ASK, answer)
     made.verifier = PointwiseJudge(
         model=Lenient(), rubric="The answer says what the reference says."

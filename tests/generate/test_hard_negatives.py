@@ -1,7 +1,6 @@
-"""Hard negatives and SPIN rows: what is right passes, what is rejected fails, and the rest is counted."""
+"""Hard negatives: what is right passes, what is rejected fails, and the rest is counted."""
 
 import asyncio
-import re
 
 import pytest
 
@@ -9,35 +8,12 @@ from orbiter.curate import best_of_n_pairs, count_negatives, tagged_negatives
 from orbiter.errors import ConfigError, OrbiterWarning
 from orbiter.generate.corruptions import NegativeKind
 from orbiter.generate.hard_negatives import HardNegatives
-from orbiter.generate.pipeline import SynthesisConfig
 from orbiter.generate.policy import Completion
-from orbiter.generate.spin import SpinRows
 from orbiter.records import Verdict
-from orbiter.verify import Verifier
 from orbiter.verify.exact import ExactVerifier
 
 SORTING = {"name": "sorting", "length": 6}
 WORKED = "She sold 24, then 48.\nIn all she sold 24 + 48 = 72.\n#### 72"
-
-
-class LastNumber(Verifier):
-    """Passes an answer whose last number is that of the reference."""
-
-    name, version = "last-number", "1"
-
-    def verify(self, task, trajectory):
-        found = re.findall(r"\d+", trajectory.answer)[-1:]
-        right = found == re.findall(r"\d+", task.answer)[-1:]
-        return Verdict.passed() if right else Verdict.failed("another number")
-
-
-def run(engine, *source):
-    made = engine.synthesise(source, SynthesisConfig(target_size=1))
-    rows = asyncio.run(made)
-    report = engine.report
-    assert report.tried == report.kept + report.dropped.total()
-    assert report.kept == len(rows)
-    return rows
 
 
 def test_every_kind_fails_the_verifier_is_tagged_and_stands_beside_what_passes():
@@ -66,14 +42,14 @@ def test_the_same_seed_gives_the_same_rows_and_another_one_others():
     assert {row.answer for row in rows(3)} != {row.answer for row in rows(4)}
 
 
-def test_a_negative_that_passes_is_dropped_and_counted(task):
-    engine = HardNegatives(verifier=LastNumber(), kinds=["verbose", "format", "wrong"])
+def test_a_negative_that_passes_is_dropped_and_counted(run, last_number, task):
+    engine = HardNegatives(verifier=last_number, kinds=["verbose", "format", "wrong"])
     rows = run(engine, task("how many?", WORKED))
     assert [row.metadata.get("negative") for row in rows] == [None, "wrong"]
     assert engine.report.dropped == {"meant to be rejected, and passed": 2}
 
 
-def test_where_the_right_answer_does_not_pass_nothing_is_kept(task):
+def test_where_the_right_answer_does_not_pass_nothing_is_kept(run, task):
     class Never(ExactVerifier):
         def verify(self, task, trajectory):
             verdict = super().verify(task, trajectory)
@@ -98,7 +74,7 @@ def test_where_the_right_answer_does_not_pass_nothing_is_kept(task):
         ("wrong", "  ", "empty"),
     ],
 )
-def test_a_prompted_negative_must_be_of_its_kind(saying, task, kind, said, dropped):
+def test_a_prompted_negative_must_be_of_its_kind(run, saying, task, kind, said, dropped):
     policy = saying(lambda _: said)
     engine = HardNegatives(
         policy=policy, verifier=ExactVerifier(), kinds=[kind], prompted=[kind], seed=5
@@ -114,7 +90,7 @@ def test_a_prompted_negative_must_be_of_its_kind(saying, task, kind, said, dropp
     assert asked.messages[0].text.endswith("Right answer:\n72")
 
 
-def test_a_negative_is_not_made_twice(saying, task):
+def test_a_negative_is_not_made_twice(run, saying, task):
     engine = HardNegatives(
         policy=saying(lambda _: "71"),
         verifier=ExactVerifier(),
@@ -126,7 +102,7 @@ def test_a_negative_is_not_made_twice(saying, task):
     assert engine.report.dropped == {"repeats another negative": 2}
 
 
-def test_a_program_that_can_make_none_asks_the_policy(saying, task):
+def test_a_program_that_can_make_none_asks_the_policy(run, saying, task):
     engine = HardNegatives(
         policy=saying(lambda _: "Berlin"), verifier=ExactVerifier(), kinds=["off_topic"]
     )
@@ -137,13 +113,13 @@ def test_a_program_that_can_make_none_asks_the_policy(saying, task):
     assert {row.metadata.get("how") for row in rows} == {None, "another task's answer"}
 
 
-def test_a_task_without_a_known_answer_is_counted(task):
+def test_a_task_without_a_known_answer_is_counted(run, task):
     engine = HardNegatives(verifier=ExactVerifier())
     assert run(engine, task("why?"), task("how?", " \n")) == []
     assert engine.report.dropped == {"no right answer is known": 2}
 
 
-def test_two_prompts_of_one_id_have_a_right_answer_each(task):
+def test_two_prompts_of_one_id_have_a_right_answer_each(run, task):
     engine = HardNegatives(verifier=ExactVerifier(), kinds=["wrong"])
     rows = run(engine, task("how many?", "72", name="x"), task("since when?", "1957", name="x"))
     assert [(row.prompt[0].text, row.metadata["role"]) for row in rows] == [
@@ -152,7 +128,7 @@ def test_two_prompts_of_one_id_have_a_right_answer_each(task):
     assert [row.answer for row in rows[::2]] == ["72", "1957"]
 
 
-def test_a_negative_stands_beside_a_right_answer_to_its_own_prompt(task):
+def test_a_negative_stands_beside_a_right_answer_to_its_own_prompt(run, task):
     class Doubtful(ExactVerifier):
         def verify(self, task, trajectory):
             right = task.prompt == "how many?" and trajectory.answer == "72"
@@ -175,27 +151,3 @@ def test_wrong_options_are_refused_in_a_line():
         with pytest.raises(ConfigError) as error:
             HardNegatives(**options)
         assert message in str(error.value)
-
-
-def test_spin_sets_the_truth_against_own_answers_that_fail(saying, task):
-    policy = saying(lambda request: ("5", "4", "5", Completion.failed("down"))[request.attempt])
-    engine = SpinRows(policy=policy, verifier=ExactVerifier(), samples=4)
-    rows = run(engine, task("2+2=", "4"))
-    assert [(row.answer, row.metadata["role"], row.score) for row in rows] == [
-        ("4", "chosen", 1.0),
-        ("5", "rejected", 0.0),
-    ]
-    assert engine.report.dropped == {
-        "same as the right answer": 1,
-        "repeats another answer": 1,
-        "no answer: down": 1,
-    }
-    (pair,) = best_of_n_pairs(rows)
-    assert (pair.chosen[0].text, pair.rejected[0].text) == ("4", "5")
-
-
-def test_an_own_answer_that_is_as_good_as_the_truth_is_not_rejected(saying, task):
-    engine = SpinRows(policy=saying(lambda _: "it is 4"), verifier=LastNumber())
-    (row,) = run(engine, task("2+2=", "4"))
-    assert row.metadata["role"] == "chosen"
-    assert engine.report.dropped == {"meant to be rejected, and passed": 1}

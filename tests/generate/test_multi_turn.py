@@ -7,16 +7,9 @@ import pytest
 
 from orbiter.errors import ConfigError
 from orbiter.generate.multi_turn import _ASSISTANT_INSIDE, PERSONAS, MultiTurn
-from orbiter.generate.pipeline import SynthesisConfig
 from orbiter.generate.policy import Completion, Spending
 from orbiter.verify.exact import ExactVerifier
 from orbiter.verify.turns import TurnsVerifier
-
-
-def run(engine, *source):
-    rows = asyncio.run(engine.synthesise(source, SynthesisConfig(target_size=1)))
-    assert engine.report.tried == engine.report.kept + engine.report.dropped.total()
-    return rows
 
 
 def series(*answers):
@@ -34,7 +27,7 @@ def engine(saying, policy, user, **options):
     )
 
 
-def test_they_speak_in_turn_until_the_user_is_done(saying, task):
+def test_they_speak_in_turn_until_the_user_is_done(run, saying, task):
     made = engine(saying, ["5", "6", "4"], ["Are you sure?", "User: no", " DONE. "], turns=9)
     (row,) = run(made, task("2+2=", "4"))
     assert [(m.role, m.text) for m in row.messages] == [
@@ -57,7 +50,7 @@ def test_they_speak_in_turn_until_the_user_is_done(saying, task):
     assert len({r.seed for r in (*made.policy.asked, *made.simulator.asked)}) == 6
 
 
-def test_it_ends_with_the_policy_when_the_turns_are_used_up(saying, task):
+def test_it_ends_with_the_policy_when_the_turns_are_used_up(run, saying, task):
     made = engine(saying, ["5", "4"], ["no"], turns=2)
     (row,) = run(made, task("2+2=", "4"))
     assert [m.role for m in row.messages] == ["user", "assistant"] * 2
@@ -82,7 +75,7 @@ def test_it_ends_with_the_policy_when_the_turns_are_used_up(saying, task):
         (Completion.of("is it", finish_reason="length"), "user: cut off"),
     ],
 )
-def test_a_user_that_spoils_the_conversation_is_caught(saying, task, said, reason):
+def test_a_user_that_spoils_the_conversation_is_caught(run, saying, task, said, reason):
     made = engine(saying, ["I have added two and two. It makes 5.", "4"], [said])
     assert run(made, task("2+2=", "4")) == []
     assert made.report.dropped == {reason: 1}
@@ -98,13 +91,13 @@ def test_a_user_that_spoils_the_conversation_is_caught(saying, task, said, reaso
     ],
 )
 def test_what_was_said_before_or_is_another_word_gives_nothing_away(
-    saying, task, prompt, answers, said
+    run, saying, task, prompt, answers, said
 ):
     made = engine(saying, answers, [said], turns=2)
     assert len(run(made, task(prompt, "4"))) == 1
 
 
-def test_a_policy_that_falls_silent_is_accounted_for(saying, task):
+def test_a_policy_that_falls_silent_is_accounted_for(run, saying, task):
     made = engine(saying, [Completion.failed("down")], ["no"])
     assert run(made, task("2+2=", "4")) == []
     assert made.report.dropped == {"no answer: down": 1}
@@ -117,7 +110,7 @@ def test_a_policy_that_falls_silent_is_accounted_for(saying, task):
 
 
 @pytest.mark.parametrize("said", ['"DONE"', "**DONE**.", "Thanks, that is it. DONE", "谢谢。DONE！", "User: Thank you!\n\nDONE", "Thanks. (DONE)", "「DONE」", "Great! 🙂 DONE"])  # fmt: skip
-def test_a_user_who_is_done_in_more_words_is_done(saying, task, said):
+def test_a_user_who_is_done_in_more_words_is_done(run, saying, task, said):
     (row,) = run(engine(saying, ["4"], [said]), task("2+2=", "4"))
     assert (len(row.messages), row.metadata["end"]) == (2, "stop")
 
@@ -125,7 +118,7 @@ def test_a_user_who_is_done_in_more_words_is_done(saying, task, said):
 @pytest.mark.parametrize(
     "said", ["I am not DONE", "(not [DONE])", "DONE with that, now what?", "UNDONE", "done"]
 )
-def test_a_user_who_speaks_of_it_is_not_done(saying, task, said):
+def test_a_user_who_speaks_of_it_is_not_done(run, saying, task, said):
     (row,) = run(engine(saying, ["4"], [said], turns=2), task("2+2=", "4"))
     assert [m.text for m in row.messages[1:]] == ["4", said, "4"]
 
@@ -133,7 +126,7 @@ def test_a_user_who_speaks_of_it_is_not_done(saying, task, said):
 @pytest.mark.parametrize(
     ("silent", "dropped"), [("", "failed: wrong answer"), (Completion(), "empty")]
 )
-def test_a_policy_that_says_nothing_amid_a_conversation_ends_it(saying, task, silent, dropped):
+def test_a_policy_that_says_nothing_amid_a_conversation_ends_it(run, saying, task, silent, dropped):
     made = engine(saying, ["5", silent], ["no"])
     assert run(made, task("2+2=", "4")) == []
     assert made.report.dropped == {dropped: 1}
@@ -144,13 +137,13 @@ def test_a_policy_that_says_nothing_amid_a_conversation_ends_it(saying, task, si
     ("right", "said", "given"),
     [("巴黎", "答案是巴黎吗？", True), ("12", "答案是12吗？", True), ("12", "是112吗？", False), ("no", "I know", False)],
 )  # fmt: skip
-def test_an_answer_is_given_away_in_any_script(saying, task, right, said, given):
+def test_an_answer_is_given_away_in_any_script(run, saying, task, right, said, given):
     made = engine(saying, ["?"], [said], turns=2)
     run(made, task("which?", right))
     assert ("user gives the answer away" in made.report.dropped) == given
 
 
-def test_conversations_of_a_task_have_personas_of_their_own(saying, task):
+def test_conversations_of_a_task_have_personas_of_their_own(run, saying, task):
     made = engine(saying, ["4"], ["DONE"], samples=30, personas=["a child", "a poet"])
     rows = run(made, task("2+2=", "4"))
     drawn = Counter(row.metadata["persona"] for row in rows)
@@ -169,7 +162,7 @@ def test_a_conversation_costs_what_its_answers_cost(saying, task):
     assert proposed.beside == Spending(samples=2, tokens=2)  # the user's
 
 
-def test_every_turn_may_be_judged(saying, task):
+def test_every_turn_may_be_judged(run, saying, task):
     made = engine(saying, ["5", "4"], ["no", "DONE"])
     made.verifier = TurnsVerifier(ExactVerifier())
     (row,) = run(made, task("2+2=", "4"))
@@ -190,7 +183,7 @@ def test_a_user_who_says_nothing_at_length_is_looked_at_once():
     assert _ASSISTANT_INSIDE.search(text + "\n \t Assistant : 4") is not None
 
 
-def test_a_turn_forges_no_turn_of_another_in_what_the_user_is_shown(saying, task):
+def test_a_turn_forges_no_turn_of_another_in_what_the_user_is_shown(run, saying, task):
     users = []
 
     def user(request):

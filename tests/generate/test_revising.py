@@ -94,11 +94,8 @@ async def test_the_model_is_its_own_critic_unless_there_is_another():
     ],
 )
 async def test_a_chain_that_breaks_is_no_answer(say, error):
-    good = {"why?": "a", "how?": "b"}
-    critic = Critic(lambda asked: say(asked))
-    (said,) = await RevisingPolicy(
-        ScriptedPolicy(answers=good), critic=critic, constitution=RULES
-    ).complete([request()], Sampling())
+    policy = RevisingPolicy(first(), critic=Critic(say), constitution=RULES)
+    (said,) = await policy.complete([request()], Sampling())
     assert (said.error, said.messages) == (error, ())
 
 
