@@ -209,19 +209,15 @@ class PolicySynthesiser(DataSynthesiser):
         )
 
     async def ask(
-        self,
-        requests: Sequence[Request],
-        *,
-        who: Policy | None = None,
-        sampling: Sampling | None = None,
+        self, requests: Sequence[Request], *, who: Policy | None = None
     ) -> list[Completion]:
-        """Return what a policy answers, in batches that it bears; default: the one that answers, sampled as the options say."""
+        """Return what a policy answers, in batches that it bears, sampled as the options say; default: the one that answers."""
         policy = who or self.policy
         if policy is None:
             if not requests:
                 return []
             raise ConfigError(f"{self.name} must have a policy, got none", hint="policy=...")
-        answers = await self.asking(policy, requests, sampling or self.sampling)
+        answers = await self.asking(policy, requests, self.sampling)
         self._spent += Spending.of(answers)
         return answers
 
