@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Probe, and print samples, tokens, expected rows and time."""
+    from orbiter.cli.text import printable
     from orbiter.errors import ConfigError
     from orbiter.flywheel import Flywheel, load_recipe
     from orbiter.flywheel.probe import estimate, expected_kept
@@ -29,6 +30,9 @@ def main(options: argparse.Namespace) -> int:
         raise ConfigError(f"--probe must be >= 1, got {options.probe}")
     recipe = load_recipe(options.recipe, options.overrides, scale=options.scale)
     wheel = Flywheel(recipe, runs_dir=options.runs, base_dir=options.recipe.parent)
+    if not recipe.asks:
+        print(f"{recipe.name}: {_walk(recipe)}\n  samples   none: its policy is not asked")
+        return 0
     found = estimate(wheel, tasks=options.probe)
     print(f"{recipe.name}: {_walk(recipe)}")
     stages = recipe.graph.values()
@@ -38,7 +42,9 @@ def main(options: argparse.Namespace) -> int:
     print(f"  time      {_duration(found.seconds)}: sampling {_duration(found.sample_s)}", end="")
     print("" if found.train_s is None else f", training {_duration(found.train_s)}")
     if found.pass_rate is None or found.pass_rate_interval is None:
-        print(f"  probe     {found.probed} answers, none with a valid verdict")
+        print(
+            f"  probe     {found.probed} answers, none with a valid verdict: {printable(found.reason)}"
+        )
         return 0
     low, high = found.pass_rate_interval.low, found.pass_rate_interval.high
     print(
@@ -68,6 +74,8 @@ def _walk(recipe: Recipe) -> str:
             what.insert(0, f"{made.tasks} tasks x {made.samples} samples")
         if (engine := stage.synthesise) is not None:
             what.insert(0, f"{engine.name} of {engine.tasks} tasks")
+        if (shown := stage.demonstrate) is not None:
+            what.insert(0, f"{shown.count} demonstrations")
         if not recipe.stages:
             return f"{rounds} of {what[0]}"
         said.append(f"{name} ({rounds}{''.join(f', {one}' for one in what)})")

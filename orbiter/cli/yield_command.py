@@ -66,7 +66,7 @@ def main(options: argparse.Namespace) -> int:
     console = Console(highlight=False, soft_wrap=True)
     title = f"{account.name}  {account.state}  ({account.path})"
     console.print(printable(title), markup=False)
-    table = Table(box=None, pad_edge=False)
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
     for column in (
         "round",
         "engine",

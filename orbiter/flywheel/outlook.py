@@ -203,7 +203,8 @@ def told(found: Outlook) -> list[str]:
             price = (
                 "" if way.samples is None else f", {way.samples:,.0f} samples, {way.seconds:,.0f} s"
             )
-            lines.append(f"{to}: {way.rounds} rounds{price}")
+            rounds = "1 round" if way.rounds == 1 else f"{way.rounds} rounds"
+            lines.append(f"{to}: {rounds}{price}")
     if found.rate is not None and found.rate >= found.target:
         lines.append(f"the held-out pass rate of {found.rate:.3f} has reached {found.target:g}")
     for number, reasons in found.slower.items():

@@ -16,7 +16,7 @@ from orbiter import jsonl
 from orbiter.errors import ConfigError, user_code
 from orbiter.flywheel import odds, stages
 from orbiter.flywheel.account import newest_model
-from orbiter.flywheel.demonstrations import demonstrations
+from orbiter.flywheel.demonstrations import demonstrations, made_by_stage
 from orbiter.flywheel.exchanges import Exchanges
 from orbiter.flywheel.flywheel import Flywheel
 from orbiter.flywheel.recipe import TEACH, Recipe, Stage, Turn
@@ -57,6 +57,7 @@ class Estimate:
         kept_per_round: Expected rows kept in a round at the probed pass rate.
         sample_s: Seconds of generating and verifying.
         train_s: Seconds of training; None without a training stage.
+        reason: Why the first answer that did not pass did not.
     """
 
     model: str
@@ -68,6 +69,7 @@ class Estimate:
     kept_per_round: float | None
     sample_s: float
     train_s: float | None
+    reason: str
 
     @property
     def seconds(self) -> float:
@@ -102,6 +104,17 @@ def _newest_checkpoint(wheel: Flywheel) -> Path | None:
     with History.open(wheel.path) as ledger:
         newest = newest_model(ledger)
     return wheel.place(newest) if newest is not None else None
+
+
+def demonstrated(wheel: Flywheel, count: int) -> list[Trajectory]:
+    """Return a few demonstrations of the first stage, of a recipe that does nothing else."""
+    turn = wheel.recipe.turns[0]
+    if turn.stage.demonstrate is None:
+        return []
+    few = attrs.evolve(turn.stage.demonstrate, count=count)
+    turn = attrs.evolve(turn, stage=attrs.evolve(turn.stage, demonstrate=few))
+    with wheel:
+        return made_by_stage(wheel, turn, Exchanges())
 
 
 def sample(wheel: Flywheel, tasks: list[Task], *, samples: int = 1) -> tuple[list[Sample], float]:
@@ -168,6 +181,7 @@ def estimate(wheel: Flywheel, *, tasks: int = 64) -> Estimate:
         kept_per_round=None if rate is None else expected_kept(wheel, rate),
         sample_s=answers * seconds / len(samples),
         train_s=train_s,
+        reason=next((s.verdict.reason for s in samples if s.verdict.reason), ""),
     )
 
 

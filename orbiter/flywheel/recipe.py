@@ -176,6 +176,11 @@ class Recipe:
         )
         return {LOOP: loop}
 
+    @property
+    def asks(self) -> bool:
+        """Whether the policy is asked, or trained; of a run that only demonstrates it is not."""
+        return any(stage.attempts or stage.train is not None for stage in self.graph.values())
+
     @cached_property
     def turns(self) -> tuple[Turn, ...]:
         """The rounds of the run, in order."""

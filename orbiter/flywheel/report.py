@@ -98,8 +98,9 @@ def _tiles(rows: Sequence[Mapping[str, Any]]) -> str:
     tiles = []
     if measured:
         tiles.append(("held-out pass rate", _change(measured, "held_out")))
-    if made:
+    if any(row.get("yield") is not None for row in made):
         tiles.append(("yield", _change(made, "yield")))
+    if made:
         tiles.append(("rows kept", f"{kept:,} of {sampled:,}"))
     if shown := sum(row.get("demonstrations", 0) for row in rows):
         tiles.append(("demonstrations", f"{shown:,}"))

@@ -21,7 +21,22 @@ def test_plan_counts_and_records_nothing(orbiter, tmp_path):
 def test_plan_of_answers_that_cannot_be_judged(orbiter):
     said = orbiter("plan", "small.yaml", "policy={name: scripted, answers: {}}")
     assert said.code == 0
-    assert said.out.splitlines()[-1].endswith("answers, none with a valid verdict")
+    assert said.out.splitlines()[-1].endswith(
+        "answers, none with a valid verdict: no answer: no scripted answer for this prompt"
+    )
+
+
+def test_nobody_is_asked_for_what_only_demonstrates(orbiter, tmp_path):
+    shown = ("stages={show: {demonstrate: {count: 9}}}", "evaluate.tasks=0")
+    said = orbiter("preview", "small.yaml", "-n", "2", *shown)
+    assert (said.code, said.err) == (0, "")
+    assert said.out.count("\n  verdict    pass 1\n") == 2
+    assert len(re.findall(r"^  assistant  \d{4}$", said.out, re.MULTILINE)) == 2
+    said = orbiter("plan", "small.yaml", *shown)
+    assert said.out == (
+        "small: show (1 round, 9 demonstrations)\n  samples   none: its policy is not asked\n"
+    )
+    assert not (tmp_path / "runs").exists()
 
 
 def test_preview_shows_tasks_answers_and_verdicts(orbiter, tmp_path):
