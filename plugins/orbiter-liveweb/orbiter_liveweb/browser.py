@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import lru_cache
@@ -12,6 +11,7 @@ from orbiter_liveweb.cache import MAX_REDIRECTS, Cache
 from orbiter_liveweb.dom import Element, parse
 from orbiter_liveweb.forms import default_button, is_get, is_submit, request_of
 from orbiter_liveweb.inspection import Edits, Inspection, form_of, takes
+from orbiter_liveweb.links import base_of, refresh_of, says
 from orbiter_liveweb.roles import input_type, is_disabled
 from orbiter_liveweb.screen import CLICKABLE, TYPABLE, Screen, Target
 from orbiter_liveweb.snapshot import Snapshot
@@ -30,7 +30,8 @@ class Browser(ABC):
     """A tab that can show the pages of a cache and nothing else.
 
     ``screen`` is what it shows, None before the first page; ``anchor`` the line that a fragment led to, or 0. Each method raises
-    BrowserError and stays where it is when the page cannot do that; :class:`orbiter_liveweb.session.Session` calls them.
+    BrowserError and stays where it is when the page cannot do that; :class:`orbiter_liveweb.session.Session` calls them. Those that
+    return a bool tell whether another page or place came.
     """
 
     screen: Screen | None = None
@@ -44,18 +45,18 @@ class Browser(ABC):
 
     @abstractmethod
     def click(self, target: Target) -> bool:
-        """Follow a link, press a button, or turn a box on or off; return whether another page or place came."""
+        """Follow a link, press a button, or turn a box on or off."""
 
     @abstractmethod
     def fill(self, target: Target, text: str) -> None:
         """Put a text in the place of what a field holds, and the cursor in the field; of a select, choose the option of this text."""
 
     @abstractmethod
-    def press(self, key: str) -> None:
+    def press(self, key: str) -> bool:
         """Press ``Enter`` or ``Backspace`` in the field that has the cursor."""
 
     def wait(self, seconds: float) -> bool:
-        """Let time pass; return whether another page came: one that refreshes itself within ``seconds`` does."""
+        """Let time pass: a page that refreshes itself within ``seconds`` gives way to another."""
         refresh = None if self._snapshot is None else refresh_of(self._snapshot)
         if refresh is None or seconds < refresh[0]:
             return False
@@ -65,25 +66,15 @@ class Browser(ABC):
     def close(self) -> None:  # noqa: B027  # optional: most hold nothing open
         """Release what it holds."""
 
-    def _shown(self) -> Screen:
+    def shown(self) -> Screen:
+        """Return what it shows.
+
+        Raises:
+            BrowserError: No page is open.
+        """
         if self.screen is None:
             raise BrowserError("no page is open: go to one first")
         return self.screen
-
-
-def missing(url: str) -> BrowserError:
-    """Return the error of a page that the cache does not have."""
-    return BrowserError(f"the cache has no page {url}")
-
-
-def nothing_happens(target: Target) -> BrowserError:
-    """Return the error of a button that only a script gives a meaning."""
-    return BrowserError(f"nothing happens when {target.role} {target.name!r} is pressed")
-
-
-def not_taken(target: Target, text: str) -> BrowserError:
-    """Return the error of a field, such as of a date, that cannot hold a text."""
-    return BrowserError(f"{target.role} {target.name!r} takes no {text!r}")
 
 
 def option_at(options: Sequence[tuple[str, bool]], text: str) -> int:
@@ -110,7 +101,7 @@ def served(cache: Cache, url: str) -> Snapshot:
     for _ in range(MAX_REDIRECTS):
         snapshot = cache.get(url)
         if snapshot is None:
-            raise missing(url)
+            raise BrowserError(f"the cache has no page {url}")
         if snapshot.redirect_to is None:
             return snapshot
         url = snapshot.redirect_to
@@ -126,6 +117,7 @@ class CacheBrowser(Browser):
 
     def __init__(self, cache: Cache) -> None:
         self.cache = cache
+        self._html = ""
         self._root: Element | None = None
         self._edits = Edits()
         self._focus: Element | None = None
@@ -139,7 +131,7 @@ class CacheBrowser(Browser):
         if snapshot is not self._snapshot or self._edits:
             self._root, self._edits = None, Edits()
             self.screen = snapshot.screen
-        self._snapshot, self._focus = snapshot, None
+        self._snapshot, self._html, self._focus = snapshot, snapshot.html, None
         self.anchor = anchor_line(snapshot.html, fragment) if fragment else 0
 
     def click(self, target: Target) -> bool:
@@ -152,7 +144,7 @@ class CacheBrowser(Browser):
             self._turn(pressed)
             return False
         if not is_submit(pressed):
-            raise nothing_happens(target)
+            raise BrowserError(f"nothing happens when {target} is pressed")
         self._submit(form_of(pressed), pressed)
         return True
 
@@ -166,34 +158,35 @@ class CacheBrowser(Browser):
             self._redraw()
             return
         if "readonly" in field.attributes or field.tag not in ("input", "textarea"):
-            raise BrowserError(f"nothing can be typed into {target.role} {target.name!r}")
+            raise BrowserError(f"nothing can be typed into {target}")
         if field.tag == "input" and not takes(input_type(field), text):
-            raise not_taken(target, text)
+            raise BrowserError(f"{target} takes no {text!r}")
         self._focus = field
         self._set(field, text if field.tag == "textarea" else text.replace("\n", ""))
 
-    def press(self, key: str) -> None:
+    def press(self, key: str) -> bool:
         """Press a key in the field that has the cursor."""
-        if self._focus is None:
+        field = self._focus
+        if field is None:
             raise BrowserError("no field has the cursor: type into one first")
         if key == "Backspace":
-            self._set(self._focus, self._page().value(self._focus)[:-1])
-        elif self._focus.tag == "textarea":
-            self._set(self._focus, self._page().value(self._focus) + "\n")
-        else:
-            form = form_of(self._focus)
-            button = None if form is None else default_button(form, self._page().root)
-            self._submit(form, button)
+            self._set(field, self._page().value(field)[:-1])
+            return False
+        if field.tag == "textarea":
+            self._set(field, self._page().value(field) + "\n")
+            return False
+        form = form_of(field)
+        self._submit(form, None if form is None else default_button(form, self._page().root))
+        return True
 
     def _follow(self, target: Target) -> None:
-        screen = self._shown()
         href = target.url or ""
         url = resolve(self._base(), href)
         if url is None:
-            raise BrowserError(f"link {target.name!r} leads to no web page")
-        if url == screen.url and "#" in href:
+            raise BrowserError(f"{target} leads to no web page")
+        if url == self.shown().url and "#" in href:
             fragment = fragment_of(href)
-            self.anchor = anchor_line(self._page_html(), fragment) if fragment else 0
+            self.anchor = anchor_line(self._html, fragment) if fragment else 0
             return
         self._show(served(self.cache, url), fragment_of(href))
 
@@ -204,35 +197,27 @@ class CacheBrowser(Browser):
             raise BrowserError("the button of the form is disabled")
         if not is_get(form, button):
             raise BrowserError("the form would change something at the site, which a cache cannot")
-        url = resolve(self._base(), request_of(form, button, self._page(), self._base()))
+        here = self.shown().url
+        url = resolve(here, request_of(form, button, self._page(), url=here, base=self._base()))
         if url is None:
             raise BrowserError("the form leads to no web page")
         self._show(served(self.cache, url), "")
 
     def _base(self) -> str:
-        screen = self._shown()
-        if not _says(self._page_html(), "<base"):
-            return screen.url
-        base = self._page().root.find("base")
-        href = base.attributes.get("href") if base else None
-        return resolve(screen.url, href) or screen.url if href else screen.url
-
-    def _page_html(self) -> str:
-        if self._snapshot is None:
-            raise BrowserError("no page is open: go to one first")
-        return self._snapshot.html
+        url = self.shown().url
+        return base_of(self._page().root, url) if says(self._html, "<base") else url
 
     def _page(self) -> Inspection:
         if self._root is None:
             # Another session may hold the same; nobody changes it.
-            self._root = self.cache.root(self._shown().url) or parse(self._page_html())
+            self._root = self.cache.root(self.shown().url) or parse(self._html)
         return Inspection(self._root, self._edits)
 
     def _element(self, target: Target) -> Element:
         """Return the element of a target: the one of its role that has as many before it."""
         found = _acted_on(self._page().root).get(target.role, ())
         if target.nth >= len(found):
-            raise BrowserError(f"there is no {target.role} {target.name!r}")
+            raise BrowserError(f"there is no {target}")
         return found[target.nth]
 
     def _set(self, field: Element, text: str) -> None:
@@ -249,7 +234,7 @@ class CacheBrowser(Browser):
 
     def _redraw(self) -> None:
         """Show the page with what was done to its form controls."""
-        screen = self._shown()
+        screen = self.shown()
         lines = aria_lines(aria_tree(self._page().root, self._edits))
         self.screen = Screen(screen.url, screen.title, "\n".join(line for line, _ in lines))
 
@@ -265,12 +250,6 @@ def _acted_on(root: Element) -> dict[str, list[Element]]:
 
 
 @lru_cache(maxsize=1024)
-def _says(html: str, word: str) -> bool:
-    """Return whether a page holds a word in any case."""
-    return word in html.lower()
-
-
-@lru_cache(maxsize=1024)
 def anchor_line(html: str, fragment: str) -> int:
     """Return the line of the tree at which the element that a fragment names begins, or 0 where nothing has that name.
 
@@ -283,28 +262,3 @@ def anchor_line(html: str, fragment: str) -> int:
     element.attributes.update({"role": "note", "aria-label": MARK})
     found = place_of(aria_tree(root, until=element), element)
     return found[0] if found and (found[1].role, found[1].name) == ("note", MARK) else 0
-
-
-def line_of_mark(lines: list[str]) -> int:
-    """Return the line that begins with the mark, or 0."""
-    start = f'- note "{MARK}"'
-    return next((n for n, line in enumerate(lines) if line.lstrip().startswith(start)), 0)
-
-
-_REFRESH = re.compile(
-    r"\s*([0-9]+(?:\.[0-9]*)?)\s*[;,]?\s*(?:url\s*=\s*)?['\"]?([^'\"]*)['\"]?\s*", re.IGNORECASE
-)
-
-
-def refresh_of(snapshot: Snapshot) -> tuple[float, str] | None:
-    """Return after how many seconds a page leads to which other address, or None if it stays."""
-    if not _says(snapshot.html, "http-equiv"):
-        return None
-    for meta in parse(snapshot.html).find_all("meta"):
-        if meta.attributes.get("http-equiv", "").lower() != "refresh":
-            continue
-        match = _REFRESH.fullmatch(meta.attributes.get("content", ""))
-        url = resolve(snapshot.url, match[2]) if match and match[2] else None
-        if match and url:
-            return float(match[1]), url
-    return None

@@ -12,8 +12,8 @@ from orbiter.tasks.streams import item_stream
 from orbiter_liveweb.aria import aria_snapshot
 from orbiter_liveweb.cache import Cache, CacheError, read_snapshot
 from orbiter_liveweb.dom import parse, title_of
+from orbiter_liveweb.links import links_of
 from orbiter_liveweb.placeholders import placeholder_kind
-from orbiter_liveweb.record import links_of
 from orbiter_liveweb.snapshot import Snapshot
 from orbiter_liveweb.topology import NotVisitedError, Question, Topology, Visited
 from orbiter_liveweb.urls import normalise, origin_of

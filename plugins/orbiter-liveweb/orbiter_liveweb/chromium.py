@@ -19,9 +19,6 @@ from orbiter_liveweb.browser import (
     MARK,
     Browser,
     BrowserError,
-    line_of_mark,
-    not_taken,
-    nothing_happens,
     option_at,
     served,
 )
@@ -52,6 +49,23 @@ _PLAIN = """() => {
     for (const form of document.forms) form.noValidate = true;
 }"""
 """Makes a page one as the extractor sees it: without style sheets, all in one tab, and its forms sent as they are."""
+
+
+_MARKED = """([name, ...given]) => {
+    const e = document.getElementById(name) || document.querySelector(`a[name="${CSS.escape(name)}"]`);
+    return e && ['role', 'aria-label'].map((key, n) => {
+        const old = e.getAttribute(key);
+        given[n] === null ? e.removeAttribute(key) : e.setAttribute(key, given[n]);
+        return old;
+    });
+}"""
+"""Gives the element that a fragment names another role and label, and returns those that it had; null where there is none."""
+
+
+def line_of_mark(lines: list[str]) -> int:
+    """Return the line that begins with the mark, or 0."""
+    start = f'- note "{MARK}"'
+    return next((n for n, line in enumerate(lines) if line.lstrip().startswith(start)), 0)
 
 
 def chromium_path() -> str:
@@ -199,10 +213,10 @@ class ChromiumBrowser(Browser):
             href = element.evaluate(
                 "e => { try { return new URL(e.getAttribute('href'), e.baseURI).href } catch { return '' } }"
             )
-            here = self._shown().url
+            here = self.shown().url
             url = resolve(here, href) if href else None
             if url is None:
-                raise BrowserError(f"link {target.name!r} leads to no web page")
+                raise BrowserError(f"{target} leads to no web page")
             if url == here and "#" in (target.url or ""):
                 self.anchor = self._line_of(fragment_of(href))
                 return True
@@ -215,7 +229,7 @@ class ChromiumBrowser(Browser):
             self._look_again()
             return False
         if kind[0] not in ("BUTTON", "INPUT") or kind[1] not in ("submit", "image"):
-            raise nothing_happens(target)
+            raise BrowserError(f"nothing happens when {target} is pressed")
         if not kind[2]:
             raise BrowserError("the field or button belongs to no form")
         self._navigate(lambda: element.evaluate("e => e.form.requestSubmit(e)"))
@@ -234,31 +248,31 @@ class ChromiumBrowser(Browser):
             return
         kind = field.evaluate("e => ['INPUT', 'TEXTAREA'].includes(e.tagName) ? e.type : null")
         if kind is None or not field.is_editable():
-            raise BrowserError(f"nothing can be typed into {target.role} {target.name!r}")
+            raise BrowserError(f"nothing can be typed into {target}")
         if not takes(kind, text):
-            raise not_taken(target, text)
+            raise BrowserError(f"{target} takes no {text!r}")
         field.fill(text)
         self._focus = field
         self._look_again()
 
-    def press(self, key: str) -> None:
+    def press(self, key: str) -> bool:
         """Press a key in the field that has the cursor."""
-        if self._focus is None:
-            raise BrowserError("no field has the cursor: type into one first")
-        if key == "Backspace" or self._focus.evaluate("e => e.tagName === 'TEXTAREA'"):
-            self._focus.press(key)
-            self._look_again()
-            return
-        form = self._focus.evaluate(
-            "e => e.form && [...e.form.elements].find(x => ['submit', 'image'].includes(x.type))?.disabled"
-        )
-        if self._focus.evaluate("e => !e.form"):
-            raise BrowserError("the field or button belongs to no form")
-        if form is True:
-            raise BrowserError("the button of the form is disabled")
         field = self._focus
+        if field is None:
+            raise BrowserError("no field has the cursor: type into one first")
+        if key == "Backspace" or field.evaluate("e => e.tagName === 'TEXTAREA'"):
+            field.press(key)
+            self._look_again()
+            return False
+        if field.evaluate("e => !e.form"):
+            raise BrowserError("the field or button belongs to no form")
+        if field.evaluate(
+            "e => [...e.form.elements].find(x => ['submit', 'image'].includes(x.type))?.disabled"
+        ):
+            raise BrowserError("the button of the form is disabled")
         self._navigate(lambda: field.press(key, no_wait_after=True))
         self._look("")
+        return True
 
     def _look(self, fragment: str) -> None:
         """Take in the page that the tab shows."""
@@ -266,8 +280,6 @@ class ChromiumBrowser(Browser):
         self.anchor = self._line_of(fragment) if fragment else 0
 
     def _look_again(self) -> None:
-        if self._snapshot is None:
-            raise BrowserError("no page is open: go to one first")
         self.screen = Screen(
             normalise(self._tab.url), " ".join(self._tab.title().split()), self._tree()
         )
@@ -277,30 +289,18 @@ class ChromiumBrowser(Browser):
 
     def _line_of(self, fragment: str) -> int:
         """Return the line at which the element begins that a fragment names; see :func:`orbiter_liveweb.browser.anchor_line`."""
-        script = """([name, mark]) => {
-            const e = document.getElementById(name) || document.querySelector(`a[name="${CSS.escape(name)}"]`);
-            if (!e) return null;
-            const old = [e.getAttribute('role'), e.getAttribute('aria-label')];
-            e.setAttribute('role', 'note'); e.setAttribute('aria-label', mark);
-            return old;
-        }"""
-        old = self._tab.evaluate(script, [fragment, MARK]) if fragment else None
+        old = self._tab.evaluate(_MARKED, [fragment, "note", MARK]) if fragment else None
         if old is None:
             return 0
         line = line_of_mark(self._tree().split("\n"))
-        undo = """([name, role, label]) => {
-            const e = document.getElementById(name) || document.querySelector(`a[name="${CSS.escape(name)}"]`);
-            for (const [key, value] of [['role', role], ['aria-label', label]])
-                value === null ? e.removeAttribute(key) : e.setAttribute(key, value);
-        }"""
-        self._tab.evaluate(undo, [fragment, *old])
+        self._tab.evaluate(_MARKED, [fragment, *old])
         return line
 
     def _locate(self, target: Target) -> Any:
         """Return the element of a target: the one of its role that has as many before it."""
         found = self._tab.get_by_role(target.role).nth(target.nth)
         if found.count() != 1:
-            raise BrowserError(f"there is no {target.role} {target.name!r}")
+            raise BrowserError(f"there is no {target}")
         return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import urljoin
 
 from orbiter_liveweb.dom import Element
 from orbiter_liveweb.inspection import Inspection, form_of
@@ -36,17 +37,18 @@ def is_get(form: Element, button: Element | None) -> bool:
     return method.lower() not in ("post", "dialog")
 
 
-def request_of(form: Element, button: Element | None, page: Inspection, base: str) -> str:
+def request_of(
+    form: Element, button: Element | None, page: Inspection, *, url: str, base: str
+) -> str:
     """Return the address that a form asks for.
 
     Args:
         form: The form.
         button: The button that was pressed, or None.
         page: The page, with what was typed.
-        base: Address of the page.
+        url: Address of the page, to which a form without an action goes.
+        base: What addresses in the page are relative to.
     """
-    from urllib.parse import urljoin
-
     action = (button.attributes.get("formaction") if button else None) or form.attributes.get(
         "action", ""
     )
@@ -60,7 +62,7 @@ def request_of(form: Element, button: Element | None, page: Inspection, base: st
             fields += [(f"{prefix}x", "0"), (f"{prefix}y", "0")]  # as Enter presses it
         elif name:
             fields += [(name, _LINE_END.sub("\r\n", v)) for v in _values(control, button, page)]
-    return with_query(urljoin(base, action) if action else base, fields)
+    return with_query(urljoin(base, action) if action else url, fields)
 
 
 _LINE_END = re.compile("\r\n|\r|\n")

@@ -14,11 +14,11 @@ from attrs import Factory, define
 from orbiter.checks import check_number, check_whole_number
 from orbiter.errors import ConfigError
 from orbiter_liveweb.cache import Cache
-from orbiter_liveweb.dom import parse
 from orbiter_liveweb.fetching import AGENT, TIMEOUT_S, Fetcher, FetchError
+from orbiter_liveweb.links import links_of
 from orbiter_liveweb.placeholders import placeholder_kind
 from orbiter_liveweb.snapshot import Snapshot
-from orbiter_liveweb.urls import normalise, origin_of, resolve
+from orbiter_liveweb.urls import normalise, origin_of
 
 
 @define
@@ -121,17 +121,6 @@ def redirect(url: str, to: str, *, fetched_at: str, source: str) -> Snapshot:
         status=302,
         redirect_to=to,
     )
-
-
-def links_of(snapshot: Snapshot) -> list[str]:
-    """Return the normalised addresses that a page links to, each once, in order."""
-    root = parse(snapshot.html)
-    base = root.find("base")
-    here = (resolve(snapshot.url, base.get("href") or "") if base else None) or snapshot.url
-    found = (
-        resolve(here, link.get("href") or "") for link in root.find_all("a") if link.get("href")
-    )
-    return list(dict.fromkeys(url for url in found if url is not None))
 
 
 class _Robots:

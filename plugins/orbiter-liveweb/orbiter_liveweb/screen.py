@@ -44,6 +44,9 @@ class Target:
     url: str | None = None
     is_disabled: bool = False
 
+    def __str__(self) -> str:
+        return f"{self.role} {self.name!r}"
+
 
 @frozen
 class Screen:

@@ -43,7 +43,6 @@ class Session(Toolbox):
         self.visited: dict[str, None] = {}
         self.answer: str | None = None
         self._start = self._stop = 0
-        self._screen_moved = False
 
     def reset(self, task: Task) -> None:  # noqa: ARG002  # every task begins with no page open
         """Begin anew, with no page open."""
@@ -56,7 +55,7 @@ class Session(Toolbox):
         Args:
             url: The address, beginning with http:// or https://.
         """
-        return self._act(lambda: self._browser.open(_text("url", url)))
+        return self._act(lambda: self._browser.open(_text("url", url)), moves=True)
 
     def click(self, ref: int) -> str:
         """Follow a link, press a button, or turn a check box or radio button on or off, by its number.
@@ -64,7 +63,7 @@ class Session(Toolbox):
         Args:
             ref: The number of the element, shown as [ref=N].
         """
-        return self._act(lambda: self._click(self._by_ref(ref)), moves=None)
+        return self._act(lambda: self._click(self._by_ref(ref)))
 
     def type(self, ref: int, text: str) -> str:
         """Type a text into a field by its number, in the place of what it holds; of a list of options, choose the one of this text.
@@ -83,7 +82,7 @@ class Session(Toolbox):
         """
         if key not in ("Enter", "Backspace"):
             return "Error: key must be Enter or Backspace"
-        return self._act(lambda: self._browser.press(key), moves=key == "Enter")
+        return self._act(lambda: self._browser.press(key))
 
     def scroll(self, direction: Literal["down", "up"]) -> str:
         """Move the window by half its height.
@@ -114,11 +113,7 @@ class Session(Toolbox):
             or not 0 <= seconds <= LONGEST_WAIT_S
         ):
             return f"Error: seconds must be a number from 0 to {LONGEST_WAIT_S:g}"
-
-        def pass_time() -> None:
-            self._screen_moved = self._browser.wait(seconds)
-
-        return self._act(pass_time, moves=None)
+        return self._act(lambda: self._browser.wait(seconds))
 
     def click_role(
         self, role: Literal["link", "button", "checkbox", "radio", "switch"], name: str
@@ -129,7 +124,7 @@ class Session(Toolbox):
             role: link, button, checkbox, radio or switch.
             name: The name, as it is shown in quotation marks.
         """
-        return self._act(lambda: self._click(self._by_role(role, name, CLICKABLE)), moves=None)
+        return self._act(lambda: self._click(self._by_role(role, name, CLICKABLE)))
 
     def type_role(
         self,
@@ -160,16 +155,19 @@ class Session(Toolbox):
             return f"Error: {error}"
         return "The answer was taken."
 
-    def _act(self, do: Callable[[], None], *, moves: bool | None = True) -> str:
-        """Do something and return what is shown then; ``moves`` says whether the window goes back to the top."""
+    def _act(self, do: Callable[[], object], *, moves: bool | None = None) -> str:
+        """Do something and return what is shown then.
+
+        The window goes to where the page begins if ``moves`` says so or, without it, what is done returns whether another page came.
+        """
         if self.answer is not None:
             return "Error: the answer was given already"
         try:
-            do()
-            screen = self._screen()
+            came = do()
+            screen = self._browser.shown()
         except (BrowserError, ConfigError) as error:
             return f"Error: {error if isinstance(error, BrowserError) else error.message}"
-        if moves or (moves is None and self._screen_moved):
+        if came if moves is None else moves:
             self._move(self._browser.anchor)
         self.visited[screen.url] = None
         return screen.shown(self._start, self._stop)
@@ -179,18 +177,13 @@ class Session(Toolbox):
         """What the browser holds, or None before the first page."""
         return self._browser.screen
 
-    def _screen(self) -> Screen:
-        if self._browser.screen is None:
-            raise BrowserError("no page is open: go to one first")
-        return self._browser.screen
-
     def _move(self, start: int) -> None:
-        size = len(self._screen().lines)
+        size = len(self._browser.shown().lines)
         self._start = max(0, min(start, size - 1))
         self._stop = min(self._start + WINDOW_SIZE, size)
 
     def _by_ref(self, ref: int) -> Target:
-        targets = self._screen().targets
+        targets = self._browser.shown().targets
         if isinstance(ref, bool) or not isinstance(ref, int) or not 1 <= ref <= len(targets):
             raise BrowserError(
                 f"ref must be the number of an element of this page, 1 to {len(targets)}"
@@ -201,7 +194,7 @@ class Session(Toolbox):
         if role not in roles:
             raise BrowserError(f"role must be {' or '.join(roles)}")
         name = _text("name", name)
-        found = [t for t in self._screen().targets if t.role == role and t.name == name]
+        found = [t for t in self._browser.shown().targets if t.role == role and t.name == name]
         if not found:
             raise BrowserError(f"there is no {role} with this name")
         if len(found) > 1:
@@ -209,12 +202,12 @@ class Session(Toolbox):
             raise BrowserError(f"{len(found)} elements have this role and name: refs {refs}")
         return found[0]
 
-    def _click(self, target: Target) -> None:
+    def _click(self, target: Target) -> bool:
         if target.role not in CLICKABLE:
             raise BrowserError(f"a {target.role} cannot be clicked")
         if target.is_disabled:
             raise BrowserError(f"the {target.role} is disabled")
-        self._screen_moved = self._browser.click(target)
+        return self._browser.click(target)
 
     def _fill(self, target: Target, text: str) -> None:
         if target.role not in TYPABLE or target.is_disabled:

@@ -199,6 +199,12 @@ AWKWARD = {
     "form": """<form action=/f target=_blank><input required name=q aria-label=Q><input type=email name=e value=bad><input type=date name=d aria-label=D>
         <input type=hidden name=_charset_><input type=file name=f><textarea name=t>a\nb</textarea><button formtarget=x name=b value=1>Go</button>
         <input type=image name=i alt=I><input type=image alt=J></form>""",
+    "x/based": """<base target=_blank><base href=/y/><base href=/z/><a href=t>on</a><form><input name=q aria-label=Q><button>Here</button></form>
+        <form action=f><input name=q value=v><button>There</button></form>""",
+    "x/soon": "<base href=/y/><meta http-equiv=refresh content='1;url=t'><p>wait",
+    "y/t": "<p>t<p id=ü>place",
+    "y/f?q=v": "<p>there",
+    "x/based?q=": "<p>here",
     "at-once": "<meta http-equiv=refresh content='0;url=/t'><p>wait",
     "t": "<p>t<p id=ü>place",
     "%C3%BC%20%C3%B6?b=%FF&%C3%A4=%C3%A9": "<p>other",
@@ -213,7 +219,8 @@ def test_chromium_does_the_same_with_awkward_links_and_forms(tmp_path, chromium)
     ours = Session(lambda: CacheBrowser(cache))
     theirs = Session(lambda: ChromiumBrowser(cache, chromium))
     calls = [("goto", {"url": f"{HOME}at-once"}), ("wait", {"seconds": 1})]
-    for path, count in (("links", 12), ("form", 7)):
+    calls += [("goto", {"url": f"{HOME}x/soon"}), ("wait", {"seconds": 1})]
+    for path, count in (("links", 12), ("form", 7), ("x/based", 5)):
         for ref in range(1, count + 1):
             calls += [("goto", {"url": HOME + path}), ("click", {"ref": ref})]
     calls += [
@@ -224,6 +231,7 @@ def test_chromium_does_the_same_with_awkward_links_and_forms(tmp_path, chromium)
     try:
         for one in calls:
             assert (one, call(theirs, *one)) == (one, call(ours, *one))
+        assert {f"{HOME}y/t", f"{HOME}x/based?q=", f"{HOME}y/f?q=v"} <= ours.visited.keys()
     finally:
         theirs.reset(None)
 

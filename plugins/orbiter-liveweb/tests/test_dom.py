@@ -6,7 +6,8 @@ import threading
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from orbiter_liveweb.aria import aria_lines, aria_tree
-from orbiter_liveweb.browser import MARK, anchor_line, line_of_mark
+from orbiter_liveweb.browser import MARK, anchor_line
+from orbiter_liveweb.chromium import line_of_mark
 from orbiter_liveweb.dom import MAX_DEPTH, parse
 
 TAGS = st.sampled_from(
