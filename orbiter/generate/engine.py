@@ -209,15 +209,19 @@ class PolicySynthesiser(DataSynthesiser):
         )
 
     async def ask(
-        self, requests: Sequence[Request], *, who: Policy | None = None
+        self,
+        requests: Sequence[Request],
+        *,
+        who: Policy | None = None,
+        sampling: Sampling | None = None,
     ) -> list[Completion]:
-        """Return what a policy answers, in batches that it bears, sampled as the options say; default: the one that answers."""
+        """Return what a policy answers, in batches that it bears; default: the one that answers, sampled as the options say."""
         policy = who or self.policy
         if policy is None:
             if not requests:
                 return []
             raise ConfigError(f"{self.name} must have a policy, got none", hint="policy=...")
-        answers = await self.asking(policy, requests, self.sampling)
+        answers = await self.asking(policy, requests, sampling or self.sampling)
         self._spent += Spending.of(answers)
         return answers
 
