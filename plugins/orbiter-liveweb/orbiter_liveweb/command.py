@@ -100,7 +100,10 @@ class LiveWebCommand(Command):
         sub.add_argument("-n", type=int, default=100, metavar="N", help="how many (default: 100)")
         sub.add_argument("--seed", type=int, default=0)
         sub.add_argument(
-            "--plugins", nargs="+", metavar="SITE", help="sites (default: all that the cache has)"
+            "--plugins",
+            nargs="+",
+            metavar="SITE",
+            help="sites, or file.py:Class of your own (default: all known ones that the cache has)",
         )
         sub.add_argument(
             "--templates",
@@ -114,7 +117,7 @@ class LiveWebCommand(Command):
             type=int,
             default=[1, 3],
             metavar="N",
-            help="questions per task: N, or MIN MAX",
+            help="questions per task: N, or MIN MAX (default: 1 3)",
         )
         sub.add_argument(
             "--split", choices=("train", "held_out"), help="only entities of this side"
@@ -283,10 +286,16 @@ def _teach(options: argparse.Namespace) -> int:
     )
     options.out.parent.mkdir(parents=True, exist_ok=True)
     rows = asyncio.run(teacher.generate(options.n))
-    passed = sum(r.verdict is not None and r.verdict.outcome is Outcome.PASS for r in rows)
+    others: dict[str, list[str]] = {}
+    for row in rows:
+        if row.verdict is not None and row.verdict.outcome is not Outcome.PASS:
+            others.setdefault(row.verdict.reason, []).append(row.task_id)
+    passed = len(rows) - sum(map(len, others.values()))
     coverage = coverage_of(rows)
     rate = coverage.duplicate_rate or 0
     print(f"{len(rows)} trajectories, {passed} of them pass; near duplicates {rate:.1%}")
+    for reason, names in list(others.items())[:MAX_NOTES]:
+        print(f"not passed: {len(names)} x {one_line(reason)}, such as {printable(names[0])}")
     print("calls    " + "  ".join(f"{name} {n}" for name, n in coverage.actions.items()))
     faults = CoverageGate().faults(coverage, teacher.templates)
     _print_faults(faults)
@@ -323,12 +332,14 @@ def _view(options: argparse.Namespace) -> int:
     from orbiter.records import Trajectory
     from orbiter_liveweb.rendering import render
 
-    row = None
+    row, number = None, -1
     for number, row in enumerate(jsonl.read(options.rows, Trajectory)):  # noqa: B007
         if number == options.n:
             break
     else:
-        raise ConfigError(f"-n must be the number of a row of {options.rows}, got {options.n}")
+        raise ConfigError(
+            f"-n must be the number of a row, counted from 0, got {options.n}; {options.rows} has {number + 1} rows"
+        )
     out = options.out or options.rows.with_suffix(f".{options.n}.html")
     with jsonl.replace_file(out) as file:
         file.write(render(row).encode())

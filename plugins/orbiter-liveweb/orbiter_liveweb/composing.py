@@ -142,7 +142,7 @@ class Composer:
         side = f" of split {self.split!r}" if self.split else ""
         raise ConfigError(
             f"found {len(found)} of {num_subtasks} questions{side} in {_DRAWS} draws from {', '.join(names)}",
-            hint="take more templates or a larger cache, or fewer subtasks",
+            hint="take more templates or a larger cache, or fewer subtasks (--subtasks 1)",
         )
 
 

@@ -63,6 +63,34 @@ def test_a_corpus_of_poor_coverage_is_not_written(web, tmp_path, capsys):
     assert run(capsys, *options, "--no-gate")[0] == 0
 
 
+WRONG = """
+from orbiter_liveweb.sites.catalogue import Catalogue
+
+class Wrong(Catalogue):
+    name = "wrong"
+    def templates(self):
+        first = super().templates()[0]
+        first.truth = lambda pages, variables: "7"
+        return [first]
+"""
+
+
+def test_why_a_trajectory_does_not_pass_is_told(web, tmp_path, capsys):
+    (tmp_path / "mine.py").write_text(WRONG)
+    made = ("teach", web.folder, tmp_path / "rows.jsonl", "-n", 2, "--no-gate", "--subtasks", 1)
+    code, out, _ = run(capsys, *made, "--plugins", f"{tmp_path}/mine.py:Wrong")
+    assert code == 1
+    assert out.startswith("2 trajectories, 0 of them pass")
+    assert "\nnot passed: 2 x answer 1 is wrong, such as liveweb:wrong/" in out
+
+
+def test_a_row_that_is_not_there_cannot_be_viewed(tmp_path, capsys):
+    (tmp_path / "rows.jsonl").write_text("")
+    code, _, err = run(capsys, "view", tmp_path / "rows.jsonl")
+    assert code == 2
+    assert f"counted from 0, got 0; {tmp_path / 'rows.jsonl'} has 0 rows" in err
+
+
 def test_the_coverage_of_a_corpus_is_shown(teacher, tmp_path, capsys):
     path = tmp_path / "rows.jsonl"
     one = {"num_subtasks": 1, "templates": ["league/nth_club"]}

@@ -38,7 +38,7 @@ def topology_of(cache: Cache, include_plugins: Sequence[str | Site] | None = Non
         if not found:
             raise ConfigError(
                 f"the cache {str(cache.folder)!r} has no page of {', '.join(SITES)}",
-                hint="name the plugin of your own site in include_plugins: file.py:Class",
+                hint="name the plugin of your own site, file.py:Class: --plugins, or include_plugins in Python",
             )
         return Topology(cache, found)
     if isinstance(include_plugins, str) or not include_plugins:
