@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import ClassVar
 
 import attrs
@@ -131,23 +131,22 @@ class HardNegatives(PolicySynthesiser):
         known, dropped = self.answerable(tasks, otherwise="no right answer is known")
         pool = [right for _, right in known]
         planned = [self._by_program(task, right, pool) for task, right in known]
-        await self._ask_for([one for plan in planned for one in plan if one.answer is None])
+        if self.policy is not None:
+            await self._ask_for([one for plan in planned for one in plan if one.answer is None])
         proposals: list[Proposal] = []
         for (task, right), plan in zip(known, planned):
             proposals.append(chosen(task, right))
             seen: set[str] = set()
             for one in plan:
-                assert one.answer is not None  # noqa: S101  # made by program, or asked for
-                text = said(one.answer) or ""
-                reason = no_rival(one.answer, right=right, seen=seen, what="negative")
-                if reason is None and not self._is_of_kind(one.kind, text, right):
-                    reason = f"not {one.kind.value}"
-                if reason is None:
-                    seen.add(text)
-                    proposals.append(Proposal(task, one.answer))
+                answer, about = one.answer, {"negative": one.kind.value}
+                if answer is None:
+                    nobody = "no program makes one, and there is no policy"
+                    dropped.append(Dropped(nobody, task.task_id, metadata=about))
+                elif fault := self._fault(one, answer, seen):
+                    dropped.append(Dropped(fault, task.task_id, said(answer) or "", about))
                 else:
-                    about = {"negative": one.kind.value}
-                    dropped.append(Dropped(reason, task.task_id, text, about))
+                    seen.add(said(answer) or "")
+                    proposals.append(Proposal(task, answer))
         return Proposed(proposals=tuple(proposals), dropped=tuple(dropped))
 
     def _by_program(self, task: Task, right: str, pool: Sequence[str]) -> list[_Negative]:
@@ -170,11 +169,7 @@ class HardNegatives(PolicySynthesiser):
         return plan
 
     async def _ask_for(self, plan: Sequence[_Negative]) -> None:
-        """Have the policy make what no program could, or say that there is nobody to ask."""
-        if self.policy is None:
-            for one in plan:
-                one.answer = Completion.failed("no program makes one, and there is no policy")
-            return
+        """Have the policy make what no program could."""
         requests = [
             self.order(
                 one.task,
@@ -187,6 +182,13 @@ class HardNegatives(PolicySynthesiser):
         for one, answer in zip(plan, await self.ask(requests)):
             told = {**answer.metadata, **one.told("prompted")}
             one.answer = attrs.evolve(answer, metadata=told)
+
+    def _fault(self, one: _Negative, answer: Completion, seen: Collection[str]) -> str | None:
+        """Return why an answer is not worth a verdict, or None."""
+        if reason := no_rival(answer, right=one.right, seen=seen, what="negative"):
+            return reason
+        is_of_kind = self._is_of_kind(one.kind, said(answer) or "", one.right)
+        return None if is_of_kind else f"not {one.kind.value}"
 
     def _is_of_kind(self, kind: NegativeKind, text: str, right: str) -> bool:
         """Return whether a text can be what it is called, as far as a program sees."""

@@ -18,6 +18,9 @@ ROLE = "role"
 DOCUMENT = "document"
 """Key of a row's metadata: the answer that is kept in the place of the row's own, which was made to test the prompt alone."""
 
+NO_ANSWER = "no answer: "
+"""What a reason has before the fault of a policy that gave no answer."""
+
 
 @frozen
 class Proposal:
@@ -63,6 +66,13 @@ class Proposed:
     dropped: tuple[Dropped, ...] = ()
     beside: Spending = field(factory=Spending)
 
+    @property
+    def unanswered(self) -> Counter[str]:
+        """How often a policy gave no answer, by the reason; what was given up for it included."""
+        silent = (p.completion for p in self.proposals if p.completion.error is not None)
+        given_up = (item.reason for item in self.dropped if NO_ANSWER in item.reason)
+        return Counter(map(why_nothing, silent)) + Counter(given_up)
+
 
 @frozen(kw_only=True)
 class EngineReport:
@@ -85,7 +95,7 @@ def objection(row: Trajectory) -> str | None:
     """Return why a judged row is not what its engine meant it to be, or None: one to be rejected must fail, any other pass."""
     verdict = row.verdict
     if verdict is None:
-        return f"no answer: {row.extra.get('error', 'nobody judged it')}"
+        return f"{NO_ANSWER}{row.extra.get('error', 'nobody judged it')}"
     if verdict.outcome is Outcome.INVALID:
         return f"invalid: {verdict.reason}"
     if row.extra.get("finish_reason") == "length":
@@ -171,5 +181,5 @@ def said(completion: Completion) -> str | None:
 def why_nothing(completion: Completion) -> str:
     """Return why :func:`said` found nothing."""
     if completion.error is not None:
-        return f"no answer: {completion.error}"
+        return f"{NO_ANSWER}{completion.error}"
     return "cut off" if completion.finish_reason == "length" else "empty"

@@ -54,6 +54,11 @@ class Alike(Writer):
     def say(self, request):
         return f"please be so kind and {request.seed} {self.word}"
 
+class Down(Policy):
+    name = "down"
+    async def complete(self, requests, sampling):
+        return [Completion.failed("HTTP 503") for _ in requests]
+
 class Each(PolicySynthesiser):
     name = "each"
     async def propose(self, tasks):

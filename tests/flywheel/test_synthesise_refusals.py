@@ -1,7 +1,7 @@
 """A stage with an engine that cannot work is refused where it stands, or stopped, and says why."""
 
 import pytest
-from engine_parts import EVOL, TALK, wheels_in
+from engine_parts import EVOL, SPIN, TALK, wheels_in
 
 from orbiter.errors import BudgetExceededError, ConfigError, RecordError
 from orbiter.generate.policy import Completion
@@ -19,7 +19,13 @@ def test_too_many_invalid_verdicts_stop_the_stage_and_say_why(wheel):
         wheel(stages).run()
 
 
-@pytest.mark.parametrize("stage", [EVOL, TALK])
+@pytest.mark.parametrize(("stage", "reason"), [(EVOL, "no answer"), (TALK, "user: no answer")])
+def test_a_writer_that_is_down_stops_the_stage(wheel, stage, reason):
+    with pytest.raises(BudgetExceededError, match=rf"got \d+ of \d+: \d+ x {reason}: HTTP 503"):
+        wheel(stage.replace("mine.py:Writer", "mine.py:Down"), "evaluate.tasks=0").run()
+
+
+@pytest.mark.parametrize("stage", [EVOL, SPIN, TALK])
 def test_a_stage_goes_on_when_its_policy_answers_again(wheel, monkeypatch, stage):
     """What was answered is not asked for again, and what comes of it is what would have come."""
     asked, is_down, complete = [], [True], ScriptedPolicy.complete

@@ -8,6 +8,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+import attrs
 from attrs import frozen
 
 from orbiter import jsonl
@@ -23,7 +24,7 @@ from orbiter.flywheel.stages.rollouts import rollout_facts, round_tasks
 from orbiter.flywheel.waves import CountedWaves
 from orbiter.generate.engine import PolicySynthesiser
 from orbiter.generate.policy import Completion, Policy, Request, Sampling, Spending
-from orbiter.generate.proposals import Dropped, Proposal, Proposed, why_nothing
+from orbiter.generate.proposals import Dropped, Proposal, Proposed
 from orbiter.plugin import registry
 from orbiter.records import Task
 from orbiter.registry import parameters_of
@@ -77,11 +78,7 @@ def synthesise(wheel: Flywheel, number: int) -> dict[str, Any]:
         with Exchanges(wheel.place(asked_path(number))) as exchanges:
             if is_new:
                 fresh = wheel.wait_for(_proposed(wheel, engine, number, exchanges))
-                # Without that many answers it is not written, or they would be missing for good; what was answered is known then.
-                silent = [p.completion for p in fresh.proposals if p.completion.error is not None]
-                _plan(wheel, turn, engine, fresh.proposals).check_invalid(
-                    Counter(map(why_nothing, silent)), of=len(fresh.proposals)
-                )
+                _check_answered(_plan(wheel, turn, engine, fresh.proposals), fresh)
                 _write(path, fresh)
             exchanges.forget()
     finally:
@@ -123,6 +120,16 @@ def _plan(
         model=wheel.model_label,
         max_invalid_rate=turn.stage.gates.max_invalid_rate,
     )
+
+
+def _check_answered(plan: RolloutPlan, proposed: Proposed) -> None:
+    """Raise where too little was answered to be written down, since what is missing there is missing for good.
+
+    Of the attempts, which would be invalid, and of all that was tried, what was given up for want of an answer included.
+    """
+    attempts = attrs.evolve(proposed, dropped=())
+    for part in (attempts, proposed):
+        plan.check_invalid(part.unanswered, of=len(part.proposals) + len(part.dropped))
 
 
 def make_engine(wheel: Flywheel, spec: Synthesise, *, seed: int) -> PolicySynthesiser:
