@@ -89,7 +89,8 @@ def _compare(ledger: Ledger, recipe: Recipe, started: Mapping[str, Any]) -> None
     differing = sorted(key for key in now.keys() | before.keys() if now.get(key) != before.get(key))
     if differing:
         place, was, wanted = _first_difference(before, now, "")
-        made = any(event["stage"] != "audit" for event in ledger.events("stage_done"))
+        written = ("dataset_written", "checkpoint_written")
+        made = any(event["event"] in written for event in ledger.events()) or any(ledger.attempts())
         way_out = "restore the recipe" if made else "delete the folder: nothing was made there yet"
         raise ConfigError(
             f"run {str(ledger.path)!r} was made by another recipe: {', '.join(differing)} differs; "

@@ -60,6 +60,9 @@ verify: {workers: 0}
 def test_a_run_goes_on_with_the_server_at_another_address(wheel):
     with pytest.raises(BudgetExceededError, match="Cannot connect"):
         wheel("inputs.url=http://127.0.0.1:9/v1", text=SERVED).run()
+    with pytest.raises(ConfigError, match="was made by another recipe") as refused:
+        wheel("inputs.url=http://127.0.0.1:9/v1", "generate.tasks=2", text=SERVED).run()
+    assert refused.value.hint.endswith("delete the folder: nothing was made there yet")
     with ChatServer(lambda asked: Reply(body=chat("1234"))) as server:
         moved = (f"inputs.url={server.url}", "policy.concurrency=2")
         assert len(wheel(*moved, text=SERVED).run().rounds) == 2
