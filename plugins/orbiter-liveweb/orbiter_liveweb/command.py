@@ -9,14 +9,9 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from orbiter.cli.command import Command
 from orbiter.cli.text import one_line, printable
-
-if TYPE_CHECKING:
-    from orbiter_liveweb.importing import Imported
-
 
 MAX_NOTES = 10
 """Notes of one kind that a check prints unasked: a recorded part of a site has hundreds of links out of it."""
@@ -181,32 +176,29 @@ def _record(options: argparse.Namespace) -> int:
             delay_s=options.delay,
             robots=not options.ignore_robots,
         )
-    for url, why in found.refused:
-        print(f"refused  {one_line(url)} {one_line(why)}", file=sys.stderr)
+    _print_refused(found.refused)
     print(f"{len(found.recorded)} pages recorded in {options.cache}, {len(found.refused)} refused")
     return 0 if found.recorded else 1
+
+
+def _print_refused(refused: list[tuple[str, str]]) -> None:
+    for url, why in refused:
+        print(f"refused  {one_line(url)} {one_line(why)}", file=sys.stderr)
 
 
 def _import(options: argparse.Namespace) -> int:
     from orbiter.errors import ConfigError
     from orbiter_liveweb.cache import Cache
+    from orbiter_liveweb.har import import_har
+    from orbiter_liveweb.warc import import_warc
 
     name = options.archive.name.lower()
     if not name.endswith((".har", ".warc", ".warc.gz")):
         raise ConfigError(f"archive must be a .har, .warc or .warc.gz file, got {name!r}")
     options.archive.stat()  # a file that is not there is named before a folder is made
     cache = Cache(options.cache, create=True)
-    found: Imported
-    if name.endswith(".har"):
-        from orbiter_liveweb.har import import_har
-
-        found = import_har(cache, options.archive)
-    else:
-        from orbiter_liveweb.warc import import_warc
-
-        found = import_warc(cache, options.archive)
-    for url, why in found.refused:
-        print(f"refused  {one_line(url)} {one_line(why)}", file=sys.stderr)
+    found = (import_har if name.endswith(".har") else import_warc)(cache, options.archive)
+    _print_refused(found.refused)
     for kept, other in found.clashes:
         print(
             f"clash    {one_line(kept)} and {one_line(other)} are one address with two pages",

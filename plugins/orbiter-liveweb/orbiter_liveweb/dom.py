@@ -74,6 +74,14 @@ class Element:
             element = element.parent
         return element
 
+    @property
+    def root(self) -> Element:
+        """The element that it stands in the tree of."""
+        element = self
+        while element.parent is not None:
+            element = element.parent
+        return element
+
     def siblings(self) -> list[Element]:
         """Return the elements under the same parent, itself included."""
         return [self] if self.parent is None else self.parent.child_elements()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import codecs
 import http.client
-import re
 import urllib.error
 import urllib.request
 import zlib
@@ -16,11 +14,9 @@ from typing import Any
 import orjson
 from attrs import frozen
 
+from orbiter_liveweb.content import HTML_TYPES, MAX_PAGE_BYTES, decode, media_type
 from orbiter_liveweb.snapshot import timestamp
 
-HTML_TYPES = ("text/html", "application/xhtml+xml")
-
-MAX_PAGE_BYTES = 16 * 2**20
 TIMEOUT_S = 30.0
 
 QUIET_S = 10.0
@@ -30,14 +26,6 @@ MAX_DATA = 32
 """Answers with JSON that are kept with a page, each of at most MAX_DATA_BYTES."""
 MAX_DATA_BYTES = 2**20
 AGENT = "orbiter-liveweb"
-
-_CHARSET = re.compile(
-    rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([A-Za-z0-9_.:-]{1,40})""", re.IGNORECASE
-)
-
-
-_NO_CHARSETS = ("unicode_escape", "raw_unicode_escape", "idna", "punycode", "undefined")
-"""Encodings of Python that no page is written in."""
 
 
 class FetchError(Exception):
@@ -87,8 +75,12 @@ class HttpFetcher(Fetcher):
                     status if error.code >= 400 else f"cannot be fetched: {error}"
                 ) from None
         except (OSError, ValueError, http.client.HTTPException, zlib.error) as error:
-            said = str(error) or type(error).__name__
-            raise FetchError(f"cannot be fetched: {said}") from None
+            raise _failure(error) from None
+
+
+def _failure(error: Exception) -> FetchError:
+    said = str(error).splitlines() or [type(error).__name__]
+    return FetchError(f"cannot be fetched: {said[0]}")
 
 
 def _taken(response: Any) -> Fetched:
@@ -111,39 +103,6 @@ def _taken(response: Any) -> Fetched:
         raise FetchError(f"is larger than {MAX_PAGE_BYTES} bytes")
     text = decode(data, headers.get_content_charset())
     return Fetched(response.url, text, response.status, timestamp())
-
-
-def decode(data: bytes, charset: str | None = None) -> str:
-    """Return the text of a page, decoded as browsers do: by byte order mark, header, meta element, else as UTF-8.
-
-    Args:
-        data: The page.
-        charset: What its header says.
-    """
-    for mark, name in (
-        (codecs.BOM_UTF8, "utf-8"),
-        (codecs.BOM_UTF16_LE, "utf-16-le"),
-        (codecs.BOM_UTF16_BE, "utf-16-be"),
-    ):
-        if data.startswith(mark):
-            return data[len(mark) :].decode(name, errors="replace")
-    said = _CHARSET.search(data[:4096])
-    name = charset or (said[1].decode() if said else "utf-8")
-    try:
-        known = codecs.lookup(name)
-    except LookupError:
-        known = codecs.lookup("utf-8")
-    if not known._is_text_encoding or known.name.replace("-", "_") in _NO_CHARSETS:
-        known = codecs.lookup("utf-8")
-    # Browsers take these for Windows' code page.
-    name = "cp1252" if known.name in ("iso8859-1", "ascii") else known.name
-    return data.decode(name, errors="replace")
-
-
-def charset_of(mime: str) -> str | None:
-    """Return the charset that a ``Content-Type`` names, or None."""
-    _, found, rest = mime.lower().partition("charset=")
-    return rest.split(";")[0].strip(" \"'") or None if found else None
 
 
 class BrowserFetcher(Fetcher):
@@ -169,7 +128,7 @@ class BrowserFetcher(Fetcher):
             response = tab.goto(url, wait_until="domcontentloaded", timeout=TIMEOUT_S * 1000)
             if response is None:
                 raise FetchError("gave no answer")
-            kind = response.headers.get("content-type", "").split(";")[0].strip()
+            kind = media_type(response.headers.get("content-type", ""))
             if kind not in HTML_TYPES:
                 raise FetchError(f"is no HTML page but {kind[:60]}")
             # Pages that poll are never quiet, nor are those that wait for a picture that does not come.
@@ -184,7 +143,7 @@ class BrowserFetcher(Fetcher):
         except FetchError:
             raise
         except Exception as error:  # Playwright's own errors have no common base that is public
-            raise FetchError(f"cannot be fetched: {str(error).splitlines()[0]}") from None
+            raise _failure(error) from None
         finally:
             tab.close()
 
@@ -193,7 +152,7 @@ def _data_of(answers: Sequence[Any]) -> dict[str, Any] | None:
     """Return the JSON among the answers to a page's scripts, by address; None where there is none."""
     found: dict[str, Any] = {}
     for answer in answers:
-        kind = answer.headers.get("content-type", "").split(";")[0].strip().lower()
+        kind = media_type(answer.headers.get("content-type", ""))
         if len(found) == MAX_DATA or not (kind == "application/json" or kind.endswith("+json")):
             continue
         try:

@@ -14,7 +14,7 @@ import orjson
 from orbiter.errors import RecordError
 from orbiter.jsonl import replace_file
 from orbiter_liveweb.cache import Cache
-from orbiter_liveweb.fetching import charset_of, decode
+from orbiter_liveweb.content import charset_of, decode
 from orbiter_liveweb.importing import Capture, Imported, import_captures
 from orbiter_liveweb.snapshot import Snapshot
 
@@ -44,10 +44,10 @@ def read_har(path: Path) -> Iterator[Capture]:
     except orjson.JSONDecodeError as error:
         raise RecordError(f"is no JSON: {error}", source=str(path), hint=_HINT) from None
     try:
-        entries = _get(_get({"": data}, "", dict, ""), "log", dict, "")
-        for number, entry in enumerate(_get(entries, "entries", list, "log.")):
+        log = _get(_checked(data, dict, "the file"), "log", dict, "")
+        for number, entry in enumerate(_get(log, "entries", list, "log.")):
             place = f"log.entries[{number}]"
-            capture = _capture(_get({place: entry}, place, dict, ""), f"{place}.")
+            capture = _capture(_checked(entry, dict, place), f"{place}.")
             if capture is not None:
                 yield capture
     except RecordError as error:
@@ -96,14 +96,15 @@ def _text(content: Mapping[str, Any], place: str) -> str | None:
 
 
 def _get(given: Mapping[str, Any], key: str, kind: type, place: str) -> Any:
-    value = given.get(key)
+    return _checked(given.get(key), kind, place + key)
+
+
+def _checked(value: Any, kind: type, field: str) -> Any:
+    if value is None:
+        raise RecordError("is missing", field=field, hint=_HINT)
     if not isinstance(value, kind) or isinstance(value, bool):
-        said = (
-            "is missing"
-            if value is None
-            else f"must be {kind.__name__}, got {type(value).__name__}"
-        )
-        raise RecordError(said, field=f"{place}{key}" or "the file", hint=_HINT)
+        said = f"must be {kind.__name__}, got {type(value).__name__}"
+        raise RecordError(said, field=field, hint=_HINT)
     return value
 
 

@@ -9,9 +9,8 @@ from attrs import Factory, define, frozen
 
 from orbiter.errors import ConfigError
 from orbiter_liveweb.cache import MAX_REDIRECTS, Cache, CacheError, read_snapshot
-from orbiter_liveweb.fetching import HTML_TYPES
+from orbiter_liveweb.content import HTML_TYPES, media_type
 from orbiter_liveweb.placeholders import placeholder_kind
-from orbiter_liveweb.record import redirect
 from orbiter_liveweb.snapshot import Snapshot, timestamp
 from orbiter_liveweb.urls import normalise, resolve
 
@@ -27,9 +26,9 @@ class Capture:
     mime: str
     html: str | None
     fetched_at: str
+    missing: str
     redirect_to: str | None = None
     api_data: Any = None
-    missing: str = "is in the archive without its content"
 
 
 @define
@@ -145,8 +144,8 @@ def _snapshot(capture: Capture, source: str) -> Snapshot | None:
         if to is None:
             return None
         url, when = normalise(capture.url), _fetched_at(capture)
-        return redirect(url, to, fetched_at=when, source=source)
-    if capture.mime.partition(";")[0].strip().lower() not in HTML_TYPES:
+        return Snapshot.of_redirect(url, to, fetched_at=when, source=source)
+    if media_type(capture.mime) not in HTML_TYPES:
         return None
     url, when = normalise(capture.url), _fetched_at(capture)
     if not 100 <= status <= 599:

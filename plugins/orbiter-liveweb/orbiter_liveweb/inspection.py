@@ -74,9 +74,9 @@ class Inspection:
             for label in self.root.find_all("label"):
                 if "for" in label.attributes:
                     named = self.ids_in(label.attributes["for"])
-                    target = named[0] if named and _is_labelable(named[0]) else None
+                    target = named[0] if named and is_labelable(named[0]) else None
                 else:
-                    target = next((e for e in label.elements() if _is_labelable(e)), None)
+                    target = next((e for e in label.elements() if is_labelable(e)), None)
                 if target is not None:
                     self._labels.setdefault(target, []).append(label)
         return self._labels.get(control, ())
@@ -145,10 +145,7 @@ class Inspection:
 def form_of(control: Element) -> Element | None:
     """Return the form that a control belongs to, or None."""
     if wanted := control.attributes.get("form"):
-        root = control
-        while root.parent is not None:
-            root = root.parent
-        return root.find("form", id=wanted)
+        return control.root.find("form", id=wanted)
     return control.closest(lambda element: element.tag == "form")
 
 
@@ -193,7 +190,8 @@ def takes(kind: str, text: str) -> bool:
     return True
 
 
-def _is_labelable(element: Element) -> bool:
+def is_labelable(element: Element) -> bool:
+    """Return whether a label can be of it."""
     if element.tag == "input":
         return input_type(element) != "hidden"
     return element.tag in ("button", "meter", "output", "progress", "select", "textarea")

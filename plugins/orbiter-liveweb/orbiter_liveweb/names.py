@@ -8,7 +8,7 @@ from __future__ import annotations
 from attrs import evolve, frozen
 
 from orbiter_liveweb.dom import Element
-from orbiter_liveweb.inspection import Inspection
+from orbiter_liveweb.inspection import Inspection, is_labelable
 from orbiter_liveweb.roles import input_type
 from orbiter_liveweb.styles import display, is_ignored
 from orbiter_liveweb.whitespace import strip
@@ -25,7 +25,6 @@ _FROM_CONTENT_INSIDE = frozenset(
     """caption code contentinfo definition deletion emphasis insertion list listitem mark none paragraph presentation region
     row rowgroup section strong subscript superscript table term time""".split()
 ) | {""}
-_LABELABLE = frozenset("button input meter output progress select textarea".split())
 _WITH_PLACEHOLDER = frozenset("text password number search tel email url".split())
 
 
@@ -149,7 +148,7 @@ def _native(
     attributes, tag = element.attributes, element.tag
     title = attributes.get("title", "")
     kind = input_type(element) if tag == "input" else ""
-    if tag in _LABELABLE and kind not in ("button", "submit", "reset", "hidden"):
+    if is_labelable(element) and kind not in ("button", "submit", "reset"):
         labels = () if way.labelled_by and kind in ("file", "image") else page.labels(element)
         if labels and (unnamed or kind in ("file", "image")):
             visited.add(element)

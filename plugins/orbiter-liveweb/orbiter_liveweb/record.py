@@ -7,7 +7,7 @@ import time
 import urllib.error
 import urllib.request
 import urllib.robotparser
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from attrs import Factory, define
 
@@ -38,7 +38,6 @@ def record(
     max_pages: int = 1_000,
     delay_s: float = 0.0,
     robots: bool = True,
-    on_page: Callable[[str], None] = lambda _url: None,
 ) -> Recording:
     """Fetch pages into a cache, and with ``follow`` the pages that they link to.
 
@@ -53,7 +52,6 @@ def record(
         max_pages: Most pages that are asked for.
         delay_s: Seconds between two pages.
         robots: Go by robots.txt.
-        on_page: Called with each address before it is fetched.
     """
     check_whole_number("max_pages", max_pages, low=1)
     check_number("delay_s", delay_s, "[0, inf)")
@@ -66,7 +64,6 @@ def record(
         if asked and delay_s:
             time.sleep(delay_s)
         asked += 1
-        on_page(url)
         try:
             snapshot = _recorded(cache, url, fetcher, rules)
         except FetchError as error:
@@ -86,12 +83,15 @@ def record(
 
 
 def _recorded(cache: Cache, url: str, fetcher: Fetcher, rules: _Robots | None) -> Snapshot:
-    if rules is not None and not rules.allow(url):
-        raise FetchError("is forbidden by robots.txt")
+    if rules is not None:
+        rules.check(url)
     page = fetcher.fetch(url)
     there = normalise(page.url)
-    if rules is not None and there != url and not rules.allow(there):
-        raise FetchError(f"leads to {there}, which is forbidden by robots.txt")
+    if rules is not None and there != url:
+        try:
+            rules.check(there)
+        except FetchError as error:
+            raise FetchError(f"leads to {there}, which {error}") from None
     kind = placeholder_kind(page.html, status=page.status)
     if kind is not None:
         raise FetchError(f"is a placeholder: {kind}")
@@ -105,41 +105,38 @@ def _recorded(cache: Cache, url: str, fetcher: Fetcher, rules: _Robots | None) -
     )
     cache.put(snapshot)
     if snapshot.url != url:
-        cache.put(redirect(url, snapshot.url, fetched_at=page.fetched_at, source=fetcher.source))
+        when = {"fetched_at": page.fetched_at, "source": fetcher.source}
+        cache.put(Snapshot.of_redirect(url, snapshot.url, **when))
     return snapshot
-
-
-def redirect(url: str, to: str, *, fetched_at: str, source: str) -> Snapshot:
-    """Return the snapshot of an address that leads to another."""
-    return Snapshot(
-        url=url,
-        title="",
-        html="",
-        tree="",
-        fetched_at=fetched_at,
-        source=source,
-        status=302,
-        redirect_to=to,
-    )
 
 
 class _Robots:
     """The robots.txt of each site, read once."""
 
     def __init__(self) -> None:
-        self._rules: dict[str, urllib.robotparser.RobotFileParser] = {}
+        self._rules: dict[str, urllib.robotparser.RobotFileParser | str] = {}
 
-    def allow(self, url: str) -> bool:
+    def check(self, url: str) -> None:
+        """Raise FetchError where the site of a page forbids it, or cannot say."""
         origin = origin_of(url)
         if origin not in self._rules:
-            rules = urllib.robotparser.RobotFileParser()
-            request = urllib.request.Request(f"{origin}robots.txt", headers={"User-Agent": AGENT})  # noqa: S310
-            try:
-                with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310
-                    rules.parse(response.read(500_000).decode(errors="replace").splitlines())
-            except (OSError, ValueError, http.client.HTTPException) as error:
-                rules.parse([])  # none: everything is allowed
-                # A site that cannot say wants nobody (RFC 9309, 2.3.1.4).
-                rules.disallow_all = isinstance(error, urllib.error.HTTPError) and error.code >= 500
-            self._rules[origin] = rules
-        return self._rules[origin].can_fetch(AGENT, url)
+            self._rules[origin] = _rules_of(origin)
+        rules = self._rules[origin]
+        if isinstance(rules, str):
+            raise FetchError(f"has a robots.txt that cannot be read: {rules}")
+        if not rules.can_fetch(AGENT, url):
+            raise FetchError("is forbidden by robots.txt")
+
+
+def _rules_of(origin: str) -> urllib.robotparser.RobotFileParser | str:
+    """Return the rules of a site, or why they cannot be read: such a site wants nobody (RFC 9309, 2.3.1.4)."""
+    rules = urllib.robotparser.RobotFileParser()
+    request = urllib.request.Request(f"{origin}robots.txt", headers={"User-Agent": AGENT})  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310
+            rules.parse(response.read(500_000).decode(errors="replace").splitlines())
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        if not isinstance(error, urllib.error.HTTPError) or error.code >= 500:
+            return str(error) or type(error).__name__
+        rules.parse([])  # there is none: everything is allowed
+    return rules

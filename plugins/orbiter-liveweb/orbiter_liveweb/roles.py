@@ -189,14 +189,10 @@ def _role_of_input(element: Element) -> str | None:
     if kind == "hidden":
         return None
     if kind in ("email", "search", "tel", "text", "url"):
-        wanted = element.attributes.get("list")
-        if wanted:
-            root = element
-            while root.parent is not None:
-                root = root.parent
-            first = root.find("*", id=wanted.split()[0]) if wanted.split() else None
-            if first is not None and first.tag == "datalist":
-                return "combobox"
+        wanted = element.attributes.get("list", "").split()
+        first = element.root.find("*", id=wanted[0]) if wanted else None
+        if first is not None and first.tag == "datalist":
+            return "combobox"
     return _BY_INPUT_TYPE.get(kind, "textbox")
 
 

@@ -92,6 +92,20 @@ class Snapshot:
             **more,
         )
 
+    @classmethod
+    def of_redirect(cls, url: str, to: str, *, fetched_at: str, source: str) -> Snapshot:
+        """Return the snapshot of an address that leads to another; both are normalised."""
+        return cls(
+            url=url,
+            title="",
+            html="",
+            tree="",
+            fetched_at=fetched_at,
+            source=source,
+            status=302,
+            redirect_to=to,
+        )
+
     @cached_property
     def screen(self) -> Screen:
         """What the page shows before anything is typed."""

@@ -144,7 +144,7 @@ class Visibility:
 
     def is_hidden(self, element: Element) -> bool:
         """Return whether the element, for its own sake or an ancestor's, is hidden from the accessibility tree."""
-        if element.tag in _IGNORED:
+        if is_ignored(element):
             return True
         if has_no_box(element):
             texts = [child for child in element.children if isinstance(child, str)]

@@ -13,7 +13,7 @@ from warcio.exceptions import ArchiveLoadFailed
 
 from orbiter.errors import RecordError
 from orbiter_liveweb.cache import Cache
-from orbiter_liveweb.fetching import HTML_TYPES, MAX_PAGE_BYTES, charset_of, decode
+from orbiter_liveweb.content import HTML_TYPES, MAX_PAGE_BYTES, charset_of, decode, media_type
 from orbiter_liveweb.importing import Capture, Imported, import_captures
 
 
@@ -53,7 +53,7 @@ def _capture(record: Any) -> Capture:
     mime = headers.get_header("Content-Type") or ""
     encoding = (headers.get_header("Content-Encoding") or "identity").strip().lower()
     html, missing = None, ""
-    if mime.partition(";")[0].strip().lower() not in HTML_TYPES:
+    if media_type(mime) not in HTML_TYPES:
         pass
     elif record.rec_headers.get_header("WARC-Truncated"):
         missing = "was cut off by its crawler"

@@ -9,7 +9,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from orbiter_liveweb.cache import Cache
-from orbiter_liveweb.record import redirect
 from orbiter_liveweb.snapshot import Snapshot
 from orbiter_liveweb.synthetic import build
 from orbiter_liveweb.teacher import TeacherGenerator
@@ -86,7 +85,7 @@ def forms(tmp_path_factory) -> Cache:
     made = Cache(tmp_path_factory.mktemp("pages"), create=True)
     when = {"fetched_at": "2024-05-01T12:00:00Z", "source": "http"}
     made.put_all(Snapshot.of_page(HOME + path, html, **when) for path, html in PAGES.items())
-    made.put(redirect(f"{HOME}moved", f"{HOME}done", **when))
+    made.put(Snapshot.of_redirect(f"{HOME}moved", f"{HOME}done", **when))
     return made
 
 

@@ -248,8 +248,9 @@ def test_chromium_turns_boxes_and_chooses_options_alike(forms, choosing, chromiu
         theirs.reset(None)
 
 
-def test_chromium_records_what_scripts_left(server, tmp_path, chromium):
-    server, _ = server
+def test_chromium_records_what_scripts_left(server, tmp_path, chromium, monkeypatch):
+    server, pages = server
+    monkeypatch.setitem(pages, "/b", (200, "Text/HTML; charset=UTF-8", pages["/b"][2]))
     cache = Cache(tmp_path, create=True)
     found = record(
         cache, [f"{server}/b", f"{server}/file"], fetcher=BrowserFetcher(chromium), robots=False

@@ -2,7 +2,6 @@ import attrs
 import pytest
 from orbiter_liveweb.cache import Cache
 from orbiter_liveweb.checking import check_cache
-from orbiter_liveweb.record import redirect
 from orbiter_liveweb.sites import topology_of
 from orbiter_liveweb.snapshot import Snapshot
 
@@ -85,7 +84,7 @@ def test_a_page_that_no_tree_can_be_made_of_is_named(small):
 
 
 def test_a_redirect_that_leads_nowhere_is_named(small):
-    small.put(redirect("https://a.example/r", "https://gone.example/", fetched_at=WHEN, source="http"))  # fmt: skip
+    small.put(Snapshot.of_redirect("https://a.example/r", "https://gone.example/", fetched_at=WHEN, source="http"))  # fmt: skip
     assert found(small) == [("missing link", "https://gone.example/", False)]
 
 

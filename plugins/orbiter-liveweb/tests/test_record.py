@@ -6,7 +6,8 @@ import threading
 
 import pytest
 from orbiter_liveweb.cache import Cache
-from orbiter_liveweb.fetching import Fetched, HttpFetcher, decode
+from orbiter_liveweb.content import decode
+from orbiter_liveweb.fetching import BrowserFetcher, Fetched, HttpFetcher
 from orbiter_liveweb.record import record
 
 
@@ -98,11 +99,46 @@ def test_an_answer_that_is_broken_stops_no_recording(odd_server, cache):
         assert why[path].startswith("cannot be fetched: ")
 
 
-@pytest.mark.parametrize(("status", "count"), [(b"404 Not Found", 1), (b"503 Busy", 0)])
-def test_a_site_that_cannot_say_what_it_allows_allows_nothing(odd_server, cache, status, count):
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"HTTP/1.0 404 Not Found\r\n\r\n", None),
+        (b"HTTP/1.0 503 Busy\r\n\r\n", "HTTP Error 503: Busy"),
+        (b"", "Remote end closed connection without response"),
+    ],
+)
+def test_a_site_that_cannot_say_what_it_allows_allows_nothing(odd_server, cache, answer, said):
     server, answers = odd_server
-    answers["/robots.txt"] = b"HTTP/1.0 " + status + b"\r\n\r\n"
-    assert len(record(cache, [f"{server}/last"], fetcher=HttpFetcher()).recorded) == count
+    answers["/robots.txt"] = answer
+    found = record(cache, [f"{server}/last", f"{server}/packed"], fetcher=HttpFetcher())
+    why = f"has a robots.txt that cannot be read: {said}"
+    assert found.refused == ([] if said is None else [(url, why) for url, _ in found.refused])
+    assert len(found.recorded) == (2 if said is None else 0)
+
+
+class Silent:
+    """A browser, a tab and an answer of it in one; what goes wrong with it has no words."""
+
+    def new_context(self, **_):
+        return self
+
+    def new_page(self):
+        return self
+
+    def on(self, event, listener):
+        pass
+
+    def close(self):
+        pass
+
+    def goto(self, url, **_):
+        raise RuntimeError
+
+
+def test_a_browser_that_fails_without_a_word_stops_no_recording(cache):
+    pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    found = record(cache, ["http://a.example/"], fetcher=BrowserFetcher(Silent()), robots=False)
+    assert found.refused == [("http://a.example/", "cannot be fetched: RuntimeError")]
 
 
 class Lost(HttpFetcher):

@@ -10,7 +10,7 @@ from orbiter.errors import ConfigError
 from orbiter_liveweb.cache import Cache
 from orbiter_liveweb.snapshot import Snapshot
 from orbiter_liveweb.synthetic import markup as html
-from orbiter_liveweb.synthetic.world import MONTHS, YEARS, Item, Size, Station, World, slug_of
+from orbiter_liveweb.synthetic.world import MONTHS, YEARS, Item, Station, World, slug_of
 
 CATALOGUE = "https://catalogue.example"
 WEATHER = "https://weather.example"
@@ -23,7 +23,7 @@ READY_AFTER_S = 3
 """Seconds until the report of a weather station opens."""
 
 
-def build(folder: str | Path, *, seed: int = 0, size: Size | str = "small") -> Cache:
+def build(folder: str | Path, *, seed: int = 0, size: str = "small") -> Cache:
     """Make the synthetic web in a folder and return its cache; the same seed and size give the same bytes.
 
     Raises:
