@@ -1,7 +1,7 @@
-"""Hard negatives: what is wrong with a rejected answer, in six kinds.
+"""What is wrong with the rejected answer of a pair, in six kinds.
 
-A model learns most from rejected answers of every kind. The kinds are those that people name when they compare answers; a verifier, a judge
-or an author may say the kind outright, and rules find the obvious ones otherwise.
+The kinds are those that people name when they compare answers; a verifier, a judge or an author may say the kind outright, and rules find
+the obvious ones otherwise. :mod:`orbiter.generate.hard_negatives` makes answers of each kind.
 """
 
 from __future__ import annotations
@@ -13,15 +13,13 @@ from collections.abc import Callable, Iterable
 import attrs
 
 from orbiter.checks import check_number
-from orbiter.curate.lengths import characters
+from orbiter.curate.lengths import Length, characters
 from orbiter.errors import ConfigError
 from orbiter.generate.corruptions import NegativeKind
 from orbiter.records import Message, Pair
 from orbiter.verify.refusals import is_refusal
 
 _WORD = re.compile(r"\w+")
-
-
 _MIN_WORDS = 8
 
 _REASONS = (
@@ -49,7 +47,7 @@ def tagged_negatives(
     *,
     length_ratio: float = 2.0,
     refuses: Callable[[str], bool] = is_refusal,
-    length: Callable[[tuple[Message, ...]], int] = characters,
+    length: Length = characters,
 ) -> list[Pair]:
     """Return the pairs with ``metadata["negative"]``: the kind of their rejected answer; where no rule speaks, without it.
 
@@ -100,10 +98,7 @@ def _declared(pair: Pair) -> NegativeKind | None:
 
 
 def _kind(
-    pair: Pair,
-    length_ratio: float,
-    refuses: Callable[[str], bool],
-    length: Callable[[tuple[Message, ...]], int],
+    pair: Pair, length_ratio: float, refuses: Callable[[str], bool], length: Length
 ) -> NegativeKind | None:
     chosen, rejected = _text(pair.chosen), _text(pair.rejected)
     if refuses(rejected) and not refuses(chosen):

@@ -55,14 +55,13 @@ class Exchanges:
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
-        self.spent = Spending()
+        self.spent = self.reused = Spending()
         self._known: dict[str, Completion] = {}
         self._file: BinaryIO | None = None
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("a+b")
             self._recall(self._file)
-        self.reused = Spending()
 
     def _recall(self, file: BinaryIO) -> None:
         """Take in what is there; what a killed writer left of a line, or a lost machine of a page, is not known."""
@@ -93,7 +92,7 @@ class Exchanges:
     async def answers(
         self, policy: Policy, requests: Sequence[Request], sampling: Sampling
     ) -> list[Completion]:
-        """Return the answers to a batch."""
+        """Return the answers to one batch: what is known, and what a policy says to the rest."""
         who = (policy.name, policy.model)
         keys = [content_hash([*who, sampling, request]) for request in requests]
         missing = [n for n, key in enumerate(keys) if key not in self._known]
@@ -144,5 +143,5 @@ class _Remembering(WrappingPolicy):
         self._exchanges = exchanges
 
     async def complete(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
-        """Return what is known, and ask for the rest."""
+        """Answer each request, once."""
         return await self._exchanges.answers(self.policy, requests, sampling)

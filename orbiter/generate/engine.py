@@ -226,7 +226,7 @@ class PolicySynthesiser(DataSynthesiser):
         return answers
 
     def right_answer(self, task: Task) -> str | None:
-        """Return what the environment demonstrates, without one the task's own reference; None if that is no text, or a blank one."""
+        """Return the answer that the environment demonstrates, or without one the task's reference; None where neither has words."""
         if self.environment is not None:
             answer = demonstration_of(self.environment, task)
         else:
