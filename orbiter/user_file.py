@@ -28,6 +28,12 @@ def looking_in(folder: Path | None) -> Iterator[None]:
         _folder.reset(token)
 
 
+def located(spec: str) -> str:
+    """Return ``file.py:Name`` with the file's whole path: it is found later, too, and by another process."""
+    file, _, attr = spec.rpartition(":")
+    return f"{(_folder.get() / file).resolve()}:{attr}"
+
+
 def load_from_file(spec: str, *, base_dir: Path | None = None) -> Any:
     """Return the object that ``path/to/file.py:Name`` points to.
 

@@ -12,6 +12,7 @@ from attrs import frozen
 
 from orbiter.errors import ConfigError
 from orbiter.records import Message, Task, Trajectory, Verdict
+from orbiter.user_file import located
 from orbiter.verify.calls import Call, TraceError, after_prompt, read_calls
 from orbiter.verify.verifier import Verifier
 from orbiter_liveweb.answers import is_same, read_answers
@@ -88,6 +89,11 @@ class LiveWebVerifier(Verifier):
     ) -> None:
         self.cache = cache_dir if isinstance(cache_dir, Cache) else Cache(cache_dir)
         self.include_plugins = include_plugins
+        if include_plugins is not None and not isinstance(include_plugins, str):
+            self.include_plugins = [
+                located(given) if isinstance(given, str) and ".py:" in given else given
+                for given in include_plugins
+            ]
         # What the cache holds, not where it lies.
         self.version = f"2;pages={_digest(self.cache)}"
         if include_plugins is not None:

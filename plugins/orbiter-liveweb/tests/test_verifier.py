@@ -7,9 +7,11 @@ from orbiter_liveweb.answers import is_same, numbered, read_answers
 from orbiter_liveweb.cache import Cache
 from orbiter_liveweb.environment import LiveWebEnvironment
 from orbiter_liveweb.session import call
+from orbiter_liveweb.teacher import TeacherGenerator
 from orbiter_liveweb.verifier import LiveWebVerifier
 
 from orbiter.records import Message, Outcome, Task
+from orbiter.user_file import looking_in
 from orbiter.verify.verifier import judge
 
 
@@ -48,6 +50,23 @@ def answered(made, answer):
 def test_what_the_teacher_did_passes(verifier, made):
     assert says(verifier, made) == ("pass", "")
     assert says(pickle.loads(pickle.dumps(verifier)), made) == ("pass", "")
+
+
+def test_a_site_beside_the_recipe_is_found_from_everywhere(web, tmp_path, monkeypatch):
+    """A worker looks for it later, and in another folder."""
+    (tmp_path / "sites").mkdir()
+    (tmp_path / "sites" / "mine.py").write_text(
+        "from orbiter_liveweb.sites.catalogue import Catalogue\n"
+        'class Mine(Catalogue):\n    """Mine."""\n    name = "mine"\n'
+    )
+    with looking_in(tmp_path / "sites"):
+        teacher = TeacherGenerator(web, ["mine.py:Mine"])
+    assert teacher.verifier.version.endswith(";include_plugins=['mine.py:Mine']")
+    monkeypatch.chdir(tmp_path)
+    assert says(pickle.loads(pickle.dumps(teacher.verifier)), teacher.compose(seed=1)) == (
+        "pass",
+        "",
+    )
 
 
 def test_a_claim_of_success_is_not_read(verifier, made):
