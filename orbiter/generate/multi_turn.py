@@ -47,7 +47,7 @@ _AS_ASSISTANT = re.compile(
     re.IGNORECASE,
 )
 _ASSISTANT_INSIDE = re.compile(r"^[^\S\n]*assistant\s*:", re.IGNORECASE | re.MULTILINE)
-_LABEL = re.compile(r"\s*user\s*:\s*", re.IGNORECASE)
+_LABEL = re.compile(r"\Auser\s*:", re.IGNORECASE)
 _SENTENCE_ENDS = frozenset(".!?…。！？\n")
 _ECHO = 0.8
 """Similarity from which a user only says again what the assistant said."""
@@ -191,7 +191,7 @@ class MultiTurn(PolicySynthesiser):
             for talk in talks
         ]
         for talk, reply in zip(talks, await self.ask(orders, who=self.simulator)):
-            text = _LABEL.sub("", said(reply) or "", count=1).strip()
+            text = _LABEL.sub("", said(reply) or "").strip()
             if _stops(text):
                 talk.end = "stop"
                 continue

@@ -116,9 +116,9 @@ def test_a_user_who_is_done_in_more_words_is_done(run, saying, task, said):
 
 
 @pytest.mark.parametrize(
-    "said", ["I am not DONE", "(not [DONE])", "DONE with that, now what?", "UNDONE", "done"]
-)
-def test_a_user_who_speaks_of_it_is_not_done(run, saying, task, said):
+    "said", ["I am not DONE", "(not [DONE])", "DONE with that, now what?", "UNDONE", "done", "What is the new user: a bot?"]
+)  # fmt: skip
+def test_what_a_user_says_is_left_as_it_is(run, saying, task, said):
     (row,) = run(engine(saying, ["4"], [said], turns=2), task("2+2=", "4"))
     assert [m.text for m in row.messages[1:]] == ["4", said, "4"]
 
