@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from orbiter.flywheel import Flywheel, busy_clock, load_recipe
+from orbiter.generate.scripted import ScriptedPolicy
 
 SMALL = """\
 name: small
@@ -96,6 +97,19 @@ def staged(tmp_path):
         return Flywheel(load_recipe(file, overrides), runs_dir=tmp_path / folder, base_dir=tmp_path)
 
     return make
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The requests that scripted policies are given, as they come."""
+    requests, complete = [], ScriptedPolicy.complete
+
+    async def noted(self, given, sampling):
+        requests.extend(given)
+        return await complete(self, given, sampling)
+
+    monkeypatch.setattr(ScriptedPolicy, "complete", noted)
+    return requests
 
 
 @pytest.fixture

@@ -206,17 +206,14 @@ def test_an_engine_that_was_killed_pays_for_no_answer_twice(wheel, data_of, monk
     assert not list(result.path.glob("data/*asked*"))
 
 
-def test_a_cold_start_that_was_killed_while_it_trained_pays_for_no_answer_twice(wheel, monkeypatch):
-    asked, complete, trained = [], ScriptedPolicy.complete, training._train
-
-    async def counted(self, requests, sampling):
-        asked.extend(requests)
-        return await complete(self, requests, sampling)
+def test_a_cold_start_that_was_killed_while_it_trained_pays_for_no_answer_twice(
+    wheel, asked, monkeypatch
+):
+    trained = training._train
 
     def killed(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(ScriptedPolicy, "complete", counted)
     monkeypatch.setattr(training, "_train", killed)
     backend = 'backend: "stage_parts.py:Copying"'
     teach = f"teach: {{{backend}, demonstrations: 4, synthesisers: [{ENGINE}]}}\nmodel: {{id: some-model}}\n"
@@ -255,14 +252,7 @@ def test_tokens_of_an_earlier_process_are_not_timed_by_this_one(wheel, monkeypat
     assert facts["timed_tokens"] == 10 * len(told) < facts["tokens"]
 
 
-def test_an_engine_of_demonstrations_that_is_asked_for_more_pays_once(wheel, monkeypatch):
-    asked, complete = [], ScriptedPolicy.complete
-
-    async def counted(self, requests, sampling):
-        asked.extend(requests)
-        return await complete(self, requests, sampling)
-
-    monkeypatch.setattr(ScriptedPolicy, "complete", counted)
+def test_an_engine_of_demonstrations_that_is_asked_for_more_pays_once(wheel, asked):
     stage = f"{RECIPE}  one: {{demonstrate: {{count: 4, synthesisers: [{ENGINE}]}}}}\n"
     made = wheel("evaluate.share=0.6", text=stage).run()
     assert len({repr(request) for request in asked}) == len(asked)

@@ -14,7 +14,6 @@ from orbiter.flywheel.account import read_account
 from orbiter.flywheel.probe import estimate
 from orbiter.flywheel.recipe_file import dump_recipe
 from orbiter.flywheel.report import write_report
-from orbiter.generate.scripted import ScriptedPolicy
 from orbiter.ledger import History, Ledger
 from orbiter.records import Pair, Trajectory
 
@@ -168,17 +167,12 @@ def test_a_run_that_was_cut_short_ends_as_if_it_had_not_been(whole, wheel, monke
     assert read_account(result.path).total == read_account(whole.path).total
 
 
-def test_what_was_proposed_is_not_asked_for_again(wheel, monkeypatch):
-    asked, complete, add = [], ScriptedPolicy.complete, Ledger.add_verdicts
-
-    async def counted(self, requests, sampling):
-        asked.extend(requests)
-        return await complete(self, requests, sampling)
+def test_what_was_proposed_is_not_asked_for_again(wheel, asked, monkeypatch):
+    add = Ledger.add_verdicts
 
     def broken(self, verdicts):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(ScriptedPolicy, "complete", counted)
     monkeypatch.setattr(Ledger, "add_verdicts", broken)
     with pytest.raises(KeyboardInterrupt):
         wheel(SPIN, "evaluate.tasks=0").run()

@@ -4,7 +4,6 @@ import pytest
 from engine_parts import BACK, EVOL, wheels_in
 
 from orbiter import jsonl
-from orbiter.generate.scripted import ScriptedPolicy
 from orbiter.records import Task, Trajectory
 from orbiter.tasks.splits import is_held_out
 
@@ -12,19 +11,6 @@ from orbiter.tasks.splits import is_held_out
 @pytest.fixture
 def wheel(tmp_path):
     return wheels_in(tmp_path)
-
-
-@pytest.fixture
-def asked(monkeypatch):
-    """What the policy that answers was asked."""
-    requests, complete = [], ScriptedPolicy.complete
-
-    async def counted(self, given, sampling):
-        requests.extend(given)
-        return await complete(self, given, sampling)
-
-    monkeypatch.setattr(ScriptedPolicy, "complete", counted)
-    return requests
 
 
 def held_out(request, share):
