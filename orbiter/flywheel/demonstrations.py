@@ -16,11 +16,12 @@ from orbiter.generate.engine import PolicySynthesiser
 from orbiter.generate.synthesiser import DataSynthesiser
 from orbiter.ledger.attempt import as_given
 from orbiter.plugin import registry
-from orbiter.records import Message, Outcome, Task, Trajectory, content_hash
+from orbiter.records import Message, Outcome, Task, Trajectory, Verdict, content_hash
 from orbiter.registry import parameters_of
 from orbiter.tasks.environment import Environment, demonstration_of
 from orbiter.tasks.splits import TaskStream, is_held_out
 from orbiter.tasks.streams import item_seed
+from orbiter.verify.scoring import own_task
 from orbiter.verify.verifier import Verifier
 
 if TYPE_CHECKING:
@@ -188,7 +189,9 @@ def _made_by(
     try:
         while True:
             made = _generated(wheel, synthesiser, engine.name, asked)
-            before, rows = rows, _fit(wheel, made, beside)[:count]
+            judged = _judged(wheel, made, beside)
+            others = [v for _, v in judged if v.outcome is not Outcome.PASS]
+            before, rows = rows, [row for row, v in judged if v.outcome is Outcome.PASS][:count]
             if isinstance(synthesiser, PolicySynthesiser):
                 # It returns what passed, so that fewer rows do not say that there are no more tasks.
                 is_exhausted = synthesiser.report.tried == tried or len(rows) == len(before)
@@ -196,6 +199,13 @@ def _made_by(
             else:
                 is_exhausted = len(made) < asked
             if len(rows) == count or is_exhausted or asked >= REACH * count:
+                if others and len(rows) < count:
+                    warnings.warn(
+                        f"synthesiser {engine.name!r}: the verifier does not pass {len(others)} of {len(judged)} "
+                        f"rows; the first: {others[0].outcome.value}: {others[0].reason}",
+                        OrbiterWarning,
+                        stacklevel=2,
+                    )
                 return rows
             asked *= 2
     finally:
@@ -214,14 +224,15 @@ def _generated(
             return wheel.wait_for(synthesiser.generate(count))
 
 
-def _fit(
+def _judged(
     wheel: Flywheel, made: Iterable[Trajectory], beside: Iterable[Trajectory]
-) -> list[Trajectory]:
+) -> list[tuple[Trajectory, Verdict]]:
+    """Return distinct rows that answer no held-out prompt and are none of the others, with their verdicts."""
     share, pairs = wheel.recipe.evaluate.share, []
     seen = {content_hash(row.messages) for row in beside}
     held_out = wheel.held_out(wheel.recipe.curate.decontaminate)
     for row in made:
-        task = Task(row.env, row.task_id, row.prompt, tools=row.tools, metadata=row.metadata)
+        task = own_task(row)
         key = content_hash(row.messages)
         if key in seen or (share > 0 and is_held_out(task, share=share)):
             continue
@@ -231,7 +242,6 @@ def _fit(
         seen.add(key)
         pairs.append((task, row))
     return [
-        attrs.evolve(as_given(row), score=verdict.score, verdict=verdict, round=0)
+        (attrs.evolve(as_given(row), score=verdict.score, verdict=verdict, round=0), verdict)
         for (_, row), verdict in zip(pairs, wheel.pool.judge_all(pairs))
-        if verdict.outcome is Outcome.PASS
     ]

@@ -42,6 +42,17 @@ stages:
 """
 
 
+WORDS = """
+from orbiter.generate.synthesiser import DataSynthesiser
+from orbiter.records import Message, Trajectory
+
+class Words(DataSynthesiser):
+    async def generate(self, count):
+        said = (Message("user", "reverse hello"), Message("assistant", "olleh"))
+        return [Trajectory(said, "words", "words:hello", None, extra={given})]
+"""
+
+
 def made(wheel, stages, *overrides):
     """Return the demonstrations of each round."""
     flywheel = wheel(*overrides, text=HEAD + stages)
@@ -78,6 +89,25 @@ def test_what_two_engines_have_in_common_is_given_once(wheel):
     (rows,) = made(wheel, stages)
     assert len({row.id for row in rows}) == len(rows) == 20
     assert not [row for row in rows if "attempt" in row.extra]  # each is given, whatever it was
+
+
+@pytest.mark.parametrize(("given", "count"), [({}, 0), ({"answer": "olleh"}, 1)])
+def test_an_engine_gives_its_rows_the_reference_and_is_told_why_they_do_not_pass(
+    wheel, tmp_path, given, count
+):
+    (tmp_path / "words.py").write_text(WORDS.format(given=given))
+    stages = '  show: {demonstrate: {count: 3, synthesisers: [{name: "words.py:Words"}]}}\n'
+    with pytest.warns(OrbiterWarning) as told:
+        (rows,) = made(
+            wheel, stages, "verifier={name: exact}", "evaluate={tasks: 0, share: 0, audit: 0}"
+        )
+    assert len(rows) == count
+    why = (
+        "synthesiser 'words.py:Words': the verifier does not pass 1 of 1 rows; the first: invalid: "
+    )
+    assert [str(one.message).startswith(why) for one in told] == (
+        [True, False] if not count else [False]
+    )
 
 
 def test_what_another_environment_demonstrates_is_not_held_out(wheel):
