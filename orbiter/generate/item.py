@@ -95,7 +95,7 @@ def text_of(item: Any) -> str:
 def task_of(item: Any) -> Task:
     """Return the task that an item poses.
 
-    It is a Task itself; a Trajectory's prompt, with its answer as the reference; a dict's input, after its instruction where it has both,
+    It is a Task itself; a Trajectory's prompt, with its answer as the reference and the lineage of its row; a dict's input, after its instruction where it has both,
     with its output if it has one. A text or a dict poses a task of the environment ``instructions``, whose id is a hash of it.
 
     Raises:
@@ -105,7 +105,12 @@ def task_of(item: Any) -> Task:
         return item
     if isinstance(item, Trajectory):
         return Task(
-            item.env, item.task_id, item.prompt, answer=item.answer or None, tools=item.tools
+            item.env,
+            item.task_id,
+            item.prompt,
+            answer=item.answer or None,
+            tools=item.tools,
+            metadata={k: v for k, v in item.metadata.items() if k == "lineage"},
         )
     asked, answer = item, None
     if isinstance(item, Mapping):

@@ -60,6 +60,12 @@ def test_a_lineage_that_somebody_else_wrote_is_none(run, saying, polite, task):
     assert row.metadata["lineage"]["depth"] == 1
 
 
+def test_what_has_evolved_goes_on_from_its_depth(run, saying, polite, task):
+    rows = run(Evol(policy=saying(deeper), verifier=polite, depth=2), task(SOURCE))
+    again = run(Evol(policy=saying(deeper), verifier=polite, seed=1), *rows)
+    assert [row.metadata["lineage"]["depth"] for row in (*rows, *again)] == [1, 2, 2, 3]
+
+
 def test_what_failed_is_dropped_and_its_parent_is_tried_again(run, saying, polite, task):
     said = iter(["I can't help with that.", SOURCE, Completion.failed("down"), f"{SOURCE} Go"])
     writer = saying(lambda _: next(said))
