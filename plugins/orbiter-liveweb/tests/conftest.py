@@ -37,7 +37,7 @@ def own_web(web, tmp_path) -> Cache:
 
 @pytest.fixture(scope="module")
 def chromium():
-    """A headless Chromium. Only test_browser.py asks for it: while it is open, its thread can run no other event loop."""
+    """A headless Chromium. Only test_chromium.py asks for it: while it is open, its thread can run no other event loop."""
     pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     from orbiter_liveweb.chromium import chromium_path, launched
 
@@ -51,7 +51,26 @@ def chromium():
         yield browser
 
 
+@pytest.fixture
+def cache(tmp_path) -> Cache:
+    """An empty cache."""
+    return Cache(tmp_path / "cache", create=True)
+
+
 HOME = "https://a.example/"
+WHEN = {"fetched_at": "2024-05-01T12:00:00Z", "source": "http"}
+
+
+def snapshot(html="<title>T</title><p>text", url=HOME, **more) -> Snapshot:
+    return Snapshot.of_page(url, html, **WHEN, **more)
+
+
+@pytest.fixture(scope="session")
+def page():
+    """Makes the snapshot of a page: ``page(html, url)``."""
+    return snapshot
+
+
 PAGES = {
     "": """<title>Home</title><a href="/long#there">Long</a><a href="/long#there">Long</a><a href="mailto:x@y">Mail</a><a href="/gone">Gone</a>
         <a href="#low">Low</a><a href="moved">Moved</a>
@@ -83,9 +102,8 @@ PAGES = {
 def forms(tmp_path_factory) -> Cache:
     """Pages with every kind of form, link and refresh; the first is https://a.example/."""
     made = Cache(tmp_path_factory.mktemp("pages"), create=True)
-    when = {"fetched_at": "2024-05-01T12:00:00Z", "source": "http"}
-    made.put_all(Snapshot.of_page(HOME + path, html, **when) for path, html in PAGES.items())
-    made.put(Snapshot.of_redirect(f"{HOME}moved", f"{HOME}done", **when))
+    made.put_all(snapshot(html, HOME + path) for path, html in PAGES.items())
+    made.put(Snapshot.of_redirect(f"{HOME}moved", f"{HOME}done", **WHEN))
     return made
 
 

@@ -14,14 +14,11 @@ def found(cache):
 
 
 @pytest.fixture
-def small(tmp_path):
+def small(cache, page):
     """Three pages that link to each other."""
-    cache = Cache(tmp_path / "c", create=True)
     for path, link in (("", "a"), ("a", "b"), ("b", "")):
         html = f"<title>{path}</title><p>text <a href='/{link}'>on</a> <a href='https://other.example/'>out</a>"
-        cache.put(
-            Snapshot.of_page(f"https://a.example/{path}", html, fetched_at=WHEN, source="http")
-        )
+        cache.put(page(html, f"https://a.example/{path}"))
     return cache
 
 
@@ -43,11 +40,11 @@ def test_a_page_that_was_altered_is_named(small):
     assert ("altered page", "https://a.example/a", True) in found(small)
 
 
-def test_a_page_that_was_altered_with_its_hash_is_named(small):
+def test_a_page_that_was_altered_with_its_hash_is_named(small, page):
     """Whoever writes the whole snapshot anew still differs from the list of what was recorded."""
     data = (small.folder / "pages.jsonl").read_bytes()
     html = small.get("https://a.example/a").html.replace("text", "TEXT")
-    small.put(Snapshot.of_page("https://a.example/a", html, fetched_at=WHEN, source="http"))
+    small.put(page(html, "https://a.example/a"))
     (small.folder / "pages.jsonl").write_bytes(data)
     assert found(small) == [("altered page", "https://a.example/a", True)]
 
@@ -93,10 +90,8 @@ def test_a_damaged_list_is_named(small):
     assert ("damaged list", "pages.jsonl", True) in found(small)
 
 
-def test_placeholders_and_false_trees_are_named(small):
-    challenge = Snapshot.of_page(
-        "https://a.example/c", "<title>Just a moment...</title>x", fetched_at=WHEN, source="http"
-    )
+def test_placeholders_and_false_trees_are_named(small, page):
+    challenge = page("<title>Just a moment...</title>x", "https://a.example/c")
     lying = attrs.evolve(small.get("https://a.example/b"), tree="- paragraph: other")
     small.put_all([challenge, lying])
     assert ("placeholder", "https://a.example/c", True) in found(small)
@@ -109,10 +104,10 @@ def test_what_is_old_is_named_where_age_matters(small):
     assert check_cache(small, max_age_s=1e12) == []
 
 
-def test_a_question_without_truth_is_named(own_web):
+def test_a_question_without_truth_is_named(own_web, page):
     for year in [u for u in own_web.urls() if "/station/" in u and u.endswith("/2021")]:
         html = own_web.get(year).html.replace("tbody", "tfoot")
-        own_web.put(Snapshot.of_page(year, html, fetched_at=WHEN, source="http"), durable=False)
+        own_web.put(page(html, year), durable=False)
     nulls = [f for f in check_cache(own_web, topology_of(own_web)) if f.kind == "null truth"]
     assert nulls
     assert all(f.is_error for f in nulls)

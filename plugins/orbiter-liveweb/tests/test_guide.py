@@ -2,24 +2,18 @@ from random import Random
 
 import pytest
 from orbiter_liveweb.browser import CacheBrowser
-from orbiter_liveweb.cache import Cache
 from orbiter_liveweb.guide import Guide, TeacherError
 from orbiter_liveweb.session import Session
-from orbiter_liveweb.snapshot import Snapshot
-
-HOME = "https://a.example/"
 
 
 @pytest.fixture
-def guide(tmp_path):
+def guide(cache, page):
     """Opens a page."""
 
     def on(html):
-        cache = Cache(tmp_path, create=True)
-        when = {"fetched_at": "2024-05-01T12:00:00Z", "source": "http"}
-        cache.put(Snapshot.of_page(HOME, html, **when))
+        cache.put(page(html))
         made = Guide(Session(lambda: CacheBrowser(cache)), Random(0))
-        made.open(HOME)
+        made.open("https://a.example/")
         return made
 
     return on

@@ -5,15 +5,8 @@ import socketserver
 import threading
 
 import pytest
-from orbiter_liveweb.cache import Cache
-from orbiter_liveweb.content import decode
-from orbiter_liveweb.fetching import BrowserFetcher, Fetched, HttpFetcher
+from orbiter_liveweb.fetching import Fetched, HttpFetcher
 from orbiter_liveweb.record import record
-
-
-@pytest.fixture
-def cache(tmp_path):
-    return Cache(tmp_path, create=True)
 
 
 def test_links_are_followed_within_bounds(server, cache):
@@ -116,31 +109,6 @@ def test_a_site_that_cannot_say_what_it_allows_allows_nothing(odd_server, cache,
     assert len(found.recorded) == (2 if said is None else 0)
 
 
-class Silent:
-    """A browser, a tab and an answer of it in one; what goes wrong with it has no words."""
-
-    def new_context(self, **_):
-        return self
-
-    def new_page(self):
-        return self
-
-    def on(self, event, listener):
-        pass
-
-    def close(self):
-        pass
-
-    def goto(self, url, **_):
-        raise RuntimeError
-
-
-def test_a_browser_that_fails_without_a_word_stops_no_recording(cache):
-    pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    found = record(cache, ["http://a.example/"], fetcher=BrowserFetcher(Silent()), robots=False)
-    assert found.refused == [("http://a.example/", "cannot be fetched: RuntimeError")]
-
-
 class Lost(HttpFetcher):
     """Comes to an address that is none."""
 
@@ -168,20 +136,3 @@ def test_a_fetch_that_fails_leaves_a_page_as_old_as_it_was(server, cache, monkey
     monkeypatch.setitem(pages, "/b", pages["/c"])
     assert record(cache, [f"{server}/b"], fetcher=HttpFetcher(), robots=False).recorded == []
     assert cache.get(f"{server}/b") == before
-
-
-@pytest.mark.parametrize(
-    ("data", "charset", "text"),
-    [
-        ("é".encode(), None, "é"),
-        ("é€".encode("cp1252"), "iso-8859-1", "é€"),
-        (b'<meta charset="windows-1252">\xe9', None, '<meta charset="windows-1252">é'),
-        ("\ufeffé".encode("utf-16-le"), "utf-8", "é"),
-        (b"\xe9", "utf-8", "\ufffd"),
-        (b"x", "no-such-charset", "x"),
-        (b"\\u0041", "unicode_escape", "\\u0041"),
-        (b"eJx", "zlib", "eJx"),
-    ],
-)
-def test_pages_are_decoded_as_in_a_browser(data, charset, text):
-    assert decode(data, charset) == text

@@ -3,9 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from orbiter_liveweb.browser import CacheBrowser
-from orbiter_liveweb.cache import Cache
 from orbiter_liveweb.session import ACTIONS, Session, call, tool_schemas
-from orbiter_liveweb.snapshot import Snapshot
 
 from orbiter.tasks.toolbox import tools_of
 
@@ -70,10 +68,8 @@ def test_a_page_that_refreshes_itself_waits_for_the_model_to_wait(session):
     assert title(session.wait(5)) == "Done"
 
 
-def test_a_new_line_leaves_the_window_where_it_was(forms, tmp_path):
-    cache = Cache(tmp_path, create=True)
-    html = "<p>x</p>" * 90 + "<form><textarea aria-label=Area></textarea></form>"
-    cache.put(Snapshot.of_page(HOME, html, fetched_at="2024-05-01T12:00:00Z", source="http"))
+def test_a_new_line_leaves_the_window_where_it_was(cache, page):
+    cache.put(page("<p>x</p>" * 90 + "<form><textarea aria-label=Area></textarea></form>"))
     session = Session(lambda: CacheBrowser(cache))
     session.goto(HOME)
     session.view_more()

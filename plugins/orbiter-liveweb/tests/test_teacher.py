@@ -6,8 +6,9 @@ import sys
 import pytest
 from orbiter_liveweb.composing import questions_of
 from orbiter_liveweb.guide import TeacherError
-from orbiter_liveweb.snapshot import Snapshot
+from orbiter_liveweb.session import ACTIONS
 from orbiter_liveweb.teacher import TeacherGenerator
+from orbiter_liveweb.topology import Question
 
 from orbiter import jsonl
 from orbiter.errors import ConfigError, OrbiterWarning
@@ -81,21 +82,7 @@ def test_training_never_visits_what_is_held_out(web):
 
 
 def test_every_action_is_used(teacher):
-    counts = dict.fromkeys(
-        (
-            "goto",
-            "click",
-            "type",
-            "press",
-            "scroll",
-            "view_more",
-            "wait",
-            "click_role",
-            "type_role",
-            "stop",
-        ),
-        0,
-    )
+    counts = dict.fromkeys(ACTIONS, 0)
     for seed in range(40):
         for name, count in teacher.compose(seed=seed).trajectory.metadata["actions"].items():
             counts[name] += count
@@ -103,14 +90,12 @@ def test_every_action_is_used(teacher):
     assert max(counts.values()) < 0.5 * sum(counts.values())
 
 
-def test_a_web_that_is_not_what_it_seems_gives_no_record(own_web):
+def test_a_web_that_is_not_what_it_seems_gives_no_record(own_web, page):
     """The page of an item says no price any more: there is no record, rather than one without an answer."""
     url = next(url for url in own_web.urls() if "/item/" in url)
     html = own_web.get(url).html.replace("Price", "Prize")
-    own_web.put(Snapshot.of_page(url, html, fetched_at="2024-05-01T12:00:00Z", source="http"))
+    own_web.put(page(html, url))
     teacher = TeacherGenerator(own_web, ["catalogue"])
-    from orbiter_liveweb.topology import Question
-
     question = Question("catalogue", "item_fact", (url.rpartition("/")[2], "price"))
     with pytest.raises(TeacherError, match="has no table row 'Price'"):
         teacher.act([question], seed=0)

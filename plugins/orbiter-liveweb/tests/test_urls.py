@@ -63,10 +63,6 @@ def test_a_password_is_never_kept_nor_told():
     assert "hunter2" not in str(caught.value)
 
 
-def test_an_escaped_slash_is_no_slash():
-    assert normalise("https://a.example/x%2fy") != normalise("https://a.example/x/y")
-
-
 _PARTS = st.text(st.characters(codec="utf-8", exclude_categories=("Cc",)), max_size=12)
 
 

@@ -3,14 +3,11 @@ import pickle
 import attrs
 import orjson
 import pytest
-from orbiter_liveweb.answers import is_same, numbered, read_answers
 from orbiter_liveweb.cache import Cache
-from orbiter_liveweb.environment import LiveWebEnvironment
-from orbiter_liveweb.session import call
 from orbiter_liveweb.teacher import TeacherGenerator
 from orbiter_liveweb.verifier import LiveWebVerifier
 
-from orbiter.records import Message, Outcome, Task
+from orbiter.records import Message, Task
 from orbiter.user_file import looking_in
 from orbiter.verify.verifier import judge
 
@@ -175,58 +172,3 @@ def test_another_web_is_another_version(web, own_web, made):
     snapshot = own_web.get(own_web.urls()[0])
     own_web.put(attrs.evolve(snapshot, fetched_at="2001-01-01T00:00:00Z"))
     assert LiveWebVerifier(cache_dir=own_web).version != before
-
-
-def test_a_model_with_the_toolbox_passes(web):
-    """What a policy does with the tools of the environment is judged as what the teacher did."""
-    environment = LiveWebEnvironment(cache_dir=web, templates=["league/nth_club"])
-    task = environment.task(0, seed=0)
-    from orbiter_liveweb.composing import questions_of
-
-    (question,) = questions_of(task.task_id)
-    league, place = question.variables
-    toolbox = environment.toolbox()
-    toolbox.reset(task)
-    listing = toolbox.goto(f"https://league.example/league/{league}")
-    names = [
-        line.split('"')[1]
-        for line in listing.split("\n")
-        if "- link" in line and "Season" not in line and "League" not in line
-    ]
-    acts = [
-        ("goto", {"url": f"https://league.example/league/{league}"}),
-        ("stop", {"answer": names[int(place) - 1]}),
-    ]
-    toolbox.reset(task)
-    turns = []
-    for n, (name, arguments) in enumerate(acts):
-        made = {
-            "id": str(n),
-            "type": "function",
-            "function": {"name": name, "arguments": orjson.dumps(arguments).decode()},
-        }
-        turns += [
-            Message("assistant", None, tool_calls=(made,)),
-            Message("tool", call(toolbox, name, arguments), tool_call_id=str(n)),
-        ]
-    from orbiter.records import Trajectory
-
-    verdict = judge(environment.verifier(), task, Trajectory.following(task, *turns))
-    assert verdict.outcome is Outcome.PASS, verdict.reason
-
-
-@pytest.mark.parametrize(
-    ("given", "truth", "same"),
-    [
-        ("12.50", "12.5", True), ("1,250", "1250", True), ("12 mm", "12", True), (" 12 MM. ", "12", True), ("-3", "-3", True),
-        ("12 kg", "12", False), ("12 or 13", "12", False), ("1,25", "125", False), ("12.501", "12.5", False), ("", "12", False),
-        ("oak Gate", "Oak gate", True), ("Oakgate", "Oak gate", False), ("nan", "12", False), ("1e1", "10", False), ("٣", "3", False),
-    ],
-)  # fmt: skip
-def test_when_an_answer_is_right(given, truth, same):
-    assert is_same(given, truth, unit="mm") is same
-
-
-def test_answers_are_read_as_they_are_written():
-    for answers in (["a"], ["a", "2. b", "c"]):
-        assert read_answers(numbered(answers), len(answers)) == answers

@@ -3,10 +3,8 @@
 from random import Random
 
 import pytest
-from orbiter_liveweb.cache import Cache
 from orbiter_liveweb.sites import topology_of
 from orbiter_liveweb.sites.python_docs import PythonDocs
-from orbiter_liveweb.snapshot import Snapshot
 from orbiter_liveweb.topology import Question, Topology, Visited
 
 BASE = "https://docs.example/"
@@ -16,14 +14,12 @@ ROWS = "<table><thead><tr><th>Key<th>Of</thead><tr><td{}>k<td>v<tr><td>l<td>w</t
 
 
 @pytest.fixture
-def drawn(tmp_path):
+def drawn(cache, page):
     """Draws a question of a template from a documentation of one page."""
 
     def draw(template, html):
-        cache = Cache(tmp_path, create=True)
-        when = {"fetched_at": "2024-05-01T12:00:00Z", "source": "http"}
-        cache.put(Snapshot.of_page(f"{BASE}py-modindex.html", INDEX, **when))
-        cache.put(Snapshot.of_page(f"{BASE}library/page.html", html, **when))
+        cache.put(page(INDEX, f"{BASE}py-modindex.html"))
+        cache.put(page(html, f"{BASE}library/page.html"))
         topology = topology_of(cache)
         question = topology.draw(f"python_docs/{template}", Random(0))
         return question and topology.truth(question, Visited(cache))
@@ -51,10 +47,8 @@ def test_a_cell_is_asked_for_where_no_row_is_another_s(drawn, span, is_plain):
 
 
 @pytest.mark.parametrize("index", [INDEX, "<table class=modindextable></table>"])
-def test_of_a_small_index_only_what_there_is_is_asked(tmp_path, index):
-    cache = Cache(tmp_path, create=True)
-    when = {"fetched_at": "2024-05-01T12:00:00Z", "source": "http"}
-    cache.put(Snapshot.of_page(f"{BASE}py-modindex.html", index, **when))
+def test_of_a_small_index_only_what_there_is_is_asked(cache, page, index):
+    cache.put(page(index, f"{BASE}py-modindex.html"))
     topology = topology_of(cache)
     asked = {name for name in topology.templates if topology.draw(name, Random(0))}
     names = ("module_synopsis", "modules_of_letter") if index is INDEX else ()
