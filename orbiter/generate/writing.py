@@ -34,6 +34,10 @@ class Order:
     answer: Any = None
     lineage: Mapping[str, Any]
 
+    def dropped(self, reason: str, text: str) -> Dropped:
+        """Return that what was written is given up."""
+        return Dropped(reason, self.task.task_id, text, dict(self.lineage))
+
 
 @define(kw_only=True, eq=False, slots=False, repr=False)
 class WritingSynthesiser(PolicySynthesiser):
@@ -70,25 +74,19 @@ class WritingSynthesiser(PolicySynthesiser):
             orders: What is to be written.
             repeats: Says of those that are sound, in their order, why one is not new, or None.
         """
+        found: list[Task | Dropped] = []
         replies = await self.ask([order.request for order in orders], who=self.writer)
-        texts = [bare(said(reply) or "") for reply in replies]
-        tasks = [
-            posed(o.task, text, engine=self.name, answer=o.answer, **o.lineage)
-            for o, text in zip(orders, texts)
-        ]
-        reasons = [
-            why_nothing(reply)
-            if said(reply) is None
-            else self.fault(text, order) or self.forbidden(task)
-            for order, reply, text, task in zip(orders, replies, texts, tasks)
-        ]
-        sound = [n for n, reason in enumerate(reasons) if reason is None]
-        for n, reason in zip(sound, repeats([tasks[n] for n in sound]), strict=True):
-            reasons[n] = reason
-        return [
-            task if reason is None else Dropped(reason, o.task.task_id, text, dict(o.lineage))
-            for o, text, task, reason in zip(orders, texts, tasks, reasons)
-        ]
+        for order, reply in zip(orders, replies):
+            text = bare(said(reply) or "")
+            task = posed(order.task, text, engine=self.name, answer=order.answer, **order.lineage)
+            reason = why_nothing(reply) if said(reply) is None else self.fault(text, order)
+            reason = reason or self.forbidden(task)
+            found.append(task if reason is None else order.dropped(reason, text))
+        reasons = iter(repeats([one for one in found if isinstance(one, Task)]))
+        for n, one in enumerate(found):
+            if isinstance(one, Task) and (reason := next(reasons)) is not None:
+                found[n] = orders[n].dropped(reason, one.prompt)
+        return found
 
     async def answered(self, found: Sequence[Task | Dropped], *, samples: int = 1) -> Proposed:
         """Return so many answers of the policy to each task that came of an order; their metadata say where it comes from."""
