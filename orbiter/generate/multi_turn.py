@@ -14,7 +14,7 @@ from orbiter.checks import check_whole_number
 from orbiter.errors import ConfigError
 from orbiter.generate.engine import PolicySynthesiser, make_policy
 from orbiter.generate.instructions import indented, stands_in
-from orbiter.generate.policy import Completion, Policy, total_cost
+from orbiter.generate.policy import Completion, Policy, taken_by
 from orbiter.generate.proposals import Dropped, Proposal, Proposed, said, why_nothing
 from orbiter.records import Message, Task
 from orbiter.similarity import jaccard, shingles
@@ -242,9 +242,7 @@ def _completed(talk: _Talk) -> Completion:
     return Completion(
         messages=tuple(talk.turns),
         finish_reason=last.finish_reason,
-        token_count=sum(answer.token_count for answer in talk.answers),
-        cost=total_cost(talk.answers),
-        sample_count=sum(answer.sample_count for answer in talk.answers),
         model=next((answer.model for answer in reversed(talk.answers) if answer.model), None),
         metadata={"persona": talk.persona, "end": talk.end or "turns"},
+        **taken_by(talk.answers),
     )

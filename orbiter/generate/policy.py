@@ -112,14 +112,19 @@ class Completion:
         return cls(finish_reason="error", error=error)
 
 
-def total_cost(completions: Iterable[Completion]) -> float | None:
-    """Return what completions cost together; None if that is unknown of one of them.
+def taken_by(completions: Sequence[Completion]) -> dict[str, Any]:
+    """Return what completions took together, as fields of the one that is made of them.
 
-    One that failed and does not say what it cost is left out beside others: it gave no answer that was to be paid for.
+    The cost is None if that of one is unknown. One that failed and does not say what it cost is left out beside others: it gave no answer
+    that was to be paid for.
     """
     costs = [c.cost for c in completions if c.error is None or c.cost is not None]
     known = [cost for cost in costs if cost is not None]
-    return math.fsum(known) if known and len(known) == len(costs) else None
+    return {
+        "token_count": sum(c.token_count for c in completions),
+        "cost": math.fsum(known) if known and len(known) == len(costs) else None,
+        "sample_count": sum(c.sample_count for c in completions),
+    }
 
 
 @frozen(kw_only=True)

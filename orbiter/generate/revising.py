@@ -21,7 +21,7 @@ from orbiter.generate.policy import (
     ask,
     ask_all,
     gate_of,
-    total_cost,
+    taken_by,
 )
 from orbiter.records import Message
 from orbiter.tasks.streams import item_seed
@@ -160,11 +160,7 @@ class RevisingPolicy(WrappingPolicy):
 
     def _completed(self, chain: _Chain) -> Completion:
         """Return what a chain has come to, with all that it took."""
-        spent: dict[str, Any] = {
-            "token_count": sum(completion.token_count for completion in chain.completions),
-            "cost": total_cost(chain.completions),
-            "sample_count": sum(completion.sample_count for completion in chain.completions),
-        }
+        spent = taken_by(chain.completions)
         if chain.error is not None:
             return attrs.evolve(Completion.failed(chain.error), **spent)
         first = chain.completions[0]

@@ -18,7 +18,7 @@ from orbiter.generate.policy import (
     Sampling,
     WrappingPolicy,
     ask,
-    total_cost,
+    taken_by,
 )
 from orbiter.records import Message, Task
 from orbiter.tasks.streams import item_seed
@@ -163,10 +163,7 @@ async def call_tool(tools: Mapping[str, Callable[..., Any]], call: Mapping[str, 
 def _completed(conversation: _Conversation) -> Completion:
     turns = conversation.turns
     last = turns[-1]
-    spent: dict[str, Any] = {
-        "token_count": sum(turn.token_count for turn in turns),
-        "cost": total_cost(turns),
-    }
+    spent = {**taken_by(turns), "sample_count": last.sample_count}  # its turns are one answer
     if last.error is not None:
         number = 1 + sum(message.role == "assistant" for message in conversation.said)
         error = last.error if number == 1 else f"turn {number}: {last.error}"
