@@ -40,7 +40,8 @@ def export_run(run: Path, exporter: Exporter, target: Path) -> ExportReport:
             records = list(_SOURCES[kind](run))
             if not records:
                 raise ConfigError(
-                    f"run {str(run)!r} has no {kind.__name__} to export as {exporter.name!r}"
+                    f"run {str(run)!r} has no {kind.__name__} to export as {exporter.name!r}",
+                    hint=_MADE_OF.get(kind),
                 )
             return exporter.write(records, target)
     takes = " or ".join(cls.__name__ for cls in exporter.takes)
@@ -99,3 +100,9 @@ _SOURCES: dict[type, Any] = {
     UnpairedPreference: _unpaired,
     Task: _tasks,
 }
+
+_MADE_OF: dict[type, str] = {
+    Trajectory: "those are rows that a round kept or demonstrated",
+    Pair: "a pair takes two answers to one task, one that passed and one that failed",
+}
+"""What there must be, for there to be something to export."""
