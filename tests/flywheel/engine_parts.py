@@ -59,6 +59,13 @@ class Down(Policy):
     async def complete(self, requests, sampling):
         return [Completion.failed("HTTP 503") for _ in requests]
 
+class Noting(Policy):
+    '''Sorts, and notes of its answers what an engine notes of those that it makes.'''
+    name = "noting"
+    async def complete(self, requests, sampling):
+        notes = {"role": "rejected", "document": "from a book"}
+        return [Completion.of("".join(sorted(r.messages[-1].text[5:-1])), metadata=notes) for r in requests]
+
 class Each(PolicySynthesiser):
     name = "each"
     async def propose(self, tasks):

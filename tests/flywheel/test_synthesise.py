@@ -121,6 +121,17 @@ def test_a_document_leads_back_to_the_answer_that_tested_its_instruction(wheel, 
     assert "data/round-1-kept.jsonl" in capsys.readouterr().out
 
 
+def test_what_a_policy_notes_of_its_answers_is_no_word_of_an_engine(wheel):
+    told = ['policy={name: "mine.py:Noting"}', "evaluate.tasks=0"]
+    result = wheel("  own: {generate: {tasks: 4, samples: 1}}\n", *told).run()
+    kept = rows(result, 1)
+    assert [row.answer for row in kept] == [
+        "".join(sorted(row.prompt[0].text[5:-1])) for row in kept
+    ]
+    assert len(kept) == 4
+    assert {row.metadata["document"] for row in kept} == {"from a book"}
+
+
 def test_rows_say_where_they_come_from(whole):
     evolved = rows(whole, 2)
     assert {row.metadata["lineage"]["depth"] for row in evolved} == {1, 2}

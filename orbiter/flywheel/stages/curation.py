@@ -54,9 +54,17 @@ def _decide(wheel: Flywheel, turn: Turn) -> dict[str, Any]:
     spec, number, judged = turn.stage.curate, turn.number, wheel.judged(turn.number)
     rows = list(judged.values())
     decided = survivors(rows, max_per_task=spec.max_per_task, min_score=spec.min_score)
-    decisions = _drop_unfit(wheel, spec, rows, list(decided.decisions))
+    decisions, forms = list(decided.decisions), rows
+    if turn.stage.synthesise is not None:
+        # What the metadata of other rows say is their policy's word, and no engine's. What was made to be rejected and passed is neither
+        # a negative nor an answer of the model.
+        forms = [kept_form(row) for row in rows]
+        for i, row in enumerate(rows):
+            if row.metadata.get(ROLE) == "rejected" and objection(row) == PASSED:
+                decisions[i] = Decision(Fate.REJECTED, PASSED)
+    decisions = _drop_unfit(wheel, spec, forms, decisions)
     wheel.ledger.add_decisions(zip(judged, decisions, strict=True))
-    kept = [kept_form(row) for row, decision in zip(rows, decisions) if decision.accepted]
+    kept = [form for form, decision in zip(forms, decisions) if decision.accepted]
     path, shown = kept_path(number), list[Trajectory]()
     if turn.stage.demonstrate is not None:
         # They stand in the same file, after an interruption beside what was kept, which is an attempt each.
@@ -98,13 +106,8 @@ def _drop_unfit(
 ) -> list[Decision]:
     """Turn rows that repeat a held-out task, and accepted ones that nearly repeat another, into what they are.
 
-    A row that failed or repeats another is no less contaminated: it may enter a preference pair. One that was made to be rejected and
-    passed is neither a negative nor an answer of the model.
+    A row that failed or repeats another is no less contaminated: it may enter a preference pair.
     """
-    for i, row in enumerate(rows):
-        if row.metadata.get(ROLE) == "rejected" and objection(row) == PASSED:
-            decisions[i] = Decision(Fate.REJECTED, PASSED)
-    rows = [kept_form(row) for row in rows]
     held_out = wheel.held_out(spec.decontaminate)
     if held_out is not None:
         for i, row in enumerate(rows):
