@@ -9,7 +9,7 @@ from functools import lru_cache
 from orbiter_liveweb.aria import aria_lines, aria_tree, place_of
 from orbiter_liveweb.cache import MAX_REDIRECTS, Cache
 from orbiter_liveweb.dom import Element, parse
-from orbiter_liveweb.forms import default_button, is_get, is_submit, request_of
+from orbiter_liveweb.forms import default_button, ignores_enter, is_get, is_submit, request_of
 from orbiter_liveweb.inspection import Edits, Inspection, form_of, takes
 from orbiter_liveweb.links import base_of, refresh_of, says
 from orbiter_liveweb.roles import input_type, is_disabled
@@ -175,8 +175,10 @@ class CacheBrowser(Browser):
         if field.tag == "textarea":
             self._set(field, self._page().value(field) + "\n")
             return False
-        form = form_of(field)
-        self._submit(form, None if form is None else default_button(form, self._page().root))
+        form, root = form_of(field), self._page().root
+        if form is not None and ignores_enter(form, root):
+            raise BrowserError("nothing happens when Enter is pressed: the form has no button")
+        self._submit(form, None if form is None else default_button(form, root))
         return True
 
     def _follow(self, target: Target) -> None:
@@ -193,7 +195,7 @@ class CacheBrowser(Browser):
     def _submit(self, form: Element | None, button: Element | None) -> None:
         if form is None:
             raise BrowserError("the field or button belongs to no form")
-        if button is not None and "disabled" in button.attributes:
+        if button is not None and is_disabled(button):
             raise BrowserError("the button of the form is disabled")
         if not is_get(form, button):
             raise BrowserError("the form would change something at the site, which a cache cannot")

@@ -23,6 +23,7 @@ from orbiter_liveweb.browser import (
     served,
 )
 from orbiter_liveweb.cache import Cache
+from orbiter_liveweb.forms import ENTER_TYPES
 from orbiter_liveweb.inspection import takes
 from orbiter_liveweb.screen import Screen, Target
 from orbiter_liveweb.snapshot import Snapshot
@@ -50,6 +51,21 @@ _PLAIN = """() => {
 }"""
 """Makes a page one as the extractor sees it: without style sheets, all in one tab, and its forms sent as they are."""
 
+
+_FORM = """(e, types) => {
+    if (!e.form) return null;
+    const all = [...document.querySelectorAll('button, input')].filter(x => x.form === e.form);
+    const submits = all.filter(x => ['submit', 'image'].includes(x.type));
+    const button = submits.includes(e) ? e : submits[0];
+    const said = name => button?.getAttribute('form' + name) || e.form.getAttribute(name) || '';
+    let action = said('action');
+    try { action = new URL(action || document.URL, action ? e.baseURI : document.URL).href } catch { action = '' }
+    return {
+        action, method: said('method').toLowerCase(), disabled: !!button?.matches(':disabled'),
+        ignores: !button && all.filter(x => x.tagName === 'INPUT' && types.includes(x.type)).length > 1,
+    };
+}"""
+"""What is known of the form of a button or field before it is sent; null where there is none."""
 
 _MARKED = """([name, ...given]) => {
     const e = document.getElementById(name) || document.querySelector(`a[name="${CSS.escape(name)}"]`);
@@ -151,10 +167,6 @@ class ChromiumBrowser(Browser):
             return
         self._asked = request.url
         try:
-            if request.method != "GET":
-                raise BrowserError(
-                    "the form would change something at the site, which a cache cannot"
-                )
             self._outcome = served(self.cache, normalise(request.url))
         except BrowserError as error:
             self._outcome = error
@@ -223,17 +235,14 @@ class ChromiumBrowser(Browser):
             self._navigate(lambda: element.dispatch_event("click"))
             self._look(fragment_of(href))
             return True
-        kind = element.evaluate("e => [e.tagName, e.type, !!e.form]")
+        kind = element.evaluate("e => [e.tagName, e.type]")
         if kind[0] == "INPUT" and kind[1] in ("checkbox", "radio"):
             element.dispatch_event("click")
             self._look_again()
             return False
         if kind[0] not in ("BUTTON", "INPUT") or kind[1] not in ("submit", "image"):
             raise BrowserError(f"nothing happens when {target} is pressed")
-        if not kind[2]:
-            raise BrowserError("the field or button belongs to no form")
-        self._navigate(lambda: element.evaluate("e => e.form.requestSubmit(e)"))
-        self._look("")
+        self._send(element, lambda: element.evaluate("e => e.form.requestSubmit(e)"))
         return True
 
     def fill(self, target: Target, text: str) -> None:
@@ -264,15 +273,24 @@ class ChromiumBrowser(Browser):
             field.press(key)
             self._look_again()
             return False
-        if field.evaluate("e => !e.form"):
-            raise BrowserError("the field or button belongs to no form")
-        if field.evaluate(
-            "e => [...e.form.elements].find(x => ['submit', 'image'].includes(x.type))?.disabled"
-        ):
-            raise BrowserError("the button of the form is disabled")
-        self._navigate(lambda: field.press(key, no_wait_after=True))
-        self._look("")
+        self._send(field, lambda: field.press(key, no_wait_after=True))
         return True
+
+    def _send(self, control: Any, start: Callable[[], object]) -> None:
+        """Do what sends the form of a button, or of a field that Enter is pressed in."""
+        form = control.evaluate(_FORM, list(ENTER_TYPES))
+        if form is None:
+            raise BrowserError("the field or button belongs to no form")
+        if form["ignores"]:
+            raise BrowserError("nothing happens when Enter is pressed: the form has no button")
+        if form["disabled"]:
+            raise BrowserError("the button of the form is disabled")
+        if form["method"] in ("post", "dialog"):
+            raise BrowserError("the form would change something at the site, which a cache cannot")
+        if resolve(self.shown().url, form["action"]) is None:
+            raise BrowserError("the form leads to no web page")
+        self._navigate(start)
+        self._look("")
 
     def _look(self, fragment: str) -> None:
         """Take in the page that the tab shows."""

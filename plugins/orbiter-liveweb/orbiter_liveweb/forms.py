@@ -10,6 +10,11 @@ from orbiter_liveweb.inspection import Inspection, form_of
 from orbiter_liveweb.roles import input_type, is_disabled
 from orbiter_liveweb.urls import with_query
 
+ENTER_TYPES = (
+    "text", "search", "tel", "url", "email", "password", "date", "month", "week", "time", "datetime-local", "number",
+)  # fmt: skip
+"""Types of the inputs that count where a form without a button is sent by Enter: it may have one of them."""
+
 
 def is_submit(control: Element) -> bool:
     """Return whether a press on the control sends its form."""
@@ -27,6 +32,13 @@ def controls_of(form: Element, root: Element) -> list[Element]:
 def default_button(form: Element, root: Element) -> Element | None:
     """Return the button that Enter in a field presses: the first that sends the form."""
     return next((control for control in controls_of(form, root) if is_submit(control)), None)
+
+
+def ignores_enter(form: Element, root: Element) -> bool:
+    """Return whether Enter in a field does not send the form: one of several fields, and without a button."""
+    controls = controls_of(form, root)
+    fields = [c for c in controls if c.tag == "input" and input_type(c) in ENTER_TYPES]
+    return len(fields) > 1 and not any(is_submit(control) for control in controls)
 
 
 def is_get(form: Element, button: Element | None) -> bool:

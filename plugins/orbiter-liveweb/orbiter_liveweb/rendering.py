@@ -105,8 +105,9 @@ def _acted_on(call: Any) -> re.Pattern[str] | None:
     role, name = given.get("role"), given.get("name")
     if not isinstance(role, str) or not isinstance(name, str):
         return None
-    quoted = json.dumps(name, ensure_ascii=False)
-    return re.compile(rf"^ *- '?{re.escape(role)} {re.escape(quoted)}(?: |$)")
+    key = f"{role} {json.dumps(name, ensure_ascii=False)}"
+    doubled = key.replace("'", "''")  # in a line that is in single quotes
+    return re.compile(rf"^ *- (?:{re.escape(key)}|'{re.escape(doubled)})(?: |$)")
 
 
 def _step(

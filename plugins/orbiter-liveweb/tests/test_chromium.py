@@ -204,6 +204,9 @@ AWKWARD = {
     "y/t": "<p>t<p id=ü>place",
     "y/f?q=v": "<p>there",
     "x/based?q=": "<p>here",
+    "sends": """<form action=mailto:x@y><input name=q aria-label=Mail><button>Write</button></form><form action=https://u:p@a.example/f><button>Secret</button></form>
+        <form action=/t><input aria-label=One><input aria-label=Two></form><form action=/f><fieldset disabled><button>Off</button></fieldset><input aria-label=Folded></form>
+        <form action=/f method=post><input aria-label=Posted></form><input aria-label=Alone><button>Lone</button><button formaction=/t formmethod=dialog>Box</button>""",
     "at-once": "<meta http-equiv=refresh content='0;url=/t'><p>wait",
     "t": "<p>t<p id=ü>place",
     "%C3%BC%20%C3%B6?b=%FF&%C3%A4=%C3%A9": "<p>other",
@@ -225,6 +228,9 @@ def test_chromium_does_the_same_with_awkward_links_and_forms(cache, page, chromi
         ("type_role", {"role": "textbox", "name": "D", "text": "2024-02-30"}),
     ]
     calls += [("type_role", {"role": "textbox", "name": "D", "text": "2024-02-29"}), ("press", {"key": "Enter"})]  # fmt: skip
+    for ref in range(1, 12):
+        calls += [("goto", {"url": f"{HOME}sends"}), ("click", {"ref": ref})]
+        calls += [("type", {"ref": ref, "text": "x"}), ("press", {"key": "Enter"})]
     try:
         for one in calls:
             assert (one, call(theirs, *one)) == (one, call(ours, *one))

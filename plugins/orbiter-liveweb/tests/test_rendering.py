@@ -38,15 +38,17 @@ def test_all_that_a_row_says_is_shown_in_order_and_steps_are_counted():
     assert places == sorted(places)
 
 
-def test_what_the_next_step_acts_on_is_marked(web):
-    session = Session(lambda: CacheBrowser(web))
-    guide = Guide(session, Random(0))
-    guide.do("goto", url="https://weather.example/")
+def test_what_the_next_step_acts_on_is_marked(cache, page):
+    cache.put(page("<label>Town <input></label><a href=/>it's: home</a>"))
+    guide = Guide(Session(lambda: CacheBrowser(cache)), Random(0))
+    guide.do("goto", url="https://a.example/")
     guide.do("type_role", role="textbox", name="Town", text="x")
-    guide.do("click", ref=1)
+    guide.do("click_role", role="link", name="it's: home")
+    guide.do("click", ref=2)
     page = render(Trajectory((Message("user", "go"), *guide.messages), "liveweb", "t", None))
     marked = re.findall(r'<span class="next">(.*)</span>', page)
     assert [re.sub("<[^>]*>", "", line).strip() for line in marked] == [
-        "- textbox &quot;Town&quot; [ref=2]",
-        "- link &quot;Weather service&quot; [ref=1]:",
+        "- textbox &quot;Town&quot; [ref=1]",
+        "- &#x27;link &quot;it&#x27;&#x27;s: home&quot; [ref=2]&#x27;:",
+        "- &#x27;link &quot;it&#x27;&#x27;s: home&quot; [ref=2]&#x27;:",
     ]
