@@ -26,6 +26,13 @@ class Holds(Sorted):
         right = "".join(sorted(re.sub(r"\\D", "", task.prompt)))
         return Verdict.passed() if right in trajectory.answer else Verdict.failed("not there")
 
+class Wordy(Holds):
+    '''Likes what stands around it.'''
+    name, version = "wordy", "1"
+    def verify(self, task, trajectory):
+        verdict = super().verify(task, trajectory)
+        return verdict if verdict.score == 0 else Verdict.passed(score=0.5 + 0.5 * (len(trajectory.answer) > 5))
+
 class Lax(Sorted):
     name, version = "lax", "1"
     def verify(self, task, trajectory):

@@ -121,6 +121,13 @@ def test_a_document_leads_back_to_the_answer_that_tested_its_instruction(wheel, 
     assert "data/round-1-kept.jsonl" in capsys.readouterr().out
 
 
+def test_a_negative_that_passes_with_a_higher_score_takes_no_place_of_the_right_answer(wheel):
+    wordy = 'stages.bad.verifier={name: "mine.py:Wordy"}'
+    result = wheel(NEGATIVES, wordy, "curate.max_per_task=1", "evaluate.tasks=0").run()
+    assert {row.metadata["role"] for row in rows(result, 1)} == {"chosen"}
+    assert len(rows(result, 1)) == 8
+
+
 def test_what_a_policy_notes_of_its_answers_is_no_word_of_an_engine(wheel):
     told = ['policy={name: "mine.py:Noting"}', "evaluate.tasks=0"]
     result = wheel("  own: {generate: {tasks: 4, samples: 1}}\n", *told).run()

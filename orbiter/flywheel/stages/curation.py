@@ -21,7 +21,7 @@ from orbiter.flywheel.stages.datasets import (
 )
 from orbiter.flywheel.stages.revising import before_and_after
 from orbiter.flywheel.stages.training import record_of
-from orbiter.generate.proposals import PASSED, ROLE, kept_form, objection
+from orbiter.generate.proposals import PASSED, kept_form, objection
 from orbiter.ledger.decision import Decision, Fate
 from orbiter.records import Pair, Task, Trajectory
 
@@ -53,15 +53,18 @@ def _decide(wheel: Flywheel, turn: Turn) -> dict[str, Any]:
     """Decide on every attempt of a round, and write what is kept and what preferences it gives."""
     spec, number, judged = turn.stage.curate, turn.number, wheel.judged(turn.number)
     rows = list(judged.values())
-    decided = survivors(rows, max_per_task=spec.max_per_task, min_score=spec.min_score)
-    decisions, forms = list(decided.decisions), rows
-    if turn.stage.synthesise is not None:
-        # What the metadata of other rows say is their policy's word, and no engine's. What was made to be rejected and passed is neither
-        # a negative nor an answer of the model.
-        forms = [kept_form(row) for row in rows]
-        for i, row in enumerate(rows):
-            if row.metadata.get(ROLE) == "rejected" and objection(row) == PASSED:
-                decisions[i] = Decision(Fate.REJECTED, PASSED)
+    # What the metadata of other rows say is their policy's word, and no engine's.
+    by_engine = turn.stage.synthesise is not None
+    forms = [kept_form(row) for row in rows] if by_engine else rows
+    # What was made to be rejected and passed is neither a negative nor an answer of the model, and takes the place of none.
+    amiss = [by_engine and objection(row) == PASSED for row in rows]
+    rest = [row for row, is_amiss in zip(rows, amiss) if not is_amiss]
+    decided = iter(
+        survivors(rest, max_per_task=spec.max_per_task, min_score=spec.min_score).decisions
+    )
+    decisions = [
+        Decision(Fate.REJECTED, PASSED) if is_amiss else next(decided) for is_amiss in amiss
+    ]
     decisions = _drop_unfit(wheel, spec, forms, decisions)
     wheel.ledger.add_decisions(zip(judged, decisions, strict=True))
     kept = [form for form, decision in zip(forms, decisions) if decision.accepted]
