@@ -22,6 +22,13 @@ def test_records_and_mappings_are_written_one_a_line_and_read_back(tmp_path):
     assert list(jsonl.read(path)) == [TRAJECTORY, TRAJECTORY]
 
 
+def test_a_file_that_cannot_be_written_is_named_as_it_was_given(tmp_path):
+    path = tmp_path / ("a" * 250)  # with what a draft adds, the name is too long
+    with pytest.raises(OSError, match="too long") as error:
+        jsonl.write(path, [TRAJECTORY])
+    assert error.value.filename == str(path)
+
+
 def test_nothing_makes_an_empty_file(tmp_path):
     assert jsonl.write(tmp_path / "rows.jsonl", iter(())) == 0
     assert (tmp_path / "rows.jsonl").read_bytes() == b""
