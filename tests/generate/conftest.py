@@ -12,15 +12,16 @@ from orbiter.verify import Verifier
 
 
 class Saying(Policy):
-    """Answers with a function of the request; remembers the requests."""
+    """Answers with a function of the request; remembers the requests, and how it was to sample."""
 
     name, batch_size, concurrency = "saying", 3, 2
 
     def __init__(self, say):
-        self.say, self.asked, self.closed_count = say, [], 0
+        self.say, self.asked, self.samplings, self.closed_count = say, [], [], 0
 
     async def complete(self, requests, sampling):
         self.asked += requests
+        self.samplings.append(sampling)
         said = [self.say(request) for request in requests]
         return [s if isinstance(s, Completion) else Completion.of(s, token_count=1) for s in said]
 
