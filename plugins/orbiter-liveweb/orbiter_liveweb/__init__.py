@@ -8,10 +8,10 @@
 The files, in the order that they build on each other:
 
     HTML to the accessibility tree of a browser  whitespace, dom, styles, roles, inspection, names, aria
-    what a page is, and where it is kept         urls, screen, snapshot, cache
-    how pages come, and go                       placeholders, fetching, record; importing, har, warc
+    what a page is, and where it is kept         urls, screen, snapshot, links, cache
+    how pages come, and go                       content, placeholders, fetching, record; importing, har, warc
     what is shown and done                       forms, browser, chromium, session
-    what is asked                                topology, sites, composing, answers
+    what is asked                                topology, sites, answers, composing
     who answers, and who judges                  guide, verifier, teacher, environment
     what is looked at afterwards                 checking, coverage, rendering
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 
 from attrs import frozen
@@ -134,11 +133,10 @@ def _of_page(snapshot: Snapshot, max_age_s: float | None) -> Iterator[Finding]:
 
 
 class _Links:
-    """The links of the pages that were read: how many lead to an address, and the first page that has one."""
+    """The links of the pages that were read: to each address, the pages that have one."""
 
     def __init__(self) -> None:
-        self._counts: Counter[str] = Counter()
-        self._first: dict[str, str] = {}
+        self._pages: dict[str, list[str]] = {}
         self._redirects: set[str] = set()
 
     def add(self, snapshot: Snapshot) -> None:
@@ -146,20 +144,19 @@ class _Links:
         if snapshot.redirect_to is not None:
             self._redirects.add(snapshot.redirect_to)
         targets = [snapshot.redirect_to] if snapshot.redirect_to else links_of(snapshot)
-        self._counts.update(targets)
         for target in targets:
-            self._first.setdefault(target, snapshot.url)
+            self._pages.setdefault(target, []).append(snapshot.url)
 
     def missing(self, pages: Collection[str]) -> Iterator[Finding]:
         """Yield the redirects, and the links within the recorded sites, that lead to no recorded page."""
         origins = {origin_of(url) for url in pages}
-        for target, count in self._counts.items():
+        for target, linking in self._pages.items():
             if target in pages or not (target in self._redirects or origin_of(target) in origins):
                 continue
-            others = (
-                "1 page links to it:" if count == 1 else f"{count} pages link to it, the first is"
-            )
-            said = f"is not in the cache; {others} {self._first[target]}"
+            others = f"{len(linking)} pages link to it, the first is"
+            if len(linking) == 1:
+                others = "1 page links to it:"
+            said = f"is not in the cache; {others} {linking[0]}"
             yield Finding("missing link", target, said, is_error=False)
 
 

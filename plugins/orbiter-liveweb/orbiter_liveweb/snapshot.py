@@ -71,7 +71,14 @@ class Snapshot:
 
     @classmethod
     def of_page(
-        cls, url: str, html: str, *, fetched_at: str, source: str, status: int = 200, **more: Any
+        cls,
+        url: str,
+        html: str,
+        *,
+        fetched_at: str,
+        source: str,
+        status: int = 200,
+        api_data: Any = None,
     ) -> Snapshot:
         """Return the snapshot of a page whose title and tree are read from its HTML.
 
@@ -89,7 +96,7 @@ class Snapshot:
             fetched_at=fetched_at,
             source=source,
             status=status,
-            **more,
+            api_data=api_data,
         )
 
     @classmethod
@@ -117,19 +124,19 @@ class Snapshot:
         return (now - datetime.fromisoformat(self.fetched_at)).total_seconds()
 
 
-def timestamp(when: datetime | str | None = None) -> str:
+def timestamp(when: str | None = None) -> str:
     """Return a time as snapshots write it, to the second in UTC; default: now.
 
     Raises:
-        ConfigError: A text is no time with a zone.
+        ConfigError: It is no time with a zone.
     """
-    if isinstance(when, str):
-        try:
-            parsed = datetime.fromisoformat(when)
-        except ValueError:
-            parsed = None
-        if parsed is None or parsed.tzinfo is None:
-            raise ConfigError(f"time must look like 2024-05-01T12:00:00Z, got {when[:60]!r}")
-        when = parsed
-    when = when or datetime.now(UTC)
-    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    try:
+        time = datetime.now(UTC) if when is None else datetime.fromisoformat(when)
+        if time.tzinfo is not None:
+            return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (
+        ValueError,
+        OverflowError,
+    ):  # the first and the last day of all have no hour in some zones
+        pass
+    raise ConfigError(f"time must look like 2024-05-01T12:00:00Z, got {(when or '')[:60]!r}")

@@ -43,6 +43,6 @@ def test_a_page_without_a_time_of_its_fetch_is_none(page):
 
 def test_times_have_a_zone():
     assert timestamp("2024-05-01T14:00:00.123+02:00") == WHEN
-    for wrong in ("2024-05-01", "noon", "2024-05-01T12:00:00"):
+    for wrong in ("2024-05-01", "noon", "2024-05-01T12:00:00", "0001-01-01T00:00:00+14:00"):
         with pytest.raises(ConfigError, match="time must look like"):
             timestamp(wrong)
