@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import ClassVar
 
@@ -10,7 +11,7 @@ import attrs
 from attrs import define, field
 
 from orbiter.checks import check_number, check_whole_number
-from orbiter.errors import ConfigError, did_you_mean
+from orbiter.errors import ConfigError, OrbiterWarning, did_you_mean
 from orbiter.generate.corruptions import NegativeKind, Right, corruption
 from orbiter.generate.engine import PolicySynthesiser
 from orbiter.generate.policy import Completion
@@ -115,6 +116,12 @@ class HardNegatives(PolicySynthesiser):
         check_number("length_ratio", self.length_ratio, "(1, inf)")
         if not self.kinds:
             raise ConfigError("kinds must have a kind of negative, got none")
+        if idle := [kind.value for kind in self.prompted if kind not in self.kinds]:
+            warnings.warn(
+                f"prompted has no effect on {', '.join(idle)}, which kinds does not name",
+                OrbiterWarning,
+                stacklevel=3,
+            )
 
     @property
     def per_task(self) -> int:

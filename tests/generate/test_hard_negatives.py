@@ -140,6 +140,13 @@ def test_a_negative_stands_beside_a_right_answer_to_its_own_prompt(run, task):
     assert engine.report.dropped == {"failed: no": 1, "nothing to be chosen beside it": 1}
 
 
+def test_a_kind_that_is_prompted_and_not_made_is_told():
+    with pytest.warns(
+        OrbiterWarning, match="prompted has no effect on wrong, which kinds does not name"
+    ):
+        HardNegatives(kinds=["terse"], prompted=["wrong"])
+
+
 def test_wrong_options_are_refused_in_a_line():
     for options, message in (
         ({"kinds": ["worng"]}, "unknown kind of negative 'worng'; did you mean 'wrong'?"),
