@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 MIN_SECRET_SIZE = 12
 """Shorter keys are no secrets, such as the EMPTY that a server of one's own takes; an answer may well hold that word."""
@@ -30,11 +30,7 @@ class Secret:
         forms = [self._key, *(sorted(set(_in_base64(self._key))) if self._is_long else ())]
         self._pattern = re.compile("|".join(map(_text_pattern, forms)))
         self._plain = [form.encode() for form in forms]
-        # Of characters that a key may have, that is: not of a letter with an accent.
-        self._signs = [sign % high for sign in (b"\\u00%d", b"%%%d") for high in range(2, 8)]
-        special = {one for form in forms for one in form}
-        self._signs += [b"&#", *(b"\\%c" % ord(one) for one in special & set(_SLASHED))]
-        self._signs += [f"&{_ENTITIES[one]};".encode() for one in special & set(_ENTITIES)]
+        self._signs = _signs({one for form in forms for one in form})
 
     def is_in(self, data: bytes) -> bool:
         """Return whether an answer shows the key, if that is long enough not to stand there by chance."""
@@ -42,14 +38,34 @@ class Secret:
             return False
         if any(form in data for form in self._plain):
             return True
-        # Most answers hold none of these, and a pattern takes as long as all the rest.
-        if not any(sign in data for sign in self._signs):
+        # Most answers hold none of these, and a pattern takes many times as long as all the rest.
+        if not any(
+            begin in data and any(sign in data for sign in signs)
+            for begin, signs in self._signs.items()
+        ):
             return False
         return self._pattern.search(data.decode(errors="replace")) is not None
 
     def redacted(self, text: str) -> str:
         """Return ``text`` without the key."""
         return self._pattern.sub("[key]", text) if self._key else text
+
+
+def _signs(characters: Collection[str]) -> dict[bytes, list[bytes]]:
+    """Return what is in every text that holds one of these characters escaped, by how that begins."""
+    signs: dict[bytes, list[bytes]] = {
+        # Of characters that a key may have, that is: not of a letter with an accent.
+        b"\\u00": [b"\\u00%d" % high for high in range(2, 8)],
+        b"\\": [b"\\%c" % ord(one) for one in characters if one in _SLASHED],
+    }
+    # No address and no page writes these otherwise.
+    special = [one for one in characters if not one.isalnum() and one not in "-_.~"]
+    signs[b"%"] = [b"%25"] if special else []
+    signs[b"&"] = [f"&{_ENTITIES[one]};".encode() for one in special if one in _ENTITIES]
+    for code in map(ord, special):
+        signs[b"%"] += [b"%%%02x" % code, b"%%%02X" % code]
+        signs[b"&"] += [b"&#%d;" % code, b"&#x%x;" % code, b"&#x%X;" % code]
+    return signs
 
 
 def _in_base64(key: str) -> Iterator[str]:

@@ -58,7 +58,7 @@ PAGE = "".join(f"&#{ord(one)};" if one in "/=" else escape(one) for one in KEY)
         re.sub("%..", lambda found: found[0].lower(), PERCENT),
         quote(PERCENT),
         PAGE,
-        PAGE.replace("&#61;", "&#x03D;"),
+        PAGE.replace("&#61;", "&#x3D;"),
     ],
 )
 def test_how_known_servers_write_it(text):
