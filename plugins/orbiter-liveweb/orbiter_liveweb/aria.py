@@ -67,9 +67,8 @@ def aria_tree(root: Element, edits: Edits | None = None, *, until: Element | Non
         edits: What was done to its form controls.
         until: The element with which the tree ends: what stands in or behind it is left out. None: the whole page.
     """
-    page = Inspection(root, edits)
-    top = Node("fragment", page)
-    _visit(top, body_of(root), page, set(), until)
+    top = Node("fragment", Inspection(root, edits))
+    _visit(top, body_of(root), set(), until)
     _merge(top)
     return top
 
@@ -86,9 +85,8 @@ def aria_snapshot(root: Element, edits: Edits | None = None) -> str:
         raise ConfigError("is nested too deep") from None
 
 
-def _visit(
-    parent: Node, element: Element, page: Inspection, visited: set[Element], until: Element | None
-) -> None:
+def _visit(parent: Node, element: Element, visited: set[Element], until: Element | None) -> None:
+    page = parent.page
     if element in visited or until in visited:
         return
     visited.add(element)
@@ -106,11 +104,11 @@ def _visit(
         if until in visited:
             break
         if isinstance(child, Element):
-            _visit(node, child, page, visited, until)
+            _visit(node, child, visited, until)
         elif node.role != "textbox" and child and not folded:
             node.children.append(child)
     for owned in page.ids_in(element.attributes.get("aria-owns")):
-        _visit(node, owned, page, visited, until)
+        _visit(node, owned, visited, until)
     if block:
         node.children.append(" ")
     if node.only_repeats_name():

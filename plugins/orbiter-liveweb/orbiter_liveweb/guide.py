@@ -36,13 +36,11 @@ class Guide:
 
     Attributes:
         messages: What was called and shown, in order.
-        counts: How often each action was used.
     """
 
     def __init__(self, session: Session, stream: Random) -> None:
         self.session, self.stream = session, stream
         self.messages: list[Message] = []
-        self.counts: dict[str, int] = {}
         self.url = ""
         self._seen: dict[int, str] = {}
         self._size = 0
@@ -54,17 +52,15 @@ class Guide:
         Raises:
             TeacherError: It went wrong.
         """
-        number = sum(self.counts.values()) + 1
         shown = call(self.session, action, arguments)
         text = orjson.dumps(arguments).decode()
         function = {"name": action, "arguments": text}
-        call_id = f"call_{number}"
+        call_id = f"call_{len(self.messages) // 2 + 1}"
         made = {"id": call_id, "type": "function", "function": function}
         self.messages += (
             Message("assistant", "", tool_calls=(made,)),
             Message("tool", shown, tool_call_id=call_id, name=action),
         )
-        self.counts[action] = self.counts.get(action, 0) + 1
         if shown.startswith("Error:"):
             raise TeacherError(f"{action} with {text} on {self.url or 'no page'}: {shown}")
         if action != "stop":

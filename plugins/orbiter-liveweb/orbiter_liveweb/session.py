@@ -227,10 +227,9 @@ def call(session: Session, name: str, arguments: Mapping[str, Any]) -> str:
     """Return what a session shows after a tool call that a model wrote; a wrong one is told what is wrong."""
     if name not in ACTIONS:
         return f"Error: there is no tool {name[:50]!r}; there are {', '.join(ACTIONS)}"
-    try:
-        return str(getattr(session, name)(**arguments))
-    except TypeError:
+    if arguments.keys() != ACTIONS[name].keys():
         return f"Error: {name} takes {', '.join(ACTIONS[name]) or 'no arguments'}"
+    return str(getattr(session, name)(**arguments))
 
 
 _TEXT: Mapping[str, Any] = {"type": "string"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -127,8 +128,8 @@ class TeacherGenerator(DataSynthesiser):
                 first=first,
             )
             guide = self.act(questions, seed=seed)
-            about = self.verifier.topology.entities_of_pages(list(guide.session.visited))
-            if self.composer.fits(list(about)):
+            about = self.verifier.topology.entities_of_pages(guide.session.visited)
+            if self.composer.fits(about):
                 return self._scored(questions, guide, seed=seed)
         raise ConfigError(
             f"every task that seed {seed} gives visits pages of the other side of the split",
@@ -169,7 +170,7 @@ class TeacherGenerator(DataSynthesiser):
         metadata = {
             "subtasks": list(task.metadata["subtasks"]),
             "templates": [question.template_name for question in questions],
-            "actions": dict(sorted(guide.counts.items())),
+            "actions": dict(sorted(Counter(m.name for m in guide.messages if m.name).items())),
             "score": verdict.score,
         }
         done = attrs.evolve(trajectory, score=verdict.score, verdict=verdict, metadata=metadata)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -297,10 +297,7 @@ class Topology:
         """Return what a question is about."""
         return self.template_of(question).entities(question.variables)
 
-    def entities_of_pages(self, urls: Sequence[str]) -> Iterator[str]:
-        """Yield the entities that pages are about."""
-        for url in urls:
-            for site in self.sites:
-                entity = site.entity_of(url)
-                if entity is not None:
-                    yield entity
+    def entities_of_pages(self, urls: Iterable[str]) -> list[str]:
+        """Return the entities that pages are about."""
+        found = (site.entity_of(url) for url in urls for site in self.sites)
+        return [entity for entity in found if entity is not None]

@@ -77,7 +77,7 @@ def test_training_never_visits_what_is_held_out(web):
             for m in made.trajectory.messages
             if m.role == "tool"
         ]
-        entities = list(teacher.verifier.topology.entities_of_pages(urls))
+        entities = teacher.verifier.topology.entities_of_pages(urls)
         assert not any(teacher.composer.is_held_out(entity) for entity in entities)
 
 

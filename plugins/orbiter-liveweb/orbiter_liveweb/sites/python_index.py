@@ -24,12 +24,16 @@ def _index(base: str) -> str:
     return f"{base}py-modindex.html"
 
 
+def _rows(index: Element) -> list[Element]:
+    table = index.find("table", class_="modindextable")
+    return table.find_all("tr") if table else []
+
+
 @lru_cache(maxsize=8)
 def _modules(index: Element) -> dict[str, tuple[str, str]]:
     """Return the modules of the index by name: where each leads and what is said of it."""
     found: dict[str, tuple[str, str]] = {}
-    table = index.find("table", class_="modindextable")
-    for row in table.find_all("tr") if table else ():
+    for row in _rows(index):
         cells = row.find_all("td")
         link = row.find("a")
         if len(cells) == 3 and link is not None and cells[1].words == link.words:
@@ -207,8 +211,7 @@ def _letters(index: Element) -> dict[str, int]:
     """Return how many modules stand under each letter of the index."""
     counts: dict[str, int] = {}
     letter = ""
-    table = index.find("table", class_="modindextable")
-    for row in table.find_all("tr") if table else ():
+    for row in _rows(index):
         name = row.get("id") or ""
         if name.startswith("cap-"):
             letter = name.removeprefix("cap-")
