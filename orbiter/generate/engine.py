@@ -18,7 +18,14 @@ from orbiter.convert import show
 from orbiter.errors import ConfigError, OrbiterWarning, UserCodeError, user_code
 from orbiter.generate.item import at_item, task_of
 from orbiter.generate.policy import Completion, Policy, Request, Sampling, Spending, ask_all
-from orbiter.generate.proposals import Dropped, EngineReport, Proposal, Proposed, sorted_out
+from orbiter.generate.proposals import (
+    Dropped,
+    EngineReport,
+    Proposal,
+    Proposed,
+    sorted_out,
+    unmarked,
+)
 from orbiter.generate.synthesiser import DataSynthesiser
 from orbiter.records import Message, Task, Trajectory, content_hash
 from orbiter.tasks.component import make_component, make_environment
@@ -223,7 +230,7 @@ class PolicySynthesiser(DataSynthesiser):
             raise ConfigError(f"{self.name} must have a policy, got none", hint="policy=...")
         answers = await self.asking(policy, requests, sampling or self.sampling)
         self._spent += Spending.of(answers)
-        return answers
+        return [unmarked(answer) for answer in answers]
 
     def right_answer(self, task: Task) -> str | None:
         """Return the answer that the environment demonstrates, or without one the task's reference; None where neither has words."""

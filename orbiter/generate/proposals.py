@@ -149,6 +149,14 @@ def by_program(text: str, *, made_by: str, **told: Any) -> Completion:
     return Completion.of(text, model=made_by, sample_count=0, metadata=told)
 
 
+def unmarked(answer: Completion) -> Completion:
+    """Return an answer without what an engine alone says of it, if its policy has noted something under these keys."""
+    if answer.metadata.keys().isdisjoint((ROLE, DOCUMENT)):
+        return answer
+    told = {key: value for key, value in answer.metadata.items() if key not in (ROLE, DOCUMENT)}
+    return attrs.evolve(answer, metadata=told)
+
+
 def chosen(task: Task, right: str) -> Proposal:
     """Return a right answer, to be set against others."""
     return Proposal(task, by_program(right, made_by="demonstration", **{ROLE: "chosen"}))

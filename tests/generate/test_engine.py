@@ -154,6 +154,14 @@ def test_a_policy_that_answers_too_little_is_named(run, saying, task):
         run(Twice(policy=policy, verifier=ExactVerifier()), task("a"))
 
 
+def test_what_a_policy_notes_of_its_answers_is_no_word_of_the_engine(run, saying, task):
+    notes = {"document": "from a book", "role": "rejected", "page": 3}
+    engine = Twice(policy=saying(lambda _: Completion.of("1", metadata=notes)), verifier=Lax())
+    assert [(row.answer, row.metadata) for row in run(engine, task("a"))] == [
+        ("1", {"page": 3})
+    ] * 2
+
+
 async def test_a_policy_in_two_parts_is_closed_once_and_one_that_goes_on_is_not(saying):
     one, other = saying(None), saying(None)
     await Evol(policy=one, writer=one).aclose()
