@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 from email.utils import formatdate
+from random import Random
 from time import time
 
 import orjson
@@ -143,6 +144,8 @@ def answer(server, asked):
     """Answer healthily, but for task b the first time, and for task c always."""
     name = asked["messages"][-1]["content"]
     server.tries[name] = server.tries.get(name, 0) + 1
+    if callable(server.fault):
+        return server.fault()
     if name == "c" or (name == "b" and server.tries[name] == 1):
         return server.fault
     return "right"
@@ -225,6 +228,25 @@ def test_a_choice_that_is_filtered_leaves_the_other(roll_out):
     )
     assert outcomes["b"] == outcomes["c"] == [INVALID, PASS]
     assert reasons == {"no answer: server finished with 'content_filter'"}
+
+
+@pytest.mark.parametrize("samples_per_request", [1, 2])
+@pytest.mark.parametrize("seed", range(10))
+def test_whatever_faults_come_together_every_sample_is_judged_or_says_why(
+    roll_out, seed, samples_per_request
+):
+    draw = Random(seed)
+    faults = [*PASSING.values(), *STAYING.values(), *WRONG_CHOICES.values()]
+    quick = [f for f in faults if isinstance(f, Reply) and not f.latency_s and f.ending != "hang"]
+
+    def storm():
+        return draw.choice(quick) if draw.random() < 0.6 else "right"
+
+    outcomes, reasons = roll_out(storm, samples_per_request=samples_per_request, retries=3)
+    assert {name: len(found) for name, found in outcomes.items()} == dict.fromkeys("abcdef", 2)
+    assert all(reason.startswith("no answer: ") for reason in reasons)
+    account = roll_out.account
+    assert (account.generated, account.failed, account.pending) == (12, 0, 0)
 
 
 @pytest.mark.parametrize("code", [401, 403, 404])
