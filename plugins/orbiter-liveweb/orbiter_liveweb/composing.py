@@ -56,11 +56,11 @@ class Composer:
             raise ConfigError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
         check_number("held_out_share", held_out_share, "(0, 1)")
         if not topology.templates:
-            sites = [site.name for site in topology.sites]
+            names = " and ".join(site.name for site in topology.sites)
             needed = {n for site in topology.sites for one in site.templates() for n in one.needs}
             raise ConfigError(
-                f"site {' and '.join(sites)} has no question without {' or '.join(sorted(needed.difference(sites)))}",
-                hint="include the sites that it needs",
+                f"there is no question about {names} alone",
+                hint=f"its templates need: {', '.join(sorted(needed)) or 'to be at least one'}",
             )
         self.topology, self.split, self.held_out_share = topology, split, held_out_share
         self.num_subtasks = _range_of(num_subtasks)
