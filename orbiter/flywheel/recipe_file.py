@@ -8,6 +8,7 @@ Unknown keys are errors with a suggestion and the line in the file. ``${inputs.n
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import attrs
 import yaml
 
 from orbiter.convert import show, structure, unstructure
-from orbiter.errors import ConfigError, RecordError, did_you_mean
+from orbiter.errors import ConfigError, OrbiterWarning, RecordError, did_you_mean
 from orbiter.flywheel.recipe import Recipe
 from orbiter.flywheel.sections import Train
 from orbiter.plain_yaml import read_plain_yaml
@@ -77,6 +78,7 @@ def load_recipe(
         changed = [_override(data, item) for item in overrides]
         _check_inputs(changed, {*inputs, *_INPUT.findall(str(data))})
         _complete_stages(data)
+        _tell_without_effect(data, changed)
     except RecordError as error:
         raise error.at(str(path), _line_of(root, error.field or "")) from None
     try:
@@ -182,6 +184,31 @@ def _complete_stages(data: dict[str, Any]) -> None:
         counts = [stage.get("rounds", 1) for stage in stages.values()]
         if all(type(count) is int for count in counts):
             data["rounds"] = sum(counts)
+
+
+def _tell_without_effect(data: Mapping[str, Any], changed: Iterable[str]) -> None:
+    """Warn of overrides of what stages share that every stage says itself, or has another algorithm for."""
+    for key in changed:
+        section, *path = key.split(".")
+        if section not in ("generate", "train") or not path or not data.get("stages"):
+            continue
+        own = {name: stage.get(section) for name, stage in data["stages"].items()}
+        own = {name: given for name, given in own.items() if isinstance(given, dict)}
+        if section == "generate" and len(own) < len(data["stages"]):
+            continue  # a stage that samples by an engine may go by it
+        if own and _at(data[section], path) not in [_at(given, path) for given in own.values()]:
+            places = ", ".join(f"stages.{name}.{key}" for name in own)
+            warnings.warn(
+                f"override {key!r} has no effect, since stages say it themselves: {places}",
+                OrbiterWarning,
+                stacklevel=3,
+            )
+
+
+def _at(value: Any, path: Iterable[str]) -> Any:
+    for step in path:
+        value = value.get(step) if isinstance(value, dict) else None
+    return value
 
 
 def _override(data: dict[str, Any], item: str) -> str:

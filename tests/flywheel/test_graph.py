@@ -8,7 +8,7 @@ import pytest
 
 from orbiter import jsonl
 from orbiter.cli import main
-from orbiter.errors import ConfigError
+from orbiter.errors import ConfigError, OrbiterWarning
 from orbiter.flywheel import load_recipe
 from orbiter.flywheel.account import read_account
 from orbiter.flywheel.probe import probing
@@ -158,11 +158,12 @@ def test_a_stage_takes_over_what_it_leaves_out(wheel):
 
 
 def test_the_options_of_one_algorithm_are_not_another_ones(wheel):
-    made = wheel(
-        "  one: {generate: {}, train: {algorithm: dpo}}\n",
-        "train.options={a: 1}",
-        "train.algorithm=sft",
-    ).recipe
+    with pytest.warns(OrbiterWarning, match=r"'train\.(options|algorithm)' has no effect"):
+        made = wheel(
+            "  one: {generate: {}, train: {algorithm: dpo}}\n",
+            "train.options={a: 1}",
+            "train.algorithm=sft",
+        ).recipe
     assert made.stages["one"].train.options == {}
 
 

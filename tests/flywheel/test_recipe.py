@@ -2,7 +2,7 @@ import attrs
 import pytest
 import yaml
 
-from orbiter.errors import ConfigError, RecordError
+from orbiter.errors import ConfigError, OrbiterWarning, RecordError
 from orbiter.flywheel.recipe import Recipe
 from orbiter.flywheel.recipe_file import dump_recipe, load_recipe
 
@@ -79,6 +79,17 @@ def test_a_section_that_an_override_made_is_the_overrides_fault(recipe_file):
     with pytest.raises(RecordError) as error:
         load_recipe(recipe_file(text), ["stages.oen.synthesise.tasks=10"])
     assert error.value.source == "override 'stages.oen.synthesise.tasks'"
+
+
+def test_an_override_that_no_stage_takes_over_is_told(recipe_file):
+    stages = (
+        "stages:\n  one:\n    generate: {}\n    train: {algorithm: dpo, options: {beta: 0.1}}\n"
+    )
+    file = recipe_file(SMALL + "model: {id: m}\n" + stages)
+    with pytest.warns(OrbiterWarning, match=r"'train\.options\.beta' .*: stages\.one\.train\.opt"):
+        load_recipe(file, ["train.options.beta=0.3"])
+    made = load_recipe(file, ["train.learning_rate=0.5", "generate.samples=3"]).stages["one"]
+    assert (made.train.learning_rate, made.generate.samples) == (0.5, 3)
 
 
 def test_resolved_recipe_loads_back_equal(recipe_file):
