@@ -92,7 +92,7 @@ class Message(_Row):
 
     Args:
         role: One of ``system``, ``developer``, ``user``, ``assistant``, ``tool``.
-        content: Text, or a list of content parts, or None beside tool calls.
+        content: Text, or a list of content parts (objects; one of type ``text`` has a string as its ``text``), or None beside tool calls.
         tool_calls: Tool calls of an assistant turn, as the chat API gives them.
         tool_call_id: The call that a tool message answers.
         name: Name of the speaker or tool.
