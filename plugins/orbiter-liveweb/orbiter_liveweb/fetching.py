@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 from attrs import frozen
@@ -57,6 +58,31 @@ class Fetcher(ABC):
         """
 
 
+class _WebRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows a redirect within the web; by itself urllib would go to servers of files, too."""
+
+    def redirect_request(
+        self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> Any:
+        if urlsplit(newurl).scheme not in ("http", "https"):
+            raise urllib.error.HTTPError(newurl, code, "leads to no web page", headers, fp)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+_OPENER = urllib.request.build_opener(_WebRedirects)
+
+
+def ask(url: str, *, accept: str = "*/*") -> Any:
+    """Return the answer of a server, to be closed, redirects within the web followed.
+
+    Raises:
+        OSError: None came, or one that says it is an error (``urllib.error.HTTPError``).
+        http.client.HTTPException, ValueError: What came is no HTTP.
+    """
+    request = urllib.request.Request(url, headers={"User-Agent": AGENT, "Accept": accept})  # noqa: S310  # normalised: http or https
+    return _OPENER.open(request, timeout=TIMEOUT_S)
+
+
 class HttpFetcher(Fetcher):
     """Fetches by plain HTTP: what the server sends, before any script."""
 
@@ -64,9 +90,8 @@ class HttpFetcher(Fetcher):
 
     def fetch(self, url: str) -> Fetched:
         """Return the page of an address."""
-        request = urllib.request.Request(url, headers={"User-Agent": AGENT, "Accept": "text/html"})  # noqa: S310  # normalised: http or https
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310
+            with ask(url, accept="text/html") as response:
                 return _taken(response)
         except urllib.error.HTTPError as error:
             with error:

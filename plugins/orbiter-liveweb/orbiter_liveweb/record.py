@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import time
 import urllib.error
-import urllib.request
 import urllib.robotparser
 from collections.abc import Sequence
 
@@ -14,7 +13,7 @@ from attrs import Factory, define
 from orbiter.checks import check_number, check_whole_number
 from orbiter.errors import ConfigError
 from orbiter_liveweb.cache import Cache
-from orbiter_liveweb.fetching import AGENT, TIMEOUT_S, Fetcher, FetchError
+from orbiter_liveweb.fetching import AGENT, Fetcher, FetchError, ask
 from orbiter_liveweb.links import links_of
 from orbiter_liveweb.placeholders import placeholder_kind
 from orbiter_liveweb.snapshot import Snapshot
@@ -131,9 +130,8 @@ class _Robots:
 def _rules_of(origin: str) -> urllib.robotparser.RobotFileParser | str:
     """Return the rules of a site, or why they cannot be read: such a site wants nobody (RFC 9309, 2.3.1.4)."""
     rules = urllib.robotparser.RobotFileParser()
-    request = urllib.request.Request(f"{origin}robots.txt", headers={"User-Agent": AGENT})  # noqa: S310
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310
+        with ask(f"{origin}robots.txt") as response:
             rules.parse(response.read(500_000).decode(errors="replace").splitlines())
     except (OSError, ValueError, http.client.HTTPException) as error:
         if not isinstance(error, urllib.error.HTTPError) or error.code >= 500:

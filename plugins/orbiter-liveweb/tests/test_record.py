@@ -92,6 +92,28 @@ def test_an_answer_that_is_broken_stops_no_recording(odd_server, cache):
         assert why[path].startswith("cannot be fetched: ")
 
 
+@pytest.mark.parametrize("scheme", ["ftp", "FTP", "file"])
+def test_a_redirect_out_of_the_web_is_not_followed(odd_server, cache, scheme):
+    server, answers = odd_server
+    asked = []
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self):
+            asked.append(self.request)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as files:
+        thread = threading.Thread(target=files.serve_forever)
+        thread.start()
+        target = f"{scheme}://127.0.0.1:{files.server_address[1]}/etc/hostname"
+        answers["/last"] = f"HTTP/1.0 302 Found\r\nLocation: {target}\r\n\r\n".encode()
+        found = record(cache, [f"{server}/last"], fetcher=HttpFetcher())
+        files.shutdown()
+        thread.join()
+    assert not asked
+    [(_, why)] = found.refused
+    assert why.startswith("cannot be fetched: HTTP Error 302")
+
+
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
