@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote
 
 from attrs import frozen
 
-from orbiter.errors import ConfigError
+from orbiter.errors import ConfigError, user_code
 from orbiter_liveweb.cache import Cache, CacheError
 from orbiter_liveweb.dom import Element
 
@@ -271,7 +271,8 @@ class Topology:
     def draw(self, name: str, stream: Random) -> Question | None:
         """Return a question of a template by its full name, or None where the web has none."""
         site, _, template = name.partition("/")
-        variables = self.templates[name].draw(self.web, stream)
+        with user_code(f"template {name!r}", "draw"):
+            variables = self.templates[name].draw(self.web, stream)
         return None if variables is None else Question(site, template, variables)
 
     def ask(self, question: Question) -> str:
@@ -295,7 +296,8 @@ class Topology:
 
     def entities(self, question: Question) -> tuple[str, ...]:
         """Return what a question is about."""
-        return self.template_of(question).entities(question.variables)
+        with user_code(f"template {question.template_name!r}", "entities"):
+            return self.template_of(question).entities(question.variables)
 
     def entities_of_pages(self, urls: Iterable[str]) -> list[str]:
         """Return the entities that pages are about."""

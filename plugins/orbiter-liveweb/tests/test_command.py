@@ -76,6 +76,18 @@ def test_why_a_trajectory_does_not_pass_is_told(web, tmp_path, capsys):
     assert "\nnot passed: 2 x answer 1 is wrong, such as liveweb:wrong/" in out
 
 
+def test_a_site_of_ones_own_that_raises_is_named(web, tmp_path, capsys):
+    broken = WRONG.replace(
+        "first.truth = lambda pages, variables", "first.draw = lambda web, stream"
+    )
+    (tmp_path / "mine.py").write_text(broken.replace('"7"', "web.nothing"))
+    made = ("teach", web.folder, tmp_path / "rows.jsonl", "-n", 2, "--subtasks", 1)
+    code, _, err = run(capsys, *made, "--plugins", f"{tmp_path}/mine.py:Wrong")
+    assert code != 0
+    assert "template 'wrong/item_fact' raised in draw: AttributeError" in err
+    assert "Traceback" not in err
+
+
 def test_a_row_that_is_not_there_cannot_be_viewed(tmp_path, capsys):
     (tmp_path / "rows.jsonl").write_text("")
     code, _, err = run(capsys, "view", tmp_path / "rows.jsonl")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from orbiter.errors import ConfigError, did_you_mean
+from orbiter.errors import ConfigError, did_you_mean, user_code
 from orbiter.user_file import load_from_file
 from orbiter_liveweb.cache import Cache
 from orbiter_liveweb.sites.catalogue import Catalogue
@@ -45,7 +45,9 @@ def topology_of(cache: Cache, include_plugins: Sequence[str | Site] | None = Non
         raise ConfigError(f"include_plugins must be a list of sites, got {include_plugins!r}")
     chosen = [_site(given) for given in include_plugins]
     for site in chosen:
-        if not site.is_in(web):
+        with user_code(f"site {site.name!r}", "is_in"):
+            is_there = site.is_in(web)
+        if not is_there:
             raise ConfigError(f"the cache {str(cache.folder)!r} has no page of site {site.name!r}")
     names = [site.name for site in chosen]
     if len(set(names)) < len(names):
