@@ -9,7 +9,7 @@ from attrs import define
 
 from orbiter.checks import check_number, check_whole_number
 from orbiter.errors import ConfigError
-from orbiter.generate.instructions import indented, repeated
+from orbiter.generate.instructions import indented, repeated, word_count
 from orbiter.generate.proposals import Dropped, Proposed
 from orbiter.generate.writing import Order, WritingSynthesiser
 from orbiter.records import Task
@@ -115,7 +115,7 @@ class SelfInstruct(WritingSynthesiser):
 
     def fault(self, text: str, order: Order) -> str | None:
         """Return why what was written is no instruction, or None."""
-        if len(text.split()) < self.min_words:
+        if word_count(text) < self.min_words:
             return "too short"
         return super().fault(text, order)
 

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from orbiter.generate.instructions import bare, fault, novel
+from orbiter.generate.instructions import bare, fault, novel, word_count
 
 SOURCE = "Name three rivers of France and say into which sea each flows."
 
@@ -53,6 +53,26 @@ def test_labels_and_quotation_marks_are_taken_off(text):
 )
 def test_nothing_of_the_instruction_is_taken_off_with_its_label(said, left):
     assert bare(said) == left
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("", 0),
+        (" Name  three\nrivers. ", 3),
+        ("it's 3.5 km/h - or is it?", 7),
+        ("列举三条河流", 6),
+        ("川の名前を3つ", 7),
+        ("Translate 河流 now", 4),
+        ("강 이름을 세 개", 4),
+        ("บอกชื่อแม่น้ำ", 4),
+    ],
+)
+def test_words_are_counted_in_scripts_without_spaces_too(text, count):
+    assert word_count(text) == count
+    assert (fault(text or "x", source="s", max_words=max(1, count - 1)) == "too long") == (
+        count > 1
+    )
 
 
 @pytest.mark.parametrize("said", ['"A" or "B"', "“A” or “B”", "'A' or 'B'", '"'])
