@@ -328,6 +328,9 @@ def gate_of(policy: Policy) -> asyncio.Semaphore:
 
 def _recordable(completion: Completion) -> Completion:
     """Return a completion that a row can hold: this one, or one that says why it cannot."""
+    few = len(completion.messages) < 10
+    if few and not completion.metadata and all(map(_is_plain, completion.messages)):
+        return completion
     try:
         answer = {"messages": unstructure(completion.messages), "metadata": completion.metadata}
         size = len(dumps(answer))
@@ -344,3 +347,10 @@ def _recordable(completion: Completion) -> Completion:
         error=f"answer cannot be recorded: {why}",
         metadata={},
     )
+
+
+def _is_plain(message: Message) -> bool:
+    """Return whether any row can hold a message: most are short and of plain text, which is seen at a glance."""
+    said = message.content
+    other = message.tool_calls or message.extra or message.name or message.tool_call_id
+    return isinstance(said, str) and said.isascii() and len(said) < 50_000 and not other
