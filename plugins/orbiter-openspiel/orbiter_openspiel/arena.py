@@ -32,7 +32,6 @@ class PlayedGame:
     Args:
         index: Number of the game.
         history: Every action, chance outcomes and what the game was begun with included.
-        seats: Who took each action; negative for chance.
         players: Number of the player in each seat.
         returns: Utility per seat; none if the game was broken off.
         outcomes: Per seat 1 for a win, 0.5 for a draw of all, 0 for a loss; none if the game was broken off.
@@ -43,7 +42,6 @@ class PlayedGame:
 
     index: int
     history: list[int]
-    seats: list[int]
     players: Sequence[int]
     returns: list[float]
     outcomes: tuple[float, ...]
@@ -150,31 +148,21 @@ class Arena:
             movers.append(_dealer(random.Random(seeds[-1])))
         return movers
 
-    def _play_out(
-        self, index: int, seeds: Sequence[int]
-    ) -> tuple[int, list[int], list[int], list[float]]:
+    def _play_out(self, index: int, seeds: Sequence[int]) -> tuple[int, list[int], list[float]]:
         """Play game number ``index`` between teachers alone."""
         movers, state = self._movers(index, seeds), self.game.start()
         apply, to_move = state.apply_action, state.current_player
-        history: list[int] = []
-        seats: list[int] = []
         while (seat := to_move()) != TERMINAL:
-            action = movers[seat](state)  # type: ignore[misc]  # nobody here is a policy
-            apply(action)
-            history.append(action)
-            seats.append(seat)
-        return index, history, seats, state.returns()
+            apply(movers[seat](state))  # type: ignore[misc]  # nobody here is a policy
+        return index, state.history(), state.returns()
 
     def begin(self, index: int, opening: Sequence[int] = ()) -> Play:
         """Play game number ``index``, from the position on to which legal actions lead, chance outcomes included."""
         seated = self._lineups[index % self.group_size]
         movers = self._movers(index, self._seeds(index))
         state, illegal, answers = self.game.start(), dict[int, str](), dict[int, Completion]()
-        history: list[int] = []
-        seats: list[int] = []
+        history = list(opening)
         for action in opening:
-            seats.append(state.current_player())
-            history.append(action)
             state.apply_action(action)
         returns: list[float] | None = None
         error = None
@@ -206,16 +194,14 @@ class Arena:
                 action = found
             state.apply_action(action)
             history.append(action)
-            seats.append(seat)
         if returns is None:
             returns = state.returns() if error is None else []
-        return self._played(index, history, seats, returns, illegal, error, answers)
+        return self._played(index, history, returns, illegal, error, answers)
 
     def _played(
         self,
         index: int,
         history: list[int],
-        seats: list[int],
         returns: list[float],
         illegal: Mapping[int, str],
         error: str | None,
@@ -223,7 +209,7 @@ class Arena:
     ) -> PlayedGame:
         seated = self._lineups[index % self.group_size]
         outcomes = _outcomes(tuple(returns))
-        return PlayedGame(index, history, seats, seated, returns, outcomes, illegal, error, answers)
+        return PlayedGame(index, history, seated, returns, outcomes, illegal, error, answers)
 
     def _request(self, state: object, index: int, ply: int) -> Request:
         prompt = self.game.prompt(state)

@@ -161,6 +161,14 @@ class Game:
             state.apply_action(action)
         return state
 
+    def seats_of(self, history: Iterable[int]) -> list[int]:
+        """Return who took each action of a game that was played; negative for chance."""
+        state, seats = self.start(), []
+        for action in history:
+            seats.append(int(state.current_player()))
+            state.apply_action(action)
+        return seats
+
     def prompt(self, state: Any) -> str:
         """Return what the player to move is shown."""
         return self.notation.prompt(state)

@@ -93,7 +93,7 @@ async def play_match(
     for start in range(0, total, step):
         played += await arena.play(range(start, min(start + step, total)))
     asked = isinstance(own, PolicyPlayer)
-    return _report(played, seats, asked=asked, confidence=confidence)
+    return _report(played, loaded, asked=asked, confidence=confidence)
 
 
 def _fresh(player: Teacher | PolicyPlayer) -> Teacher | PolicyPlayer:
@@ -102,17 +102,18 @@ def _fresh(player: Teacher | PolicyPlayer) -> Teacher | PolicyPlayer:
 
 
 def _report(
-    played: Sequence[PlayedGame], seats: int, *, asked: bool, confidence: float
+    played: Sequence[PlayedGame], game: Game, *, asked: bool, confidence: float
 ) -> MatchReport:
     ended = [one for one in played if one.error is None]
     deals: dict[int, list[tuple[float, float]]] = {}
     answers: dict[int, tuple[int, int]] = {}
     for one in ended:
-        seat, deal = one.players.index(0), one.index // seats
+        seat, deal = one.players.index(0), one.index // game.seat_count
         deals.setdefault(deal, []).append((one.outcomes[seat], one.returns[seat]))
         if asked:
-            mine = [_mover(one, ply) == seat for ply in one.illegal]
-            count = one.seats.count(seat) + (len(one.history) in one.illegal and mine[-1])
+            seats = game.seats_of(one.history)
+            mine = [_mover(one, seats, ply) == seat for ply in one.illegal]
+            count = seats.count(seat) + (len(one.history) in one.illegal and mine[-1])
             wrong, answered = answers.get(deal, (0, 0))
             answers[deal] = wrong + sum(mine), answered + count
     groups = list(deals.values())
@@ -138,10 +139,10 @@ def _report(
     )
 
 
-def _mover(played: PlayedGame, ply: int) -> int:
+def _mover(played: PlayedGame, seats: Sequence[int], ply: int) -> int:
     """Return the seat that gave the answer at ``ply``; a forfeit comes after the last action, by the seat that lost it."""
-    if ply < len(played.seats):
-        return played.seats[ply]
+    if ply < len(seats):
+        return seats[ply]
     return played.returns.index(min(played.returns))
 
 

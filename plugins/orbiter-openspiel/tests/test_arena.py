@@ -60,7 +60,7 @@ def test_a_policy_is_asked_for_many_games_at_once():
     # All 50 games wait for the first move, some for a second one.
     assert max(policy.batches) == 8
     assert len(policy.batches) <= 7 + 7
-    assert sum(policy.batches) == sum(one.seats.count(0) for one in played)
+    assert sum(policy.batches) == sum(KUHN.seats_of(one.history).count(0) for one in played)
 
 
 def test_a_game_does_not_depend_on_those_beside_it():
@@ -85,7 +85,7 @@ def test_a_policy_is_shown_what_its_seat_knows():
 def test_an_illegal_answer_is_replaced_and_counted():
     played = play(KUHN, [PolicyPlayer(says("raise")), make_teacher("uniform", KUHN)], 40)
     for one in played:
-        mine = [ply for ply, seat in enumerate(one.seats) if seat == 0]
+        mine = [ply for ply, seat in enumerate(KUHN.seats_of(one.history)) if seat == 0]
         assert dict(one.illegal) == dict.fromkeys(mine, "raise")
         assert sum(one.returns) == 0
     moves = [one.history[2] for one in played]
