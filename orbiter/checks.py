@@ -53,6 +53,15 @@ def check_whole_number(name: str, value: object, *, low: int, high: int | None =
     raise ConfigError(f"{name} must be an integer {rule}, got {value!r}")
 
 
+def check_seed(seed: object) -> int:
+    """Return ``seed`` if it is an integer that JSON holds: 64 bits with a sign.
+
+    Raises:
+        ConfigError: It is anything else.
+    """
+    return check_whole_number("seed", seed, low=-(2**63), high=2**63 - 1)
+
+
 def check_bool(name: str, value: object) -> bool:
     """Return ``value`` if it is true or false.
 

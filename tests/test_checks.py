@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orbiter.checks import check_number, check_whole_number, is_number
+from orbiter.checks import check_number, check_seed, check_whole_number, is_number
 from orbiter.errors import ConfigError
 
 NAN, INF = math.nan, math.inf
@@ -65,6 +65,13 @@ def test_whole_numbers(value, low, high):
         with pytest.raises(ConfigError) as caught:
             check_whole_number("n", value, low=low, high=high)
         assert caught.value.message == f"n must be an integer {rule}, got {value!r}"
+
+
+def test_a_seed_is_what_json_holds():
+    assert [check_seed(seed) for seed in (0, -(2**63), 2**63 - 1)] == [0, -(2**63), 2**63 - 1]
+    for seed in (2**63, -(2**63) - 1, 1.0, "1"):
+        with pytest.raises(ConfigError, match="seed must be an integer in"):
+            check_seed(seed)
 
 
 @pytest.mark.parametrize("value", [1.0, True, "1", None, NAN])

@@ -73,10 +73,12 @@ def load_recipe(
         overlay = data.pop(SCALE, None)
         if scale:
             data = _laid_over(data, _mapping(overlay, SCALE, hint=_NO_SCALE))
-        inputs = data.get("inputs") or {}
-        inputs = {*_INPUT.findall(str(data)), *(inputs if isinstance(inputs, dict) else ())}
+        declared = data.get("inputs")
+        known = set(declared) if isinstance(declared, dict) else set()
+        known.update(_INPUT.findall(str(data)))
         changed = [_override(data, item) for item in overrides]
-        _check_inputs(changed, {*inputs, *_INPUT.findall(str(data))})
+        known.update(_INPUT.findall(str(data)))  # an override may put an input in
+        _check_inputs(changed, known)
         _complete_stages(data)
         _tell_without_effect(data, changed)
     except RecordError as error:

@@ -29,10 +29,10 @@ _LABEL = re.compile(
 _QUOTED = re.compile(r"\"([^\"]+)\"|“([^“”]+)”|'((?:[^']|\b'\b)+)'")
 """A text in quotation marks that are one pair; an apostrophe is none."""
 
-_WORD = regex.compile(
-    r"[\p{Han}\p{Hiragana}\p{Katakana}]|[\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]{1,4}"
-    r"|[^\s\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]+"
-)
+_SIGNS, _LETTERS = r"\p{Han}\p{Hiragana}\p{Katakana}", r"\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+"""Scripts without spaces between words."""
+
+_WORD = regex.compile(rf"[{_SIGNS}]|[{_LETTERS}]{{1,4}}|[^\s{_SIGNS}{_LETTERS}]+")
 """What counts as a word; in a script without spaces a sign, or four letters."""
 
 _TOKEN = regex.compile(r"\w+|[\p{Sm}*/^%]|(?<=[\d)])-|-(?=[\d(])")

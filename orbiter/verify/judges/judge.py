@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import attrs
 from attrs import field, frozen
 
-from orbiter.checks import check_bool, check_number, check_whole_number
+from orbiter.checks import check_bool, check_number, check_seed, check_whole_number
 from orbiter.convert import show
 from orbiter.errors import ConfigError
 from orbiter.records import Message, Task, Trajectory, Verdict, content_hash
@@ -141,7 +141,7 @@ class Judge(Verifier):
         check_number("temperature", self.temperature, "[0, inf)")
         check_whole_number("max_tokens", self.max_tokens, low=1)
         check_whole_number("max_length", self.max_length, low=1)
-        check_whole_number("seed", self.seed, low=-(2**63), high=2**63 - 1)
+        check_seed(self.seed)
         check_bool("refusals", self.refusals)
         votes = self.samples * self.orders
         if self.margin > largest_log_odds(votes) + 1e-9:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from orbiter.checks import check_number, check_whole_number
+from orbiter.checks import check_number, check_seed, check_whole_number
 from orbiter.errors import ConfigError, did_you_mean
 from orbiter.records import Message, Task
 from orbiter.tasks.streams import item_seed, item_stream
@@ -123,7 +123,7 @@ class Composer:
         Raises:
             ConfigError: A name is of no template, or the web has not enough questions on this side of the split.
         """
-        check_whole_number("seed", seed, low=-(2**63), high=2**63 - 1)
+        check_seed(seed)
         check_whole_number("num_subtasks", num_subtasks, low=1, high=MAX_SUBTASKS)
         names = self.templates if templates is None else self._named(templates)
         found: dict[str, Question] = {}

@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 from attrs import frozen
 
-from orbiter.checks import check_whole_number
+from orbiter.checks import check_seed
 from orbiter.errors import ConfigError, OrbiterError, OrbiterWarning
 from orbiter.generate.synthesiser import DataSynthesiser
 from orbiter.records import Message, Task, Trajectory, Verdict
@@ -92,7 +92,7 @@ class TeacherGenerator(DataSynthesiser):
             held_out_share=held_out_share,
         )
         self.templates = self.composer.templates
-        self.seed = check_whole_number("seed", seed, low=-(2**63), high=2**63 - 1)
+        self.seed = check_seed(seed)
 
     async def generate_composite_trajectory(
         self, *, seed: int, num_subtasks: int = 2, templates: Sequence[str] | None = None

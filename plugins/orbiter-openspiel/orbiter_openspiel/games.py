@@ -244,7 +244,7 @@ def _own_notation(known: Known, short: str, spiel: Any) -> Notation | None:
     if not changed.keys() <= {*known.shown, *known.named}:
         return None
     notation = known.notation()
-    notation.name({key: changed[key] for key in known.named if key in changed})
+    notation.name_parameters({key: changed[key] for key in known.named if key in changed})
     return notation
 
 

@@ -27,7 +27,7 @@ class Notation(ABC):
     rules: str
     """What a reader who has never seen this notation must know."""
 
-    def name(self, parameters: Mapping[str, object]) -> None:
+    def name_parameters(self, parameters: Mapping[str, object]) -> None:
         """Have every prompt name these parameters of the game, as in ``dice(dice_sides=6) 4 1-3:``."""
         if parameters:
             told = ",".join(f"{key}={value}" for key, value in parameters.items())

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 from attrs import frozen
 
-from orbiter.checks import check_whole_number
+from orbiter.checks import check_seed, check_whole_number
 from orbiter.errors import ConfigError, OrbiterWarning
 from orbiter.generate.synthesiser import DataSynthesiser
 from orbiter.jsonl.writing import replace_file
@@ -23,7 +23,6 @@ from orbiter_openspiel.arena import Arena, PlayedGame
 from orbiter_openspiel.games import load_game
 from orbiter_openspiel.players import Spec, label_of, make_player
 from orbiter_openspiel.rows import KEEP, ROWS, RowWriter
-from orbiter_openspiel.snapshot import SEEDS
 from orbiter_openspiel.solvers import SOLVERS, solver_for
 from orbiter_openspiel.verifier import GameMoveVerifier
 
@@ -130,7 +129,7 @@ class SelfPlaySynthesiser(DataSynthesiser):
         if keep == "duplicate" and not mirrored:
             raise ConfigError(f"keep must not be 'duplicate' in games of {game!r} without mirror")
         self.simulations = check_whole_number("simulations", simulations, low=2, high=10_000_000)
-        self.seed = check_whole_number("seed", seed, **SEEDS)
+        self.seed = check_seed(seed)
         self.games_at_once = check_whole_number("games_at_once", games_at_once, low=1, high=100_000)
         self.keep, self.labels = keep, [label_of(spec) for spec in specs]
         self.options = {

@@ -17,7 +17,7 @@ import orjson
 import pyspiel
 from attrs import field, frozen
 
-from orbiter.checks import check_whole_number, is_number
+from orbiter.checks import check_seed, check_whole_number, is_number
 from orbiter.convert import show
 from orbiter.errors import ConfigError
 from orbiter.jsonl.writing import replace_file
@@ -34,9 +34,6 @@ MAX_HISTORIES = 1_000_000
 
 MAX_SOLVED = 100_000
 """Bound on the histories of a game that CFR and CFR+ go through at every iteration."""
-
-SEEDS = {"low": -(2**63), "high": 2**63 - 1}
-"""Bounds of a seed: what JSON holds."""
 
 _OTHER_GAME = "was it made for another game, or with other parameters?"
 _FORMAT = "orbiter-openspiel/policy-1"
@@ -144,7 +141,7 @@ class Snapshot:
             raise ConfigError(f"snapshot {str(path)!r} must hold a table of a named algorithm")
         policy = {key: _checked_row(game, str(path), key, row) for key, row in table.items()}
         iterations = check_whole_number("iterations", data["iterations"], low=0)
-        seed = check_whole_number("seed", data["seed"], **SEEDS)
+        seed = check_seed(data["seed"])
         return cls(game.name, policy, data["algorithm"], iterations, seed)
 
 
@@ -184,7 +181,7 @@ def solve(game: Game, algorithm: str, *, iterations: int | None = None, seed: in
     default = MCCFR_ITERATIONS if algorithm == "mccfr" else game.iterations
     count = default if iterations is None else iterations
     check_whole_number("iterations", count, low=1, high=10**9)
-    check_whole_number("seed", seed, **SEEDS)
+    check_seed(seed)
     bound = MAX_HISTORIES if algorithm == "mccfr" else MAX_SOLVED
     states = information_states(game, max_histories=bound, purpose=algorithm)
     if algorithm == "mccfr":
