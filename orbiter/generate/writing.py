@@ -82,10 +82,10 @@ class WritingSynthesiser(PolicySynthesiser):
             reason = why_nothing(reply) if said(reply) is None else self.fault(text, order)
             reason = reason or self.forbidden(task)
             found.append(task if reason is None else order.dropped(reason, text))
-        reasons = iter(repeats([one for one in found if isinstance(one, Task)]))
-        for n, one in enumerate(found):
-            if isinstance(one, Task) and (reason := next(reasons)) is not None:
-                found[n] = orders[n].dropped(reason, one.prompt)
+        sound = {n: one for n, one in enumerate(found) if isinstance(one, Task)}
+        for (n, task), reason in zip(sound.items(), repeats(list(sound.values())), strict=True):
+            if reason is not None:
+                found[n] = orders[n].dropped(reason, task.prompt)
         return found
 
     async def answered(self, found: Sequence[Task | Dropped], *, samples: int = 1) -> Proposed:
